@@ -1,0 +1,46 @@
+# What a person runs: `make demo`, `make test`. Each sets up by itself what it needs.
+
+BIN = $(if $(wildcard .venv/bin/python3),.venv/bin/)
+
+help:
+	@echo 'make demo         a real guest, a virtmuxd and a console, in about a minute (seconds the second time)'
+	@echo 'make test         set-up, then every check and test'
+	@echo 'make check        ruff, mypy and the import rules'
+	@echo 'make unit         the tests that need no libvirtd, no root and no network'
+	@echo 'make integration  the tests against a real libvirtd with real guests'
+	@echo 'make setup        installs what the above need; says what, first'
+	@echo 'make clean        removes what the above made in this directory'
+
+setup:
+	@tools/setup test
+
+demo:
+	@tools/setup demo
+	@.venv/bin/python3 tools/demo.py
+
+# One after the other also under `make -j`, and each in a make of its own, which sees the .venv that set-up made.
+test:
+	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory integration
+
+check:
+	$(BIN)ruff check
+	$(BIN)ruff format --check
+	$(BIN)mypy
+	$(BIN)lint-imports
+
+# A packager's build chroot has no .venv: then it is the python3 on PATH.
+unit:
+	$(BIN)python3 -m pytest --ignore=tests/integration
+
+integration:
+	$(BIN)python3 -m pytest tests/integration
+
+# Where the tests ran through sudo, libvirt's files are root's.
+clean:
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache || sudo rm -rf build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup demo test check unit integration clean

@@ -1,0 +1,1 @@
+"""The tests of virtmux: one folder for each source root, `integration/` against a real libvirtd."""
