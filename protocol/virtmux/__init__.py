@@ -1,0 +1,82 @@
+"""virtmux: the client library of the libvirt console multiplexer. Imports neither the daemon nor libvirt.
+
+The names below are loaded when they are first used, so that `import virtmux.wire` stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from virtmux.client import Client, connect
+    from virtmux.console import Console
+    from virtmux.errors import ConnectionLost, InputRejected, NotAttached, Refused, TooSlow, VirtmuxError
+    from virtmux.following import Disconnected, Happening, Reconnected, Record, Resumed
+    from virtmux.messages import ConsoleInfo, Event, Gap, MarkMessage, Place, PlaceEnded, State
+    from virtmux.reasons import CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError
+    from virtmux.records import Attached, Break, Ended, Mark, Note, Position
+    from virtmux.wire import Output
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "client": ("Client", "connect"),
+    "console": ("Console",),
+    "errors": ("ConnectionLost", "InputRejected", "NotAttached", "Refused", "TooSlow", "VirtmuxError"),
+    "following": ("Disconnected", "Happening", "Reconnected", "Record", "Resumed"),
+    "messages": ("ConsoleInfo", "Event", "Gap", "MarkMessage", "Place", "PlaceEnded", "State"),
+    "reasons": ("CAUSES", "Cause", "ConsoleId", "LibvirtEvent", "Phase", "Reason", "Retry", "SavedError"),
+    "records": ("Attached", "Break", "Ended", "Mark", "Note", "Position"),
+    "wire": ("Output",),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "CAUSES",
+    "Attached",
+    "Break",
+    "Cause",
+    "Client",
+    "ConnectionLost",
+    "Console",
+    "ConsoleId",
+    "ConsoleInfo",
+    "Disconnected",
+    "Ended",
+    "Event",
+    "Gap",
+    "Happening",
+    "InputRejected",
+    "LibvirtEvent",
+    "Mark",
+    "MarkMessage",
+    "NotAttached",
+    "Note",
+    "Output",
+    "Phase",
+    "Place",
+    "PlaceEnded",
+    "Position",
+    "Reason",
+    "Reconnected",
+    "Record",
+    "Refused",
+    "Resumed",
+    "Retry",
+    "SavedError",
+    "State",
+    "TooSlow",
+    "VirtmuxError",
+    "__version__",
+    "connect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'virtmux' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"virtmux.{_MODULES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,295 @@
+"""The asyncio client: connects to the daemon, attaches to consoles, and goes on by itself after a lost connection.
+
+async with virtmux.connect() as mux:
+    async with mux.attach("web1") as console:
+        await console.write(b"\\n")
+        async for record in console:
+            match record:
+                case virtmux.Output(data=data):
+                    ...
+                case virtmux.MarkMessage(record=virtmux.Ended(reason=reason)):
+                    print(reason.text)
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msgspec.structs import replace
+
+from virtmux.console import Console
+from virtmux.errors import ConnectionLost, Refused, TooSlow, VirtmuxError
+from virtmux.following import Disconnected, Happening, Inbox, Reconnected
+from virtmux.link import Link, LinkLost, open_link, reason_now, socket_paths
+from virtmux.messages import ConsoleInfo, Event
+from virtmux.reasons import CAUSES, Cause, Reason, Retry
+from virtmux.records import Position
+
+MAX_EVENTS = 10_000
+FIRST_DELAY_S = 0.05
+LONGEST_DELAY_S = 2.0
+_STABLE_S = 5.0
+_RECONNECTS = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
+
+
+def connect(path: str | os.PathLike[str] | None = None, *, reconnect_for: float = 60.0) -> "Client":
+    """A connection to the daemon, as an asynchronous context manager that gives the `Client`.
+
+    The socket is `path`, else VIRTMUX_SOCKET, else the system's /run/virtmux/virtmux.sock, else
+    $XDG_RUNTIME_DIR/virtmux/virtmux.sock: the first of these where a daemon answers.
+
+    A connection that is lost, or that the daemon ends because it stops, is made again for at most `reconnect_for`
+    seconds (0: never, `inf`: always), and every console is attached again where it was: nothing twice, nothing missing
+    unnamed. The first connection is tried once.
+
+    Entering raises:
+        ConnectionLost: no daemon answers (`server-lost`), or it sent this client away.
+        Refused: this user may not use the socket (`access-denied`).
+    """
+    return Client(socket_paths(path, os.environ), reconnect_for)
+
+
+def delays(chance: Callable[[], float] = random.random) -> Iterator[float]:
+    """Seconds to wait before each try: doubling up to `LONGEST_DELAY_S`, the upper half of each left to chance."""
+    longest = FIRST_DELAY_S
+    while True:
+        yield longest * (1 + chance()) / 2
+        longest = min(2 * longest, LONGEST_DELAY_S)
+
+
+class Client:
+    """A client of the daemon, from `connect`. To be used by one event loop, in the task that entered it or below it.
+
+    It owns one task, which reads the connection and makes it again; leaving the context ends both.
+    """
+
+    def __init__(self, paths: Sequence[Path], reconnect_for: float) -> None:
+        self._paths = paths
+        self._reconnect_for = reconnect_for
+        self._tasks = asyncio.TaskGroup()
+        self._runner: asyncio.Task[None] | None = None
+        self._link: Link | None = None
+        self._opened: Link | None = None
+        self._failure: Reason | None = None
+        self._decided = asyncio.Event()
+        self._give_up_at = 0.0
+        self._consoles: set[Console] = set()
+        self._events: Inbox[Happening | VirtmuxError] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect; see `connect` for what this raises."""
+        link = await open_link(self._paths)
+        await self._tasks.__aenter__()
+        self._paths = [link.path]
+        self._use(link)
+        self._runner = self._tasks.create_task(self._run(link), name="virtmux-connection")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give all places up and close the connection; within a second, also where the daemon does not read."""
+        self._fail(reason_now(Cause.DETACHED))
+        if self._runner is not None:
+            self._runner.cancel()
+        try:
+            # The application's own errors are not for the task group, which would wrap them.
+            if isinstance(error, asyncio.CancelledError):
+                await self._tasks.__aexit__(kind, error, traceback)
+            else:
+                await self._tasks.__aexit__(None, None, None)
+        finally:
+            if self._opened is not None:
+                await self._opened.close()
+
+    async def consoles(self) -> list[ConsoleInfo]:
+        """Every console that the daemon knows.
+
+        Raises:
+            ConnectionLost: there is no connection any more.
+        """
+        while True:
+            request = (await self._online()).list()
+            with contextlib.suppress(LinkLost):
+                await request.done
+                return request.infos
+
+    @contextlib.asynccontextmanager
+    async def attach(
+        self,
+        domain: str,
+        device: str | None = None,
+        *,
+        uri: str | None = None,
+        position: Position | str | None = None,
+        read_only: bool = False,
+    ) -> AsyncIterator[Console]:
+        """A place at a console, given up on leaving the context.
+
+        `domain` is a name, UUID or running id; `device` an alias, by default the domain's first console; `uri` tells
+        apart what is ambiguous. Records start at `position` (its text, or a bare offset, are understood too), by
+        default at the end. Entering waits until the console's opening is decided: `console.place` says how.
+
+        Raises:
+            Refused: there is no such console, or this client may not attach to it.
+            ConnectionLost: there is no connection any more.
+        """
+        console = Console(read_only=read_only)
+        at = None if position is None else str(position)
+        try:
+            while True:
+                request = (await self._online()).attach(console, domain, device, uri, at)
+                with contextlib.suppress(LinkLost):
+                    await request.done
+                    break
+            self._consoles.add(console)
+            yield console
+        finally:
+            self._consoles.discard(console)
+            console.close()
+
+    async def events(self) -> AsyncGenerator[Happening, None]:
+        """What happens to all consoles, beginning with one `appeared` event for each that exists.
+
+        After a lost connection it gives `Disconnected`, then `Reconnected` and the `appeared` events again; what
+        happened in between is not told. One iteration at a time; close it with `contextlib.aclosing`.
+
+        Raises:
+            ConnectionLost: the connection is lost and not made again.
+            TooSlow: more than `MAX_EVENTS` events waited to be taken.
+            RuntimeError: another iteration is going on.
+        """
+        if self._events is not None:
+            raise RuntimeError("events() is being iterated over already")
+        link = await self._online()
+        inbox = self._events = Inbox()
+        try:
+            self._watch(link)
+            while True:
+                happening = await inbox.get()
+                if isinstance(happening, VirtmuxError):
+                    raise happening
+                yield happening
+        finally:
+            if self._events is inbox:
+                self._events = None
+
+    async def _online(self) -> Link:
+        if self._runner is None:
+            raise RuntimeError("connect() is a context manager: use `async with virtmux.connect() as mux`")
+        while self._link is None:
+            if self._failure is not None:
+                raise ConnectionLost(self._failure)
+            await self._decided.wait()
+        return self._link
+
+    # The one task: reads the connection, and makes it again.
+
+    async def _run(self, link: Link) -> None:
+        loop, waits = asyncio.get_running_loop(), delays()
+        while True:
+            opened_at = loop.time()
+            reason = await link.serve(self._take_event)
+            again = reason.cause in _RECONNECTS and self._reconnect_for > 0
+            self._lost(link, replace(reason, retry=Retry(will_retry=again)), again=again)
+            await link.close()
+            if not again:
+                return
+            self._give_up_at = loop.time() + self._reconnect_for
+            if loop.time() - opened_at > _STABLE_S:
+                waits = delays()
+            try:
+                link = await self._reconnect(waits)
+            except VirtmuxError as error:
+                self._fail(error.reason)
+                return
+            self._use(link)
+            self._resume(link)
+
+    async def _reconnect(self, waits: Iterator[float]) -> Link:
+        failure = reason_now(Cause.SERVER_LOST)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._give_up_at):
+                for wait in waits:
+                    await asyncio.sleep(wait)
+                    try:
+                        return await open_link(self._paths)
+                    except Refused as error:
+                        # A daemon that starts sets the mode of its socket before it listens; another user's never will.
+                        failure = error.reason
+                    except ConnectionLost as error:
+                        if error.reason.cause not in _RECONNECTS:
+                            raise
+                        failure = error.reason
+        text = f"{failure.text}; gave up after {self._reconnect_for:g} s"
+        raise ConnectionLost(replace(failure, text=text))
+
+    def _use(self, link: Link) -> None:
+        self._link = self._opened = link
+        self._decided.set()
+
+    def _lost(self, link: Link, reason: Reason, *, again: bool) -> None:
+        self._link = None
+        self._decided.clear()
+        self._consoles.update(link.consoles.values())
+        if again:
+            for console in self._consoles:
+                console.lost(link, reason)
+            if self._events is not None:
+                self._events.put(Disconnected(reason))
+        else:
+            self._fail(reason)
+        link.lose(reason)
+
+    def _fail(self, reason: Reason) -> None:
+        """No connection any more, for good: everybody learns why. The first reason stays."""
+        if self._failure is not None:
+            return
+        self._failure, self._link = reason, None
+        for console in self._consoles:
+            console.refused(reason)
+        if self._events is not None:
+            self._events.put(ConnectionLost(reason))
+        self._decided.set()
+
+    def _resume(self, link: Link) -> None:
+        for console in self._consoles:
+            self._attach_again(link, console)
+        if self._events is not None:
+            self._events.put(Reconnected())
+            self._watch(link)
+
+    def _attach_again(self, link: Link, console: Console) -> None:
+        if self._link is link and not console.closed and not console.ended:
+            console.attach_again(link).done.add_done_callback(partial(self._attached_again, link, console))
+
+    def _attached_again(self, link: Link, console: Console, done: asyncio.Future[None]) -> None:
+        if not isinstance(error := done.exception(), Refused):
+            return
+        loop = asyncio.get_running_loop()
+        if CAUSES[error.reason.cause].retry and loop.time() < self._give_up_at:
+            loop.call_later(LONGEST_DELAY_S, self._attach_again, link, console)
+        else:
+            console.refused(error.reason)
+
+    def _watch(self, link: Link) -> None:
+        link.watch().done.add_done_callback(self._watched)
+
+    def _watched(self, done: asyncio.Future[None]) -> None:
+        if isinstance(error := done.exception(), Refused) and self._events is not None:
+            self._events.put(error)
+
+    def _take_event(self, event: Event) -> None:
+        if self._events is None:
+            return
+        if self._events.cost < MAX_EVENTS:
+            self._events.put(event)
+        else:
+            self._events.put(TooSlow(reason_now(Cause.TOO_SLOW)))
+            self._events = None

@@ -1,0 +1,254 @@
+"""A client's place at one console: its records in order, its input, and the position that survives a connection."""
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from msgspec.structs import replace
+
+from virtmux.errors import InputRejected, NotAttached, Refused
+from virtmux.following import Disconnected, Inbox, Record, Resumed
+from virtmux.ledger import InputLedger
+from virtmux.link import reason_now
+from virtmux.messages import Flow, Gap, InputStatus, MarkMessage, Place, PlaceEnded, encode
+from virtmux.reasons import Cause, Phase, Reason
+from virtmux.records import Attached, Ended, Position
+from virtmux.wire import MAX_INPUT, Output, ProtocolError, encode_input
+
+if TYPE_CHECKING:
+    from virtmux.link import Link, Request
+
+#: Unread records, in bytes, above which the console is paused on the connection and below which it goes on.
+PAUSE_ABOVE = 262144
+RESUME_BELOW = 65536
+#: Where the daemon does not hold it back: the connection ends then.
+MOST_UNREAD = 16 * 1048576
+_MARK_COST = 512
+
+
+class Console:
+    """A place at a console, from `Client.attach`; an asynchronous iterator of its records for one consumer.
+
+    `place` is the daemon's answer to the attach, or to the last one that the iteration has come to.
+
+    Records wait here until they are taken. Once more than `PAUSE_ABOVE` bytes do, the daemon is told to hold this
+    console back; other consoles of the connection go on.
+    """
+
+    def __init__(self, *, read_only: bool) -> None:
+        self.asked_read_only = read_only
+        self.closed = False
+        self.ended = False
+        self._inbox: Inbox[Record] = Inbox()
+        self._link: Link | None = None
+        self._handle = 0
+        self._paused = False
+        self._received: Position | None = None
+        self._losses_ahead = 0
+        self._exhausted = False
+        self._attachment: int | None = None
+        self._live_from = 0
+        self._why: Reason | None = None
+        self._ledger: InputLedger | None = None
+        self._input_moved = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    # What the application uses.
+
+    @property
+    def position(self) -> Position:
+        """What comes next behind the last record that the iteration gave. Attach with it to go on from there."""
+        return self._position
+
+    @property
+    def attachment(self) -> int | None:
+        """The attachment that input goes to, as far as the iteration has come; None where nothing is attached."""
+        return None if self._losses_ahead or self._link is None else self._attachment
+
+    def __aiter__(self) -> Self:
+        """Iterate over the records. A second loop goes on where the first stopped."""
+        return self
+
+    async def __anext__(self) -> Record:
+        """The next record, as soon as there is one; `PlaceEnded` is the last.
+
+        Between `Disconnected` and `Resumed` the library makes the connection again by itself. It gives up with a
+        `PlaceEnded` whose reason is `server-lost`.
+        """
+        if self._exhausted:
+            raise StopAsyncIteration
+        record = await self._inbox.get()
+        self._advance(record)
+        if self._paused and self._inbox.cost <= RESUME_BELOW:
+            self._flow(paused=False)
+        return record
+
+    async def write(self, data: bytes) -> None:
+        """Send input to the guest and return when libvirt has taken all of it.
+
+        It goes to the attachment that the iteration has come to, so nothing that was typed at one boot reaches the
+        next. At most the daemon's `input_window` is under way at a time; a guest that takes no input makes this wait.
+        Calls from several tasks take turns. Cancelled, it may have sent a part.
+
+        Raises:
+            NotAttached: nothing is attached, or the connection is being made again; nothing was sent.
+            InputRejected: the attachment or the connection ended, or the daemon did not take it; it counts the bytes.
+            Refused: this place is read-only.
+        """
+        if self.place.read_only:
+            detail = "this place at the console is read-only"
+            raise Refused(reason_now(Cause.ACCESS_DENIED, detail, console=self.place.info.id))
+        async with self._writing:
+            if data:
+                await self._send_input(memoryview(data))
+
+    async def _send_input(self, data: memoryview) -> None:
+        link, ledger = self._target()
+        start, end, sent = ledger.sent, ledger.sent + len(data), 0
+        while sent < len(data) and await self._room(link, ledger):
+            room = link.limits.input_window - ledger.in_flight()
+            piece = data[sent : sent + min(room, link.limits.input, MAX_INPUT)]
+            link.send(encode_input(self._handle, ledger.attachment, ledger.sent, piece))
+            ledger.sent += len(piece)
+            sent += len(piece)
+            await link.drain()
+        await self._until_settled(ledger, min(end, ledger.sent))
+        fate = ledger.fate(start, len(data))
+        if fate.accepted < len(data):
+            cause = ledger.cause or Cause.STREAM_ENDED
+            reason = reason_now(cause, phase=Phase.SEND, console=self.place.info.id)
+            raise InputRejected(reason, accepted=fate.accepted, unknown=fate.unknown, rejected=fate.rejected)
+
+    def _target(self) -> tuple["Link", InputLedger]:
+        attachment = self.attachment
+        if self._link is None or attachment is None:
+            raise NotAttached(self._why or reason_now(Cause.STREAM_ENDED, console=self.place.info.id))
+        if self._ledger is None or self._ledger.attachment != attachment:
+            self._ledger = InputLedger(attachment)
+        return self._link, self._ledger
+
+    async def _room(self, link: "Link", ledger: InputLedger) -> bool:
+        while ledger.open and ledger.in_flight() >= link.limits.input_window:
+            await self._moved()
+        return ledger.open
+
+    async def _until_settled(self, ledger: InputLedger, end: int) -> None:
+        while not ledger.settled(end):
+            await self._moved()
+
+    async def _moved(self) -> None:
+        self._input_moved.clear()
+        await self._input_moved.wait()
+
+    # What the connection calls; nothing of this waits.
+
+    def attach_again(self, link: "Link") -> "Request":
+        """Ask on a new connection for the place, at the position that was received last."""
+        identity = self.place.info.id
+        return link.attach(self, identity.uuid, identity.device, identity.uri, str(self._received))
+
+    def placed(self, link: "Link", place: Place) -> None:
+        """The daemon gave a place; records follow."""
+        self._link, self._handle, self._paused = link, place.info.console, False
+        if self._received is None:
+            self._position = Position.parse(place.position)
+            self._settle_in(place)
+        else:
+            self._put(Resumed(self._received, place), _MARK_COST)
+        self._received = Position.parse(place.position)
+
+    def receive(self, record: Output | MarkMessage | Gap) -> None:
+        """Queue a record; hold the console back where too many wait.
+
+        Raises:
+            ProtocolError: it was held back long ago, and the daemon goes on.
+        """
+        if self._inbox.cost > MOST_UNREAD:
+            raise ProtocolError(f"records of console {self._handle}, which is paused")
+        self._put(record, len(record.data) if isinstance(record, Output) else _MARK_COST)
+
+    def input_status(self, status: InputStatus) -> None:
+        """The daemon's word on this place's input."""
+        if self._ledger is not None and status.attachment == self._ledger.attachment:
+            self._ledger.status(status)
+            self._input_moved.set()
+
+    def lost(self, link: "Link", reason: Reason) -> None:
+        """The connection is gone and is being made again."""
+        if self._link is not link:
+            return
+        self._received = link.session.positions[self._handle]
+        reason = replace(reason, console=self.place.info.id, offset=self._received.offset)
+        self._unlink(reason)
+        self._losses_ahead += 1
+        self._inbox.put(Disconnected(reason), _MARK_COST)
+
+    def end(self, last: PlaceEnded) -> None:
+        """The place is given up by the daemon or with the connection."""
+        if not self.ended:
+            self.ended = True
+            self._unlink(last.reason)
+            self._inbox.put(last, _MARK_COST)
+
+    def close(self) -> None:
+        """The application is done with it."""
+        self.closed = True
+        if self._link is not None:
+            self._link.detach(self._handle)
+        self._unlink(reason_now(Cause.DETACHED))
+
+    def refused(self, reason: Reason) -> None:
+        """The place was not given again."""
+        self.end(PlaceEnded(self._handle, reason))
+
+    def _unlink(self, reason: Reason) -> None:
+        self._link = None
+        self._why = reason
+        if self._ledger is not None:
+            self._ledger.close(reason.cause)
+            self._ledger = None
+        self._input_moved.set()
+
+    def _put(self, record: Record, cost: int) -> None:
+        self._inbox.put(record, cost)
+        if self._inbox.cost > PAUSE_ABOVE and not self._paused:
+            self._flow(paused=True)
+
+    def _flow(self, *, paused: bool) -> None:
+        self._paused = paused
+        if self._link is not None:
+            self._link.send(encode(Flow(self._handle, paused)))
+
+    # How far the application has come.
+
+    def _settle_in(self, place: Place) -> None:
+        """Take the console's state from `place`; only marks behind its end say anything newer."""
+        self.place = place
+        self._live_from = Position.parse(place.info.position).mark
+        self._attachment, self._why = place.info.attachment, place.reason
+
+    def _advance(self, record: Record) -> None:
+        history, offset, mark = self._position.history, self._position.offset, self._position.mark
+        match record:
+            case Output():
+                self._position = Position(history, record.offset + len(record.data), mark)
+            case MarkMessage():
+                self._position = Position(history, offset, record.mark + 1)
+                self._note(record)
+            case Gap():
+                self._position = Position(history, record.to_offset, record.to_mark)
+            case Disconnected():
+                self._losses_ahead -= 1
+                self._attachment = None
+            case Resumed():
+                self._position = record.position
+                self._settle_in(record.place)
+            case PlaceEnded():
+                self._exhausted = True
+
+    def _note(self, mark: MarkMessage) -> None:
+        if mark.mark < self._live_from:
+            return
+        if isinstance(mark.record, Attached):
+            self._attachment = mark.record.attachment
+        elif isinstance(mark.record, Ended):
+            self._attachment, self._why = None, mark.record.reason

@@ -1,0 +1,64 @@
+"""The fate of one attachment's input: how much was sent, and what the daemon's `input-status` says of it. Pure."""
+
+from typing import NamedTuple
+
+from virtmux.messages import InputStatus
+from virtmux.reasons import Cause
+
+
+class Fate(NamedTuple):
+    """What became of a run of input bytes; the three counts follow each other from its start and add up to it."""
+
+    accepted: int
+    unknown: int
+    rejected: int
+
+
+class InputLedger:
+    """A client's input within one attachment, in bytes from its start."""
+
+    def __init__(self, attachment: int) -> None:
+        self.attachment = attachment
+        self.sent = 0
+        self.cause: Cause | None = None
+        """Why input was not taken, once some was not; no more may be sent then."""
+        self._accepted = 0
+        self._unknown = 0
+        self._settled = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether more input may be sent."""
+        return self.cause is None
+
+    def in_flight(self) -> int:
+        """Bytes that were sent and whose fate is not known yet."""
+        return self.sent - self._settled
+
+    def settled(self, end: int) -> bool:
+        """Whether the fate of all bytes before `end` is known."""
+        return self._settled >= end
+
+    def status(self, status: InputStatus) -> None:
+        """Take the daemon's word; it replaces what was said before."""
+        self._accepted = status.accepted
+        self._unknown = status.unknown
+        self._settled = status.accepted + status.unknown + status.rejected
+        if status.unknown or status.rejected:
+            self.cause = status.cause or Cause.STREAM_ENDED
+
+    def close(self, cause: Cause) -> None:
+        """No status will follow: what is in flight may have arrived or not."""
+        self._unknown += self.in_flight()
+        self._settled = self.sent
+        self.cause = self.cause or cause
+
+    def fate(self, start: int, size: int) -> Fate:
+        """What became of the `size` bytes from `start`; what was never sent counts as rejected."""
+        accepted = _within(self._accepted - start, size)
+        unknown = _within(self._accepted + self._unknown - start, size) - accepted
+        return Fate(accepted, unknown, size - accepted - unknown)
+
+
+def _within(count: int, size: int) -> int:
+    return max(0, min(count, size))

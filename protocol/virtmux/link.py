@@ -1,0 +1,292 @@
+"""One connection to the daemon: found, opened and greeted; answers go to their requests, records to their consoles."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from virtmux import messages
+from virtmux.errors import ConnectionLost, Refused, VirtmuxError
+from virtmux.messages import (
+    Attach,
+    ClientHello,
+    ClientMessage,
+    ConsoleInfo,
+    Detach,
+    Done,
+    Event,
+    Gap,
+    Goodbye,
+    InputStatus,
+    Limits,
+    ListConsoles,
+    MarkMessage,
+    Place,
+    PlaceEnded,
+    ServerHello,
+    ServerMessage,
+    Watch,
+    encode,
+)
+from virtmux.reasons import Cause, ConsoleId, Phase, Reason, Retry, sentence
+from virtmux.records import rfc3339
+from virtmux.session import ClientSession
+from virtmux.unixsocket import UnixSocket
+from virtmux.wire import Output, ProtocolError
+
+if TYPE_CHECKING:
+    from virtmux.console import Console
+
+SYSTEM_SOCKET = Path("/run/virtmux/virtmux.sock")
+GREETING_S = 10.0
+CLOSING_S = 1.0
+_SOFTWARE = "virtmux-python"
+
+
+def socket_paths(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> list[Path]:
+    """Where the daemon's socket may be, best first: `path` or VIRTMUX_SOCKET alone, else the system's, the user's."""
+    named = path or environ.get("VIRTMUX_SOCKET")
+    if named:
+        return [Path(named)]
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    return [SYSTEM_SOCKET, *([Path(runtime, "virtmux/virtmux.sock")] if runtime else [])]
+
+
+def reason_now(
+    cause: Cause,
+    detail: str = "",
+    *,
+    phase: Phase = Phase.CLIENT,
+    console: ConsoleId | None = None,
+    offset: int | None = None,
+    will_retry: bool = False,
+) -> Reason:
+    """A Reason that the client makes itself, as of now."""
+    return Reason(
+        cause=cause,
+        text=sentence(cause, console, detail),
+        phase=phase,
+        console=console,
+        offset=offset,
+        at=rfc3339(time.time_ns()),
+        retry=Retry(will_retry),
+    )
+
+
+class LinkLost(Exception):  # noqa: N818 - an event, caught within the library
+    """The connection is over; `reason` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.text)
+        self.reason = reason
+
+
+class Request:
+    """A question to the daemon. `done` ends with its last answer; Refused or LinkLost are raised by it."""
+
+    def __init__(self, console: "Console | None") -> None:
+        self.console = console
+        self.infos: list[ConsoleInfo] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settle(self, error: Exception | None = None) -> None:
+        """End it, unless whoever asked has gone."""
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+            self.done.exception()  # nobody waits for the answer to a detach
+
+
+class Link:
+    """An open connection whose daemon has said hello.
+
+    `consoles` holds, by the daemon's handle, those that have a place on this connection.
+    """
+
+    def __init__(self, path: Path, socket: UnixSocket) -> None:
+        self.path = path
+        self.session = ClientSession()
+        self.limits = Limits()
+        self.consoles: dict[int, Console] = {}
+        self._requests: dict[int, Request] = {}
+        self._socket = socket
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame. Follow with `drain` where the application decides how much is sent."""
+        self._socket.send(frame)
+
+    async def drain(self) -> None:
+        """Wait until the socket takes more. A lost connection is no error here: its reader finds out."""
+        await self._socket.drain()
+
+    def list(self) -> Request:
+        """Ask for every console."""
+        return self._ask(ListConsoles(self.session.next_id()))
+
+    def watch(self) -> Request:
+        """Ask for events."""
+        return self._ask(Watch(self.session.next_id()))
+
+    def attach(self, console: "Console", domain: str, device: str | None, uri: str | None, at: str | None) -> Request:
+        """Ask for a place for `console`, its records to start at the position `at`."""
+        read_only = console.asked_read_only
+        return self._ask(Attach(self.session.next_id(), domain, device, uri, at, read_only), console)
+
+    def detach(self, handle: int) -> None:
+        """Give a place up. What still arrives of it is dropped."""
+        self.consoles.pop(handle, None)
+        self._ask(self.session.detach(handle))
+
+    def _ask(self, message: ListConsoles | Watch | Attach | Detach, console: "Console | None" = None) -> Request:
+        request = self._requests[message.id] = Request(console)
+        self._say(message)
+        return request
+
+    def _say(self, message: ClientMessage) -> None:
+        self.send(encode(message))
+
+    async def greet(self) -> None:
+        """Exchange hellos.
+
+        Raises:
+            LinkLost: the daemon sent this client away, does not answer or does not speak the protocol.
+        """
+        self._say(ClientHello(software=_SOFTWARE))
+        try:
+            async with asyncio.timeout(GREETING_S):
+                while self.session.greeting is None:
+                    await self._receive(_no_event)
+        except TimeoutError:
+            detail = f"{self.path}: no greeting within {GREETING_S:.0f} s"
+            raise LinkLost(reason_now(Cause.SERVER_LOST, detail, phase=Phase.CONNECTION)) from None
+        self.limits = self.session.greeting.limits
+
+    async def serve(self, on_event: Callable[[Event], None]) -> Reason:
+        """Take what the daemon sends until the connection ends, and say why it did."""
+        try:
+            while True:
+                await self._receive(on_event)
+                await asyncio.sleep(0)  # reading what has arrived does not suspend: those who take it must run, too
+        except LinkLost as lost:
+            return lost.reason
+
+    async def _receive(self, on_event: Callable[[Event], None]) -> None:
+        try:
+            data = await self._socket.read()
+            if not data:
+                raise LinkLost(reason_now(Cause.SERVER_LOST, phase=Phase.CONNECTION))
+            for message in self.session.receive(data):
+                self._take(message, on_event)
+        except OSError as error:
+            raise LinkLost(reason_now(Cause.SERVER_LOST, str(error), phase=Phase.CONNECTION)) from error
+        except (ProtocolError, ValueError) as error:
+            raise LinkLost(reason_now(Cause.PROTOCOL_ERROR, str(error), phase=Phase.CONNECTION)) from error
+
+    def _take(self, message: ServerMessage | Output, on_event: Callable[[Event], None]) -> None:
+        match message:
+            case Output() | MarkMessage() | Gap():
+                if console := self.consoles.get(message.console):
+                    console.receive(message)
+            case InputStatus():
+                if console := self.consoles.get(message.console):
+                    console.input_status(message)
+            case PlaceEnded():
+                if console := self.consoles.pop(message.console, None):
+                    console.end(message)
+            case Event():
+                on_event(message)
+            case messages.Console() | Place() | Done() | messages.Refused():
+                self._answer(message)
+            case Goodbye():
+                raise LinkLost(message.reason)
+            case ServerHello():
+                pass
+
+    def _answer(self, message: messages.Console | Place | Done | messages.Refused) -> None:
+        if (request := self._requests.get(message.id)) is None:
+            raise ProtocolError(f"an answer to request {message.id}, which is not open")
+        if isinstance(message, messages.Console):
+            request.infos.append(message.info)
+            return
+        del self._requests[message.id]
+        if isinstance(message, messages.Refused):
+            request.settle(Refused(message.reason))
+            return
+        if isinstance(message, Place):
+            self._placed(request, message)
+        request.settle()
+
+    def _placed(self, request: Request, place: Place) -> None:
+        console, handle = request.console, place.info.console
+        if console is None or handle in self.consoles:
+            raise ProtocolError(f"a place at console {handle} that was not asked for")
+        if request.done.cancelled() or console.closed:
+            self.detach(handle)
+            return
+        self.consoles[handle] = console
+        console.placed(self, place)
+
+    def lose(self, reason: Reason) -> None:
+        """End every open request with LinkLost."""
+        requests, self._requests = self._requests, {}
+        for request in requests.values():
+            request.settle(LinkLost(reason))
+
+    async def close(self) -> None:
+        """Close the socket; what was sent is flushed for at most `CLOSING_S` seconds."""
+        try:
+            await self._socket.close(CLOSING_S)
+        finally:
+            self.lose(reason_now(Cause.DETACHED))
+
+
+async def open_link(paths: Sequence[Path]) -> Link:
+    """Connect to the first of `paths` where a daemon answers, and greet it.
+
+    Raises:
+        Refused: there is a socket, and its mode keeps this user out (`access-denied`).
+        ConnectionLost: no daemon answers at any of them (`server-lost`), or it sent this client away.
+    """
+    failures: list[tuple[Path, OSError]] = []
+    for path in paths:
+        try:
+            socket = UnixSocket.connect(path)
+        except OSError as error:
+            failures.append((path, error))
+            continue
+        return await _greeted(Link(path, socket))
+    raise _not_connected(failures)
+
+
+async def _greeted(link: Link) -> Link:
+    try:
+        await link.greet()
+    except BaseException as error:
+        await link.close()
+        if isinstance(error, LinkLost):
+            raise ConnectionLost(error.reason) from error
+        raise
+    return link
+
+
+def _not_connected(failures: Sequence[tuple[Path, OSError]]) -> VirtmuxError:
+    detail = ", ".join(f"{path}: {error.strerror or error}" for path, error in failures)
+    if any(isinstance(error, PermissionError) for _, error in failures):
+        return Refused(reason_now(Cause.ACCESS_DENIED, detail, phase=Phase.CONNECTION))
+    return ConnectionLost(
+        Reason(
+            cause=Cause.SERVER_LOST,
+            text=f"no virtmuxd answers: {detail}",
+            phase=Phase.CONNECTION,
+            at=rfc3339(time.time_ns()),
+        )
+    )
+
+
+def _no_event(event: Event) -> None:
+    raise ProtocolError(f"event {event.event} before anything was asked for")

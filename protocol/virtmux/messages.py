@@ -1,0 +1,268 @@
+"""The JSON messages of protocol version 1, typed. Their `type` field is the tag; unknown fields are ignored.
+
+Pure. SPEC.md describes each of them; a test holds its tables against these classes.
+"""
+
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+from msgspec import DecodeError, Meta, Struct, field
+from msgspec.json import Decoder, Encoder
+
+from virtmux.reasons import Cause, ConsoleId, Reason
+from virtmux.records import Mark
+from virtmux.wire import MAX_INPUT, MAX_MESSAGE, MAX_OUTPUT, PROTOCOL, U32, U63, ProtocolError, encode_message
+
+MAX_TEXT = 1024
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+"""A string from a client, in characters: short enough to be repeated in an answer."""
+
+_MAX_ERROR_TEXT = 200
+
+
+class State(StrEnum):
+    """Where a console stands; see DESIGN "A console's life"."""
+
+    ABSENT = "absent"
+    OPENING = "opening"
+    ATTACHED = "attached"
+    ENDING = "ending"
+    WAITING = "waiting"
+
+
+class Limits(Struct, frozen=True):
+    """The most that a frame carries of each kind, in bytes. `input_window`: input that a client may have sent to a
+    console and not seen the fate of."""
+
+    message: U32 = MAX_MESSAGE
+    output: U32 = MAX_OUTPUT
+    input: U32 = MAX_INPUT
+    input_window: U32 = 65536
+
+
+class ConsoleInfo(Struct, frozen=True, kw_only=True):
+    """A console as `list` shows it. `console` is its handle, `position` the end of its records.
+
+    `running` says whether its domain runs, `backend` is libvirt's type of the device (`pty`, `file`, ...).
+    """
+
+    console: U32
+    id: ConsoleId
+    state: State
+    since: str
+    running: bool
+    backend: str
+    clients: U32
+    attachment: U32 | None
+    position: str
+    last_output: str | None
+    last_end: Reason | None
+
+
+# From the client.
+
+
+class ClientHello(Struct, frozen=True, tag="hello"):
+    """The first message of a client."""
+
+    protocol: U32 = PROTOCOL
+    software: Text = ""
+    features: Annotated[list[Text], Meta(max_length=64)] = []
+
+
+class ListConsoles(Struct, frozen=True, tag="list"):
+    """Asks for every console: answered by a `console` message each, then `done`."""
+
+    id: U32
+
+
+class Attach(Struct, frozen=True, tag="attach"):
+    """Asks for a place at a console: answered by `place` or `refused`.
+
+    `domain` is a name, UUID or running id; `device` an alias (null: the domain's first console). `position` names
+    where to start; null starts at the end.
+    """
+
+    id: U32
+    domain: Text
+    device: Text | None = None
+    uri: Text | None = None
+    position: Text | None = None
+    read_only: bool = False
+
+
+class Detach(Struct, frozen=True, tag="detach"):
+    """Gives a place up: answered by `done`; nothing of that console follows it."""
+
+    id: U32
+    console: U32
+
+
+class Flow(Struct, frozen=True, tag="flow"):
+    """Pauses or resumes a console's records on this connection; not answered."""
+
+    console: U32
+    paused: bool
+
+
+class Watch(Struct, frozen=True, tag="watch"):
+    """Asks for `event` messages: answered by one `appeared` event for each console that exists, then `done`."""
+
+    id: U32
+
+
+ClientMessage = ClientHello | ListConsoles | Attach | Detach | Flow | Watch
+
+
+# From the daemon.
+
+
+class ServerHello(Struct, frozen=True, tag="hello"):
+    """The first message of the daemon."""
+
+    protocol: U32 = PROTOCOL
+    software: str = ""
+    features: list[str] = []
+    limits: Limits = Limits()
+
+
+class Console(Struct, frozen=True, tag="console"):
+    """One console of the answer to `list`."""
+
+    id: U32
+    info: ConsoleInfo
+
+
+class Place(Struct, frozen=True, tag="place"):
+    """The answer to `attach`: the client has a place at `info.console`, and its records follow from `position`.
+
+    `state`, `attachment` and `reason` are the console's as this is sent; what the marks from `position` on say comes
+    on top. Where `state` is not `attached`, `reason` says why.
+    `missing` is true where a position was asked for whose history is gone; the records start at the oldest held ones.
+    """
+
+    id: U32
+    info: ConsoleInfo
+    position: str
+    read_only: bool
+    missing: bool = False
+    reason: Reason | None = None
+
+
+class Done(Struct, frozen=True, tag="done"):
+    """The request with this id is carried out."""
+
+    id: U32
+
+
+class Refused(Struct, frozen=True, tag="refused"):
+    """The request with this id is not carried out; `reason` says why. The connection goes on."""
+
+    id: U32
+    reason: Reason
+
+
+class MarkMessage(Struct, frozen=True, tag="mark"):
+    """A mark of a console's sequence."""
+
+    console: U32
+    offset: U63
+    mark: U63
+    record: Mark
+
+
+class Gap(Struct, frozen=True, tag="gap"):
+    """Records that were there and are no longer held: output bytes `offset` to `to_offset`, marks `mark` to `to_mark`
+    (the ends excluded). The place goes on at (`to_offset`, `to_mark`)."""
+
+    console: U32
+    offset: U63
+    mark: U63
+    to_offset: U63
+    to_mark: U63
+
+
+class InputStatus(Struct, frozen=True, tag="input-status"):
+    """How far a client's input within `attachment` came, in bytes from its start: the first `accepted` bytes were taken
+    by libvirt; the next `unknown` bytes may have arrived or not; the next `rejected` bytes did not and never will.
+    Sums, not differences: each status replaces the one before."""
+
+    console: U32
+    attachment: U32
+    accepted: U63
+    unknown: U63 = 0
+    rejected: U63 = 0
+    cause: Cause | None = None
+
+
+class PlaceEnded(Struct, frozen=True, tag="place-ended"):
+    """The client's place at a console ended, the connection goes on."""
+
+    console: U32
+    reason: Reason
+
+
+class Event(Struct, frozen=True, tag="event", kw_only=True):
+    """Something happened to a console, told to those who `watch`; see SPEC.md for the fields of each kind."""
+
+    event: str
+    at: str
+    console: ConsoleId
+    offset: U63
+    mark: U63 | None = None
+    reason: Reason | None = None
+    since: str | None = field(name="from", default=None)
+    until: str | None = field(name="to", default=None)
+    note: str | None = field(name="kind", default=None)
+
+
+class Goodbye(Struct, frozen=True, tag="goodbye"):
+    """The last message of a connection: why the daemon ends it."""
+
+    reason: Reason
+
+
+ServerMessage = (
+    ServerHello | Console | Place | Done | Refused | MarkMessage | Gap | InputStatus | PlaceEnded | Event | Goodbye
+)
+
+_M = TypeVar("_M")
+_encoder = Encoder()
+_client_decoder: Decoder[ClientMessage] = Decoder(ClientMessage)
+_server_decoder: Decoder[ServerMessage] = Decoder(ServerMessage)
+
+
+def encode(message: ClientMessage | ServerMessage) -> bytes:
+    """The message as a whole frame.
+
+    Raises:
+        ValueError: it is larger than a frame may be.
+    """
+    return encode_message(_encoder.encode(message))
+
+
+def decode_client_message(payload: bytes) -> ClientMessage:
+    """Read a client's message.
+
+    Raises:
+        ProtocolError: it is not JSON, of no known type, or a field is missing or of the wrong kind.
+    """
+    return _decode(_client_decoder, payload)
+
+
+def decode_server_message(payload: bytes) -> ServerMessage:
+    """Read a message of the daemon.
+
+    Raises:
+        ProtocolError: as `decode_client_message`.
+    """
+    return _decode(_server_decoder, payload)
+
+
+def _decode(decoder: Decoder[_M], payload: bytes) -> _M:
+    try:
+        # Decoded first, because msgspec does not look into the strings of fields that it skips.
+        return decoder.decode(payload.decode())
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # msgspec quotes what it does not know, at any length; the text must fit into a goodbye.
+        raise ProtocolError(f"malformed message: {str(error)[:_MAX_ERROR_TEXT]}") from error

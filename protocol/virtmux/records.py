@@ -1,0 +1,86 @@
+"""The vocabulary of a console's record sequence: positions in it, and the marks that stand between its bytes.
+
+Pure. The same values are stored in the ring, sent over the wire and handed out by the client library.
+"""
+
+from datetime import UTC, datetime
+
+from msgspec import Struct, field
+
+from virtmux.reasons import Reason
+from virtmux.wire import U32
+
+_HISTORY_DIGITS = 32
+_MAX_DIGITS = 19
+_MAX_NUMBER = 2**63 - 1
+
+
+class Position(Struct, frozen=True, order=False):
+    """A place in a console's history; it names what comes next: the byte at `offset`, the mark with number `mark`.
+
+    Written `HISTORY:OFFSET:MARK`, history as 32 hex digits. Marks at an offset come before the byte at that offset.
+    """
+
+    history: str
+    offset: int
+    mark: int
+
+    def __str__(self) -> str:
+        return f"{self.history}:{self.offset}:{self.mark}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        """Read `HISTORY:OFFSET:MARK`.
+
+        Raises:
+            ValueError: the text is not a position; the message says what one looks like.
+        """
+        history, _, rest = text.partition(":")
+        offset, _, mark = rest.partition(":")
+        numbers = offset.isascii() and offset.isdecimal() and mark.isascii() and mark.isdecimal()
+        numbers = numbers and len(offset) <= _MAX_DIGITS and len(mark) <= _MAX_DIGITS
+        numbers = numbers and int(offset) <= _MAX_NUMBER and int(mark) <= _MAX_NUMBER
+        if len(history) != _HISTORY_DIGITS or not set(history) <= set("0123456789abcdef") or not numbers:
+            raise ValueError(f"not a position: {text!r} (expected HISTORY:OFFSET:MARK, history as 32 hex digits)")
+        return cls(history, int(offset), int(mark))
+
+
+class Attached(Struct, frozen=True, tag_field="kind", tag="attached"):
+    """The console was opened; output follows. `attachment` counts openings, from 1, within a handle."""
+
+    at: str
+    attachment: U32
+    incarnation: U32
+
+
+class Ended(Struct, frozen=True, tag_field="kind", tag="ended"):
+    """The attachment ended, or, where `attachment` is null, an opening failed; `reason` says why."""
+
+    at: str
+    attachment: U32 | None
+    reason: Reason
+
+
+class Break(Struct, frozen=True, tag_field="kind", tag="break"):
+    """Nobody held the console between the two times: output of unknown length may be missing here."""
+
+    at: str
+    since: str = field(name="from")
+    until: str = field(name="to")
+
+
+class Note(Struct, frozen=True, tag_field="kind", tag="note"):
+    """Something happened to the guest that did not end the console: `rebooted`, `paused`, `resumed`, ..."""
+
+    at: str
+    note: str
+    detail: str | None = None
+
+
+Mark = Attached | Ended | Break | Note
+
+
+def rfc3339(ns: int) -> str:
+    """Format nanoseconds since the epoch as RFC 3339 in UTC with microseconds."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"

@@ -1,0 +1,94 @@
+"""A connected Unix stream socket whose two directions fail apart.
+
+What the peer said last, its goodbye, is still read after a write has failed; asyncio's transports drop it then.
+"""
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Self
+
+_READ = 262144
+_HIGH_WATER = 65536
+
+
+class UnixSocket:
+    """Owns the file descriptor; for one event loop. `read` is for one task, `send` and `drain` for any."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._loop = asyncio.get_running_loop()
+        self._unsent = bytearray()
+        self._broken = False
+        self._drained = asyncio.Event()
+        self._drained.set()
+
+    @classmethod
+    def connect(cls, path: Path) -> Self:
+        """Connect. A Unix socket answers at once: where its queue is full the answer is EAGAIN.
+
+        Raises:
+            OSError: nobody listens there, or this user may not connect.
+        """
+        unconnected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            unconnected.settimeout(0)
+            unconnected.connect(str(path))
+        except BaseException:
+            unconnected.close()
+            raise
+        return cls(unconnected)
+
+    async def read(self) -> bytes:
+        """What has arrived, at most 256 KiB; empty at the end.
+
+        Raises:
+            OSError: the connection was reset.
+        """
+        return await self._loop.sock_recv(self._socket, _READ)
+
+    def send(self, data: bytes) -> None:
+        """Send now what the socket takes, and the rest as soon as it does. After a failed write it drops all."""
+        if self._broken:
+            return
+        waiting = len(self._unsent) > 0
+        self._unsent += data
+        if not waiting:
+            self._flush()
+            if self._unsent:
+                self._loop.add_writer(self._socket, self._flush)
+        if len(self._unsent) > _HIGH_WATER:
+            self._drained.clear()
+
+    async def drain(self) -> None:
+        """Wait while more than 64 KiB are unsent. Returns when the connection broke, too."""
+        await self._drained.wait()
+
+    async def close(self, flush_s: float) -> None:
+        """Send the rest within `flush_s` seconds, then close. Closing again does nothing."""
+        if self._socket.fileno() < 0:
+            return
+        try:
+            if self._unsent:
+                self._drained.clear()
+                async with asyncio.timeout(flush_s):
+                    await self._drained.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._broken = True
+            self._loop.remove_writer(self._socket)
+            self._drained.set()
+            self._socket.close()
+
+    def _flush(self) -> None:
+        try:
+            del self._unsent[: self._socket.send(self._unsent)]
+        except (BlockingIOError, InterruptedError):
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            self._broken = True
+            self._unsent.clear()
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
+            self._drained.set()

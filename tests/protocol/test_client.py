@@ -1,0 +1,590 @@
+"""The asyncio client against a scripted daemon on a real socket."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import virtmux
+from tests.harness.scripted_daemon import (
+    AT,
+    CONSOLE,
+    HANDLE,
+    HISTORY,
+    OTHER_HISTORY,
+    Peer,
+    ScriptedDaemon,
+    console_info,
+    place,
+    playing,
+    reason,
+    waiting,
+)
+from virtmux.client import delays
+from virtmux.console import MOST_UNREAD, PAUSE_ABOVE, Console
+from virtmux.following import Disconnected, Reconnected, Record, Resumed
+from virtmux.link import socket_paths
+from virtmux.messages import (
+    Attach,
+    Detach,
+    Done,
+    Event,
+    Flow,
+    Gap,
+    InputStatus,
+    Limits,
+    ListConsoles,
+    MarkMessage,
+    PlaceEnded,
+    Refused,
+    Watch,
+)
+from virtmux.messages import (
+    Console as ConsoleMessage,
+)
+from virtmux.reasons import Cause
+from virtmux.records import Attached, Position
+from virtmux.wire import Input, Output, encode_output
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> ScriptedDaemon:
+    return ScriptedDaemon(tmp_path / "virtmux.sock")
+
+
+async def taken(console: Console, count: int) -> list[Record]:
+    """The next `count` records."""
+    return [await anext(console) for _ in range(count)]
+
+
+async def attached(daemon: ScriptedDaemon) -> Peer:
+    """A client that has attached and got a place at the end of an empty history."""
+    peer = await daemon.accept()
+    peer.say(place((await peer.expect(Attach)).id))
+    return peer
+
+
+class TestFindingTheDaemon:
+    def test_a_named_socket_is_the_only_one_tried(self) -> None:
+        assert socket_paths("/a", {"VIRTMUX_SOCKET": "/b"}) == [Path("/a")]
+        assert socket_paths(None, {"VIRTMUX_SOCKET": "/b", "XDG_RUNTIME_DIR": "/run/user/1"}) == [Path("/b")]
+
+    def test_the_system_comes_before_the_user(self) -> None:
+        system, user = Path("/run/virtmux/virtmux.sock"), Path("/run/user/1/virtmux/virtmux.sock")
+        assert socket_paths(None, {"XDG_RUNTIME_DIR": "/run/user/1"}) == [system, user]
+        assert socket_paths(None, {}) == [system]
+
+    async def test_no_daemon_is_named_with_the_socket(self, tmp_path: Path) -> None:
+        path = tmp_path / "none.sock"
+        with pytest.raises(virtmux.ConnectionLost, match=f"{path}: No such file") as caught:
+            async with virtmux.connect(path):
+                pass
+        assert caught.value.reason.cause is Cause.SERVER_LOST
+
+    async def test_a_goodbye_instead_of_a_greeting_is_the_reason(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            (await daemon.accept(greet=False)).goodbye(reason(Cause.EVICTED))
+
+        async with playing(daemon, script):
+            with pytest.raises(virtmux.ConnectionLost) as caught:
+                async with virtmux.connect(daemon.path):
+                    pass
+        assert caught.value.reason.cause is Cause.EVICTED
+
+    async def test_a_client_that_was_not_entered_says_so(self, daemon: ScriptedDaemon) -> None:
+        with pytest.raises(RuntimeError, match="async with"):
+            await virtmux.connect(daemon.path).consoles()
+
+    async def test_the_applications_own_error_passes_unwrapped(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            await (await daemon.accept()).gone()
+
+        async with playing(daemon, script):
+            with pytest.raises(ZeroDivisionError):
+                async with virtmux.connect(daemon.path):
+                    raise ZeroDivisionError
+
+
+class TestRequests:
+    async def test_consoles_are_listed(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            asked = await peer.expect(ListConsoles)
+            peer.say(ConsoleMessage(asked.id, console_info()), ConsoleMessage(asked.id, console_info(console=8)))
+            peer.say(Done(asked.id))
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            assert [info.console for info in await mux.consoles()] == [7, 8]
+
+    async def test_a_request_survives_a_lost_connection(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            await peer.expect(ListConsoles)
+            peer.close()
+            peer = await daemon.accept()
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            assert await mux.consoles() == []
+
+    async def test_a_missing_console_is_refused_and_the_connection_goes_on(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            asked = await peer.expect(Attach)
+            assert (asked.domain, asked.device, asked.uri, asked.position) == ("web9", "serial1", "qemu:///x", "12")
+            peer.say(Refused(asked.id, reason(Cause.CONSOLE_MISSING)))
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            with pytest.raises(virtmux.Refused) as caught:
+                async with mux.attach("web9", "serial1", uri="qemu:///x", position="12"):
+                    pass
+            assert caught.value.reason.cause is Cause.CONSOLE_MISSING
+            await mux.consoles()
+
+    async def test_leaving_a_place_detaches_and_drops_what_still_comes(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            asked = await peer.expect(Detach)
+            assert asked.console == HANDLE
+            peer.output(b"late", at=0)
+            peer.say(Done(asked.id))
+            peer.say(place((await peer.expect(Attach)).id, position=f"{HISTORY}:4:1"))
+            peer.output(b"new", at=4)
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            async with mux.attach("web1"):
+                pass
+            async with mux.attach("web1") as console:
+                assert await taken(console, 1) == [Output(HANDLE, 4, b"new")]
+
+    async def test_a_place_that_nobody_waits_for_any_more_is_given_back(self, daemon: ScriptedDaemon) -> None:
+        asked = asyncio.Event()
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            request = await peer.expect(Attach)
+            asked.set()
+            await peer.expect(ListConsoles)
+            peer.say(place(request.id))
+            detach = await peer.expect(Detach)
+            peer.say(Done(detach.id), Done(2))
+
+        async def attach(mux: virtmux.Client) -> None:
+            async with mux.attach("web1"):
+                pass
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, asyncio.TaskGroup() as tasks:
+            attaching = tasks.create_task(attach(mux))
+            await asked.wait()
+            attaching.cancel()
+            await mux.consoles()
+
+
+class TestRecords:
+    async def test_records_come_in_order_and_the_position_follows_what_was_taken(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            peer.output(b"one", at=0)
+            peer.attached(1, at=3, attachment=1)
+            peer.say(Gap(HANDLE, 3, 2, 10, 5))
+            peer.say(PlaceEnded(HANDLE, reason(Cause.EVICTED)))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            records, positions = [], [str(console.position)]
+            async for record in console:
+                records.append(record)
+                positions.append(str(console.position))
+        assert records == [
+            Output(HANDLE, 0, b"one"),
+            MarkMessage(HANDLE, 3, 1, Attached(AT, 1, 1)),
+            Gap(HANDLE, 3, 2, 10, 5),
+            PlaceEnded(HANDLE, reason(Cause.EVICTED)),
+        ]
+        assert positions == [f"{HISTORY}:{rest}" for rest in ("0:1", "3:1", "3:2", "10:5", "10:5")]
+
+    async def test_a_console_that_is_not_read_is_paused_and_goes_on_when_it_is(self, daemon: ScriptedDaemon) -> None:
+        count = PAUSE_ABOVE // 65536 + 1
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            for index in range(count):
+                await peer.pour(encode_output(HANDLE, index * 65536, bytes(65536)))
+            heard = [await peer.hear(), await peer.hear()]
+            assert Flow(HANDLE, paused=True) in heard
+            peer.say(*(Done(asked.id) for asked in heard if isinstance(asked, ListConsoles)))
+            assert await peer.expect(Flow) == Flow(HANDLE, paused=False)
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            await mux.consoles()
+            assert len(await taken(console, count)) == count
+
+    async def test_a_daemon_that_does_not_hold_back_breaks_the_protocol(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            with contextlib.suppress(OSError):
+                for index in range(2 * MOST_UNREAD // 65536):
+                    await peer.pour(encode_output(HANDLE, index * 65536, bytes(65536)))
+            peer.close()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            with pytest.raises(virtmux.ConnectionLost) as caught:
+                await mux.consoles()
+            assert caught.value.reason.cause is Cause.PROTOCOL_ERROR
+            *_, last = [record async for record in console]
+            assert isinstance(last, PlaceEnded)
+
+    async def test_broken_protocol_ends_every_place_with_its_reason(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            peer.output(b"x", at=99)
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            [last] = [record async for record in console]
+            assert isinstance(last, PlaceEnded)
+            assert last.reason.cause is Cause.PROTOCOL_ERROR
+            with pytest.raises(virtmux.ConnectionLost):
+                await mux.consoles()
+
+
+class TestReconnecting:
+    async def test_nothing_twice_and_nothing_missing_over_a_daemons_restart(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            peer.output(b"abc", at=0)
+            peer.attached(1, at=3)
+            daemon.stop()
+            async with daemon:
+                peer = await daemon.accept()
+                asked = await peer.expect(Attach)
+                assert (asked.domain, asked.device, asked.uri) == (CONSOLE.uuid, CONSOLE.device, CONSOLE.uri)
+                assert asked.position == f"{HISTORY}:3:2"
+                peer.say(place(asked.id, console=1, position=asked.position))
+                peer.output(b"def", at=3, handle=1)
+                await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            records = await taken(console, 5)
+        assert b"".join(record.data for record in records if isinstance(record, Output)) == b"abcdef"
+        lost, resumed = records[2:4]
+        assert isinstance(lost, Disconnected)
+        assert (lost.reason.cause, lost.reason.offset, lost.reason.console) == (Cause.SERVER_LOST, 3, CONSOLE)
+        assert lost.reason.retry.will_retry
+        assert isinstance(resumed, Resumed)
+        assert resumed.continuous
+
+    async def test_another_history_is_named(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            (await attached(daemon)).goodbye(reason(Cause.SERVER_STOPPING))
+            peer = await daemon.accept()
+            asked = await peer.expect(Attach)
+            peer.say(place(asked.id, position=f"{OTHER_HISTORY}:0:1", missing=True))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            lost, resumed = await taken(console, 2)
+            assert isinstance(lost, Disconnected)
+            assert lost.reason.cause is Cause.SERVER_STOPPING
+            assert isinstance(resumed, Resumed)
+            assert not resumed.continuous
+            assert resumed.asked == Position(HISTORY, 0, 1)
+            assert console.position == Position(OTHER_HISTORY, 0, 1)
+
+    async def test_what_was_received_and_not_taken_is_kept_and_not_asked_for_again(
+        self, daemon: ScriptedDaemon
+    ) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            peer.output(b"abc", at=0)
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+            peer.close()
+            peer = await daemon.accept()
+            asked = await peer.expect(Attach)
+            assert asked.position == f"{HISTORY}:3:1"
+            peer.say(place(asked.id, position=asked.position), Done((await peer.expect(ListConsoles)).id))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            await mux.consoles()
+            await mux.consoles()
+            assert console.position.offset == 0
+            assert [type(record) for record in await taken(console, 3)] == [Output, Disconnected, Resumed]
+
+    @pytest.mark.parametrize("cause", [Cause.EVICTED, Cause.TOO_SLOW, Cause.IDLE, Cause.PROTOCOL_ERROR])
+    async def test_a_client_that_was_sent_away_stays_away(self, daemon: ScriptedDaemon, cause: Cause) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            (await attached(daemon)).goodbye(reason(cause))
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            [last] = [record async for record in console]
+            assert isinstance(last, PlaceEnded)
+            assert last.reason.cause is cause
+
+    async def test_a_goodbye_is_read_although_writing_has_failed(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            await peer.expect(Input)
+            peer.goodbye(reason(Cause.EVICTED))
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            with pytest.raises(virtmux.InputRejected) as caught:
+                await console.write(bytes(65536))
+            assert caught.value.reason.cause is Cause.EVICTED
+
+    async def test_it_gives_up_after_the_time_that_was_asked_for(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            await attached(daemon)
+            daemon.stop()
+
+        async with (
+            playing(daemon, script),
+            virtmux.connect(daemon.path, reconnect_for=0.2) as mux,
+            mux.attach("web1") as console,
+        ):
+            lost, last = [record async for record in console]
+        assert isinstance(lost, Disconnected)
+        assert isinstance(last, PlaceEnded)
+        assert last.reason.cause is Cause.SERVER_LOST
+        assert "gave up after 0.2 s" in last.reason.text
+        assert not last.reason.retry.will_retry
+
+    async def test_reconnect_for_zero_is_never(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            (await attached(daemon)).close()
+
+        async with (
+            playing(daemon, script),
+            virtmux.connect(daemon.path, reconnect_for=0) as mux,
+            mux.attach("web1") as console,
+        ):
+            [last] = [record async for record in console]
+            assert isinstance(last, PlaceEnded)
+
+    async def test_a_place_that_is_refused_again_ends_with_that_reason(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            (await attached(daemon)).close()
+            peer = await daemon.accept()
+            peer.say(Refused((await peer.expect(Attach)).id, reason(Cause.CONSOLE_MISSING)))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            _, last = [record async for record in console]
+            assert isinstance(last, PlaceEnded)
+            assert last.reason.cause is Cause.CONSOLE_MISSING
+
+    def test_delays_double_up_to_their_cap_and_leave_half_to_chance(self) -> None:
+        longest = delays(lambda: 1.0)
+        assert [next(longest) for _ in range(8)] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+        assert next(delays(lambda: 0.0)) == 0.025
+
+
+class TestInput:
+    async def accept(self, peer: Peer, pieces: Sequence[int]) -> bytes:
+        """Take input frames of exactly these sizes, and accept them."""
+        data = b""
+        for size in pieces:
+            frame = await peer.expect(Input)
+            assert (frame.attachment, frame.input_offset, len(frame.data)) == (1, len(data), size)
+            data += frame.data
+            peer.say(InputStatus(HANDLE, 1, accepted=len(data)))
+        return data
+
+    async def test_it_is_split_and_returns_when_all_is_taken(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            assert await self.accept(peer, [16384, 3616, 2]) == bytes(20000) + b"ls"
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            await console.write(bytes(20000))
+            await console.write(b"ls")
+            await console.write(b"")
+
+    async def test_no_more_than_the_window_is_under_way(self, tmp_path: Path) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            assert await peer.expect_input(100) == bytes(100)
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+            peer.say(InputStatus(HANDLE, 1, accepted=60))
+            assert await peer.expect_input(50) == bytes(50)
+            peer.say(InputStatus(HANDLE, 1, accepted=150))
+            await peer.gone()
+
+        daemon = ScriptedDaemon(tmp_path / "s", limits=Limits(input_window=100))
+        async with (
+            playing(daemon, script),
+            virtmux.connect(daemon.path) as mux,
+            mux.attach("web1") as console,
+            asyncio.TaskGroup() as tasks,
+        ):
+            writing = tasks.create_task(console.write(bytes(150)))
+            await asyncio.sleep(0)  # let it begin
+            await mux.consoles()
+            assert not writing.done()
+
+    async def test_what_was_rejected_is_counted_from_its_own_start(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            await self.accept(peer, [3])
+            await peer.expect(Input)
+            peer.say(InputStatus(HANDLE, 1, 5, unknown=1, rejected=4, cause=Cause.GUEST_DESTROYED))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            await console.write(b"abc")
+            with pytest.raises(virtmux.InputRejected) as caught:
+                await console.write(b"defghij")
+        error = caught.value
+        assert (error.accepted, error.unknown, error.rejected) == (2, 1, 4)
+        assert error.reason.cause is Cause.GUEST_DESTROYED
+
+    async def test_with_a_lost_connection_the_fate_is_unknown(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            await self.accept(peer, [16384])
+            await peer.expect(Input)
+            daemon.stop()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            with pytest.raises(virtmux.InputRejected) as caught:
+                await console.write(bytes(20000))
+            assert (caught.value.accepted, caught.value.unknown, caught.value.rejected) == (16384, 3616, 0)
+            with pytest.raises(virtmux.NotAttached) as again:
+                await console.write(b"x")
+            assert again.value.reason.cause is Cause.SERVER_LOST
+
+    async def test_it_goes_to_the_attachment_that_the_reader_has_come_to(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            peer.ended(1, reason(Cause.STREAM_ENDED), at=0)
+            peer.attached(2, at=0, attachment=2)
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+            typed = await peer.expect(Input)
+            assert (typed.attachment, typed.data) == (1, b"old")
+            peer.say(InputStatus(HANDLE, 1, accepted=0, rejected=3, cause=Cause.STREAM_ENDED))
+            typed = await peer.expect(Input)
+            assert (typed.attachment, typed.input_offset, typed.data) == (2, 0, b"new")
+            peer.say(InputStatus(HANDLE, 2, accepted=3))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            await mux.consoles()
+            with pytest.raises(virtmux.InputRejected):
+                await console.write(b"old")
+            await taken(console, 1)
+            with pytest.raises(virtmux.NotAttached) as caught:
+                await console.write(b"between")
+            assert caught.value.reason.cause is Cause.STREAM_ENDED
+            await taken(console, 1)
+            await console.write(b"new")
+
+    async def test_replayed_marks_do_not_say_what_is_attached_now(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            asked = await peer.expect(Attach)
+            peer.say(place(asked.id, position=f"{HISTORY}:0:1", end=f"{HISTORY}:0:3", attachment=4))
+            peer.attached(1, at=0, attachment=9)
+            peer.ended(2, reason(Cause.GUEST_SHUTDOWN), at=0, attachment=9)
+            typed = await peer.expect(Input)
+            assert typed.attachment == 4
+            peer.say(InputStatus(HANDLE, 4, accepted=1))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            await taken(console, 2)
+            await console.write(b"x")
+
+    async def test_a_console_that_waits_takes_none(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            peer.say(waiting((await peer.expect(Attach)).id, reason(Cause.GUEST_NOT_RUNNING)))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            assert console.attachment is None
+            with pytest.raises(virtmux.NotAttached) as caught:
+                await console.write(b"x")
+            assert caught.value.reason.cause is Cause.GUEST_NOT_RUNNING
+
+    async def test_a_read_only_place_refuses_it(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            asked = await peer.expect(Attach)
+            assert asked.read_only
+            peer.say(place(asked.id, read_only=True))
+            await peer.gone()
+
+        async with (
+            playing(daemon, script),
+            virtmux.connect(daemon.path) as mux,
+            mux.attach("web1", read_only=True) as console,
+        ):
+            with pytest.raises(virtmux.Refused) as caught:
+                await console.write(b"x")
+            assert caught.value.reason.cause is Cause.ACCESS_DENIED
+
+
+class TestEvents:
+    async def test_they_begin_anew_after_a_lost_connection(self, daemon: ScriptedDaemon) -> None:
+        appeared = Event(event="appeared", at=AT, console=CONSOLE, offset=0)
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            for last in (False, True):
+                peer = await daemon.accept()
+                asked = await peer.expect(Watch)
+                peer.say(appeared, Done(asked.id))
+                if last:
+                    await peer.gone()
+                peer.close()
+
+        async with (
+            playing(daemon, script),
+            virtmux.connect(daemon.path) as mux,
+            contextlib.aclosing(mux.events()) as events,
+        ):
+            first, lost, again, second = [await anext(events) for _ in range(4)]
+        assert first == second == appeared
+        assert isinstance(lost, Disconnected)
+        assert isinstance(again, Reconnected)
+
+    async def test_they_end_with_the_connection(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            await peer.expect(Watch)
+            peer.goodbye(reason(Cause.EVICTED))
+
+        async with (
+            playing(daemon, script),
+            virtmux.connect(daemon.path) as mux,
+            contextlib.aclosing(mux.events()) as events,
+        ):
+            with pytest.raises(virtmux.ConnectionLost) as caught:
+                await anext(events)
+        assert caught.value.reason.cause is Cause.EVICTED
+
+
+class TestPublicFace:
+    def test_every_public_name_can_be_had(self) -> None:
+        for name in virtmux.__all__:
+            assert getattr(virtmux, name) is not None
+
+    def test_the_wire_is_light(self) -> None:
+        script = (
+            "import sys, virtmux.wire; print(*{'asyncio', 'virtmux.client', 'virtmux.messages'} & set(sys.modules))"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONPATH": ":".join(sys.path)},
+        )
+        assert run.stdout.split() == []

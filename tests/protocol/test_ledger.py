@@ -1,0 +1,48 @@
+"""The fate of input, counted from the start of a write."""
+
+import pytest
+
+from virtmux.ledger import Fate, InputLedger
+from virtmux.messages import InputStatus
+from virtmux.reasons import Cause
+
+
+@pytest.mark.parametrize(
+    ("status", "first", "second"),
+    [
+        # the fates of bytes 0 to 3 and of bytes 3 to 10
+        (InputStatus(7, 1, accepted=10), (3, 0, 0), (7, 0, 0)),
+        (InputStatus(7, 1, accepted=4, unknown=2, rejected=4), (3, 0, 0), (1, 2, 4)),
+        (InputStatus(7, 1, accepted=2, unknown=3, rejected=5), (2, 1, 0), (0, 2, 5)),
+        (InputStatus(7, 1, accepted=0, rejected=10), (0, 0, 3), (0, 0, 7)),
+    ],
+)
+def test_each_write_has_its_share(status: InputStatus, first: Fate, second: Fate) -> None:
+    ledger = InputLedger(1)
+    ledger.sent = 10
+    ledger.status(status)
+    assert (ledger.fate(0, 3), ledger.fate(3, 7)) == (first, second)
+    assert ledger.settled(10)
+
+
+def test_what_is_under_way_has_no_fate_yet() -> None:
+    ledger = InputLedger(1)
+    ledger.sent = 10
+    ledger.status(InputStatus(7, 1, accepted=4))
+    assert (ledger.in_flight(), ledger.settled(4), ledger.settled(5), ledger.open) == (6, True, False, True)
+
+
+def test_after_a_rejection_nothing_more_may_be_sent() -> None:
+    ledger = InputLedger(1)
+    ledger.sent = 10
+    ledger.status(InputStatus(7, 1, accepted=4, rejected=6, cause=Cause.GUEST_DESTROYED))
+    assert (ledger.open, ledger.cause) == (False, Cause.GUEST_DESTROYED)
+
+
+def test_closed_what_was_under_way_is_unknown_and_what_was_not_sent_is_rejected() -> None:
+    ledger = InputLedger(1)
+    ledger.sent = 10
+    ledger.status(InputStatus(7, 1, accepted=4))
+    ledger.close(Cause.SERVER_LOST)
+    assert ledger.fate(0, 12) == (4, 6, 2)
+    assert ledger.cause is Cause.SERVER_LOST
