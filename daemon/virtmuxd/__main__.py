@@ -1,0 +1,54 @@
+"""The command `virtmuxd`."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import msgspec
+
+from virtmuxd.config import Config, ConfigError, load
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file; the other options win.")
+@click.option("--uri", multiple=True, help="A libvirt URI; may be given several times.")
+@click.option("--socket", help="The socket; its directory is the runtime directory.")
+@click.option("--attach", type=click.Choice(["on-demand", "always", "never"]), help="When a console is held.")
+@click.option("--domain", multiple=True, metavar="GLOB", help="Only domains with such a name; may be repeated.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.version_option(package_name="virtmux", message="virtmuxd %(version)s")
+def main(config_file: Path | None, **options: Any) -> None:
+    """Hold the consoles of this host's guests and serve them to local clients."""
+    if not __debug__:
+        _fail("python -O drops code that libvirtaio needs; run it without -O", 2)
+    try:
+        config = load(config_file) if config_file else Config()
+        given = {name: value for name, value in options.items() if value}
+        config = msgspec.convert(msgspec.structs.asdict(config) | given, Config).settled()
+    except (ConfigError, msgspec.ValidationError) as error:
+        _fail(str(error), 2)
+    try:
+        import uvloop
+
+        from virtmuxd import app, logs
+    except ImportError as error:
+        _fail(f"{error}; the daemon needs more than the client: pip install 'virtmux[daemon]'", 1)
+    logs.set_up(config.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(app.serve(config))
+    except BlockingIOError:
+        _fail(f"another virtmuxd uses {Path(config.socket or '').parent}; choose another with --socket", 1)
+    except OSError as error:
+        _fail(f"{error.filename or config.socket}: {error.strerror}", 1)
+
+
+def _fail(text: str, status: int) -> NoReturn:
+    click.echo(f"virtmuxd: {text}", err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The composition root: what the daemon consists of, and the order in which it starts and stops.
+
+Start: lock the runtime directory, register libvirt's events, serve the sockets, be ready, then attend to hypervisors:
+a hung one holds nothing up. Stop: accept no more, give each client its reason and let it be read, close the consoles'
+streams and connections, record a clean stop in the rings, drain libvirt's events.
+"""
+
+import asyncio
+import logging
+import random
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+from virtmux.messages import Limits
+from virtmuxd.config import Config, read_only_socket
+from virtmuxd.core.backoff import Backoff
+from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.events import Timing
+from virtmuxd.core.registry import Registry
+from virtmuxd.hypervisor import errors
+from virtmuxd.hypervisor.bridge import EventBridge
+from virtmuxd.hypervisor.connection import Workers
+from virtmuxd.hypervisor.hypervisor import HypervisorSupervisor, Scope
+from virtmuxd.hypervisor.supervisor import Link
+from virtmuxd.service.listener import Listener, bind
+from virtmuxd.service.ring import Ring
+from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, boot_id, notify
+
+_log = logging.getLogger(__name__)
+
+#: Seconds for libvirt's event handles to be gone after the last connection is closed.
+_DRAIN_DEADLINE = 5.0
+
+
+async def serve(config: Config) -> None:
+    """Run the daemon until SIGTERM or SIGINT. `config` is settled.
+
+    Raises:
+        OSError: the runtime directory or a socket cannot be had.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for signal_ in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_, stop.set)
+    socket_path = Path(config.socket or "")
+    runtime = RuntimeDirectory(socket_path.parent)
+    registry = Registry()
+    errors.silence()
+    bridge = EventBridge(loop)
+    bridge.register()
+    try:
+        await _serve(config, stop, bridge, registry, runtime)
+    finally:
+        for console in registry.all():
+            console.close(time.time_ns())
+        await _drain(bridge)
+        runtime.close()
+        _log.info("stopped")
+
+
+async def _serve(
+    config: Config, stop: asyncio.Event, bridge: EventBridge, registry: Registry, runtime: RuntimeDirectory
+) -> None:
+    listeners = _listeners(config, registry)
+    scope = Scope(
+        registry,
+        partial(_make_console, config=config, registry=registry, runtime=runtime, boot=boot_id()),
+        config.domain,
+        (config.keepalive_interval, config.keepalive_count),
+    )
+    async with asyncio.TaskGroup() as hypervisors:
+        async with asyncio.TaskGroup() as sockets:
+            for listener in listeners:
+                sockets.create_task(listener.run(stop), name="listener")
+            notify("READY=1")
+            _log.info("ready", extra={"socket": config.socket})
+            tasks = [
+                hypervisors.create_task(HypervisorSupervisor(_link(uri, bridge, config), scope).run(), name=uri)
+                for uri in config.uri
+            ]
+            await stop.wait()
+            notify("STOPPING=1")
+        for task in tasks:
+            task.cancel()
+
+
+def _listeners(config: Config, registry: Registry) -> list[Listener]:
+    """The sockets that the service manager holds, or else our own."""
+    limits = Limits(input_window=config.input_window)
+    held = activated_sockets()
+    if held:
+        return [Listener(each, registry, limits, read_only=each.getsockname().endswith("-ro.sock")) for each in held]
+    path = Path(config.socket or "")
+    return [
+        Listener(bind(path), registry, limits, read_only=False),
+        Listener(bind(read_only_socket(path)), registry, limits, read_only=True),
+    ]
+
+
+def _link(uri: str, bridge: EventBridge, config: Config) -> Link:
+    return Link(uri, bridge, Workers(config.workers, f"libvirt {uri}"), config.call_deadline)
+
+
+def _make_console(
+    key: ConsoleKey, naming: Naming, *, config: Config, registry: Registry, runtime: RuntimeDirectory, boot: int
+) -> Console:
+    """A console with its ring."""
+    warn = partial(_log.warning, "%s")
+    return Console(
+        key,
+        naming,
+        registry.next_handle(),
+        Ring.open(runtime.ring(key), config.ring, boot, warn),
+        policy=config.attach,
+        timing=Timing(linger=config.linger),
+        backoff=Backoff(random.random),
+        window=config.input_window,
+        tell=registry.tell,
+    )
+
+
+async def _drain(bridge: EventBridge) -> None:
+    try:
+        async with asyncio.timeout(_DRAIN_DEADLINE):
+            await bridge.drain()
+    except TimeoutError:
+        _log.warning("libvirt still holds event handles", extra={"handles": repr(bridge.callbacks)})

@@ -1,0 +1,27 @@
+"""Growing, jittered intervals between attempts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Intervals in seconds that double from `first` up to `longest`, each shortened by up to a quarter by chance.
+
+    `chance` gives a number in [0, 1), for example `random.random`.
+    """
+
+    chance: Callable[[], float]
+    first: float = 0.1
+    longest: float = 30.0
+    attempts: int = 0
+
+    def next(self) -> float:
+        """The interval before the next attempt."""
+        interval: float = min(self.longest, self.first * 2.0 ** min(self.attempts, 32))
+        self.attempts += 1
+        return interval * (1 - self.chance() / 4)
+
+    def reset(self) -> None:
+        """Start over; call it after a success."""
+        self.attempts = 0

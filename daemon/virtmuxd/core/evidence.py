@@ -1,0 +1,133 @@
+"""From what libvirt said to the cause of an end. Facts: LIBVIRT.md sections 3 and 4.
+
+`Failure` is what was saved at the moment of failure; `Evidence` is what libvirt's events say about one incarnation of
+the domain. `classify` puts them together; it never looks at anything that belongs to another incarnation.
+"""
+
+from dataclasses import dataclass
+
+from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
+
+# libvirt's numbers, from include/libvirt/virterror.h; the core does not import libvirt.
+_FROM_RPC = 7
+_ERR_INTERNAL = 1
+_ERR_NO_SUPPORT = 3
+_ERR_INVALID_ARG = 8
+_ERR_OPERATION_FAILED = 9
+_ERR_NO_DOMAIN = 42
+_ERR_AUTH_FAILED = 45
+_ERR_OPERATION_INVALID = 55
+_ERR_OPERATION_DENIED = 29
+_ERR_RPC = 39
+_ERR_SYSTEM = 38
+_ERR_AUTH_CANCELLED = 79
+_ERR_ACCESS_DENIED = 88
+_ERR_AUTH_UNAVAILABLE = 94
+_ERR_DEVICE_MISSING = 99
+# A system error carries its errno in int1 (src/util/virerror.c, virReportSystemErrorFull).
+_EPERM = 1
+_EACCES = 13
+
+#: How a domain's end is called: the detail of a STOPPED event or the reason of a shut-off state.
+STOPPED_CAUSES: dict[str, Cause] = {
+    "SHUTDOWN": Cause.GUEST_SHUTDOWN,
+    "DESTROYED": Cause.GUEST_DESTROYED,
+    "CRASHED": Cause.GUEST_CRASHED,
+    "MIGRATED": Cause.GUEST_MIGRATED,
+    "SAVED": Cause.GUEST_SAVED,
+    "FAILED": Cause.GUEST_FAILED,
+    "FROM_SNAPSHOT": Cause.GUEST_REVERTED,
+}
+
+#: What an opening's error means, by its code.
+_OPEN_CAUSES: dict[int, Cause] = {
+    _ERR_OPERATION_FAILED: Cause.CONSOLE_BUSY,
+    _ERR_NO_SUPPORT: Cause.CONSOLE_UNSUPPORTED,
+    _ERR_INVALID_ARG: Cause.CONSOLE_UNSUPPORTED,
+    _ERR_NO_DOMAIN: Cause.GUEST_UNDEFINED,
+    _ERR_OPERATION_INVALID: Cause.GUEST_NOT_RUNNING,
+    _ERR_OPERATION_DENIED: Cause.HYPERVISOR_DENIED,
+    _ERR_AUTH_FAILED: Cause.HYPERVISOR_DENIED,
+    _ERR_AUTH_CANCELLED: Cause.HYPERVISOR_DENIED,
+    _ERR_AUTH_UNAVAILABLE: Cause.HYPERVISOR_DENIED,
+    _ERR_ACCESS_DENIED: Cause.HYPERVISOR_DENIED,
+    _ERR_DEVICE_MISSING: Cause.CONSOLE_MISSING,
+}
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What is known about one incarnation of a domain, in the order in which libvirt's events told it."""
+
+    number: int
+    running_id: int
+    started_at: int | None = None
+    stopped: LibvirtEvent | None = None
+    device_removed: LibvirtEvent | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.running_id >= 0 and self.stopped is None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What was saved at the moment of failure. `lost` is the cause where it was the connection that failed."""
+
+    phase: Phase
+    at: int
+    error: SavedError | None = None
+    lost: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A cause, and the event that it was seen by."""
+
+    cause: Cause
+    event: LibvirtEvent | None = None
+
+
+def connection_cause(error: SavedError | None) -> Cause | None:
+    """The cause where `error` says that a connection is gone; None where it says something else.
+
+    A cut connection answers 38/7 "End of file while reading data", a closed one 1/7 "client socket is closed", a dead
+    one 1/7 "connection closed due to keepalive timeout".
+    """
+    if error is None or error.domain != _FROM_RPC or error.code not in (_ERR_INTERNAL, _ERR_SYSTEM, _ERR_RPC):
+        return None
+    if error.code == _ERR_SYSTEM and error.int1 in (_EPERM, _EACCES):
+        return Cause.HYPERVISOR_DENIED
+    return Cause.HYPERVISOR_TIMEOUT if "keepalive" in error.message else Cause.HYPERVISOR_LOST
+
+
+def opening_cause(error: SavedError) -> Cause:
+    """What the error of a failed opening means."""
+    lost = connection_cause(error)
+    if lost is not None:
+        return lost
+    if error.code == _ERR_INTERNAL and "not using a PTY" in error.message:
+        return Cause.CONSOLE_NOT_PTY
+    if error.code == _ERR_INTERNAL and "cannot find character device" in error.message:
+        return Cause.CONSOLE_MISSING
+    return _OPEN_CAUSES.get(error.code, Cause.STREAM_ERROR)
+
+
+def classify(failure: Failure, evidence: Evidence) -> Verdict | None:
+    """The root cause of an end, or None as long as it is undecided.
+
+    The end of the guest explains every failure of its console; the end of the connection every other one. An EOF or a
+    stream error alone leaves open why: wait for an event, or see whether the console can be opened again.
+    """
+    if evidence.stopped is not None:
+        cause = STOPPED_CAUSES.get(evidence.stopped.detail or "", Cause.GUEST_SHUTDOWN)
+        return Verdict(cause, evidence.stopped)
+    if evidence.device_removed is not None:
+        return Verdict(Cause.DEVICE_REMOVED, evidence.device_removed)
+    lost = failure.lost or connection_cause(failure.error)
+    return Verdict(lost) if lost is not None else None
+
+
+def assume(failure: Failure) -> Verdict:
+    """The cause where nothing more is known: what the stream itself said."""
+    return Verdict(Cause.STREAM_ENDED if failure.error is None else Cause.STREAM_ERROR)

@@ -1,0 +1,78 @@
+"""libvirt's errors, saved at the moment of failure: later calls reset what libvirt remembers of them."""
+
+import libvirt
+
+from virtmux.reasons import SavedError
+
+#: Longest text kept of an error, in characters: a Reason has to fit into a message several times over.
+_MAX_TEXT = 512
+
+
+def _names(prefix: str) -> dict[int, str]:
+    return {value: name for name, value in vars(libvirt).items() if name.startswith(prefix) and isinstance(value, int)}
+
+
+_CODES = _names("VIR_ERR_")
+# The severities share the prefix of the codes.
+_CODES.update({libvirt.VIR_ERR_OK: "VIR_ERR_OK", libvirt.VIR_ERR_INTERNAL_ERROR: "VIR_ERR_INTERNAL_ERROR"})
+_CODES[libvirt.VIR_ERR_NO_MEMORY] = "VIR_ERR_NO_MEMORY"
+_DOMAINS = _names("VIR_FROM_")
+
+
+class CallFailed(Exception):  # noqa: N818  # it names what happened, as libvirt's own error does
+    """A libvirt call failed; `error` is what libvirt said, saved at once."""
+
+    def __init__(self, error: SavedError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class DeadlineMissed(Exception):  # noqa: N818
+    """A libvirt call did not return in time; its connection has been cut. `api` names the call."""
+
+    def __init__(self, api: str) -> None:
+        super().__init__(f"{api} did not return in time")
+        self.api = api
+
+
+def save(error: libvirt.libvirtError, api: str) -> SavedError:
+    """Keep what `error` says; `api` is the C name of the call.
+
+    `libvirtError.err` may be None where another call has reset libvirt's last error in between.
+    """
+    code, domain, message, level, str1, str2, str3, int1, int2 = error.err or (
+        -1,
+        0,
+        str(error),
+        2,
+        *[None] * 3,
+        -1,
+        -1,
+    )
+    return SavedError(
+        code=code,
+        code_name=_CODES.get(code, "unknown"),
+        domain=domain,
+        domain_name=_DOMAINS.get(domain, "unknown"),
+        level=level,
+        message=_cut(message) or "",
+        str1=_cut(str1),
+        str2=_cut(str2),
+        str3=_cut(str3),
+        int1=int1,
+        int2=int2,
+        api=api,
+    )
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
+
+
+def silence() -> None:
+    """Keep libvirt from printing every error to stderr."""
+    libvirt.registerErrorHandler(_ignore, None)
+
+
+def _ignore(_context: None, _error: object) -> None:
+    """Errors reach us as exceptions."""

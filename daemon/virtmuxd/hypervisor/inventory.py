@@ -1,0 +1,100 @@
+"""What a hypervisor has: its identity, its domains and their console devices, read from libvirt and its XML."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+from virtmux.reasons import LibvirtEvent
+
+_KINDS = ("serial", "console", "parallel")
+
+#: Reasons of the state SHUTOFF (virDomainShutoffReason), named as the details of STOPPED events are.
+_SHUTOFF = {
+    libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: "SHUTDOWN",
+    libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: "DESTROYED",
+    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: "CRASHED",
+    libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED: "MIGRATED",
+    libvirt.VIR_DOMAIN_SHUTOFF_SAVED: "SAVED",
+    libvirt.VIR_DOMAIN_SHUTOFF_FAILED: "FAILED",
+    libvirt.VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT: "FROM_SNAPSHOT",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A console device: its alias (from the live XML, or the one it will get), libvirt's type of it, and its order."""
+
+    alias: str
+    backend: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class DomainState:
+    """A domain as it stands: `running_id` -1 where it is shut off; `stopped` then says how, where libvirt knows."""
+
+    uuid: str
+    name: str
+    running_id: int
+    stopped: LibvirtEvent | None
+    devices: tuple[Device, ...]
+
+
+def devices_of(xml: str) -> tuple[Device, ...]:
+    """The console devices in a domain's XML.
+
+    Aliases are in the live XML only; before that they are foretold the way QEMU's driver gives them: kind and order.
+    The first `<console>` of most machines is the first `<serial>` once more: one device, two entries.
+    """
+    devices = ET.fromstring(xml).find("devices")  # noqa: S314  # libvirt wrote it
+    found: dict[str, Device] = {}
+    if devices is None:
+        return ()
+    for kind in _KINDS:
+        for order, node in enumerate(devices.iterfind(kind)):
+            target = node.find("target")
+            is_serial = target is None or target.get("type", "serial") == "serial"
+            if kind == "console" and order == 0 and is_serial and found:
+                continue
+            named = node.find("alias")
+            alias = (named.get("name") if named is not None else None) or f"{kind}{order}"
+            found.setdefault(alias, Device(alias, node.get("type", ""), len(found)))
+    return tuple(found.values())
+
+
+def stopped_how(state: int, reason: int) -> LibvirtEvent | None:
+    """What `virDomainGetState` says of a domain that is shut off, or None for one that is not."""
+    if state != libvirt.VIR_DOMAIN_SHUTOFF:
+        return None
+    return LibvirtEvent("SHUTOFF", _SHUTOFF.get(reason))
+
+
+def examine(domain: Any) -> DomainState:
+    """In a worker thread: everything about one domain.
+
+    Raises:
+        libvirt.libvirtError: it is gone, or its hypervisor is.
+    """
+    stopped = stopped_how(*domain.state())
+    return DomainState(
+        domain.UUIDString(),
+        domain.name(),
+        domain.ID() if stopped is None else -1,
+        stopped,
+        devices_of(domain.XMLDesc()),
+    )
+
+
+def identify(connection: Any) -> str:
+    """In a worker thread: which libvirt instance this is: driver, instance and host UUID, whatever the URI.
+
+    Raises:
+        libvirt.libvirtError: the hypervisor does not say.
+    """
+    capabilities = ET.fromstring(connection.getCapabilities())  # noqa: S314  # libvirt wrote it
+    host = capabilities.findtext("host/uuid") or connection.getHostname()
+    instance = urlsplit(connection.getURI()).path.strip("/") or "default"
+    return f"{connection.getType().lower()}/{instance}/{host}"

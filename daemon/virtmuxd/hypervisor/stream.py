@@ -1,0 +1,155 @@
+"""A console's stream: opened without FORCE, drained on the loop, its end told once.
+
+This is the one file that touches `libvirtmod`. libvirt-python's `virStream.eventAddCallback` hands libvirt a reference
+to the stream that the remote driver never gives back, so each would live for ever, with its connection. A dict of our
+own, emptied when the callback is removed, keeps nothing alive (LIBVIRT.md section 5).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import libvirt
+import libvirtmod
+
+from virtmux.reasons import Phase, SavedError
+from virtmuxd.core.evidence import Failure
+from virtmuxd.hypervisor.connection import Connection
+from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, save
+
+_log = logging.getLogger(__name__)
+
+#: What one console may take of a turn of the loop, in bytes.
+_TURN = 262144
+_WOULD_BLOCK = -2
+_EVENTS = libvirt.VIR_STREAM_EVENT_READABLE | libvirt.VIR_STREAM_EVENT_ERROR | libvirt.VIR_STREAM_EVENT_HANGUP
+
+if not hasattr(libvirtmod, "virStreamEventAddCallback"):
+    raise ImportError("this libvirt-python has no libvirtmod.virStreamEventAddCallback; virtmux needs 9.0 or newer")
+
+
+class ConsoleStream:
+    """An open console. Make it with `open`, then `start` it on the loop; `close` it in any case."""
+
+    def __init__(self, connection: Connection, stream: Any, running_id: int) -> None:
+        self.running_id = running_id
+        self._connection = connection
+        self._stream = stream
+        self._holder: dict[str, object] = {}
+        self._on_output: Callable[[list[bytes], int], None] = _ignore_output
+        self._on_end: Callable[[Failure], None] = _ignore_end
+        self._loop = asyncio.get_running_loop()
+
+    @classmethod
+    async def open(cls, connection: Connection, uuid: str, device: str) -> "ConsoleStream":
+        """Open `device` of the running domain on a connection of its own.
+
+        Raises:
+            CallFailed, DeadlineMissed: as `Connection.call`.
+        """
+        stream, running_id = await connection.call("virDomainOpenConsole", _open, connection.handle, uuid, device)
+        return cls(connection, stream, running_id)
+
+    def start(self, on_output: Callable[[list[bytes], int], None], on_end: Callable[[Failure], None]) -> None:
+        """Begin to receive.
+
+        Args:
+            on_output: called with all pieces that one turn brought, at most 256 KiB, and the time (ns).
+            on_end: called once, on a later turn than the output, when the stream is over.
+        """
+        self._on_output = on_output
+        self._on_end = on_end
+        self._holder["stream"] = self
+        if libvirtmod.virStreamEventAddCallback(self._stream._o, _EVENTS, self._holder) == -1:  # noqa: SLF001
+            self._finish(self._last_error("virStreamEventAddCallback"))
+
+    def _dispatchStreamEventCallback(self, _events: int, _holder: dict[str, object]) -> int:  # noqa: N802
+        """Called by libvirt's Python binding, under this name, for each event of the stream."""
+        pieces: list[bytes] = []
+        room = _TURN
+        try:
+            while room > 0:
+                data = self._stream.recv(room)
+                if data == _WOULD_BLOCK:
+                    break
+                if not data:
+                    self._finish(None)
+                    break
+                pieces.append(data)
+                if len(data) < room:
+                    break
+                room -= len(data)
+        except libvirt.libvirtError as error:
+            self._finish(save(error, "virStreamRecv"))
+        if pieces:
+            self._on_output(pieces, time.time_ns())
+        return 0
+
+    def _last_error(self, api: str) -> SavedError:
+        return save(libvirt.libvirtError(f"{api}() failed"), api)
+
+    def _finish(self, error: SavedError | None) -> None:
+        """The end of the stream: the error is saved, the callback removed, the rest is decided elsewhere."""
+        self._remove_callback()
+        self._loop.call_soon(self._on_end, Failure(Phase.RECEIVE, time.time_ns(), error))
+
+    def _remove_callback(self) -> None:
+        """Hear no more of the stream. Local, so it may be done on the loop. After it, a 0 ms timer no longer spins."""
+        if self._holder:
+            with suppress(libvirt.libvirtError):
+                self._stream.eventRemoveCallback()
+            # Not within this dispatch: the binding still uses the dict.
+            self._loop.call_soon(self._holder.clear)
+
+    async def send(self, data: bytes) -> int:
+        """Give input to libvirt, in a worker thread: it blocks while the guest takes none. Returns the bytes taken.
+
+        Raises:
+            CallFailed, DeadlineMissed: as `Connection.call`.
+        """
+        return await self._connection.call("virStreamSend", self._stream.send, data)
+
+    async def close(self) -> tuple[SavedError, ...]:
+        """Abort the stream and close its connection; gives what failed meanwhile.
+
+        After an end of stream too: without it the console stays active on the server.
+        """
+        self._remove_callback()
+        self._on_end = _ignore_end
+        errors: list[SavedError] = []
+        try:
+            await self._connection.call("virStreamAbort", self._stream.abort)
+        except CallFailed as failed:
+            errors.append(failed.error)
+        except DeadlineMissed:
+            _log.warning("the console's stream could not be aborted in time; its connection was cut")
+        finally:
+            self._stream = None
+            await self._connection.close()
+        return tuple(errors)
+
+
+def _open(connection: Any, uuid: str, device: str) -> tuple[Any, int]:
+    """In a worker thread: open the console, sure of which start of the domain it belongs to.
+
+    The running id is looked up before and after: the domain may have been started anew in between.
+    """
+    while True:
+        domain = connection.lookupByUUIDString(uuid)
+        stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        domain.openConsole(device, stream, 0)
+        running_id: int = connection.lookupByUUIDString(uuid).ID()
+        if running_id == domain.ID():
+            return stream, running_id
+        stream.abort()
+
+
+def _ignore_output(_pieces: list[bytes], _at: int) -> None:
+    """Before the start nothing is received."""
+
+
+def _ignore_end(_failure: Failure) -> None:
+    """After the close the end is no news."""

@@ -1,0 +1,115 @@
+"""The daemon's two sockets, and the clients that come in by them."""
+
+import asyncio
+import errno
+import logging
+import socket
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from virtmux import __version__, messages
+from virtmux.reasons import Cause, Phase, Reason, Retry, sentence
+from virtmux.records import rfc3339
+from virtmuxd.core.registry import Registry
+from virtmuxd.service.client import Client
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG = 128
+#: Seconds to wait before accepting again where file descriptors or memory have run out.
+_EXHAUSTED_PAUSE = 1.0
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Peer(NamedTuple):
+    """Who is at the other end of a unix socket (SO_PEERCRED)."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """The process that connected, as the kernel saw it then."""
+    size = struct.calcsize("3i")
+    return Peer(*struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)))
+
+
+def bind(path: Path) -> socket.socket:
+    """A listening socket at `path`, mode 0600 before the first client can connect.
+
+    Call it under the runtime directory's lock: a socket that is there is a leftover.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(path))
+        path.chmod(0o600)
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    listening.setblocking(False)
+    return listening
+
+
+class Listener:
+    """Accepts clients at one socket and owns them until they are gone."""
+
+    def __init__(
+        self, listening: socket.socket, registry: Registry, limits: messages.Limits, *, read_only: bool
+    ) -> None:
+        self._listening = listening
+        self._registry = registry
+        self._greeting = messages.ServerHello(software=f"virtmuxd {__version__}", limits=limits)
+        self._read_only = read_only
+        self._clients: set[Client] = set()
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set; then accept no more, and give each client its reason."""
+        async with asyncio.TaskGroup() as tasks:
+            accepting = tasks.create_task(self._accept(tasks), name="accept")
+            await stop.wait()
+            accepting.cancel()
+            with suppress(asyncio.CancelledError):
+                await accepting
+            self._listening.close()
+            reason = Reason(
+                cause=Cause.SERVER_STOPPING,
+                text=sentence(Cause.SERVER_STOPPING),
+                phase=Phase.SERVER,
+                at=rfc3339(time.time_ns()),
+                retry=Retry(will_retry=True),
+            )
+            for client in tuple(self._clients):
+                client.dismiss(reason)
+
+    async def _accept(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(self._listening)
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                _log.error("no more clients can be accepted", extra={"error": error.strerror})
+                await asyncio.sleep(_EXHAUSTED_PAUSE)
+                continue
+            tasks.create_task(self._serve(connection), name="client")
+
+    async def _serve(self, connection: socket.socket) -> None:
+        peer = peer_of(connection)._asdict()
+        client = Client(connection, self._registry, self._greeting, read_only=self._read_only)
+        self._clients.add(client)
+        _log.info("client connected", extra={**peer, "read_only": self._read_only})
+        try:
+            reason = await client.run()
+        finally:
+            self._clients.discard(client)
+        _log.info("client left", extra={**peer, "cause": reason.cause.value, "why": reason.text})

@@ -1,0 +1,68 @@
+"""The daemon's runtime directory (on a tmpfs): sockets, rings, and the lock that keeps a second daemon out."""
+
+import fcntl
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+from uuid import UUID
+
+from virtmuxd.core.console import ConsoleKey
+
+
+class RuntimeDirectory:
+    """Locked for as long as it is not closed. A SIGKILL releases the lock and leaves the rings."""
+
+    def __init__(self, path: Path) -> None:
+        """Make and lock the directory.
+
+        Raises:
+            BlockingIOError: another daemon uses it.
+            OSError: it cannot be made.
+        """
+        self.path = path
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._lock = os.open(path / "virtmuxd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (path / "rings").mkdir(mode=0o700, exist_ok=True)
+        except OSError:
+            os.close(self._lock)
+            raise
+
+    def ring(self, key: ConsoleKey) -> Path:
+        """Where the ring of a console lies, without its suffix. Quoted, so that no name leaves the directory."""
+        directory = self.path / "rings" / quote(key.hypervisor, safe="")
+        directory.mkdir(mode=0o700, exist_ok=True)
+        return directory / quote(f"{key.uuid}_{key.device}", safe="").replace(".", "%2E")
+
+    def close(self) -> None:
+        """Let another daemon have it."""
+        os.close(self._lock)
+
+
+def boot_id() -> int:
+    """The machine's boot id, 128 bits: rings of another boot are not what they were."""
+    return UUID(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()).int
+
+
+def notify(state: str) -> None:
+    """Tell the service manager, if one listens (sd_notify(3)): `READY=1`, `STOPPING=1`."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect("\0" + address[1:] if address.startswith("@") else address)
+        sender.sendall(state.encode())
+
+
+def activated_sockets() -> list[socket.socket]:
+    """The listening sockets that systemd holds for this process (sd_listen_fds(3)); none without it."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    sockets = [socket.socket(fileno=3 + number) for number in range(int(os.environ.get("LISTEN_FDS", "0")))]
+    for each in sockets:
+        each.setblocking(False)
+        os.set_inheritable(each.fileno(), False)
+    return sockets

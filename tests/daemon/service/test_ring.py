@@ -1,0 +1,436 @@
+"""The ring file: growth, what it does not trust, and that a death at any moment leaves only truth behind."""
+
+import errno
+import os
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from tests.daemon.service.test_store import contents, note, pattern
+from virtmuxd.core.sequence import MAX_MARKS
+from virtmuxd.service import ring as ring_module
+from virtmuxd.service.ring import Ring
+
+PAGE = 4096
+LIMIT = 1 << 20
+BOOT, NEXT_BOOT = 7 << 64 | 1, 8 << 64 | 2
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ring"
+
+
+def opened(path: Path, *, limit: int = LIMIT, boot: int = BOOT, warnings: list[str] | None = None) -> Ring:
+    """The ring at `path`; a warning fails the test unless it is asked for."""
+    return Ring.open(path, limit, boot, pytest.fail if warnings is None else warnings.append)
+
+
+def ring_file(path: Path) -> Path:
+    return path.with_suffix(".ring")
+
+
+def marks_file(path: Path) -> Path:
+    return path.with_suffix(".marks")
+
+
+# Growth.
+
+
+def test_it_begins_small_and_grows_as_it_fills(path: Path) -> None:
+    ring = opened(path)
+    first = ring.capacity
+
+    for seed in range(0, LIMIT, LIMIT // 8):
+        ring.append(pattern(LIMIT // 8, seed), 1)
+
+    assert first < LIMIT
+    assert ring.capacity == LIMIT
+    assert ring.start == 0
+    assert contents(ring) == b"".join(pattern(LIMIT // 8, seed) for seed in range(0, LIMIT, LIMIT // 8))
+
+
+@pytest.mark.parametrize("before", [0, 1, 10, 16384, 20000])
+@pytest.mark.parametrize("size", [16384, 23616, 32768, 40000, 65537, 178000])
+def test_one_large_piece_is_stored_once_while_the_ring_grows(path: Path, before: int, size: int) -> None:
+    ring = opened(path)
+    ring.append(pattern(before, 1 << 20), 1)
+
+    ring.append(pattern(size), 2)
+
+    assert ring.end == before + size
+    assert contents(ring) == pattern(before, 1 << 20) + pattern(size)
+
+
+@pytest.mark.parametrize("limit", [16384, 16385, 20001, 100003])
+def test_it_keeps_within_any_limit(path: Path, limit: int) -> None:
+    ring = opened(path, limit=limit)
+
+    ring.append(pattern(3 * limit), 1)
+
+    assert limit - PAGE < ring.capacity <= limit
+    assert contents(ring) == pattern(3 * limit)[-ring.capacity :]
+    assert contents(opened(path, limit=limit)) == contents(ring)
+
+
+def test_a_grown_ring_is_opened_at_its_size(path: Path) -> None:
+    opened(path).append(pattern(100000), 1)
+
+    ring = opened(path)
+
+    assert ring.capacity >= 100000
+    assert contents(ring) == pattern(100000)
+
+
+def test_a_smaller_limit_loses_nothing_that_is_there(path: Path) -> None:
+    opened(path).append(pattern(100000), 1)
+
+    assert contents(opened(path, limit=16384)) == pattern(100000)
+
+
+def test_where_the_file_system_is_full_it_stays_at_its_size_and_says_so_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    ring = opened(path, warnings=warnings)
+    capacity = ring.capacity
+    monkeypatch.setattr(os, "posix_fallocate", _full)
+
+    ring.append(pattern(50000), 1)
+    ring.append(pattern(50000, 1 << 20), 2)
+
+    assert ring.capacity == capacity
+    assert contents(ring) == pattern(50000, 1 << 20)[-capacity:]
+    assert len(warnings) == 1
+    assert "No space left" in warnings[0]
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+# What is trusted.
+
+
+def test_a_new_ring_needs_no_warning(path: Path) -> None:
+    opened(path).append(b"x", 1)
+
+
+def test_after_a_crash_within_one_boot_the_history_goes_on(path: Path) -> None:
+    ring = opened(path)
+    ring.append(b"login: ", 1)
+
+    found = opened(path)
+
+    assert (found.history, contents(found)) == (ring.history, b"login: ")
+
+
+def test_after_another_boot_without_a_clean_stop_a_new_history_begins(path: Path) -> None:
+    ring = opened(path)
+    ring.append(b"login: ", 1)
+    warnings: list[str] = []
+
+    found = opened(path, boot=NEXT_BOOT, warnings=warnings)
+
+    assert found.history != ring.history
+    assert (found.start, found.end, found.marks(), found.held_until) == (0, 0, [], None)
+    assert len(warnings) == 1
+
+
+def test_after_another_boot_with_a_clean_stop_the_history_goes_on(path: Path) -> None:
+    ring = opened(path)
+    ring.append(b"login: ", 1)
+    history = ring.history
+    ring.close(2)
+
+    found = opened(path, boot=NEXT_BOOT)
+
+    assert (found.history, contents(found)) == (history, b"login: ")
+
+
+def test_a_history_that_went_on_over_a_boot_survives_a_crash_in_that_boot(path: Path) -> None:
+    ring = opened(path)
+    history = ring.history
+    ring.close(2)
+    opened(path, boot=NEXT_BOOT).append(b"login: ", 3)
+
+    found = opened(path, boot=NEXT_BOOT)
+
+    assert (found.history, contents(found)) == (history, b"login: ")
+
+
+def test_a_running_id_means_nothing_after_another_boot(path: Path) -> None:
+    ring = opened(path)
+    ring.remember(3, 17)
+    ring.close(2)
+
+    assert opened(path, boot=NEXT_BOOT).incarnation == (3, -1)
+
+
+def test_a_clean_stop_counts_once(path: Path) -> None:
+    opened(path).close(1)
+    history = opened(path).history
+
+    found = opened(path, boot=NEXT_BOOT, warnings=[])
+
+    assert found.history != history
+
+
+@pytest.mark.parametrize("word", range(8))
+def test_a_damaged_header_begins_a_new_history(path: Path, word: int) -> None:
+    ring = opened(path)
+    ring.append(b"login: ", 1)
+    history = ring.history
+    _overwrite(path, word, _word(path, word) ^ (1 << 40))
+    warnings: list[str] = []
+
+    found = opened(path, warnings=warnings)
+
+    assert (found.history != history, found.end) == (True, 0)
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("word", [8, 9])
+def test_bounds_that_cannot_be_begin_a_new_history(path: Path, word: int) -> None:
+    ring = opened(path)
+    ring.append(b"login: ", 1)
+    _overwrite(path, word, 1 << 40)
+    warnings: list[str] = []
+
+    assert opened(path, warnings=warnings).end == 0
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, PAGE - 1, PAGE, PAGE + 16383, PAGE + 16384, PAGE + 16384 + 3])
+def test_a_truncated_file_begins_a_new_history(path: Path, size: int) -> None:
+    ring = opened(path)
+    ring.append(pattern(100000), 1)
+    history = ring.history
+    del ring
+    os.truncate(ring_file(path), size)
+    warnings: list[str] = []
+
+    found = opened(path, warnings=warnings)
+
+    assert (found.history != history, found.end) == (True, 0)
+    assert len(warnings) == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(b"0" * 32 + b"\n"),
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(file.read_bytes() + b"garbage\n"),
+        lambda file: file.write_bytes(file.read_bytes() + b"{}\n"),
+        lambda file: file.write_bytes(b"\xff\xfe\n"),
+        lambda file: file.unlink(),
+    ],
+    ids=["another history", "empty", "garbage", "no mark", "no text", "gone"],
+)
+def test_marks_that_cannot_be_trusted_begin_a_new_history(path: Path, damage: Callable[[Path], object]) -> None:
+    ring = opened(path)
+    ring.append(b"login: ", 1)
+    ring.put_mark(note(1))
+    damage(marks_file(path))
+    warnings: list[str] = []
+
+    found = opened(path, warnings=warnings)
+
+    assert (found.history != ring.history, found.end, found.marks()) == (True, 0, [])
+    assert len(warnings) == 1
+
+
+def test_a_new_history_is_whole(path: Path) -> None:
+    opened(path).append(b"old", 1)
+    _overwrite(path, 0, 0)
+    ring = opened(path, warnings=[])
+    ring.append(b"new", 2)
+    ring.put_mark(note(1, 3))
+
+    found = opened(path)
+
+    assert (found.history, contents(found), found.marks()) == (ring.history, b"new", [note(1, 3)])
+
+
+# Marks.
+
+
+def test_a_mark_that_was_cut_short_is_dropped(path: Path) -> None:
+    ring = opened(path)
+    ring.put_mark(note(1))
+    with marks_file(path).open("ab") as file:
+        file.write(b'{"number":2,"off')
+
+    assert opened(path).marks() == [note(1)]
+
+
+def test_a_mark_that_was_cut_short_harms_none_that_follow(path: Path) -> None:
+    ring = opened(path)
+    ring.put_mark(note(1))
+    with marks_file(path).open("ab") as file:
+        file.write(b'{"number":2,"off')
+
+    opened(path).put_mark(note(2))
+
+    assert opened(path).marks() == [note(1), note(2)]
+
+
+@pytest.mark.parametrize("fits", [0, 5])
+def test_a_mark_that_does_not_fit_on_the_disk_harms_none_that_follow(
+    path: Path, monkeypatch: pytest.MonkeyPatch, fits: int
+) -> None:
+    warnings: list[str] = []
+    ring = opened(path, warnings=warnings)
+    ring.put_mark(note(1))
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:fits]))
+        ring.put_mark(note(2))
+    assert len(warnings) == 1
+
+    ring.put_mark(note(3))
+    ring.put_mark(note(4))
+
+    # Readers count marks without holes, so what stands before one is given up.
+    assert opened(path).marks() == [note(3), note(4)]
+
+
+def test_the_marks_file_does_not_grow_for_ever(path: Path) -> None:
+    ring = opened(path)
+    sizes = []
+    for number in range(1, 20 * MAX_MARKS):
+        ring.put_mark(note(number))
+        if number % MAX_MARKS == 0:
+            sizes.append(marks_file(path).stat().st_size)
+
+    assert max(sizes[10:]) <= max(sizes[:10]) * 1.1
+
+
+# A death at any moment.
+
+
+#: Long, and storing nothing: to die there is to die before it.
+_READING = ("_read_marks", "<listcomp>", "<genexpr>")
+
+
+class _Died(BaseException):
+    """Stands for SIGKILL: nothing that comes after it is carried out."""
+
+
+def _deaths(act: Callable[[], object]) -> Iterator[None]:
+    """Run `act` until it dies before its n-th line within ring.py, for n from 1 until it lives; yields after each.
+
+    What is in the files then is what SIGKILL would have left: stores are in program order.
+    """
+    for lines in count(1):
+        left = lines
+
+        def step(frame: FrameType, event: str, _arg: object) -> Any:
+            nonlocal left
+            if frame.f_code.co_filename != ring_module.__file__ or frame.f_code.co_name in _READING:
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    raise _Died
+            return step
+
+        before = sys.gettrace()
+        sys.settrace(step)
+        try:
+            act()
+        except _Died:
+            died = True
+        else:
+            died = False
+        finally:
+            sys.settrace(before)
+        yield
+        if not died:
+            return
+
+
+@pytest.mark.parametrize(
+    ("before", "size"),
+    [(0, 5), (16380, 4), (16380, 5), (16384, 40000), (50000, 20000), (65536, 1), (70000, 65536), (70000, 100000)],
+)
+def test_a_death_within_an_append_leaves_only_true_bytes_and_keeps_all_that_was_committed(
+    tmp_path: Path, before: int, size: int
+) -> None:
+    limit = 65536
+    sent = pattern(before, 1 << 20) + pattern(size)
+    names = iter(range(10**6))
+    path = tmp_path / "none"
+
+    def act() -> None:
+        nonlocal path
+        path = tmp_path / f"ring{next(names)}"
+        tracer = sys.gettrace()
+        sys.settrace(None)
+        ring = opened(path, limit=limit)
+        for begin in range(0, before, 8192):
+            ring.append(sent[begin : min(begin + 8192, before)], 1)
+        sys.settrace(tracer)
+        ring.append(sent[before:], 2)
+
+    deaths = 0
+    for _ in _deaths(act):
+        found = opened(path, limit=limit)
+        assert found.end >= before
+        assert contents(found) == sent[found.start : found.end]
+        found.append(b"on it goes", 3)
+        assert contents(opened(path, limit=limit)).endswith(b"on it goes")
+        deaths += 1
+    assert deaths > 5
+
+
+def test_a_death_within_a_compaction_loses_no_mark(tmp_path: Path) -> None:
+    path = tmp_path / "ring"
+    ring = opened(path)
+    for number in range(1, 4 * MAX_MARKS + 1):
+        ring.put_mark(note(number))
+    whole = marks_file(path).read_bytes()
+    newest = [note(number) for number in range(3 * MAX_MARKS + 1, 4 * MAX_MARKS + 1)]
+    last = note(4 * MAX_MARKS + 1)
+
+    def act() -> None:
+        ring.put_mark(last)
+
+    deaths = 0
+    for _ in _deaths(act):
+        found = opened(path).marks()
+        assert found in (newest, [*newest[1:], last])
+        marks_file(path).write_bytes(whole)
+        ring = opened(path)
+        ring._lines = 4 * MAX_MARKS
+        deaths += 1
+    assert deaths > 5
+
+
+def test_a_death_while_a_ring_is_made_leaves_one_that_can_be_made_or_used(tmp_path: Path) -> None:
+    path = tmp_path / "ring"
+
+    for _ in _deaths(lambda: opened(path, boot=BOOT, warnings=[])):
+        ring = opened(path)
+        ring.append(b"login: ", 1)
+        assert contents(opened(path)) == b"login: "
+        for file in tmp_path.iterdir():
+            file.unlink()
+
+
+def _word(path: Path, word: int) -> int:
+    value: int = struct.unpack_from("=Q", ring_file(path).read_bytes(), 8 * word)[0]
+    return value
+
+
+def _overwrite(path: Path, word: int, value: int) -> None:
+    with ring_file(path).open("r+b") as file:
+        file.seek(8 * word)
+        file.write(struct.pack("=Q", value))
