@@ -1,0 +1,1 @@
+"""The `virtmux` command. Data goes to stdout, talk to stderr."""

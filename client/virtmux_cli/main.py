@@ -1,0 +1,110 @@
+"""The entry point: finds the command, and turns whatever ends it into one line and an exit status."""
+
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+#: The commands are imported when they are asked for, so that `virtmux --help` and shell completion stay fast.
+COMMANDS = {
+    "attach": "virtmux_cli.attach_command",
+    "events": "virtmux_cli.events_command",
+    "list": "virtmux_cli.list_command",
+}
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands stand in `COMMANDS`, each as `command` in its module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        module = COMMANDS.get(cmd_name)
+        command = import_module(module).command if module else None
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--socket", metavar="PATH", help="The daemon's socket, instead of VIRTMUX_SOCKET or the usual places.")
+@click.version_option(package_name="virtmux", message="virtmux %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, socket: str | None) -> None:
+    """Watch and use the consoles of libvirt guests, held by virtmuxd for any number of clients."""
+    ctx.obj = socket
+
+
+def run_async(command: Coroutine[Any, Any, int]) -> int:
+    """Run a command's coroutine to its exit status."""
+    import asyncio
+
+    try:
+        return asyncio.run(command)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Who reads our output has seen enough. That is no failure: `virtmux list | head -1` ends with 0.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        raise click.ClickException(f"stdout: {error.strerror}") from error
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (by default the process's) and return its exit status."""
+    from virtmux.errors import VirtmuxError
+
+    try:
+        status = cli.main(arguments, prog_name="virtmux", standalone_mode=False)
+    except click.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        _complain(_usage_line(error))
+        return error.exit_code
+    except VirtmuxError as error:
+        from virtmux_cli.text import error_line
+
+        _complain(error_line(error.reason))
+        return error.reason.exit_status
+    except Exception as error:
+        if os.environ.get("VIRTMUX_DEBUG"):
+            raise
+        first: BaseException = error
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        _complain(f"virtmux: internal error: {type(first).__name__}: {first}; VIRTMUX_DEBUG=1 shows where")
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def main() -> None:
+    """The `virtmux` command."""
+    _open_missing_streams()
+    sys.exit(run())
+
+
+def _open_missing_streams() -> None:
+    """Put /dev/null where stdin, stdout or stderr are closed, so that no socket takes their number."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _usage_line(error: click.ClickException) -> str:
+    text = error.format_message().rstrip(".").replace("\n", " ")
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "virtmux"
+    return f"virtmux: {text[:1].lower()}{text[1:]}; see `{path} --help`"
+
+
+def _complain(line: str) -> None:
+    print(line, file=sys.stderr)

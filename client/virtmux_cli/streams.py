@@ -1,0 +1,165 @@
+"""stdin and stdout as an event loop can use them, without O_NONBLOCK: that flag is shared with the shell."""
+
+import asyncio
+import os
+import select
+import stat
+import threading
+from collections.abc import Callable
+
+READ = 16384
+_BUFFER = 262144
+_TYPEAHEAD = 65536
+
+
+async def read(fd: int) -> bytes:
+    """The next bytes of input, at most `READ`; empty at its end, or where the terminal has gone."""
+    loop = asyncio.get_running_loop()
+    while True:
+        readable = loop.create_future()
+        try:
+            loop.add_reader(fd, _settle, readable)
+        except PermissionError:  # a regular file: always readable, and unknown to epoll
+            return await asyncio.to_thread(os.read, fd, READ)
+        try:
+            await readable
+            return os.read(fd, READ)
+        except BlockingIOError:
+            continue  # another reader of the same terminal was faster
+        except OSError:
+            return b""
+        finally:
+            loop.remove_reader(fd)
+
+
+class Typeahead:
+    """What was read from stdin and not sent yet: at most about 64 KiB, then reading waits. One puts, one takes."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._closed = False
+        self._moved = asyncio.Event()
+
+    async def put(self, data: bytes) -> None:
+        """Add input, as soon as there is room."""
+        while len(self._buffer) >= _TYPEAHEAD:
+            await self._move()
+        self._buffer += data
+        self._moved.set()
+
+    async def take(self) -> bytes:
+        """All that is there, as soon as there is any; empty at the end."""
+        while not self._buffer and not self._closed:
+            await self._move()
+        data = bytes(self._buffer)
+        self.clear()
+        return data
+
+    def clear(self) -> None:
+        """Forget what is there."""
+        self._buffer.clear()
+        self._moved.set()
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._closed = True
+        self._moved.set()
+
+    async def _move(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
+
+
+def _settle(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Outlet:
+    """Writes to a file descriptor in a thread, so that a reader who has stopped does not stop the event loop.
+
+    At most 256 KiB wait in it. `failed` is called once, when writing fails or, with BrokenPipeError, as soon as the
+    last reader of a pipe has gone, also while nothing is written; what is written after that is dropped. Its thread
+    does not hold up the end of the process.
+    """
+
+    def __init__(self, fd: int, failed: Callable[[OSError], None]) -> None:
+        self._fd = fd
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray()
+        self._filled = threading.Condition()
+        self.unwritten = 0
+        """Bytes that wait to be written."""
+        self._closed = False
+        self._moved = asyncio.Event()
+        self._watching = stat.S_ISFIFO(os.fstat(fd).st_mode)
+        if self._watching:  # a pipe's writing end becomes readable when nobody reads it any more
+            self._loop.add_reader(fd, self._fail, BrokenPipeError())
+        threading.Thread(target=self._run, name=f"write-{fd}", daemon=True).start()
+
+    async def write(self, data: bytes) -> None:
+        """Queue bytes; wait while too many wait."""
+        with self._filled:
+            if self._closed:
+                return
+            self._buffer += data
+            self._filled.notify()
+        self.unwritten += len(data)
+        await self._until(_BUFFER)
+
+    async def flush(self) -> None:
+        """Wait until everything is written, or writing has failed."""
+        await self._until(0)
+
+    def close(self) -> None:
+        """Take nothing more. What waits is still written, unless the process ends before."""
+        if self._watching:
+            self._watching = False
+            self._loop.remove_reader(self._fd)
+        with self._filled:
+            self._closed = True
+            self._filled.notify()
+
+    async def _until(self, most: int) -> None:
+        while self.unwritten > most and not self._closed:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _fail(self, error: OSError) -> None:
+        if not self._closed:
+            self.close()
+            self._moved.set()
+            self._failed(error)
+
+    def _run(self) -> None:
+        while True:
+            with self._filled:
+                while not self._buffer:
+                    if self._closed:
+                        return
+                    self._filled.wait()
+                data, self._buffer = self._buffer, bytearray()
+            failure = _write_all(self._fd, data)
+            try:
+                self._loop.call_soon_threadsafe(self._written, len(data), failure)
+            except RuntimeError:  # the loop is closed: the command has ended
+                return
+
+    def _written(self, size: int, failure: OSError | None) -> None:
+        self.unwritten -= size
+        self._moved.set()
+        if failure is not None:
+            self._fail(failure)
+
+
+def _write_all(fd: int, data: bytearray) -> OSError | None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:  # somebody else has set O_NONBLOCK
+            select.select([], [fd], [])
+        except OSError as error:
+            return error
+    return None

@@ -1,0 +1,103 @@
+"""What `attach` says on stderr beside the guest's output: lines for a person, or JSON Lines."""
+
+import contextlib
+import os
+
+from virtmux.messages import Gap
+from virtmux.reasons import Reason
+from virtmux.records import Break, Note
+from virtmux_cli.attendance import Left, OtherHistory
+from virtmux_cli.escape import describe_escape
+from virtmux_cli.terminal import Terminal
+from virtmux_cli.text import break_line, error_line, gap_line, json_line, left_line, note_line, printable
+
+_STDERR = 2
+
+
+class Talk:
+    """Speaks a line at a time. In JSON, a line that has a `cause` is a Reason; `type` or `kind` tell the others."""
+
+    def __init__(self, terminal: Terminal, *, as_json: bool, quiet: bool) -> None:
+        self._terminal = terminal
+        self._as_json = as_json
+        self._quiet = quiet
+        self._on_terminal = os.isatty(_STDERR)
+        self._mid_line = False
+
+    def wrote(self, data: bytes) -> None:
+        """The guest's output ended like this: a line of ours begins on a line of its own."""
+        self._mid_line = not data.endswith(b"\n")
+
+    def connected(self, domain: str, escape: bytes | None) -> None:
+        """The lines that virsh prints on a terminal and that other tools match."""
+        if self._as_json or not (self._terminal.present or self._on_terminal):
+            return
+        self._say(f"Connected to domain '{printable(domain)}'")
+        if escape is not None:
+            self._say(f"Escape character is {describe_escape(escape)}")
+
+    def live_again(self) -> None:
+        """A console that had ended is attached."""
+        if not self._as_json:
+            self._say("virtmux: attached again")
+
+    def left(self, left: Left, *, begun: bool) -> None:
+        """A console's end. The one that ends the command with a failure is told even when quiet."""
+        if self._as_json:
+            self._say_json(left.reason, always=bool(left.status))
+        else:
+            line = left_line(left.reason, left.status, begun=begun, replayed=left.replayed)
+            self._say(line, always=bool(left.status))
+
+    def missing(self, what: Gap | Break | OtherHistory) -> None:
+        """Output is missing here, or may be."""
+        if self._as_json:
+            self._say_json({"type": "other-history"} if isinstance(what, OtherHistory) else what)
+            return
+        match what:
+            case Gap():
+                self._say(gap_line(what))
+            case Break():
+                self._say(break_line(what))
+            case OtherHistory():
+                self._say("virtmux: the console's history up to here is gone; output may be missing here")
+
+    def note(self, note: Note) -> None:
+        """Something that happened to the guest."""
+        if self._as_json:
+            self._say_json(note)
+        else:
+            self._say(note_line(note))
+
+    def input_lost(self, reason: Reason, size: int, lost: int) -> None:
+        """Input that did not reach the guest, or perhaps did not."""
+        if self._as_json:
+            self._say_json({"type": "input-lost", "size": size, "lost": lost, "reason": reason})
+        else:
+            self._say(f"virtmux: {lost} of {size} bytes of input may not have arrived: {printable(reason.text)}")
+
+    def failed(self, reason: Reason) -> None:
+        """Why the command ends before it has begun."""
+        if self._as_json:
+            self._say_json(reason, always=True)
+        else:
+            self._say(error_line(reason), always=True)
+
+    def complain(self, line: str) -> None:
+        """A failure that has no Reason."""
+        if self._as_json:
+            self._say_json({"type": "failure", "text": line}, always=True)
+        else:
+            self._say(f"virtmux: {printable(line)}", always=True)
+
+    def _say_json(self, value: object, *, always: bool = False) -> None:
+        self._say(json_line(value).decode().rstrip(), always=always)
+
+    def _say(self, line: str, *, always: bool = False) -> None:
+        if self._quiet and not always:
+            return
+        newline = "\r\n" if self._terminal.raw and self._on_terminal else "\n"
+        before = newline if self._mid_line and self._on_terminal else ""
+        self._mid_line = False
+        with contextlib.suppress(OSError):  # nobody listens
+            os.write(_STDERR, f"{before}{line}{newline}".encode(errors="replace"))

@@ -1,0 +1,234 @@
+"""`virtmux attach` on a terminal: raw mode, the escape key, virsh's lines, and the terminal given back."""
+
+import asyncio
+import os
+import signal
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.command import running
+from tests.harness.scripted_daemon import HANDLE, Peer, ScriptedDaemon, place, playing, reason, waiting
+from virtmux.messages import Attach, InputStatus
+from virtmux.reasons import Cause
+from virtmux.wire import Input
+from virtmux_cli.streams import read
+
+DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
+CONNECTED = b"Connected to domain 'web1'\r\nEscape character is ^] (Ctrl + ])\r\n"
+LFLAG = 3
+
+
+class Screen:
+    """A terminal with its person: what is shown, what is typed, and the mode it is in."""
+
+    def __init__(self) -> None:
+        self._person, self.terminal = os.openpty()
+        self._shown = b""
+        self.mode = termios.tcgetattr(self.terminal)
+
+    async def until(self, text: bytes) -> bytes:
+        """What was shown, up to and with this text."""
+        async with asyncio.timeout(10):
+            while text not in self._shown:
+                self._shown += await read(self._person)
+        before, _, self._shown = self._shown.partition(text)
+        return before + text
+
+    def type(self, keys: bytes) -> None:
+        """Press keys."""
+        os.write(self._person, keys)
+
+    @property
+    def raw(self) -> bool:
+        """Whether keys go through one by one and unseen."""
+        flags = termios.tcgetattr(self.terminal)[LFLAG]
+        return not flags & (termios.ICANON | termios.ECHO | termios.ISIG)
+
+    @property
+    def restored(self) -> bool:
+        """Whether the terminal is as it was."""
+        return termios.tcgetattr(self.terminal) == self.mode
+
+    def close(self) -> None:
+        """Put it away."""
+        os.close(self._person)
+        os.close(self.terminal)
+
+
+@pytest.fixture
+def screen() -> Iterator[Screen]:
+    screen = Screen()
+    yield screen
+    screen.close()
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> ScriptedDaemon:
+    return ScriptedDaemon(tmp_path / "virtmux.sock")
+
+
+async def attached(daemon: ScriptedDaemon) -> Peer:
+    peer = await daemon.accept()
+    peer.say(place((await peer.expect(Attach)).id))
+    peer.output(b"login: ", at=0)
+    return peer
+
+
+async def stays(daemon: ScriptedDaemon) -> None:
+    await (await attached(daemon)).gone()
+
+
+def on(screen: Screen) -> dict[str, int]:
+    return dict.fromkeys(("stdin", "stdout", "stderr"), screen.terminal)
+
+
+async def test_keys_reach_the_guest_one_by_one_and_the_escape_key_leaves(
+    daemon: ScriptedDaemon, screen: Screen
+) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        for count, key in enumerate((b"\x03", b"\r", b"\x04"), start=1):
+            assert (await peer.expect(Input)).data == key
+            peer.say(InputStatus(HANDLE, 1, accepted=count))
+            peer.output(b"*", at=6 + count)
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)) as command:
+        assert await screen.until(b"login: ") == CONNECTED + b"login: "
+        assert screen.raw
+        for key in (b"\x03", b"\r", b"\x04"):
+            screen.type(key)
+            await screen.until(b"*")
+        screen.type(b"\x1d")
+        assert await screen.until(b"detached\r\n") == b"\r\nvirtmux: detached\r\n"
+        assert await command.process.wait() == 0
+    assert screen.restored
+
+
+async def test_the_end_of_the_guest_gives_the_terminal_back(daemon: ScriptedDaemon, screen: Screen) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        peer.ended(1, DOWN, at=7)
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)) as command:
+        await screen.until(b"login: \r\nvirtmux: guest web1 shut down (guest-shutdown); leaving")
+        assert await command.process.wait() == 10
+    assert screen.restored
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_so_does_a_signal(daemon: ScriptedDaemon, screen: Screen, number: signal.Signals) -> None:
+    async with playing(daemon, stays), running(daemon.path, "attach", "web1", **on(screen)) as command:
+        await screen.until(b"login: ")
+        assert screen.raw
+        command.process.send_signal(number)
+        assert await command.process.wait() == 128 + number
+    assert screen.restored
+
+
+async def test_so_does_a_terminal_that_is_stuck(daemon: ScriptedDaemon, screen: Screen) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        peer.output(bytes(65536), at=7)  # more than a terminal takes unread
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)) as command:
+        await screen.until(b"login: ")
+        screen.type(b"\x1d")
+        await asyncio.wait_for(asyncio.gather(command.process.wait(), screen.until(b"detached")), 10)
+    assert screen.restored
+
+
+async def test_so_does_broken_protocol(daemon: ScriptedDaemon, screen: Screen) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        peer.send(b"\xff" * 64)
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)) as command:
+        await screen.until(b"(protocol-error)")
+        assert await command.process.wait() == 12
+    assert screen.restored
+
+
+async def test_lines_of_its_own_begin_at_the_left_in_raw_mode(daemon: ScriptedDaemon, screen: Screen) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        peer.ended(1, reason(Cause.HYPERVISOR_LOST, will_retry=True), at=7)
+        peer.attached(2, at=7)
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)):
+        shown = await screen.until(b"attached again\r\n")
+        assert shown.count(b"\n") == shown.count(b"\r\n") == 5
+        assert b"login: \r\nvirtmux: the connection to the hypervisor of web1 was lost" in shown
+        assert screen.raw
+
+
+async def test_only_stdin_is_a_terminal(daemon: ScriptedDaemon, screen: Screen) -> None:
+    async with playing(daemon, stays), running(daemon.path, "attach", "web1", stdin=screen.terminal) as command:
+        assert await command.read(7) == b"login: "
+        assert screen.raw
+        screen.type(b"\x1d")
+        assert await command.end() == (0, CONNECTED.decode().replace("\r", "") + "virtmux: detached\n")
+    assert screen.restored
+
+
+async def test_only_stdout_is_a_terminal(daemon: ScriptedDaemon, screen: Screen) -> None:
+    async with playing(daemon, stays), running(daemon.path, "attach", "web1", stdout=screen.terminal) as command:
+        await screen.until(b"login: ")
+        assert screen.restored
+        command.process.send_signal(signal.SIGTERM)
+        assert await command.end() == (143, "")
+
+
+async def test_while_nothing_was_attached_yet_the_terminal_is_the_persons(
+    daemon: ScriptedDaemon, screen: Screen
+) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        peer.say(waiting((await peer.expect(Attach)).id, reason(Cause.GUEST_NOT_RUNNING)))
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "attach", "--wait", "web1", **on(screen)) as command:
+        await screen.until(b"waiting to attach")
+        assert screen.restored
+        command.process.send_signal(signal.SIGINT)
+        assert await command.process.wait() == 130
+
+
+async def test_what_is_typed_while_nothing_is_attached_is_dropped(daemon: ScriptedDaemon, screen: Screen) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        peer.ended(1, reason(Cause.HYPERVISOR_LOST, will_retry=True), at=7)
+        await typed.wait()
+        peer.attached(2, at=7)
+        assert (await peer.expect(Input)).data == b"new"
+        peer.say(InputStatus(HANDLE, 2, accepted=3))
+        peer.output(b"echo", at=7)
+        await peer.gone()
+
+    typed = asyncio.Event()
+    async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)):
+        await screen.until(b"waiting to attach again")
+        screen.type(b"old")
+        while waiting_bytes(screen.terminal):
+            await asyncio.sleep(0)
+        typed.set()
+        await screen.until(b"attached again")
+        screen.type(b"new")
+        await screen.until(b"echo")
+
+
+def waiting_bytes(fd: int) -> int:
+    """Keys that the command has not read yet."""
+    import array
+    import fcntl
+
+    count = array.array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, count)
+    return count[0]

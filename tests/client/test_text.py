@@ -1,0 +1,144 @@
+"""How things are worded, and the shape of the JSON lines."""
+
+import json
+from datetime import UTC
+
+import pytest
+from msgspec.structs import replace
+
+from tests.harness.scripted_daemon import AT, CONSOLE, console_info, reason
+from virtmux.messages import Event, Gap
+from virtmux.reasons import Cause, Phase, Reason, SavedError, sentence
+from virtmux.records import Break, Note
+from virtmux_cli import text
+
+SAVED = SavedError(38, "VIR_ERR_SYSTEM_ERROR", 7, "VIR_FROM_RPC", 2, "EOF", None, None, None, -1, -1, "recv")
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("web1", "web1"),
+        ("gäste-客", "gäste-客"),
+        ("\x1b]0;owned\x07", "\\x1b]0;owned\\x07"),
+        ("a\nb\tc\r", "a\\nb\\tc\\r"),
+        ("\x9b31m", "\\x9b31m"),
+        ("ab\u202ecd", "ab\\u202ecd"),
+    ],
+)
+def test_nothing_from_outside_acts_on_a_terminal(raw: str, shown: str) -> None:
+    assert text.printable(raw) == shown
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"), [(AT, "2025-03-01 12:00:00"), (None, "-"), ("\x1b[2J", "\\x1b[2J")], ids=["a", "none", "bad"]
+)
+def test_times_are_local_to_the_second(at: str | None, shown: str) -> None:
+    assert text.local_time(at, UTC) == shown
+
+
+@pytest.mark.parametrize(
+    ("why", "status", "begun", "line"),
+    [
+        (reason(Cause.DETACHED), 0, True, "virtmux: detached"),
+        (
+            reason(Cause.STREAM_ENDED, error=SAVED),
+            None,
+            True,
+            f"virtmux: {sentence(Cause.STREAM_ENDED, CONSOLE)} (stream-ended): libvirt: EOF; waiting to attach again",
+        ),
+        (
+            reason(Cause.GUEST_NOT_RUNNING),
+            None,
+            False,
+            "virtmux: guest web1 is not running (guest-not-running); waiting to attach",
+        ),
+        (
+            reason(Cause.GUEST_NOT_RUNNING),
+            9,
+            False,
+            "virtmux: guest web1 is not running (guest-not-running); leaving (--wait waits for its start)",
+        ),
+        (
+            reason(Cause.GUEST_DESTROYED),
+            10,
+            True,
+            "virtmux: guest web1 was destroyed (guest-destroyed); leaving (--stay waits for its next start)",
+        ),
+        (
+            reason(Cause.CONSOLE_BUSY),
+            8,
+            False,
+            f"virtmux: {sentence(Cause.CONSOLE_BUSY, CONSOLE)} (console-busy); leaving (--wait waits until it is free)",
+        ),
+        (reason(Cause.EVICTED), 12, True, "virtmux: evicted (evicted); leaving"),
+    ],
+)
+def test_an_end_is_one_line_that_says_why_and_what_next(
+    why: Reason, status: int | None, begun: bool, line: str
+) -> None:
+    assert text.left_line(why, status, begun=begun) == line
+
+
+def test_what_libvirt_said_is_not_said_twice() -> None:
+    why = reason(Cause.STREAM_ERROR, text="libvirt reported: EOF", error=SAVED)
+    assert text.reason_text(why) == "libvirt reported: EOF (stream-error)"
+
+
+def test_an_error_says_what_to_do() -> None:
+    assert text.error_line(reason(Cause.CONSOLE_NOT_PTY)).endswith("in the domain's XML")
+    denied = replace(reason(Cause.ACCESS_DENIED), phase=Phase.CONNECTION)
+    assert "sudo" in text.error_line(denied)
+    assert "sudo" not in text.error_line(reason(Cause.ACCESS_DENIED))
+
+
+def test_what_is_missing_is_counted() -> None:
+    assert text.gap_line(Gap(7, 10, 3, 30, 3)) == "virtmux: 20 bytes of output are missing here (10 to 30)"
+    assert text.gap_line(Gap(7, 10, 3, 30, 5)).endswith("(10 to 30), and 2 marks")
+    assert "may be missing" in text.break_line(Break(AT, AT, AT))
+    assert text.note_line(Note(AT, "renamed", "web2\x1b")) == "virtmux: guest renamed: web2\\x1b"
+
+
+def test_columns_are_aligned_and_names_sanitised() -> None:
+    evil = console_info(id=replace(CONSOLE, domain="\x1b[31mlong"), last_end=reason(Cause.GUEST_SHUTDOWN))
+    header, first, second = text.list_table([console_info(last_output=AT), evil]).splitlines()
+    assert header.split("  ")[0] == "CONSOLE"
+    assert "HYPERVISOR" not in header
+    assert "\\x1b[31mlong:serial0" in first
+    assert "guest-shutdown" in first
+    assert first.index("attached") == second.index("attached") == header.index("STATE")
+
+
+def test_hypervisors_are_shown_where_there_is_more_than_one() -> None:
+    other = console_info(id=replace(CONSOLE, hypervisor="0b/QEMU/system", uri="qemu+ssh://b/system"))
+    header, _, second = text.list_table([console_info(), other]).splitlines()
+    assert header.endswith("HYPERVISOR")
+    assert second.endswith("qemu:///system")
+
+
+EVENT_FIELDS = ["event", "at", "console", "offset", "mark", "reason"]
+
+
+@pytest.mark.parametrize(
+    ("event", "more"),
+    [
+        (Event(event="appeared", at=AT, console=CONSOLE, offset=5), {}),
+        (Event(event="ended", at=AT, console=CONSOLE, offset=5, mark=2, reason=reason(Cause.GUEST_CRASHED)), {}),
+        (Event(event="break", at=AT, console=CONSOLE, offset=5, mark=2, since=AT, until=AT), {"from": AT, "to": AT}),
+        (Event(event="note", at=AT, console=CONSOLE, offset=5, mark=2, note="rebooted"), {"kind": "rebooted"}),
+    ],
+)
+def test_an_event_is_one_object_with_all_its_fields(event: Event, more: dict[str, str]) -> None:
+    line = text.event_json(event)
+    assert line.count(b"\n") == 1
+    told = json.loads(line)
+    assert list(told) == EVENT_FIELDS + list(more)
+    assert {name: told[name] for name in more} == more
+    assert list(told["console"]) == ["hypervisor", "uri", "domain", "uuid", "device", "incarnation"]
+    assert (told["mark"], told["offset"]) == (event.mark, 5)
+    assert (told["reason"] or {}).get("cause") == (event.reason.cause if event.reason else None)
+
+
+def test_an_event_for_a_person_is_one_line() -> None:
+    event = Event(event="ended", at=AT, console=CONSOLE, offset=5, mark=2, reason=reason(Cause.GUEST_CRASHED))
+    assert text.event_line(event).endswith("web1:serial0  ended  guest web1 crashed (guest-crashed)\n")
