@@ -1,0 +1,119 @@
+"""The product under test as its users run it: a `virtmuxd` process of its own."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.harness.readiness import NeverReadyError, ReadinessSocket
+
+# The commands as installed beside the Python that runs the tests.
+PROGRAMS = Path(sys.executable).parent
+
+START_SECONDS = 20.0
+STOP_SECONDS = 20.0
+
+
+class Daemon:
+    """One virtmuxd. `kill` and `start` again keep the runtime directory, as a crash and a restart do."""
+
+    def __init__(self, uris: Sequence[str], *, attach: str = "on-demand", arguments: Sequence[str] = ()) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="vmxd-"))
+        self.runtime = self.directory / "run"
+        self.runtime.mkdir(mode=0o700)
+        self.socket = self.runtime / "virtmux.sock"
+        self.read_only_socket = self.runtime / "virtmux-ro.sock"
+        self._log = self.directory / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._command: list[str | Path] = [PROGRAMS / "virtmuxd", "--socket", str(self.socket), "--attach", attach]
+        self._command += ["--log-level", "debug", *(part for uri in uris for part in ("--uri", uri)), *arguments]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """All that it has written, over all its lives."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    async def start(self) -> None:
+        """Starts it and returns once it has said that it is ready. Raises NeverReadyError, the log in a note."""
+        assert self._process is None, "it runs"
+        with ReadinessSocket(self.directory / "notify") as ready:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, "NOTIFY_SOCKET": str(ready.path)},
+                )
+            try:
+                await asyncio.to_thread(ready.wait, self._process.pid, seconds=START_SECONDS)
+            except NeverReadyError as error:
+                error.add_note(self.log)
+                raise
+
+    async def stop(self) -> int:
+        """Ends it in order and returns its exit status. Raises TimeoutExpired, and kills it, where it does not end."""
+        return await self._end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """Ends it by SIGKILL and returns once it is gone."""
+        await self._end(signal.SIGKILL)
+
+    async def run_client(self, *arguments: str, stdin: bytes = b"", seconds: float = 30.0) -> tuple[int, bytes, str]:
+        """Runs `virtmux ARGUMENTS` on its socket: exit status, stdout, stderr."""
+        process = await self.client(*arguments)
+        try:
+            async with asyncio.timeout(seconds):
+                output, error = await process.communicate(stdin)
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
+        assert process.returncode is not None
+        return process.returncode, output, error.decode()
+
+    async def client(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Starts `virtmux ARGUMENTS` on its socket with pipes for all three streams. The caller ends it."""
+        return await asyncio.create_subprocess_exec(
+            PROGRAMS / "virtmux", "--socket", str(self.socket), *arguments,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    async def consoles(self) -> list[dict[str, Any]]:
+        """What `virtmux list --json` prints."""
+        status, output, error = await self.run_client("list", "--json")
+        assert status == 0, error
+        return [json.loads(line) for line in output.splitlines()]
+
+    async def close(self) -> None:
+        """Ends it, holds its log against what no log of ours may hold, and removes its directory."""
+        try:
+            if self._process is not None:
+                await self.stop()
+            assert "Traceback" not in self.log, self.log
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self.directory)
+
+    async def _end(self, number: signal.Signals) -> int:
+        assert self._process is not None, "it does not run"
+        process, self._process = self._process, None
+        process.send_signal(number)
+        try:
+            return await asyncio.to_thread(process.wait, STOP_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            process.kill()
+            process.wait()
+            error.add_note(self.log)
+            raise

@@ -1,0 +1,66 @@
+"""Domain XML for the guests that `tests/harness/guests/` builds. Used by the tests and by `make demo`."""
+
+import uuid
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+GUESTS = Path(__file__).parents[2] / "build" / "guests"
+
+# No KVM, which a machine may lack: these guests are up in a second or three without it. And no device that a guest
+# does not use: each costs QEMU time and memory. ACPI is there so that power-off ends QEMU.
+DOMAIN = """\
+<domain type='qemu'>
+  <name>{name}</name>
+  <uuid>{uuid}</uuid>
+  <memory unit='MiB'>{memory}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='pc'>hvm</type>
+    {boot}
+  </os>
+  <features><acpi/></features>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>destroy</on_crash>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    <video><model type='none'/></video>
+    <serial type='pty'><target port='0'/></serial>
+    <console type='pty'><target type='serial' port='0'/></console>
+    {devices}
+  </devices>
+</domain>
+"""
+
+# A floppy: it may be read-only, hence shared by any number of guests, and SeaBIOS boots it with 4 MiB.
+FLOPPY = """\
+<disk type='file' device='floppy'>
+      <driver name='qemu' type='raw'/>
+      <source file='{image}'/>
+      <target dev='fda' bus='fdc'/>
+      <readonly/>
+    </disk>"""
+
+# loglevel=6 shows a page of kernel lines and not ten.
+LINUX_BOOT = """\
+<kernel>{directory}/vmlinuz</kernel>
+    <initrd>{directory}/initramfs.cpio</initrd>
+    <cmdline>console=ttyS0 loglevel=6</cmdline>"""
+
+
+def boot_sector_xml(name: str, domain_uuid: uuid.UUID, *, memory_mib: int = 4, extra_devices: str = "") -> str:
+    """The boot-sector guest: prints a banner and echoes (its control bytes: guests/boot_sector.asm)."""
+    floppy = FLOPPY.format(image=escape(str(GUESTS / "boot-sector.img")))
+    return DOMAIN.format(
+        name=escape(name), uuid=domain_uuid, memory=memory_mib, boot="<boot dev='fd'/>", devices=floppy + extra_devices
+    )
+
+
+def linux_xml(
+    name: str, domain_uuid: uuid.UUID, *, directory: Path = GUESTS, memory_mib: int = 128, extra_devices: str = ""
+) -> str:
+    """The Linux guest: a busybox shell on its serial port. `directory` holds `vmlinuz` and `initramfs.cpio`."""
+    boot = LINUX_BOOT.format(directory=escape(str(directory)))
+    return DOMAIN.format(name=escape(name), uuid=domain_uuid, memory=memory_mib, boot=boot, devices=extra_devices)

@@ -1,0 +1,102 @@
+"""A client that follows one console and keeps all that it was given, for tests to wait on and look at."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import virtmux
+from virtmux import Attached, Break, Console, Ended, MarkMessage, Note, Output, Reason, Record
+
+_Mark = TypeVar("_Mark", Attached, Ended, Break, Note)
+
+#: How long anything may take on a slow and loaded machine, in seconds.
+PATIENCE = 30.0
+
+
+class Follower:
+    """See the module. Made by `follow`."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.records: list[Record] = []
+        self._news = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Take records until the place ends."""
+        async for record in self.console:
+            async with self._news:
+                self.records.append(record)
+                self._news.notify_all()
+
+    async def until(self, true: Callable[["Follower"], object]) -> None:
+        """Wait until something holds of what was received.
+
+        Raises:
+            TimeoutError: it never did; a note shows what came instead.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE), self._news:
+                await self._news.wait_for(lambda: true(self))
+        except TimeoutError as error:
+            error.add_note(f"received: {self.records!r}")
+            raise
+
+    async def until_output(self, expected: bytes) -> None:
+        """Wait until the output holds these bytes."""
+        await self.until(lambda self: expected in self.output)
+
+    async def until_attached(self) -> None:
+        """Wait until the console is attached, as far as the records tell."""
+        await self.until(lambda self: self.console.attachment is not None)
+
+    async def until_ended(self) -> Reason:
+        """Wait for the first `ended` mark, and give its Reason."""
+        await self.until(lambda self: self.reasons)
+        return self.reasons[0]
+
+    async def write(self, text: bytes) -> None:
+        """Send input; returns once libvirt has taken it."""
+        async with asyncio.timeout(PATIENCE):
+            await self.console.write(text)
+
+    @property
+    def output(self) -> bytes:
+        """All bytes received."""
+        return b"".join(record.data for record in self.records if isinstance(record, Output))
+
+    @property
+    def offsets(self) -> list[tuple[int, int]]:
+        """The offset ranges received, neighbours joined."""
+        ranges: list[tuple[int, int]] = []
+        for record in self.records:
+            if isinstance(record, Output):
+                start, end = record.offset, record.offset + len(record.data)
+                if ranges and ranges[-1][1] == start:
+                    start = ranges.pop()[0]
+                ranges.append((start, end))
+        return ranges
+
+    def marks(self, kind: type[_Mark]) -> list[_Mark]:
+        """The marks of one kind."""
+        records = (record.record for record in self.records if isinstance(record, MarkMessage))
+        return [record for record in records if isinstance(record, kind)]
+
+    @property
+    def reasons(self) -> list[Reason]:
+        """The Reason of every `ended` mark."""
+        return [mark.reason for mark in self.marks(Ended)]
+
+
+@asynccontextmanager
+async def follow(socket: Path, domain: str, *, position: str | None = None) -> AsyncIterator[Follower]:
+    """A follower of a console, on a connection of its own, until the context is left."""
+    async with virtmux.connect(socket) as mux, mux.attach(domain, position=position) as console:
+        follower = Follower(console)
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(follower.run())
+            try:
+                yield follower
+            finally:
+                following.cancel()

@@ -1,0 +1,103 @@
+"""A guest of the tests' own: one domain on a `Libvirtd`, by libvirt's own words for what can be done to it."""
+
+import asyncio
+import secrets
+import signal
+import uuid
+from dataclasses import dataclass, field
+
+from tests.harness.domain_xml import GUESTS, boot_sector_xml, linux_xml
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.privilege import run_as_root, send_signal, wait_for_exit
+
+BANNER = b"virtmux boot-sector guest ready\r\n"
+PROMPT = b"virtmux-guest# "
+
+POWER_OFF = b"\x04"
+FLOOD = b"\x06"
+RESET = b"\x12"
+STOP_READING = b"\x13"
+
+
+@dataclass
+class Guest:
+    """One domain. Every method is one virsh command and raises VirshError when that fails."""
+
+    libvirtd: Libvirtd
+    name: str
+    uuid: uuid.UUID
+    xml: str = field(repr=False)
+
+    async def define(self) -> None:
+        await self.libvirtd.define(self.name, self.xml)
+
+    async def start(self, *, paused: bool = False) -> None:
+        """`paused` stops it before its first instruction, so that no output is lost until `resume`."""
+        await self.libvirtd.virsh("start", self.name, *(["--paused"] if paused else []))
+
+    async def resume(self) -> None:
+        await self.libvirtd.virsh("resume", self.name)
+
+    async def suspend(self) -> None:
+        await self.libvirtd.virsh("suspend", self.name)
+
+    async def reset(self) -> None:
+        await self.libvirtd.virsh("reset", self.name)
+
+    async def destroy(self) -> None:
+        await self.libvirtd.virsh("destroy", self.name)
+
+    async def undefine(self) -> None:
+        await self.libvirtd.virsh("undefine", self.name)
+
+    async def rename(self, name: str) -> None:
+        """Only a domain that is not running can be renamed."""
+        await self.libvirtd.virsh("domrename", self.name, name)
+        self.name = name
+
+    async def state(self) -> str:
+        """As virsh says it, for example `running (booted)` or `shut off (destroyed)`."""
+        return await self.libvirtd.virsh("domstate", "--reason", self.name)
+
+    async def until(self, state: str, *, seconds: float = 20.0) -> None:
+        """Waits until the domain is in `state`, given with its reason. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while await self.state() != state:
+                await asyncio.sleep(0.02)
+
+    def qemu_pid(self) -> int:
+        """The pid of its QEMU; raises CalledProcessError when it does not run."""
+        return int(run_as_root("cat", self.libvirtd.base / "run" / "qemu" / f"{self.name}.pid"))
+
+    def kill_qemu(self) -> None:
+        """Ends its QEMU by SIGKILL and returns once it is gone."""
+        pid = self.qemu_pid()
+        send_signal(pid, signal.SIGKILL)
+        wait_for_exit(pid, 10.0)
+
+
+def boot_sector_guest(libvirtd: Libvirtd, *, memory_mib: int = 4, extra_devices: str = "") -> Guest:
+    """A guest that prints BANNER and echoes; POWER_OFF, FLOOD, RESET and STOP_READING are its commands."""
+    _require("boot-sector.img")
+    name, domain_uuid = _unique()
+    xml = boot_sector_xml(name, domain_uuid, memory_mib=memory_mib, extra_devices=extra_devices)
+    return Guest(libvirtd, name, domain_uuid, xml)
+
+
+def linux_guest(libvirtd: Libvirtd, *, memory_mib: int = 128, extra_devices: str = "") -> Guest:
+    """A guest with a shell, which prints PROMPT some three seconds after its start."""
+    _require("vmlinuz", "initramfs.cpio")
+    name, domain_uuid = _unique()
+    return Guest(
+        libvirtd, name, domain_uuid, linux_xml(name, domain_uuid, memory_mib=memory_mib, extra_devices=extra_devices)
+    )
+
+
+def _unique() -> tuple[str, uuid.UUID]:
+    return f"vmx-{secrets.token_hex(4)}", uuid.uuid4()
+
+
+def _require(*files: str) -> None:
+    missing = [name for name in files if not (GUESTS / name).exists()]
+    if missing:
+        raise RuntimeError(f"the guests are not built ({', '.join(missing)}): run 'make setup'")

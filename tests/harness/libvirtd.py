@@ -1,0 +1,228 @@
+"""A libvirtd of the tests' own, beside the machine's: it can be killed, stopped and doubled without harm.
+
+It lives in mount and UTS namespaces of its own, where its directories lie over the machine's, so it shares with
+another libvirtd nothing but the kernel. Outside, it is reached by a socket in its base directory.
+"""
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.harness.privilege import AS_ROOT, run_as_root, send_signal, wait_for_exit
+from tests.harness.readiness import NeverReadyError, ReadinessSocket
+
+# What libvirt found out about QEMU, which takes it seconds: the one thing that is kept and shared. libvirt checks it.
+CACHE = Path(__file__).parents[2] / "build" / "libvirt-cache"
+
+REAPER = Path(__file__).with_name("reaper.py")
+
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+
+# Our directories are bound, not mounted as tmpfs: a libvirtd that is started again must find its running guests.
+LAUNCH = """
+set -eu
+base=$1 cache=$2 hostname=$3
+lay() {
+    mkdir -p "$2"
+    mount --bind "$1" "$2"
+}
+lay "$base/etc" /etc/libvirt
+lay "$base/run" /run/libvirt
+lay "$base/lib" /var/lib/libvirt
+lay "$base/log" /var/log/libvirt
+lay "$cache" /var/cache/libvirt
+# Our guests do without KVM, and where it is half there libvirt takes many seconds to find out.
+if [ -e /dev/kvm ]; then
+    : >"$base/no-kvm"
+    mount --bind -o ro "$base/no-kvm" /dev/kvm
+fi
+# The QEMU driver refuses to load without this user, even where qemu.conf names another.
+if ! getent passwd libvirt-qemu >/dev/null; then
+    for file in passwd group; do cp "/etc/$file" "$base/$file"; done
+    echo 'libvirt-qemu:x:64055:64055::/nonexistent:/usr/sbin/nologin' >>"$base/passwd"
+    echo 'libvirt-qemu:x:64055:' >>"$base/group"
+    for file in passwd group; do mount --bind "$base/$file" "/etc/$file"; done
+fi
+echo "$hostname" >/proc/sys/kernel/hostname
+exec libvirtd --config "$base/etc/libvirtd.conf" --pid-file "$base/pid"
+"""
+
+LIBVIRTD_CONF = """\
+host_uuid = "{host_uuid}"
+unix_sock_dir = "{sockets}"
+unix_sock_rw_perms = "0777"
+auth_unix_rw = "none"
+auth_unix_ro = "none"
+log_outputs = "3:file:{log}"
+"""
+
+QEMU_CONF = """\
+user = "root"
+group = "root"
+stdio_handler = "file"
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+remember_owner = 0
+"""
+
+
+class VirshError(RuntimeError):
+    """virsh failed; the text is what it said."""
+
+
+class Libvirtd:
+    """One libvirtd and its guests. `close` (or leaving the `with` block) ends them all and removes every file."""
+
+    def __init__(self) -> None:
+        missing = [program for program in ("libvirtd", "virsh", "qemu-system-x86_64", "unshare") if not _which(program)]
+        if missing:
+            raise RuntimeError(f"the integration tests need {', '.join(missing)}: run 'make setup'")
+        self.base = Path(tempfile.mkdtemp(prefix="vmx-"))
+        self.socket = self.base / "sock" / "libvirt-sock"
+        self.uri = f"qemu+unix:///system?socket={self.socket}"
+        self.host_uuid = str(uuid.uuid4())
+        self.hostname = f"vmx-{secrets.token_hex(3)}"
+        self.log = self.base / "log" / "libvirtd.log"
+        self.pid = 0
+        self._reapers: list[subprocess.Popen[bytes]] = []
+        self._namespaces: set[str] = set()
+        CACHE.mkdir(parents=True, exist_ok=True)
+        for name in ("etc", "run", "lib", "log", "sock"):
+            (self.base / name).mkdir()
+        (self.base / "etc" / "libvirtd.conf").write_text(
+            LIBVIRTD_CONF.format(host_uuid=self.host_uuid, sockets=self.socket.parent, log=self.log)
+        )
+        (self.base / "etc" / "qemu.conf").write_text(QEMU_CONF)
+
+    def start(self) -> None:
+        """Starts libvirtd on its directories and returns once it answers; guests that still run are found again."""
+        assert self.pid == 0, "it runs"
+        with ReadinessSocket(self.base / "notify") as ready:
+            environment = ["env", f"NOTIFY_SOCKET={ready.path}", "LC_ALL=C"]
+            isolated = ["unshare", "--mount", "--uts", "sh", "-c", LAUNCH, "sh"]
+            arguments = [str(self.base), str(CACHE), self.hostname]
+            with (self.base / "output").open("ab") as output:
+                reaper = subprocess.Popen(
+                    [*AS_ROOT, *environment, sys.executable, str(REAPER), *isolated, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                )
+            self._reapers.append(reaper)
+            try:
+                ready.wait(reaper.pid, seconds=START_SECONDS)
+                self.pid = int(run_as_root("cat", self.base / "pid"))
+                self._namespaces.add(run_as_root("readlink", f"/proc/{self.pid}/ns/mnt").strip())
+                # Ready means that it listens. The first answer comes once its drivers have loaded, or never.
+                subprocess.run(
+                    ["virsh", "--connect", self.uri, "uri"], check=True, capture_output=True, timeout=START_SECONDS
+                )
+            except (NeverReadyError, OSError, ValueError, subprocess.SubprocessError) as error:
+                error.add_note(self.output)
+                raise
+
+    def stop(self) -> None:
+        """Ends libvirtd in order. Its guests run on."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends libvirtd by SIGKILL and returns once it is gone. Its guests run on."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stops libvirtd where it stands, as a hang would; `thaw` lets it go on."""
+        send_signal(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        send_signal(self.pid, signal.SIGCONT)
+
+    @property
+    def output(self) -> str:
+        """What libvirtd has logged so far."""
+        files = (path for path in (self.base / "output", self.log) if path.exists())
+        return "".join(path.read_text(errors="replace") for path in files)
+
+    async def virsh(self, *arguments: str | Path, seconds: float = 30.0) -> str:
+        """Runs one virsh command and returns what it printed. Raises VirshError, and TimeoutError after `seconds`."""
+        process = await asyncio.create_subprocess_exec(
+            "virsh", "--quiet", "--connect", self.uri, *arguments,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},
+            start_new_session=True,  # on a terminal virsh would start polkit's agent there
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(seconds):
+                output, error = await process.communicate()
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
+        if process.returncode != 0:
+            raise VirshError(f"virsh {' '.join(map(str, arguments))}: {error.decode().strip()}")
+        return output.decode().strip()
+
+    async def define(self, name: str, xml: str) -> None:
+        """Makes a persistent domain of `xml`."""
+        path = self.base / f"{name}.xml"
+        path.write_text(xml)
+        await self.virsh("define", path)
+
+    def close(self) -> None:
+        """Ends libvirtd and all its guests, whatever state they are in, and removes the directories."""
+        if self.pid:
+            self.kill()
+        for pid in self._processes_left():
+            send_signal(pid, signal.SIGKILL)
+        for reaper in self._reapers:
+            reaper.wait(STOP_SECONDS)
+        run_as_root("rm", "-rf", "--one-file-system", self.base)
+
+    def _end(self, number: signal.Signals) -> None:
+        pid, self.pid = self.pid, 0
+        assert pid, "it does not run"
+        send_signal(pid, number)
+        # A frozen one takes no other signal than SIGKILL until it is thawed.
+        send_signal(pid, signal.SIGCONT)
+        if not wait_for_exit(pid, STOP_SECONDS):
+            send_signal(pid, signal.SIGKILL)
+            raise TimeoutError(f"libvirtd did not end within {STOP_SECONDS} s\n{self.output}")
+
+    def _processes_left(self) -> list[int]:
+        """The pids that live in a mount namespace of ours: QEMU outlives a libvirtd that is gone."""
+        pids = []
+        for namespace in self._namespaces:
+            pattern = re.sub(r"([][])", r"\\\1", namespace)
+            found = subprocess.run(
+                [*AS_ROOT, "find", "/proc", "-maxdepth", "3", "-path", "/proc/[0-9]*/ns/mnt", "-lname", pattern],
+                check=False, capture_output=True, text=True,
+            )  # fmt: skip
+            pids += [int(Path(line).parts[2]) for line in found.stdout.splitlines()]
+        return pids
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _which(program: str) -> str | None:
+    # A plain user's PATH has no /usr/sbin, where libvirtd lives; sudo's has.
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")

@@ -1,0 +1,40 @@
+"""What needs root: the tests' libvirtd and its guests. Without root it goes through sudo, which must not ask."""
+
+import os
+import select
+import signal
+import subprocess
+from pathlib import Path
+
+AS_ROOT: tuple[str, ...] = () if os.geteuid() == 0 else ("sudo", "-n", "--")
+
+
+def run_as_root(*command: str | Path) -> str:
+    """Runs `command` as root and returns its output; raises CalledProcessError, its stderr in a note."""
+    try:
+        return subprocess.run([*AS_ROOT, *command], check=True, capture_output=True, text=True).stdout
+    except subprocess.CalledProcessError as error:
+        error.add_note(str(error.stderr))
+        raise
+
+
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Signals one process of ours; one that is gone already is no error."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        run_as_root("kill", f"-{number.value}", str(pid))
+
+
+def wait_for_exit(pid: int, seconds: float) -> bool:
+    """Waits until a process, child or not, has ended; false if it still runs after `seconds`."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([process], [], [], seconds)[0])
+    finally:
+        os.close(process)

@@ -1,0 +1,49 @@
+"""A program on a terminal of its own, as a person would run it."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pexpect
+
+
+class Terminal:
+    """One program whose stdin, stdout and stderr are a terminal. An async context manager that ends it.
+
+    All waiting is done in worker threads: pexpect's own asyncio support leaves transports open.
+    """
+
+    def __init__(self, program: str | Path, arguments: Sequence[str], *, seconds: float = 20.0) -> None:
+        """`seconds` bounds every wait."""
+        self.child = pexpect.spawn(str(program), list(arguments), timeout=seconds)
+        self.child.delaybeforesend = None
+
+    def send(self, data: bytes) -> None:
+        """Types `data`, as it is."""
+        self.child.send(data)
+
+    async def expect(self, text: bytes) -> bytes:
+        """Waits for exactly `text` and returns what came before it. Raises pexpect.TIMEOUT and pexpect.EOF."""
+        await asyncio.to_thread(self.child.expect_exact, text)
+        before = self.child.before
+        assert isinstance(before, bytes)
+        return before
+
+    async def exit(self) -> tuple[int, bytes]:
+        """Waits for the program's end: its exit status, negative for a signal as in subprocess, and its last words."""
+        await asyncio.to_thread(self.child.expect, pexpect.EOF)
+        last_words = self.child.before
+        await asyncio.to_thread(self.child.close)
+        assert isinstance(last_words, bytes)
+        signal = self.child.signalstatus
+        return (self.child.exitstatus if signal is None else -signal), last_words
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.child.close, force=True)

@@ -1,0 +1,98 @@
+"""The harness itself: its guests do what the other tests take for granted, and its libvirtd can be hurt and heals."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.harness.guest import BANNER, FLOOD, POWER_OFF, PROMPT, RESET, STOP_READING, Guest
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.terminal import Terminal
+from tests.integration.conftest import StartGuest
+
+
+@asynccontextmanager
+async def virsh_console(guest: Guest) -> AsyncIterator[Terminal]:
+    """The console by libvirt's own client, which has it once it has said so."""
+    async with Terminal("virsh", ["--connect", guest.libvirtd.uri, "console", guest.name]) as console:
+        await console.expect(b"Escape character is ^] (Ctrl + ])\r\n")
+        yield console
+
+
+async def test_a_guest_started_paused_loses_no_byte_of_its_banner(libvirtd: Libvirtd, boot_guest: StartGuest) -> None:
+    guest = await boot_guest(libvirtd, state="paused")
+    async with virsh_console(guest) as console:
+        await guest.resume()
+        await console.expect(BANNER)
+
+
+async def test_the_boot_sector_guest_echoes_floods_and_resets(libvirtd: Libvirtd, boot_guest: StartGuest) -> None:
+    guest = await boot_guest(libvirtd, state="paused")
+    async with virsh_console(guest) as console:
+        await guest.resume()
+        await console.expect(BANNER)
+        console.send(b"echo me")
+        await console.expect(b"echo me")
+        console.send(FLOOD)
+        await console.expect(b"line 00000001\r\nline 00000002\r\n")
+        await console.expect(b"line 00001000\r\n")
+        console.send(b"!")
+        await console.expect(b"\r\n!")
+        console.send(RESET)
+        await console.expect(BANNER)
+
+
+async def test_the_boot_sector_guest_powers_off(libvirtd: Libvirtd, boot_guest: StartGuest) -> None:
+    guest = await boot_guest(libvirtd, state="paused")
+    async with virsh_console(guest) as console:
+        await guest.resume()
+        await console.expect(BANNER)
+        console.send(POWER_OFF)
+        await guest.until("shut off (shutdown)")
+
+
+async def test_the_boot_sector_guest_can_stop_reading_and_run_on(libvirtd: Libvirtd, boot_guest: StartGuest) -> None:
+    guest = await boot_guest(libvirtd, state="paused")
+    async with virsh_console(guest) as console:
+        await guest.resume()
+        await console.expect(BANNER)
+        console.send(STOP_READING + POWER_OFF)
+        await guest.reset()
+        await console.expect(BANNER)
+
+
+async def test_the_linux_guest_has_a_shell(libvirtd: Libvirtd, linux: StartGuest) -> None:
+    guest = await linux(libvirtd, state="paused")
+    async with virsh_console(guest) as console:
+        await guest.resume()
+        await console.expect(PROMPT)
+        console.send(b"expr 6 \\* 7\r")
+        await console.expect(b"\r\n42\r\n")
+        console.send(b"poweroff -f\r")
+        await guest.until("shut off (shutdown)")
+
+
+async def test_a_killed_qemu_leaves_a_crashed_guest(libvirtd: Libvirtd, boot_guest: StartGuest) -> None:
+    guest = await boot_guest(libvirtd)
+    guest.kill_qemu()
+    await guest.until("shut off (crashed)")
+
+
+async def test_a_guest_outlives_the_death_of_its_libvirtd(own_libvirtd: Libvirtd, boot_guest: StartGuest) -> None:
+    guest = await boot_guest(own_libvirtd)
+    pid, host = guest.qemu_pid(), await own_libvirtd.virsh("hostname")
+    own_libvirtd.kill()
+    own_libvirtd.start()
+    assert (guest.qemu_pid(), await own_libvirtd.virsh("hostname")) == (pid, host)
+    assert await guest.state() == "running (booted)"
+
+
+async def test_a_libvirtd_that_was_frozen_goes_on(own_libvirtd: Libvirtd) -> None:
+    own_libvirtd.freeze()
+    with pytest.raises(TimeoutError):
+        await own_libvirtd.virsh("list", seconds=0.5)
+    async with asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(own_libvirtd.virsh("list"))
+        own_libvirtd.thaw()
+    assert asking.result() == ""
