@@ -136,18 +136,21 @@ class Console:
 
     def handle_event(self, event: Event) -> None:
         """Take what happened, and have carried out what follows from it."""
-        before = self.machine.state, self.machine.newest
+        before, attachment = self.machine.state, self.machine.attachment
+        known = self.machine.newest.number, self.running_id
         commands = self.machine.handle(event)
         state = self.machine.state
-        if self.machine.newest is not before[1]:
-            self.store.remember(self.machine.newest.number, self.machine.newest.running_id)
-        if before[0] is State.ATTACHED and state is not State.ATTACHED:
-            self.store.held(time_of(event))
-            self.inputs.end(self._end_cause())
-        if state is State.ATTACHED and before[0] is not State.ATTACHED:
+        if (self.machine.newest.number, self.running_id) != known:
+            self.store.remember(self.machine.newest.number, self.running_id)
+        # One event can begin an attachment and end it: where nobody wants the console any more once it is open.
+        opened = self.machine.attachment != attachment
+        if opened:
             self.store.held(time_of(event))
             self.inputs.start(self.machine.attachment)
-        if state is State.WAITING and before[0] is not State.WAITING:
+        if (opened or before is State.ATTACHED) and state is not State.ATTACHED:
+            self.store.held(time_of(event))
+            self.inputs.end(self._end_cause())
+        if state is State.WAITING and before is not State.WAITING:
             self.tell("waiting", time_of(event), self.machine.waiting)
         self.run(commands)
         if self.machine.settled:
@@ -209,18 +212,22 @@ class Console:
         """Why the console is not attached, where that is known."""
         return self.machine.waiting
 
-    def start_of(self, position: Position | None) -> tuple[Position, bool]:
+    def start_of(self, position: str | None) -> tuple[Position, bool]:
         """Where a reader that asks for `position` starts, and whether the history that it asked for is missing.
 
+        None is the end of the records; a bare offset is one of the history that is held.
+
         Raises:
-            ValueError: the position is ahead of the records.
+            ValueError: it is no position, or ahead of the records.
         """
         here = self.sequence.position
         if position is None:
             return here, False
-        if position.history != here.history:
+        bare = position.isascii() and position.isdecimal()
+        asked = Position.parse(f"{here.history}:{position}:0" if bare else position)
+        if asked.history != here.history:
             return self.sequence.oldest, True
-        return self.sequence.settle(position), False
+        return self.sequence.settle(asked), False
 
     # To those who watch.
 

@@ -135,9 +135,10 @@ class Cleaned:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to `Query`: how the domain stopped, or None where it runs or nobody answered."""
+    """The answer to `Query` about an attachment: how the domain stopped, or None where it runs or nobody answered."""
 
     at: int
+    attachment: int
     stopped: LibvirtEvent | None
 
 
@@ -175,7 +176,9 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Ask for the domain's state; answer with `Answered`."""
+    """Ask for the domain's state, which may explain the end of `attachment`; answer with `Answered`."""
+
+    attachment: int
 
 
 @dataclass(frozen=True, slots=True)

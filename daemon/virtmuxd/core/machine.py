@@ -111,6 +111,7 @@ class Machine:
         self.available = False
         self.newest = known
         self._told = known
+        self._former = known
         self._held = known
         self._sequence = sequence
         self._identify = identify
@@ -119,6 +120,7 @@ class Machine:
         self._demanded = False
         self._lingering = False
         self._unheld_since = unheld_since
+        self._undefined_by: Undefined | None = None
         self._attached_at = 0
         self._marked: Cause | None = None
         self._ending: _Ending | None = None
@@ -160,17 +162,21 @@ class Machine:
                 self._demand(event)
             case Up():
                 self.available = True
+                self._undefined_by = None
                 self._found(event)
             case Down():
                 self.available = False
             case Started():
+                self._undefined_by = None
                 self._begin(event.running_id, event.at)
             case Stopped():
                 self._told.stopped = self._told.stopped or event.event
             case Unplugged():
                 self._told.device_removed = self._told.device_removed or event.event
-            case Opened() if event.running_id != self.newest.running_id:
-                self.newest = Evidence(self.newest.number + 1, event.running_id)
+            case Opened():
+                self._held = self._opened_one(event.running_id)
+            case Undefined() if not self.newest.running:  # else it goes on without a definition
+                self._undefined_by = event
             case Elapsed(timer=Timer.LINGER):
                 self._lingering = False
             case _:
@@ -207,8 +213,17 @@ class Machine:
         elif self._told is not self.newest:
             self._told = Evidence(self.newest.number, running_id)
         else:
+            self._former = self.newest
             self._told = self.newest = Evidence(self.newest.number + 1, running_id, at)
             self._backoff.reset()
+
+    def _opened_one(self, running_id: int) -> Evidence:
+        """The incarnation that was opened: the newest, or one ahead of the events, or one that they say is over."""
+        if running_id == self._former.running_id != self.newest.running_id:
+            return self._former
+        if running_id != self.newest.running_id:
+            self._former, self.newest = self.newest, Evidence(self.newest.number + 1, running_id)
+        return self.newest
 
     # Towards an attachment.
 
@@ -224,11 +239,12 @@ class Machine:
         elif self.newest.running:
             self._enter(State.OPENING)
             self._commands.append(Open())
+        elif self._undefined_by is not None:
+            self._undefined(self._undefined_by)
         else:
             self._wait(Failure(Phase.LIFECYCLE, at, lost=Cause.GUEST_NOT_RUNNING), event=self.newest.stopped)
 
     def _opened(self, event: Opened) -> None:
-        self._held = self.newest
         self._marked = None
         self._attached_at = event.at
         self.attachment += 1
@@ -264,7 +280,7 @@ class Machine:
         cause = failure.lost or assume(failure).cause
         self.waiting = self._reason(Verdict(cause, event), failure, after_s=after_s, detail=detail)
         self._enter(State.WAITING)
-        if self._marked is None and failure.error is None:
+        if self._marked is None and failure.phase is not Phase.OPEN:
             self._marked = cause
         if cause is self._marked or cause in _ANNOUNCED.get(self._marked or cause, ()):
             return
@@ -287,6 +303,9 @@ class Machine:
             self._wait(Failure(Phase.CONNECTION, event.at, event.error, event.cause))
 
     def _undefined(self, event: Undefined) -> None:
+        if self._undefined_by is None:
+            return
+        self._undefined_by = None
         failure = Failure(Phase.LIFECYCLE, event.at, lost=Cause.GUEST_UNDEFINED)
         self._sequence.mark(
             Ended(rfc3339(event.at), None, self._reason(Verdict(Cause.GUEST_UNDEFINED, event.event), failure))
@@ -315,7 +334,7 @@ class Machine:
         self._unheld_since = failure.at
         if failure.at - self._attached_at > _LASTING:
             self._backoff.reset()
-        provisional = self._reason(classify(failure, self._held) or assume(failure), failure)
+        provisional = self._reason(classify(failure, self._held) or assume(failure), failure, evidence=self._held)
         mark = self._sequence.reserve(Ended(provisional.at, self.attachment, provisional))
         self._ending = _Ending(failure, self._held, self.attachment, mark)
         self._commands += [Close(), SetTimer(Timer.EVIDENCE, self._timing.evidence)]
@@ -335,8 +354,8 @@ class Machine:
         ending = self._being_ended()
         ending.cleaned = True
         ending.later_errors += event.errors
-        if not ending.decided and ending.failure.error is not None:
-            ending.probing = True
+        ending.probing = not ending.decided and ending.failure.error is not None
+        if ending.probing:
             self._commands.append(Open())
         self._proceed(event.at)
 
@@ -359,10 +378,12 @@ class Machine:
 
     def _evidence_due(self, event: Elapsed) -> None:
         if event.timer is Timer.EVIDENCE and not self._being_ended().decided:
-            self._commands.append(Query())
+            self._commands.append(Query(self.attachment))
 
     def _answered(self, event: Answered) -> None:
         ending = self._being_ended()
+        if event.attachment != ending.attachment:
+            return
         ending.evidence.stopped = ending.evidence.stopped or event.stopped
         self._judge(event.at)
         self._decide(assume(ending.failure))
@@ -391,7 +412,8 @@ class Machine:
         if ending is None or not (ending.decided and ending.cleaned) or ending.probing:
             return
         self._ending = None
-        if self.wanted and self.available and self.newest is ending.evidence and self.newest.running:
+        same = self.newest is ending.evidence and self.newest.running
+        if same and self.wanted and self.available and self._marked is not Cause.CONSOLE_RELEASED:
             cause = Cause.CONSOLE_BUSY if self._marked is Cause.CONSOLE_TAKEN_OVER else self._marked
             self._retry(replace(ending.failure, at=at, lost=cause))
         else:
@@ -420,8 +442,10 @@ class Machine:
         later_errors: tuple[SavedError, ...] = (),
         mark: StoredMark | None = None,
         detail: str = "",
+        evidence: Evidence | None = None,
     ) -> Reason:
-        evidence = self._ending.evidence if self._ending else self.newest
+        if evidence is None:
+            evidence = self._ending.evidence if self._ending else self.newest
         console = self._identify(evidence.number)
         return Reason(
             cause=verdict.cause,

@@ -89,7 +89,7 @@ class Registry:
         matches = (
             [console for console in here if console.naming.domain == domain]
             or [console for console in here if console.key.uuid == domain.lower()]
-            or [console for console in here if str(console.running_id) == domain]
+            or [console for console in here if console.running_id >= 0 and str(console.running_id) == domain]
         )
         if not matches:
             where = f" at {uri}" if uri else ""

@@ -107,9 +107,11 @@ class Sequence:
 
     @property
     def oldest(self) -> Position:
-        """The position of the first record that is still held."""
-        first_mark = self._marks[0].number if self._marks else self._next_mark
-        return Position(self._store.history, self._store.start, first_mark)
+        """The position of the first record that is still held; a mark may stand before all bytes that are."""
+        if not self._marks:
+            return Position(self._store.history, self._store.start, self._next_mark)
+        first = self._marks[0]
+        return Position(self._store.history, min(first.offset, self._store.start), first.number)
 
     @property
     def last_end(self) -> Ended | None:
@@ -131,8 +133,9 @@ class Sequence:
         behind = [mark.number for mark in self._marks if mark.offset > position.offset]
         lowest = before[-1] + 1 if before else self.oldest.mark
         highest = behind[0] if behind else here.mark
-        # A number below the held ones is left: the reader is told which marks it missed.
-        mark = position.mark if 0 < position.mark < self.oldest.mark else max(position.mark, lowest)
+        # A number below the held ones is left where it can be: the reader is told which marks it missed.
+        missed = 0 < position.mark < self.oldest.mark and not before
+        mark = position.mark if missed else max(position.mark, lowest)
         return Position(here.history, position.offset, min(mark, highest))
 
     def append(self, data: bytes, at: int) -> None:
@@ -192,7 +195,7 @@ class Sequence:
 
         Marks come before the byte at their offset. What is no longer held is named in a `gap`.
         """
-        first_mark = self.oldest.mark
+        first_mark = self._marks[0].number if self._marks else self._next_mark
         if cursor.mark < first_mark:
             return self._gap(cursor, cursor.offset, first_mark)
         mark = self._marks[cursor.mark - first_mark] if cursor.mark < self._next_mark else None

@@ -104,8 +104,8 @@ class HypervisorSupervisor:
         """
         connection = await self._link.connect()
         try:
-            lost: asyncio.Future[Cause] = self._loop.create_future()
-            await connection.watch_close(lost.set_result)
+            lost: asyncio.Queue[Cause] = asyncio.Queue()
+            await connection.watch_close(lost.put_nowait)
             with suppress(CallFailed):  # drivers without RPC have no keepalive, and need none
                 await connection.call("virConnectSetKeepAlive", connection.handle.setKeepAlive, *self._scope.keepalive)
             self._claim(await connection.call("virConnectGetCapabilities", identify, connection.handle))
@@ -116,7 +116,7 @@ class HypervisorSupervisor:
             _log.info("connected to the hypervisor", extra={"uri": self._link.uri, "hypervisor": self._identity})
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(self._follow(connection), name=f"follow {self._link.uri}")
-                cause = await lost
+                cause = await lost.get()
                 following.cancel()
             return Cause.HYPERVISOR_TIMEOUT if connection.transport.was_cut else cause
         finally:

@@ -80,7 +80,10 @@ class ConsoleSupervisor:
 
     def post(self, event: Event) -> None:
         """Tell the console what happened. On the loop's thread."""
-        self.console.handle_event(event)
+        try:
+            self.console.handle_event(event)
+        except Exception:  # noqa: BLE001  # the failure boundary of a console
+            _log.exception("a bug in a console", extra=self._about())
 
     async def run(self) -> None:
         """Serve the console until cancelled; then let go of it, in order."""
@@ -130,8 +133,8 @@ class ConsoleSupervisor:
                 case Close():
                     self._start(self._close, self._stream)
                     self._stream = None
-                case Query():
-                    self._start(self._query)
+                case Query(attachment):
+                    self._start(self._query, attachment)
                 case SetTimer(timer, seconds):
                     self._clear(timer)
                     self._timers[timer] = self._loop.call_later(seconds, self._elapsed, timer)
@@ -175,7 +178,7 @@ class ConsoleSupervisor:
         errors = await stream.close() if stream is not None else ()
         self.post(Cleaned(time.time_ns(), errors))
 
-    async def _query(self) -> None:
+    async def _query(self, attachment: int) -> None:
         """Ask how the domain stands, on a connection of its own: the console's may be what is sick."""
         stopped: LibvirtEvent | None = None
         try:
@@ -189,14 +192,18 @@ class ConsoleSupervisor:
                 await connection.close()
         except (CallFailed, DeadlineMissed):
             _log.info("the state of a domain cannot be asked for", extra=self._about())
-        self.post(Answered(time.time_ns(), stopped))
+        self.post(Answered(time.time_ns(), attachment, stopped))
 
     # What the stream and its connection bring.
 
     def _received(self, pieces: list[bytes], at: int) -> None:
-        for piece in pieces:
-            self.console.append(piece, at)
-        self.console.sequence.publish()
+        try:
+            for piece in pieces:
+                self.console.append(piece, at)
+            self.console.sequence.publish()
+        except Exception:  # noqa: BLE001  # the failure boundary of a console
+            _log.exception("a bug in a console", extra=self._about())
+            self._loop.call_soon(self.post, Failed(Failure(Phase.RECEIVE, at, lost=Cause.INTERNAL_ERROR)))
 
     def _ended(self, failure: Failure) -> None:
         self.post(Failed(failure))

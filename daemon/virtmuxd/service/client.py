@@ -12,13 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import assert_never
+from functools import partial, wraps
+from typing import Concatenate, ParamSpec, assert_never
 
 from virtmux import messages
 from virtmux.messages import encode
 from virtmux.reasons import Cause, Phase, Reason, sentence
-from virtmux.records import Position, rfc3339
+from virtmux.records import rfc3339
 from virtmux.session import ServerSession
 from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.console import Console, Place
@@ -27,6 +27,7 @@ from virtmuxd.core.registry import NotFoundError, Registry
 from virtmuxd.core.sequence import Cursor
 
 _log = logging.getLogger(__name__)
+_Arguments = ParamSpec("_Arguments")
 
 _READ = 65536
 #: Seconds within which a client greets, an attach is answered, a goodbye is read, a new daemon has looked round.
@@ -37,6 +38,21 @@ _SURVEY_DEADLINE = 2.0
 #: Frames of answers that may wait for a client that reads slowly; events, which come unasked, get it dismissed.
 _ANSWERS = 64
 _EVENTS = 1000
+
+
+def _contained(
+    method: Callable[Concatenate["Client", _Arguments], None],
+) -> Callable[Concatenate["Client", _Arguments], None]:
+    """For what others call: a bug in here ends this client, and not the console or hypervisor that called."""
+
+    @wraps(method)
+    def contained(self: "Client", *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception:  # noqa: BLE001  # the failure boundary of a client
+            self.fail()
+
+    return contained
 
 
 class _Once:
@@ -83,6 +99,7 @@ class Client:
         self._drained.set()
         self._reason: Reason | None = None
         self._broken = False
+        self._left = False
 
     async def run(self) -> Reason:
         """Serve until the client leaves or is dismissed; gives the reason."""
@@ -94,8 +111,7 @@ class Client:
         except OSError:
             self._broken = True
         except Exception:  # noqa: BLE001  # the failure boundary of a client
-            _log.exception("a bug while serving a client")
-            self.dismiss(_reason(Cause.INTERNAL_ERROR, Phase.SERVER))
+            self.fail()
         finally:
             greet.cancel()
             self._leave_all()
@@ -107,8 +123,14 @@ class Client:
         """End the connection for this reason; the first one counts. The client is told by a goodbye."""
         if self._reason is None:
             self._reason = reason
+            self._drained.set()
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RD)
+
+    def fail(self) -> None:
+        """End the connection because of the bug that is being handled."""
+        _log.exception("a bug while serving a client")
+        self.dismiss(_reason(Cause.INTERNAL_ERROR, Phase.SERVER))
 
     # Requests.
 
@@ -116,9 +138,11 @@ class Client:
         while data := await self._loop.sock_recv(self._socket, _READ):
             for request in self._session.receive(data):
                 self._carry_out(request)
-            if len(self._outbox) > _ANSWERS:
+            if len(self._outbox) > _ANSWERS and self._reason is None and not self._broken:
                 self._drained.clear()
                 await self._drained.wait()
+            if self._reason is not None:
+                return
 
     def _carry_out(self, request: messages.ClientMessage | Input) -> None:
         match request:
@@ -131,7 +155,9 @@ class Client:
             case messages.Attach():
                 self._attach(request)
             case messages.Detach(id, handle):
-                self._detach(handle)
+                place = self._places.get(handle)
+                if place is not None and place.request is None:
+                    self._detach(handle)
                 self._answer(messages.Done(id))
             case messages.Flow(handle, paused):
                 self._flow(handle, paused=paused)
@@ -150,6 +176,7 @@ class Client:
         self._loop.call_later(_SURVEY_DEADLINE, once)
         self._registry.when_surveyed(once)
 
+    @_contained
     def _list(self, request: int) -> None:
         for console in self._registry:
             self._outbox.append(encode(messages.Console(request, console.info())))
@@ -163,11 +190,13 @@ class Client:
         else:
             self._attach_now(request)
 
+    @_contained
     def _attach_now(self, request: messages.Attach) -> None:
+        if self._left:
+            return
         try:
             console = self._registry.find(request.domain, request.device, request.uri)
-            position = Position.parse(request.position) if request.position is not None else None
-            start, missing = console.start_of(position)
+            start, missing = console.start_of(request.position)
         except NotFoundError as error:
             self._refuse(request.id, Cause.CONSOLE_MISSING, str(error))
             return
@@ -191,6 +220,7 @@ class Client:
         console.enter(place, time.time_ns())
         console.when_settled(answer)
 
+    @_contained
     def _answer_attach(self, place: _ClientPlace, position: str, *, read_only: bool, missing: bool) -> None:
         console, request = place.console, place.request
         if request is None or self._places.get(console.handle) is not place:
@@ -240,16 +270,19 @@ class Client:
 
     # What is sent.
 
+    @_contained
     def _tell_event(self, event: messages.Event) -> None:
         if len(self._outbox) >= _EVENTS:
             self.dismiss(_reason(Cause.TOO_SLOW, Phase.CLIENT, f"more than {_EVENTS} events wait"))
             return
         self._answer(event)
 
+    @_contained
     def _tell_input(self, place: _ClientPlace) -> None:
         self._due[place.console.handle] = place
         self._pump()
 
+    @_contained
     def _wake(self, place: _ClientPlace) -> None:
         """The place may have something to take."""
         if place.request is None and not place.paused and place not in self._ready:
@@ -258,6 +291,8 @@ class Client:
 
     def _pump(self) -> None:
         """Send as long as there is something and the socket takes it."""
+        if self._broken:
+            self._outbox.clear()
         if self._rest or self._broken:
             return
         while (frame := self._next_frame()) is not None:
@@ -273,8 +308,11 @@ class Client:
                 self._rest = memoryview(frame)[sent:]
                 self._loop.add_writer(self._socket, self._writable)
                 return
+            if not self._outbox:
+                self._drained.set()
         self._drained.set()
 
+    @_contained
     def _writable(self) -> None:
         try:
             self._rest = self._rest[self._socket.send(self._rest) :]
@@ -313,6 +351,7 @@ class Client:
             self.dismiss(_reason(Cause.IDLE, Phase.CLIENT, f"no hello within {_HELLO_DEADLINE:.0f} s"))
 
     def _leave_all(self) -> None:
+        self._left = True
         self._registry.unwatch(self._tell_event)
         for handle in tuple(self._places):
             self._detach(handle)

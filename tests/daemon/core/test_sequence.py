@@ -1,0 +1,462 @@
+"""The record sequence: what readers are given, in which order, at whatever pace they take it."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.harness.memory_store import MemoryStore
+from tests.harness.reading import Reader, Reading
+from virtmux.messages import Gap, MarkMessage
+from virtmux.reasons import Cause, Phase, Reason
+from virtmux.records import Ended, Note, Position
+from virtmux.wire import MAX_OUTPUT, Output
+from virtmuxd.core.sequence import MAX_MARKS, Cursor, Sequence, StoredMark
+
+AT = "2026-01-31T12:00:00.000000Z"
+HANDLE = 7
+
+
+def note(text: str = "rebooted") -> Note:
+    return Note(AT, text)
+
+
+def ended(cause: Cause = Cause.STREAM_ENDED) -> Ended:
+    return Ended(AT, 1, Reason(cause=cause, text="", phase=Phase.RECEIVE, at=AT))
+
+
+def sequence(capacity: int = 1 << 20) -> Sequence:
+    return Sequence(HANDLE, MemoryStore(capacity), _unobserved)
+
+
+def _unobserved(_mark: StoredMark) -> None:
+    """Most tests look at what readers get."""
+
+
+def append(records: Sequence, data: bytes) -> None:
+    records.append(data, 1)
+    records.publish()
+
+
+# Taking.
+
+
+def test_a_reader_at_the_end_has_nothing_to_take() -> None:
+    assert Reader(sequence()).take() is None
+
+
+def test_a_reader_gets_the_bytes_that_were_appended() -> None:
+    records = sequence()
+    reader = Reader(records)
+
+    append(records, b"login: ")
+
+    assert reader.take() == Output(HANDLE, 0, b"login: ")
+    assert reader.take() is None
+
+
+def test_what_arrived_together_leaves_together() -> None:
+    records = sequence()
+    reader = Reader(records)
+
+    records.append(b"log", 1)
+    records.append(b"in: ", 1)
+    records.publish()
+
+    assert reader.take() == Output(HANDLE, 0, b"login: ")
+
+
+def test_a_reader_that_lags_gets_pieces_of_the_largest_size_of_a_frame() -> None:
+    records = sequence()
+    reader = Reader(records)
+
+    append(records, bytes(2 * MAX_OUTPUT + 1))
+
+    assert reader.sizes() == [MAX_OUTPUT, MAX_OUTPUT, 1]
+
+
+def test_a_mark_comes_before_the_byte_at_its_offset() -> None:
+    records = sequence()
+    reader = Reader(records)
+    append(records, b"before")
+    records.mark(note())
+    append(records, b"behind")
+
+    assert reader.all() == [
+        Output(HANDLE, 0, b"before"),
+        MarkMessage(HANDLE, 6, 1, note()),
+        Output(HANDLE, 6, b"behind"),
+    ]
+
+
+def test_marks_at_one_offset_come_in_their_order() -> None:
+    records = sequence()
+    reader = Reader(records)
+    for text in "abc":
+        records.mark(note(text))
+
+    assert reader.all() == [MarkMessage(HANDLE, 0, number, note(text)) for number, text in enumerate("abc", 1)]
+
+
+def test_readers_hold_in_front_of_a_reserved_mark_until_it_is_complete() -> None:
+    records = sequence()
+    reader = Reader(records)
+    append(records, b"before")
+    mark = records.reserve(ended())
+    append(records, b"behind")
+    records.mark(note())
+    assert reader.all() == [Output(HANDLE, 0, b"before")]
+
+    records.complete(mark, ended(Cause.GUEST_CRASHED))
+
+    assert reader.all() == [
+        MarkMessage(HANDLE, 6, 1, ended(Cause.GUEST_CRASHED)),
+        Output(HANDLE, 6, b"behind"),
+        MarkMessage(HANDLE, 12, 2, note()),
+    ]
+
+
+def test_reserved_marks_are_named_until_they_are_complete() -> None:
+    records = sequence()
+    mark = records.reserve(ended())
+    assert records.reserved_marks() == [mark]
+
+    records.complete(mark, ended())
+
+    assert records.reserved_marks() == []
+
+
+def test_the_last_end_is_the_last_that_is_complete() -> None:
+    records = sequence()
+    records.mark(ended(Cause.GUEST_SHUTDOWN))
+    records.mark(note())
+    records.reserve(ended(Cause.STREAM_ENDED))
+
+    assert records.last_end == ended(Cause.GUEST_SHUTDOWN)
+
+
+def test_a_mark_is_observed_once_it_is_final() -> None:
+    seen: list[tuple[int, object]] = []
+    records = Sequence(HANDLE, MemoryStore(), lambda mark: seen.append((mark.number, mark.record)))
+
+    mark = records.reserve(ended())
+    records.mark(note())
+    records.complete(mark, ended(Cause.GUEST_CRASHED))
+
+    assert seen == [(2, note()), (1, ended(Cause.GUEST_CRASHED))]
+
+
+# Gaps.
+
+
+def test_a_reader_is_told_which_bytes_it_missed() -> None:
+    records = sequence(capacity=10)
+    reader = Reader(records)
+
+    append(records, b"0123456789abcde")
+
+    assert reader.all() == [Gap(HANDLE, 0, 1, 5, 1), Output(HANDLE, 5, b"56789abcde")]
+
+
+def test_a_mark_among_missing_bytes_is_still_given() -> None:
+    records = sequence(capacity=4)
+    reader = Reader(records)
+    append(records, b"abc")
+    records.mark(note())
+    append(records, b"defghij")
+
+    assert reader.all() == [
+        Gap(HANDLE, 0, 1, 3, 1),
+        MarkMessage(HANDLE, 3, 1, note()),
+        Gap(HANDLE, 3, 2, 6, 2),
+        Output(HANDLE, 6, b"ghij"),
+    ]
+
+
+def test_a_reader_is_told_which_marks_it_missed() -> None:
+    records = sequence()
+    reader = Reader(records)
+    append(records, b"x")
+
+    for _ in range(MAX_MARKS + 3):
+        records.mark(note())
+
+    frames = reader.all()
+    assert frames[0] == Gap(HANDLE, 0, 1, 0, 4)
+    assert frames[1] == Output(HANDLE, 0, b"x")
+    assert [frame.mark for frame in frames[2:] if isinstance(frame, MarkMessage)] == list(range(4, MAX_MARKS + 4))
+
+
+# Waking and sharing.
+
+
+def test_a_parked_reader_is_woken_once_for_all_that_arrived_together() -> None:
+    records = sequence()
+    woken: list[str] = []
+    cursor = Cursor(0, 1, lambda: woken.append("woken"))
+    records.park(cursor)
+
+    records.append(b"a", 1)
+    records.append(b"b", 1)
+    assert woken == []
+    records.publish()
+    records.publish()
+
+    assert woken == ["woken"]
+
+
+@pytest.mark.parametrize(
+    "happen",
+    [
+        lambda records: records.mark(note()),
+        lambda records: records.complete(records.reserved_marks()[0], ended()),
+    ],
+    ids=["mark", "completion"],
+)
+def test_marks_wake_parked_readers(happen: Callable[[Sequence], object]) -> None:
+    records = sequence()
+    records.reserve(ended())
+    woken: list[str] = []
+    records.park(Cursor(0, 1, lambda: woken.append("woken")))
+
+    happen(records)
+
+    assert woken == ["woken"]
+
+
+def test_a_reader_that_left_is_not_woken() -> None:
+    records = sequence()
+    cursor = Cursor(0, 1, pytest.fail)
+    records.park(cursor)
+
+    records.leave(cursor)
+
+    append(records, b"x")
+
+
+def test_a_reader_may_park_again_while_it_is_woken() -> None:
+    records = sequence()
+    woken: list[int] = []
+
+    def wake() -> None:
+        woken.append(len(woken))
+        records.park(cursor)
+
+    cursor = Cursor(0, 1, wake)
+    records.park(cursor)
+
+    append(records, b"a")
+    append(records, b"b")
+
+    assert woken == [0, 1]
+
+
+def test_readers_that_are_level_are_given_the_very_same_frame() -> None:
+    records = sequence()
+    frames: list[bytes | None] = []
+
+    def reader(offset: int) -> Cursor:
+        cursor = Cursor(offset, 1, lambda: frames.append(records.take(cursor)))
+        return cursor
+
+    append(records, b"old")
+    for _ in range(3):
+        records.park(reader(3))
+
+    append(records, b"new")
+
+    assert len(frames) == 3
+    assert frames[0] is frames[1] is frames[2]
+
+
+def test_a_frame_is_not_shared_with_a_later_publish() -> None:
+    records = sequence()
+    level, late = Reader(records), Reader(records)
+    append(records, b"a")
+    assert level.take() == Output(HANDLE, 0, b"a")
+    append(records, b"b")
+
+    assert late.take() == Output(HANDLE, 0, b"ab")
+
+
+# Positions.
+
+
+def test_positions_count_on_over_a_restart() -> None:
+    store = MemoryStore()
+    records = Sequence(HANDLE, store, _unobserved)
+    append(records, b"login: ")
+    records.mark(note())
+    before = records.position
+
+    again = Sequence(HANDLE + 1, store.reopened(), _unobserved)
+
+    assert again.position == before == Position(store.history, 7, 2)
+
+
+def _settling() -> Sequence:
+    """Bytes `aabb`, with marks 1 and 2 at 0, 3 at 2, 4 at 4."""
+    records = sequence()
+    records.mark(note())
+    records.mark(note())
+    append(records, b"aa")
+    records.mark(note())
+    append(records, b"bb")
+    records.mark(note())
+    return records
+
+
+@pytest.mark.parametrize(
+    ("offset", "mark", "expected"),
+    [
+        (0, 1, 1), (0, 2, 2), (0, 3, 3),  # all of them can stand there
+        (2, 3, 3), (2, 4, 4), (4, 4, 4), (4, 5, 5),
+        (0, 0, 1), (1, 0, 3), (2, 0, 3), (3, 0, 4), (4, 0, 4),  # from an offset alone
+        (2, 1, 3), (4, 2, 4),  # marks that stand before the offset
+        (0, 5, 3), (1, 4, 3),  # marks that stand behind it
+    ],
+)  # fmt: skip
+def test_a_position_is_settled_to_the_mark_that_comes_next_at_its_offset(offset: int, mark: int, expected: int) -> None:
+    records = _settling()
+    history = records.position.history
+
+    assert records.settle(Position(history, offset, mark)) == Position(history, offset, expected)
+
+
+def test_a_position_before_the_marks_that_are_held_says_which_were_missed() -> None:
+    records = sequence()
+    append(records, b"x")
+    for _ in range(MAX_MARKS + 3):
+        records.mark(note())
+    history = records.position.history
+
+    assert records.settle(Position(history, 0, 2)) == Position(history, 0, 2)
+    assert records.settle(Position(history, 1, 2)) == Position(history, 1, 2)
+
+
+def test_a_position_that_never_was_is_settled_to_one_that_is() -> None:
+    records = sequence()
+    for _ in range(MAX_MARKS + 3):
+        records.mark(note())
+    append(records, b"x")
+    history = records.position.history
+
+    assert records.settle(Position(history, 1, 2)) == records.position
+
+
+@pytest.mark.parametrize(("offset", "mark"), [(5, 5), (4, 6)])
+def test_a_position_ahead_of_the_records_is_refused(offset: int, mark: int) -> None:
+    records = _settling()
+
+    with pytest.raises(ValueError, match="ahead"):
+        records.settle(Position(records.position.history, offset, mark))
+
+
+def test_the_oldest_position_is_where_the_oldest_record_that_is_held_stands() -> None:
+    records = sequence(capacity=4)
+    assert records.oldest == records.position
+    append(records, b"abc")
+    records.mark(note())
+    append(records, b"defghij")
+
+    assert Reader(records, records.oldest).all() == [
+        MarkMessage(HANDLE, 3, 1, note()),
+        Gap(HANDLE, 3, 2, 6, 2),
+        Output(HANDLE, 6, b"ghij"),
+    ]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["mark", "byte", "many marks"]), max_size=30), st.data())
+def test_a_reader_that_starts_at_any_settled_position_gets_records_that_follow_on(
+    happen: list[str], data: st.DataObject
+) -> None:
+    records = sequence(capacity=3)
+    for each in happen:
+        if each == "byte":
+            append(records, b"x")
+        for _ in range({"byte": 0, "mark": 1, "many marks": MAX_MARKS // 3}[each]):
+            records.mark(note())
+    here = records.position
+    asked = Position(here.history, data.draw(st.integers(0, here.offset)), data.draw(st.integers(0, here.mark)))
+
+    reader = Reader(records, records.settle(asked))
+    reader.all()  # the reader checks that everything follows on
+
+    assert reader.position == here
+    assert records.settle(records.settle(asked)) == records.settle(asked)
+
+
+# Everything at once, against a plain list.
+
+
+class Readers(RuleBasedStateMachine):
+    """Appends, marks, reservations and completions; readers that come, go back and take at random paces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records = sequence(capacity=50)
+        self.output = bytearray()
+        self.marks: list[tuple[int, str]] = []
+        self.reserved: dict[int, StoredMark] = {}
+        self.readings: list[Reading] = []
+
+    @rule(size=st.integers(1, 70))
+    def output_arrives(self, size: int) -> None:
+        data = bytes((len(self.output) + number) % 251 for number in range(size))
+        self.output += data
+        append(self.records, data)
+
+    @rule(count=st.sampled_from([1, 1, 1, 2, MAX_MARKS // 2]))
+    def marks_are_made(self, count: int) -> None:
+        for _ in range(count):
+            self.marks.append((len(self.output), f"mark {len(self.marks)}"))
+            self.records.mark(note(self.marks[-1][1]))
+
+    @rule()
+    def a_mark_is_reserved(self) -> None:
+        self.marks.append((len(self.output), "provisional"))
+        self.reserved[len(self.marks)] = self.records.reserve(note("provisional"))
+
+    @precondition(lambda self: self.reserved)
+    @rule(data=st.data())
+    def a_mark_is_completed(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.reserved)))
+        self.marks[number - 1] = (self.marks[number - 1][0], f"completed {number}")
+        self.records.complete(self.reserved.pop(number), note(f"completed {number}"))
+
+    @rule()
+    def a_reader_comes(self) -> None:
+        if len(self.readings) < 4:
+            self.readings.append(Reading(Reader(self.records), self.records.position))
+
+    @rule(data=st.data(), frames=st.integers(1, 10))
+    def a_reader_takes(self, data: st.DataObject, frames: int) -> None:
+        if self.readings:
+            reading = data.draw(st.sampled_from(self.readings))
+            for _ in range(frames):
+                reading.take()
+
+    @invariant()
+    def all_that_was_taken_is_true(self) -> None:
+        for reading in self.readings:
+            reading.check(bytes(self.output), self.marks)
+            first = max(reading.started.mark, self.records.oldest.mark)
+            waiting = [number for number in self.reserved if number >= first]
+            assert not waiting or reading.reader.position.mark <= min(waiting)
+
+    def teardown(self) -> None:
+        for number, mark in self.reserved.items():
+            self.marks[number - 1] = (self.marks[number - 1][0], "late")
+            self.records.complete(mark, note("late"))
+        for reading in self.readings:
+            while reading.take():
+                pass
+            reading.check(bytes(self.output), self.marks)
+            assert reading.reader.position == self.records.position
+
+
+Readers.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestReaders = Readers.TestCase

@@ -1,0 +1,110 @@
+"""Consoles without a hypervisor: the real core over a store in memory, whose commands a test reads and answers."""
+
+from dataclasses import dataclass, field
+from itertools import count
+
+from tests.harness.memory_store import MemoryStore
+from virtmux import messages
+from virtmux.reasons import LibvirtEvent, Phase
+from virtmuxd.core.backoff import Backoff
+from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.events import Cleaned, Close, Command, Event, Failed, Open, Opened, Policy, Stopped, Timing, Up
+from virtmuxd.core.evidence import Failure
+from virtmuxd.core.registry import Registry
+
+HYPERVISOR = "qemu/system/4a6b"
+URI = "qemu:///system"
+UUID = "5d3f9a5e-0000-4000-8000-000000000001"
+#: Nanoseconds; one second, and the moment at which these tests begin.
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+RUNNING_ID = 5
+
+
+@dataclass
+class Bench:
+    """One console, and everything that it asked for and told."""
+
+    console: Console
+    store: MemoryStore
+    commands: list[Command] = field(default_factory=list)
+    told: list[messages.Event] = field(default_factory=list)
+    now: int = START
+
+    def happen(self, *events: Event) -> None:
+        """Let these events happen."""
+        for event in events:
+            self.console.handle_event(event)
+
+    def tick(self) -> int:
+        """The time, a little later than it was."""
+        self.now += SECOND
+        return self.now
+
+    def attach(self, running_id: int = RUNNING_ID) -> None:
+        """The hypervisor answers, and what was asked to be opened is open."""
+        self.happen(Up(self.tick(), running_id))
+        self.answer_open(running_id)
+
+    def answer_open(self, running_id: int = RUNNING_ID) -> None:
+        """The opening that was asked for succeeds."""
+        assert Open() in self.commands
+        self.commands.clear()
+        self.happen(Opened(self.tick(), running_id))
+
+    def stop(self, detail: str = "DESTROYED") -> None:
+        """The guest ends: first the stream says so, then libvirt; the stream is cleaned up."""
+        self.happen(Failed(Failure(Phase.RECEIVE, self.tick())))
+        self.happen(Stopped(self.tick(), LibvirtEvent("STOPPED", detail)))
+        assert Close() in self.commands
+        self.commands.clear()
+        self.happen(Cleaned(self.tick()))
+
+    def output(self, data: bytes) -> None:
+        """The guest prints."""
+        self.console.append(data, self.tick())
+        self.console.sequence.publish()
+
+
+class Consoles:
+    """A registry, and benches for consoles in it."""
+
+    def __init__(self, *, policy: Policy = Policy.ON_DEMAND, window: int = 65536, capacity: int = 1 << 20) -> None:
+        self.registry = Registry()
+        self._policy = policy
+        self._window = window
+        self._capacity = capacity
+        self._numbers = count(1)
+
+    def add(
+        self,
+        domain: str = "web1",
+        *,
+        device: str = "serial0",
+        uuid: str = UUID,
+        uri: str = URI,
+        store: MemoryStore | None = None,
+    ) -> Bench:
+        """A console that has just appeared."""
+        store = store or MemoryStore(self._capacity)
+        told: list[messages.Event] = []
+
+        def tell(event: messages.Event) -> None:
+            told.append(event)
+            self.registry.tell(event)
+
+        console = Console(
+            ConsoleKey(HYPERVISOR + uri, uuid, device),
+            Naming(uri, domain, "pty", next(self._numbers)),
+            self.registry.next_handle(),
+            store,
+            policy=self._policy,
+            timing=Timing(),
+            backoff=Backoff(lambda: 0.0),
+            window=self._window,
+            tell=tell,
+        )
+        bench = Bench(console, store, told=told)
+        console.run = bench.commands.extend
+        self.registry.add(console, START)
+        return bench

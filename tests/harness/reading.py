@@ -1,0 +1,86 @@
+"""A reader of a console's records as a client is one: it counts along and holds the sequence to its order."""
+
+from virtmux.messages import Gap, MarkMessage, decode_server_message
+from virtmux.records import Note, Position
+from virtmux.wire import MESSAGE, OUTPUT, Decoder, Message, Output
+from virtmuxd.core.sequence import Cursor, Sequence
+
+Taken = Output | MarkMessage | Gap
+
+
+class Reader:
+    """Takes frames from a sequence, and checks that each stands exactly where the last one left off."""
+
+    def __init__(self, records: Sequence, position: Position | None = None) -> None:
+        self._records = records
+        self.position = position or records.position
+        self._cursor = Cursor(self.position.offset, self.position.mark, _not_parked)
+        self._decoder = Decoder(frozenset({MESSAGE, OUTPUT}))
+
+    def take(self) -> Taken | None:
+        """The next record; None where there is none now."""
+        frame = self._records.take(self._cursor)
+        if frame is None:
+            return None
+        (decoded,) = self._decoder.feed(frame)
+        taken = decode_server_message(decoded.payload) if isinstance(decoded, Message) else decoded
+        assert isinstance(taken, Output | MarkMessage | Gap)
+        self._follow(taken)
+        return taken
+
+    def _follow(self, taken: Taken) -> None:
+        history, offset, mark = self.position.history, self.position.offset, self.position.mark
+        assert taken.offset == offset
+        match taken:
+            case Output():
+                offset += len(taken.data)
+            case MarkMessage():
+                assert taken.mark == mark
+                mark += 1
+            case Gap():
+                assert taken.mark == mark
+                assert (taken.to_offset, taken.to_mark) > (offset, mark)
+                offset, mark = taken.to_offset, taken.to_mark
+        self.position = Position(history, offset, mark)
+
+    def all(self) -> list[Taken]:
+        """All that can be taken now."""
+        return list(iter(self.take, None))
+
+    def sizes(self) -> list[int]:
+        """The sizes of the output frames that can be taken now."""
+        return [len(taken.data) for taken in self.all() if isinstance(taken, Output)]
+
+
+class Reading:
+    """What one reader was given so far, against what there was."""
+
+    def __init__(self, reader: Reader, started: Position) -> None:
+        self.reader = reader
+        self.started = started
+        self._taken: list[Taken] = []
+
+    def take(self) -> Taken | None:
+        """Let the reader take one record."""
+        taken = self.reader.take()
+        if taken is not None:
+            self._taken.append(taken)
+        return taken
+
+    def check(self, output: bytes, marks: list[tuple[int, str]]) -> None:
+        """Every record that was taken is true; order and completeness are checked as they are taken.
+
+        `marks`: offset and note of each mark, from number 1.
+        """
+        for taken in self._taken:
+            match taken:
+                case Output(_, offset, data):
+                    assert data == output[offset : offset + len(data)]
+                case MarkMessage(_, offset, number, Note(note=text)):
+                    assert (offset, text) == marks[number - 1]
+                case Gap() | MarkMessage():
+                    pass
+
+
+def _not_parked() -> None:
+    """These readers take when the test says so."""

@@ -1,0 +1,133 @@
+"""When the console is held, and what that leaves to other libvirt clients."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+from tests.harness.daemon import PROGRAMS, Daemon
+from tests.harness.follower import PATIENCE, follow
+from tests.harness.guest import BANNER
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.terminal import Terminal
+from tests.integration.conftest import StartDaemon, StartGuest
+from virtmux import Attached, Cause
+
+
+async def _until_listed(mux: Daemon, domain: str, **facts: object) -> None:
+    """Wait until `list` shows these facts of a domain's console, looking again at every event."""
+    events = await mux.client("events", "--json")
+    assert events.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        while await events.stdout.readline():
+            rows = [row for row in await mux.consoles() if row["id"]["domain"] == domain]
+            if rows and facts.items() <= rows[0].items():
+                break
+    events.terminate()
+    await events.communicate()
+
+
+async def test_on_demand_nothing_is_held_until_somebody_attaches(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    await _until_listed(mux, guest.name, state="absent")
+    async with Terminal("virsh", ["-c", libvirtd.uri, "console", guest.name]) as virsh:
+        await virsh.expect(b"Escape character is")
+        virsh.send(b"\x1d")
+        await virsh.exit()
+
+
+async def test_on_demand_the_console_is_let_go_when_the_last_client_has_left(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmp_path: Path
+) -> None:
+    config = tmp_path / "virtmuxd.toml"
+    config.write_text("linger = 0.1\n")
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri, arguments=["--config", str(config)])
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        position = client.console.position
+    await _until_listed(mux, guest.name, state="absent")
+    async with Terminal("virsh", ["-c", libvirtd.uri, "console", guest.name]) as virsh:
+        await virsh.expect(b"Escape character is")
+        virsh.send(b"\x1d")
+        await virsh.exit()
+    async with follow(mux.socket, guest.name, position=str(position)) as again:
+        await again.until(lambda one: one.console.position.mark > position.mark + 2)
+        assert [reason.cause for reason in again.reasons] == [Cause.CONSOLE_RELEASED]
+        assert again.marks(Attached), "and taken again for the next"
+
+
+async def test_always_holds_the_console_before_anybody_asks(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    mux = await daemon(libvirtd.uri, attach="always")
+    guest = await boot_guest(libvirtd, state="paused")
+    await _until_listed(mux, guest.name, state="attached")
+    await guest.resume()
+    async with follow(mux.socket, guest.name, position="0") as client:
+        await client.until_output(BANNER)
+        assert client.offsets == [(0, len(BANNER))], "the first byte of the boot is there"
+
+
+async def test_never_opens_for_nobody_and_says_so(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri, attach="never")
+    status, _, talk = await mux.run_client("attach", guest.name)
+    assert status == 8
+    assert "'never'" in talk
+
+
+async def test_the_read_only_socket_can_watch_and_not_type(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    for socket in (mux.socket, mux.read_only_socket):
+        assert socket.stat().st_mode & 0o777 == 0o600
+    async with follow(mux.socket, guest.name) as writer, follow(mux.read_only_socket, guest.name) as watcher:
+        assert watcher.console.place.read_only
+        await writer.write(b"seen by both")
+        await watcher.until_output(b"seen by both")
+
+
+async def test_a_second_daemon_is_kept_out(libvirtd: Libvirtd, daemon: StartDaemon) -> None:
+    mux = await daemon(libvirtd.uri)
+    command = [str(PROGRAMS / "virtmuxd"), "--socket", str(mux.socket), "--uri", libvirtd.uri]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    second = await asyncio.to_thread(run)
+    assert second.returncode == 1
+    assert "another virtmuxd" in second.stderr
+    assert len(second.stderr.splitlines()) == 1
+
+
+async def test_clients_that_come_and_go_leave_nothing_behind(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmp_path: Path
+) -> None:
+    config = tmp_path / "virtmuxd.toml"
+    config.write_text("linger = 0\n")
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri, arguments=["--config", str(config)])
+
+    async def once() -> None:
+        async with follow(mux.socket, guest.name) as client:
+            await client.until_attached()
+            await client.write(b"x")
+        await _until_listed(mux, guest.name, state="absent")
+
+    def held() -> tuple[int, int]:
+        process = Path(f"/proc/{mux.pid}")
+        return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
+
+    for _ in range(8):  # the worker threads come as they are needed
+        await once()
+    before = held()
+    for _ in range(12):
+        await once()
+    assert held() == before
