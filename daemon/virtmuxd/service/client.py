@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial, wraps
+from functools import partial
 from typing import Concatenate, ParamSpec, assert_never
 
 from virtmux import messages
@@ -45,7 +45,6 @@ def _contained(
 ) -> Callable[Concatenate["Client", _Arguments], None]:
     """For what others call: a bug in here ends this client, and not the console or hypervisor that called."""
 
-    @wraps(method)
     def contained(self: "Client", *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
         try:
             method(self, *args, **kwargs)
