@@ -45,7 +45,7 @@ def _contained(
 ) -> Callable[Concatenate["Client", _Arguments], None]:
     """For what others call: a bug in here ends this client, and not the console or hypervisor that called."""
 
-    def contained(self: "Client", *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
+    def contained(self: "Client", /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> None:
         try:
             method(self, *args, **kwargs)
         except Exception:  # noqa: BLE001  # the failure boundary of a client
