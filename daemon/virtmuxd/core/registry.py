@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count
+from typing import NamedTuple
 
 from virtmux import messages
 from virtmux.reasons import Cause
 from virtmuxd.core.console import Console, ConsoleKey
 
 Watcher = Callable[[messages.Event], None]
+
+
+class Trouble(NamedTuple):
+    """Why a hypervisor cannot be looked at."""
+
+    cause: Cause
+    text: str
 
 
 class NotFoundError(Exception):
@@ -26,6 +34,7 @@ class Registry:
         self._handles = count(1)
         self._watchers: set[Watcher] = set()
         self._unseen: set[str] = set()
+        self._troubles: dict[str, Trouble] = {}
         self._when_surveyed: list[Callable[[], None]] = []
 
     # What is not known yet, because the daemon has just started.
@@ -34,9 +43,12 @@ class Registry:
         """A hypervisor will be looked at."""
         self._unseen.add(uri)
 
-    def surveyed(self, uri: str) -> None:
-        """It was looked at, or could not be; what is missing from now on is not there."""
+    def surveyed(self, uri: str, trouble: Trouble | None = None) -> None:
+        """It was looked at, so what is missing is not there; or it could not be, for this `trouble`."""
         self._unseen.discard(uri)
+        self._troubles.pop(uri, None)
+        if trouble is not None:
+            self._troubles[uri] = trouble
         if not self._unseen:
             answers, self._when_surveyed = self._when_surveyed, []
             for answer in answers:
@@ -92,8 +104,7 @@ class Registry:
             or [console for console in here if console.running_id >= 0 and str(console.running_id) == domain]
         )
         if not matches:
-            where = f" at {uri}" if uri else ""
-            raise NotFoundError(f"no domain {domain!r} with a console{where}; 'virtmux list' shows what there is")
+            raise self._not_found(domain, uri)
         if device is not None:
             devices = ", ".join(console.key.device for console in matches)
             matches = [console for console in matches if console.key.device == device]
@@ -103,6 +114,15 @@ class Registry:
         if len(uris) > 1:
             raise NotFoundError(f"domain {domain!r} is at several hypervisors, name one with --uri: {', '.join(uris)}")
         return matches[0]
+
+    def _not_found(self, domain: str, uri: str | None) -> NotFoundError:
+        """Where a hypervisor cannot be reached, nobody knows what it has: that is the better reason."""
+        for each, trouble in self._troubles.items():
+            if uri in (None, each):
+                text = f"no domain {domain!r} is known, and {each} cannot be looked at: {trouble.text}"
+                return NotFoundError(text, trouble.cause)
+        where = f" at {uri}" if uri else ""
+        return NotFoundError(f"no domain {domain!r} with a console{where}; 'virtmux list' shows what there is")
 
     # Those who watch.
 

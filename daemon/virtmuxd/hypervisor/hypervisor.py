@@ -18,12 +18,12 @@ from typing import Any
 import libvirt
 
 from virtmux.messages import State
-from virtmux.reasons import Cause, LibvirtEvent, SavedError
+from virtmux.reasons import CAUSES, Cause, LibvirtEvent, SavedError
 from virtmuxd.core.backoff import Backoff
 from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Down, Event, Noted, Started, Stopped, Undefined, Unplugged, Up
 from virtmuxd.core.evidence import opening_cause
-from virtmuxd.core.registry import Registry
+from virtmuxd.core.registry import Registry, Trouble
 from virtmuxd.hypervisor.connection import Connection
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.inventory import DomainState, examine, identify
@@ -89,7 +89,8 @@ class HypervisorSupervisor:
                     _log.exception("a bug in the supervisor of a hypervisor", extra={"uri": self._link.uri})
                     cause, error = Cause.INTERNAL_ERROR, None
                 self._in_step = False
-                self._scope.registry.surveyed(self._link.uri)
+                trouble = Trouble(cause, error.message if error else CAUSES[cause].text.format(domain="its guests"))
+                self._scope.registry.surveyed(self._link.uri, trouble)
                 self._lose(cause, error)
                 pause = backoff.next()
                 why = {"cause": cause.value, "error": error.message if error else None}

@@ -15,6 +15,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Concatenate, ParamSpec, assert_never
 
+from msgspec.structs import replace
+
 from virtmux import messages
 from virtmux.messages import encode
 from virtmux.reasons import Cause, Phase, Reason, sentence
@@ -197,7 +199,7 @@ class Client:
             console = self._registry.find(request.domain, request.device, request.uri)
             start, missing = console.start_of(request.position)
         except NotFoundError as error:
-            self._refuse(request.id, Cause.CONSOLE_MISSING, str(error))
+            self._refuse(request.id, error.cause, str(error))
             return
         except ValueError as error:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
@@ -231,7 +233,7 @@ class Client:
         self._wake(place)
 
     def _refuse(self, request: int, cause: Cause, text: str) -> None:
-        self._answer(messages.Refused(request, _reason(cause, Phase.CLIENT, text)))
+        self._answer(messages.Refused(request, replace(_reason(cause, Phase.CLIENT), text=text)))
 
     def _detach(self, handle: int) -> None:
         place = self._places.pop(handle, None)
