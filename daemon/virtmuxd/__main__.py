@@ -1,6 +1,7 @@
 """The command `virtmuxd`."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,11 +39,14 @@ def main(config_file: Path | None, **options: Any) -> None:
     logs.set_up(config.log_level)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(app.serve(config))
+            all_returned = runner.run(app.serve(config))
     except BlockingIOError:
         _fail(f"another virtmuxd uses {Path(config.socket or '').parent}; choose another with --socket", 1)
     except OSError as error:
         _fail(f"{error.filename or config.socket}: {error.strerror}", 1)
+    if not all_returned:
+        # Python would wait for threads that are stuck in libvirt.
+        os._exit(0)
 
 
 def _fail(text: str, status: int) -> NoReturn:

@@ -30,12 +30,16 @@ from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, boot_i
 
 _log = logging.getLogger(__name__)
 
+#: Seconds for the consoles to be closed in order; then connections that hang are cut.
+_CLOSE_DEADLINE = 3.0
 #: Seconds for libvirt's event handles to be gone after the last connection is closed.
 _DRAIN_DEADLINE = 5.0
 
 
-async def serve(config: Config) -> None:
+async def serve(config: Config) -> bool:
     """Run the daemon until SIGTERM or SIGINT. `config` is settled.
+
+    Gives whether every libvirt call has returned; where not, threads are left that cannot be waited for.
 
     Raises:
         OSError: the runtime directory or a socket cannot be had.
@@ -44,25 +48,29 @@ async def serve(config: Config) -> None:
     stop = asyncio.Event()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
-    socket_path = Path(config.socket or "")
-    runtime = RuntimeDirectory(socket_path.parent)
+    runtime = RuntimeDirectory(Path(config.socket or "").parent)
     registry = Registry()
     errors.silence()
     bridge = EventBridge(loop)
     bridge.register()
+    links = [Link(uri, bridge, Workers(config.workers, f"libvirt {uri}"), config.call_deadline) for uri in config.uri]
     try:
-        await _serve(config, stop, bridge, registry, runtime)
+        await _attend(config, stop, links, registry, runtime)
     finally:
         for console in registry.all():
             console.close(time.time_ns())
         await _drain(bridge)
+        for link in links:
+            link.workers.close()
         runtime.close()
         _log.info("stopped")
+    return not any(link.workers.counts.stuck for link in links)
 
 
-async def _serve(
-    config: Config, stop: asyncio.Event, bridge: EventBridge, registry: Registry, runtime: RuntimeDirectory
+async def _attend(
+    config: Config, stop: asyncio.Event, links: list[Link], registry: Registry, runtime: RuntimeDirectory
 ) -> None:
+    """Serve sockets and hypervisors until `stop`, and end them in order."""
     listeners = _listeners(config, registry)
     scope = Scope(
         registry,
@@ -76,12 +84,11 @@ async def _serve(
                 sockets.create_task(listener.run(stop), name="listener")
             notify("READY=1")
             _log.info("ready", extra={"socket": config.socket})
-            tasks = [
-                hypervisors.create_task(HypervisorSupervisor(_link(uri, bridge, config), scope).run(), name=uri)
-                for uri in config.uri
-            ]
+            tasks = [hypervisors.create_task(HypervisorSupervisor(link, scope).run(), name=link.uri) for link in links]
             await stop.wait()
             notify("STOPPING=1")
+        for link in links:
+            link.workers.finish_within(_CLOSE_DEADLINE)
         for task in tasks:
             task.cancel()
 
@@ -97,10 +104,6 @@ def _listeners(config: Config, registry: Registry) -> list[Listener]:
         Listener(bind(path), registry, limits, read_only=False),
         Listener(bind(read_only_socket(path)), registry, limits, read_only=True),
     ]
-
-
-def _link(uri: str, bridge: EventBridge, config: Config) -> Link:
-    return Link(uri, bridge, Workers(config.workers, f"libvirt {uri}"), config.call_deadline)
 
 
 def _make_console(

@@ -73,3 +73,21 @@ async def test_sigterm_tells_each_client_that_the_server_stops(
 def _marks_behind(records: list[Record], resumed: Resumed) -> list[Mark]:
     behind = records[records.index(resumed) :]
     return [each.record for each in behind if isinstance(each, MarkMessage)]
+
+
+async def test_a_hypervisor_that_hangs_holds_neither_start_nor_stop_up(
+    own_libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await boot_guest(own_libvirtd)
+    mux = await daemon(own_libvirtd.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        own_libvirtd.freeze()
+        assert await mux.stop() == 0
+        await mux.start()
+        assert await mux.consoles() == []
+        own_libvirtd.thaw()
+        await client.until(lambda one: any(isinstance(each, Resumed) for each in one.records))
+        await client.until_attached()
+        await client.write(b"thawed")
+        await client.until_output(b"thawed")

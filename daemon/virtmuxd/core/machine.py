@@ -385,8 +385,7 @@ class Machine:
         if event.attachment != ending.attachment:
             return
         ending.evidence.stopped = ending.evidence.stopped or event.stopped
-        self._judge(event.at)
-        self._decide(assume(ending.failure))
+        self._decide(classify(ending.failure, ending.evidence) or assume(ending.failure))
         self._proceed(event.at)
 
     def _judge(self, at: int) -> None:

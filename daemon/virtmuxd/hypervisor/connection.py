@@ -7,6 +7,7 @@ gives the thread back.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -47,6 +48,8 @@ class Workers:
     def __init__(self, quota: int, name: str) -> None:
         self.counts = CallCounts()
         self._pool = ThreadPoolExecutor(quota, thread_name_prefix=name)
+        self._loop = asyncio.get_running_loop()
+        self._last_moment = math.inf
 
     async def call(self, transport: Transport, deadline: float, api: str, function: Callable[[], _T]) -> _T:
         """Run `function`, which makes libvirt calls over `transport`, within `deadline` seconds.
@@ -55,9 +58,9 @@ class Workers:
             CallFailed: libvirt said no.
             DeadlineMissed: it did not return in time; the transport has been cut.
         """
-        future = asyncio.get_running_loop().run_in_executor(self._pool, partial(_attempt, api, function))
+        future = self._loop.run_in_executor(self._pool, partial(_attempt, api, function))
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout_at(min(self._loop.time() + deadline, self._last_moment)):
                 outcome = await asyncio.shield(future)
         except TimeoutError:
             self.counts.missed_deadlines += 1
@@ -80,9 +83,13 @@ class Workers:
             self.counts.stuck += 1
             _log.error("a libvirt call does not return although its connection was cut", extra={"api": api})
 
+    def finish_within(self, seconds: float) -> None:
+        """The daemon stops: calls that begin from now on share one deadline; behind it a hung hypervisor is cut off."""
+        self._last_moment = self._loop.time() + seconds
+
     def close(self) -> None:
-        """Take no more calls."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end; all calls have returned, but for those that were counted as stuck."""
+        self._pool.shutdown(wait=self.counts.stuck == 0, cancel_futures=True)
 
 
 def _attempt(api: str, function: Callable[[], _T]) -> _T | SavedError:
