@@ -71,7 +71,7 @@ def left_line(reason: Reason, status: int | None, *, begun: bool, replayed: bool
     if status in {9, 10, 11}:
         option = "--stay waits for its next start" if begun else "--wait waits for its start"
         return f"{error_line(reason)}; leaving ({option})"
-    if status == 8 and not begun:
+    if status == 8 and not begun and reason.retry.will_retry:
         return f"{error_line(reason)}; leaving (--wait waits until it is free)"
     return f"{error_line(reason)}; leaving"
 

@@ -1,17 +1,26 @@
 """Log records: a constant message, the facts in fields. Never console bytes."""
 
 import logging
+import os
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+#: What journald takes for the priority of a line (sd-daemon(3)).
+_PRIORITIES = {logging.DEBUG: "<7>", logging.INFO: "<6>", logging.WARNING: "<4>", logging.ERROR: "<3>"}
+
+
 class _Formatter(logging.Formatter):
-    """`level message key=value ...`; the service manager adds the time."""
+    """`level message key=value ...`; the journal adds the time, and is told the priority where it listens."""
+
+    def __init__(self, *, to_journal: bool) -> None:
+        super().__init__()
+        self._priorities = _PRIORITIES if to_journal else {}
 
     def format(self, record: logging.LogRecord) -> str:
         facts = {key: value for key, value in vars(record).items() if key not in _STANDARD and value is not None}
         fields = "".join(f" {key}={value!r}" for key, value in facts.items())
-        line = f"{record.levelname.lower()} {record.getMessage()}{fields}"
+        line = f"{self._priorities.get(record.levelno, '')}{record.levelname.lower()} {record.getMessage()}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -22,7 +31,7 @@ def set_up(level: str) -> None:
         ValueError: no such level.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter())
+    handler.setFormatter(_Formatter(to_journal="JOURNAL_STREAM" in os.environ))
     root = logging.getLogger()
     root.setLevel(level.upper())
     root.handlers[:] = [handler]

@@ -50,8 +50,8 @@ def socket_paths(path: str | os.PathLike[str] | None, environ: Mapping[str, str]
     named = path or environ.get("VIRTMUX_SOCKET")
     if named:
         return [Path(named)]
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    return [SYSTEM_SOCKET, *([Path(runtime, "virtmux/virtmux.sock")] if runtime else [])]
+    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return [SYSTEM_SOCKET, Path(runtime, "virtmux/virtmux.sock")]
 
 
 def reason_now(

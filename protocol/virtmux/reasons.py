@@ -91,7 +91,7 @@ CAUSES: dict[Cause, CauseInfo] = {
     Cause.HYPERVISOR_TIMEOUT: CauseInfo(61, 6, True, "the hypervisor of {domain} does not answer"),
     Cause.CONSOLE_BUSY: CauseInfo(80, 8, True, "another libvirt client holds the console of {domain}"),
     Cause.CONSOLE_TAKEN_OVER: CauseInfo(81, 8, True, "another libvirt client took the console of {domain} by force"),
-    Cause.CONSOLE_RELEASED: CauseInfo(82, 8, True, "virtmux let go of the console of {domain}"),
+    Cause.CONSOLE_RELEASED: CauseInfo(82, 8, True, "virtmux does not hold the console of {domain}"),
     Cause.GUEST_NOT_RUNNING: CauseInfo(90, 9, True, "guest {domain} is not running"),
     Cause.GUEST_SHUTDOWN: CauseInfo(100, 10, True, "guest {domain} shut down"),
     Cause.GUEST_DESTROYED: CauseInfo(101, 10, True, "guest {domain} was destroyed"),

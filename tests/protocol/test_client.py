@@ -1,6 +1,7 @@
 """The asyncio client against a scripted daemon on a real socket."""
 
 import asyncio
+import os
 import contextlib
 import subprocess
 import sys
@@ -76,7 +77,7 @@ class TestFindingTheDaemon:
     def test_the_system_comes_before_the_user(self) -> None:
         system, user = Path("/run/virtmux/virtmux.sock"), Path("/run/user/1/virtmux/virtmux.sock")
         assert socket_paths(None, {"XDG_RUNTIME_DIR": "/run/user/1"}) == [system, user]
-        assert socket_paths(None, {}) == [system]
+        assert socket_paths(None, {}) == [system, Path(f"/run/user/{os.getuid()}/virtmux/virtmux.sock")]
 
     async def test_no_daemon_is_named_with_the_socket(self, tmp_path: Path) -> None:
         path = tmp_path / "none.sock"
