@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,17 +23,20 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from virtmux.backoff import Backoff
 from virtmux.console import Console
 from virtmux.errors import ConnectionLost, Refused, TooSlow, VirtmuxError
-from virtmux.following import Disconnected, Happening, Inbox, Reconnected
-from virtmux.link import Link, LinkLost, open_link, reason_now, socket_paths
+from virtmux.following import Disconnected, Happening, Reconnected
+from virtmux.inbox import Inbox
+from virtmux.link import Link, LinkLost, open_link, socket_paths
 from virtmux.messages import ConsoleInfo, Event
+from virtmux.reason_now import reason_now
 from virtmux.reasons import CAUSES, Cause, Reason, Retry
 from virtmux.records import Position
 
 MAX_EVENTS = 10_000
-FIRST_DELAY_S = 0.05
-LONGEST_DELAY_S = 2.0
+_FIRST_WAIT_S = 0.05
+_LONGEST_WAIT_S = 2.0
 _STABLE_S = 5.0
 _RECONNECTS = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
 
@@ -53,14 +56,6 @@ def connect(path: str | os.PathLike[str] | None = None, *, reconnect_for: float 
         Refused: this user may not use the socket (`access-denied`).
     """
     return Client(socket_paths(path, os.environ), reconnect_for)
-
-
-def delays(chance: Callable[[], float] = random.random) -> Iterator[float]:
-    """Seconds to wait before each try: doubling up to `LONGEST_DELAY_S`, the upper half of each left to chance."""
-    longest = FIRST_DELAY_S
-    while True:
-        yield longest * (1 + chance()) / 2
-        longest = min(2 * longest, LONGEST_DELAY_S)
 
 
 class Client:
@@ -139,6 +134,7 @@ class Client:
         Raises:
             Refused: there is no such console, or this client may not attach to it.
             ConnectionLost: there is no connection any more.
+            ValueError: a text that is not Unicode or has more than 1024 characters, which cannot be sent.
         """
         console = Console(read_only=read_only)
         at = None if position is None else str(position)
@@ -192,7 +188,7 @@ class Client:
     # The one task: reads the connection, and makes it again.
 
     async def _run(self, link: Link) -> None:
-        loop, waits = asyncio.get_running_loop(), delays()
+        loop, backoff = asyncio.get_running_loop(), Backoff(random.random, _FIRST_WAIT_S, _LONGEST_WAIT_S)
         while True:
             opened_at = loop.time()
             reason = await link.serve(self._take_event)
@@ -203,21 +199,21 @@ class Client:
                 return
             self._give_up_at = loop.time() + self._reconnect_for
             if loop.time() - opened_at > _STABLE_S:
-                waits = delays()
+                backoff.reset()
             try:
-                link = await self._reconnect(waits)
+                link = await self._reconnect(backoff)
             except VirtmuxError as error:
                 self._fail(error.reason)
                 return
             self._use(link)
             self._resume(link)
 
-    async def _reconnect(self, waits: Iterator[float]) -> Link:
+    async def _reconnect(self, backoff: Backoff) -> Link:
         failure = reason_now(Cause.SERVER_LOST)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(self._give_up_at):
-                for wait in waits:
-                    await asyncio.sleep(wait)
+                while True:
+                    await asyncio.sleep(backoff.next())
                     try:
                         return await open_link(self._paths)
                     except Refused as error:
@@ -274,7 +270,7 @@ class Client:
             return
         loop = asyncio.get_running_loop()
         if CAUSES[error.reason.cause].retry and loop.time() < self._give_up_at:
-            loop.call_later(LONGEST_DELAY_S, self._attach_again, link, console)
+            loop.call_later(_LONGEST_WAIT_S, self._attach_again, link, console)
         else:
             console.refused(error.reason)
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Self
 from msgspec.structs import replace
 
 from virtmux.errors import InputRejected, NotAttached, Refused
-from virtmux.following import Disconnected, Inbox, Record, Resumed
+from virtmux.following import Disconnected, Progress, Record, Resumed
+from virtmux.inbox import Inbox
 from virtmux.ledger import InputLedger
-from virtmux.link import reason_now
 from virtmux.messages import Flow, Gap, InputStatus, MarkMessage, Place, PlaceEnded, encode
+from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
-from virtmux.records import Attached, Ended, Position
+from virtmux.records import Position
 from virtmux.wire import MAX_INPUT, Output, ProtocolError, encode_input
 
 if TYPE_CHECKING:
@@ -28,11 +29,12 @@ _MARK_COST = 512
 class Console:
     """A place at a console, from `Client.attach`; an asynchronous iterator of its records for one consumer.
 
-    `place` is the daemon's answer to the attach, or to the last one that the iteration has come to.
-
     Records wait here until they are taken. Once more than `PAUSE_ABOVE` bytes do, the daemon is told to hold this
     console back; other consoles of the connection go on.
     """
+
+    progress: Progress
+    """How far the iteration has come."""
 
     def __init__(self, *, read_only: bool) -> None:
         self.asked_read_only = read_only
@@ -45,9 +47,7 @@ class Console:
         self._received: Position | None = None
         self._losses_ahead = 0
         self._exhausted = False
-        self._attachment: int | None = None
-        self._live_from = 0
-        self._why: Reason | None = None
+        self._cut: Reason | None = None
         self._ledger: InputLedger | None = None
         self._input_moved = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -55,14 +55,19 @@ class Console:
     # What the application uses.
 
     @property
+    def place(self) -> Place:
+        """The daemon's answer to the attach, or to the last one that the iteration has come to."""
+        return self.progress.place
+
+    @property
     def position(self) -> Position:
         """What comes next behind the last record that the iteration gave. Attach with it to go on from there."""
-        return self._position
+        return self.progress.position
 
     @property
     def attachment(self) -> int | None:
         """The attachment that input goes to, as far as the iteration has come; None where nothing is attached."""
-        return None if self._losses_ahead or self._link is None else self._attachment
+        return None if self._losses_ahead or self._link is None else self.progress.attachment
 
     def __aiter__(self) -> Self:
         """Iterate over the records. A second loop goes on where the first stopped."""
@@ -77,7 +82,10 @@ class Console:
         if self._exhausted:
             raise StopAsyncIteration
         record = await self._inbox.get()
-        self._advance(record)
+        self.progress.take(record)
+        if isinstance(record, Disconnected):
+            self._losses_ahead -= 1
+        self._exhausted = isinstance(record, PlaceEnded)
         if self._paused and self._inbox.cost <= RESUME_BELOW:
             self._flow(paused=False)
         return record
@@ -121,7 +129,8 @@ class Console:
     def _target(self) -> tuple["Link", InputLedger]:
         attachment = self.attachment
         if self._link is None or attachment is None:
-            raise NotAttached(self._why or reason_now(Cause.STREAM_ENDED, console=self.place.info.id))
+            cut = self._cut if self._losses_ahead or self._link is None else None
+            raise NotAttached(cut or self.progress.why or reason_now(Cause.STREAM_ENDED, console=self.place.info.id))
         if self._ledger is None or self._ledger.attachment != attachment:
             self._ledger = InputLedger(attachment)
         return self._link, self._ledger
@@ -150,8 +159,7 @@ class Console:
         """The daemon gave a place; records follow."""
         self._link, self._handle, self._paused = link, place.info.console, False
         if self._received is None:
-            self._position = Position.parse(place.position)
-            self._settle_in(place)
+            self.progress = Progress(place)
         else:
             self._put(Resumed(self._received, place), _MARK_COST)
         self._received = Position.parse(place.position)
@@ -202,7 +210,7 @@ class Console:
 
     def _unlink(self, reason: Reason) -> None:
         self._link = None
-        self._why = reason
+        self._cut = reason
         if self._ledger is not None:
             self._ledger.close(reason.cause)
             self._ledger = None
@@ -217,38 +225,3 @@ class Console:
         self._paused = paused
         if self._link is not None:
             self._link.send(encode(Flow(self._handle, paused)))
-
-    # How far the application has come.
-
-    def _settle_in(self, place: Place) -> None:
-        """Take the console's state from `place`; only marks behind its end say anything newer."""
-        self.place = place
-        self._live_from = Position.parse(place.info.position).mark
-        self._attachment, self._why = place.info.attachment, place.reason
-
-    def _advance(self, record: Record) -> None:
-        history, offset, mark = self._position.history, self._position.offset, self._position.mark
-        match record:
-            case Output():
-                self._position = Position(history, record.offset + len(record.data), mark)
-            case MarkMessage():
-                self._position = Position(history, offset, record.mark + 1)
-                self._note(record)
-            case Gap():
-                self._position = Position(history, record.to_offset, record.to_mark)
-            case Disconnected():
-                self._losses_ahead -= 1
-                self._attachment = None
-            case Resumed():
-                self._position = record.position
-                self._settle_in(record.place)
-            case PlaceEnded():
-                self._exhausted = True
-
-    def _note(self, mark: MarkMessage) -> None:
-        if mark.mark < self._live_from:
-            return
-        if isinstance(mark.record, Attached):
-            self._attachment = mark.record.attachment
-        elif isinstance(mark.record, Ended):
-            self._attachment, self._why = None, mark.record.reason

@@ -1,15 +1,13 @@
-"""What an application that follows a console is given, in order, and the bounded queue it waits in."""
+"""What an application that follows a console is given, in order, and how far it has come with it. Pure."""
 
-import asyncio
-from collections import deque
-from typing import Generic, TypeVar
+from typing import assert_never
 
 from msgspec import Struct
 
 from virtmux.messages import Event, Gap, MarkMessage, Place, PlaceEnded
 from virtmux.reasons import Reason
-from virtmux.records import Position
-from virtmux.wire import Output
+from virtmux.records import Attached, Ended, Mark, Position
+from virtmux.wire import Output, ProtocolError
 
 
 class Disconnected(Struct, frozen=True):
@@ -46,34 +44,89 @@ class Reconnected(Struct, frozen=True):
     """The connection to the daemon was made again; to a stream of events, the `appeared` events that follow are new."""
 
 
-#: A record of a console as the application sees it. `PlaceEnded` is the last.
+#: What the iteration over a console gives: its records and gaps, and what becomes of the place. `PlaceEnded` is last.
 Record = Output | MarkMessage | Gap | Disconnected | Resumed | PlaceEnded
 
 #: What `Client.events` gives.
 Happening = Event | Disconnected | Reconnected
 
-_T = TypeVar("_T")
+
+def advance(position: Position, record: Output | MarkMessage | Gap) -> Position:
+    """The position behind a record or gap, which must stand exactly at `position` (SPEC section 4).
+
+    Raises:
+        ProtocolError: it does not, or it is a gap that goes back.
+    """
+    if isinstance(record, Gap) and (record.to_offset < record.offset or record.to_mark < record.mark):
+        raise ProtocolError(f"a gap of console {record.console} that goes back")
+    mark = position.mark if isinstance(record, Output) else record.mark
+    if (record.offset, mark) != (position.offset, position.mark):
+        raise ProtocolError(f"records of console {record.console} at {record.offset}:{mark}, expected {position}")
+    match record:
+        case Output(data=data):
+            return Position(position.history, position.offset + len(data), position.mark)
+        case MarkMessage():
+            return Position(position.history, position.offset, position.mark + 1)
+        case Gap():
+            return Position(position.history, record.to_offset, record.to_mark)
+        case _:
+            assert_never(record)
 
 
-class Inbox(Generic[_T]):
-    """A queue between the connection and one consumer; `cost` adds up what it holds, in the unit of its user."""
+class Progress:
+    """How far the records of a place were taken, and what they say of the console so far.
 
-    def __init__(self) -> None:
-        self.cost = 0
-        self._items: deque[tuple[_T, int]] = deque()
-        self._filled = asyncio.Event()
+    `position` is what comes next, `attachment` where input goes to (None: nothing is attached), `why` the reason that
+    nothing is. `place` tells the console's state as it was sent: marks before `place.info.position` are history to it,
+    and change neither (SPEC sections 5 and 7).
+    """
 
-    def put(self, item: _T, cost: int = 1) -> None:
-        """Add an item; never waits: whoever puts looks at `cost` and slows its source down."""
-        self._items.append((item, cost))
-        self.cost += cost
-        self._filled.set()
+    place: Place
+    attachment: int | None
+    why: Reason | None
 
-    async def get(self) -> _T:
-        """The oldest item, as soon as there is one. Cancelled, it loses none."""
-        while not self._items:
-            self._filled.clear()
-            await self._filled.wait()
-        item, cost = self._items.popleft()
-        self.cost -= cost
-        return item
+    def __init__(self, place: Place) -> None:
+        self.position = Position.parse(place.position)
+        self._enter(place)
+
+    @property
+    def live_from(self) -> int:
+        """The number of the first mark that says anything newer than `place`."""
+        return self._told_at.mark
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the records have come to where the console was when `place` was sent."""
+        return self.position.offset >= self._told_at.offset and self.position.mark >= self._told_at.mark
+
+    def take(self, record: Record) -> None:
+        """Go on behind the next record.
+
+        Raises:
+            ProtocolError: it is not the next one.
+        """
+        match record:
+            case Output() | Gap():
+                self.position = advance(self.position, record)
+            case MarkMessage():
+                self.position = advance(self.position, record)
+                if record.mark >= self.live_from:
+                    self._note(record.record)
+            case Disconnected(reason=reason) | PlaceEnded(reason=reason):
+                self.attachment, self.why = None, reason
+            case Resumed(place=place):
+                self.position = record.position
+                self._enter(place)
+            case _:
+                assert_never(record)
+
+    def _enter(self, place: Place) -> None:
+        self.place = place
+        self._told_at = Position.parse(place.info.position)
+        self.attachment, self.why = place.info.attachment, place.reason
+
+    def _note(self, mark: Mark) -> None:
+        if isinstance(mark, Attached):
+            self.attachment = mark.attachment
+        elif isinstance(mark, Ended):
+            self.attachment, self.why = None, mark.reason

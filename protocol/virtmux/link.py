@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,9 +28,10 @@ from virtmux.messages import (
     ServerMessage,
     Watch,
     encode,
+    sendable,
 )
-from virtmux.reasons import Cause, ConsoleId, Phase, Reason, Retry, sentence
-from virtmux.records import rfc3339
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause, Phase, Reason
 from virtmux.session import ClientSession
 from virtmux.unixsocket import UnixSocket
 from virtmux.wire import Output, ProtocolError
@@ -54,27 +54,6 @@ def socket_paths(path: str | os.PathLike[str] | None, environ: Mapping[str, str]
     return [SYSTEM_SOCKET, Path(runtime, "virtmux/virtmux.sock")]
 
 
-def reason_now(
-    cause: Cause,
-    detail: str = "",
-    *,
-    phase: Phase = Phase.CLIENT,
-    console: ConsoleId | None = None,
-    offset: int | None = None,
-    will_retry: bool = False,
-) -> Reason:
-    """A Reason that the client makes itself, as of now."""
-    return Reason(
-        cause=cause,
-        text=sentence(cause, console, detail),
-        phase=phase,
-        console=console,
-        offset=offset,
-        at=rfc3339(time.time_ns()),
-        retry=Retry(will_retry),
-    )
-
-
 class LinkLost(Exception):  # noqa: N818 - an event, caught within the library
     """The connection is over; `reason` says why."""
 
@@ -91,7 +70,7 @@ class Request:
         self.infos: list[ConsoleInfo] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def settle(self, error: Exception | None = None) -> None:
+    def finish(self, error: Exception | None = None) -> None:
         """End it, unless whoever asked has gone."""
         if self.done.done():
             return
@@ -133,7 +112,13 @@ class Link:
         return self._ask(Watch(self.session.next_id()))
 
     def attach(self, console: "Console", domain: str, device: str | None, uri: str | None, at: str | None) -> Request:
-        """Ask for a place for `console`, its records to start at the position `at`."""
+        """Ask for a place for `console`, its records to start at the position `at`.
+
+        Raises:
+            ValueError: a text cannot be sent.
+        """
+        for text in (domain, device, uri, at):
+            sendable(text or "")
         read_only = console.asked_read_only
         return self._ask(Attach(self.session.next_id(), domain, device, uri, at, read_only), console)
 
@@ -215,11 +200,11 @@ class Link:
             return
         del self._requests[message.id]
         if isinstance(message, messages.Refused):
-            request.settle(Refused(message.reason))
+            request.finish(Refused(message.reason))
             return
         if isinstance(message, Place):
             self._placed(request, message)
-        request.settle()
+        request.finish()
 
     def _placed(self, request: Request, place: Place) -> None:
         console, handle = request.console, place.info.console
@@ -235,7 +220,7 @@ class Link:
         """End every open request with LinkLost."""
         requests, self._requests = self._requests, {}
         for request in requests.values():
-            request.settle(LinkLost(reason))
+            request.finish(LinkLost(reason))
 
     async def close(self) -> None:
         """Close the socket; what was sent is flushed for at most `CLOSING_S` seconds."""
@@ -278,14 +263,8 @@ def _not_connected(failures: Sequence[tuple[Path, OSError]]) -> VirtmuxError:
     detail = ", ".join(f"{path}: {error.strerror or error}" for path, error in failures)
     if any(isinstance(error, PermissionError) for _, error in failures):
         return Refused(reason_now(Cause.ACCESS_DENIED, detail, phase=Phase.CONNECTION))
-    return ConnectionLost(
-        Reason(
-            cause=Cause.SERVER_LOST,
-            text=f"no virtmuxd answers: {detail}",
-            phase=Phase.CONNECTION,
-            at=rfc3339(time.time_ns()),
-        )
-    )
+    text = f"no virtmuxd answers: {detail}"
+    return ConnectionLost(reason_now(Cause.SERVER_LOST, text=text, phase=Phase.CONNECTION))
 
 
 def _no_event(event: Event) -> None:

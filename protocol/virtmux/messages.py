@@ -20,8 +20,23 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 _MAX_ERROR_TEXT = 200
 
 
+def sendable(text: str) -> str:
+    """`text`, which a client may send as a `Text`.
+
+    Raises:
+        ValueError: it is too long, or not Unicode, as a command line that is not UTF-8.
+    """
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"a text of {len(text)} characters, and at most {MAX_TEXT} can be sent")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"not UTF-8: {text!a}") from None
+    return text
+
+
 class State(StrEnum):
-    """Where a console stands; see DESIGN "A console's life"."""
+    """Where a console stands; SPEC.md, "States", has a diagram."""
 
     ABSENT = "absent"
     OPENING = "opening"

@@ -62,7 +62,7 @@ class Ended(Struct, frozen=True, tag_field="kind", tag="ended"):
 
 
 class Break(Struct, frozen=True, tag_field="kind", tag="break"):
-    """Nobody held the console between the two times: output of unknown length may be missing here."""
+    """Between the two times nobody held the console, for all that is known: output of unknown length may be missing."""
 
     at: str
     since: str = field(name="from")

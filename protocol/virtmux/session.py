@@ -18,6 +18,7 @@ A session that has raised ProtocolError is over: close the connection.
 from collections.abc import Iterator
 from itertools import count
 
+from virtmux.following import advance
 from virtmux.messages import (
     ClientHello,
     ClientMessage,
@@ -109,7 +110,7 @@ class ClientSession:
                 yield message
             else:
                 assert isinstance(frame, Output)  # the decoder lets no input through
-                self._advance(frame.console, frame.offset, None, to_offset=frame.offset + len(frame.data))
+                self._advance(frame)
                 yield frame
 
     def _follow(self, message: ServerMessage) -> None:
@@ -122,14 +123,8 @@ class ClientSession:
                 self.greeting = message
             case Place():
                 self._start(message)
-            case MarkMessage():
-                self._advance(message.console, message.offset, message.mark, to_mark=message.mark + 1)
-            case Gap():
-                if message.to_offset < message.offset or message.to_mark < message.mark:
-                    raise ProtocolError(f"a gap of console {message.console} that goes back")
-                self._advance(
-                    message.console, message.offset, message.mark, to_offset=message.to_offset, to_mark=message.to_mark
-                )
+            case MarkMessage() | Gap():
+                self._advance(message)
             case PlaceEnded():
                 self.positions.pop(message.console, None)
             case Done() if message.id in self._detaching:
@@ -147,17 +142,8 @@ class ClientSession:
         except ValueError as error:
             raise ProtocolError(str(error)) from error
 
-    def _advance(
-        self, console: int, offset: int, mark: int | None, to_offset: int | None = None, to_mark: int | None = None
-    ) -> None:
-        """Go on from (`offset`, `mark`) to the given place; what is None stays."""
-        position = self.positions.get(console)
+    def _advance(self, record: Output | MarkMessage | Gap) -> None:
+        position = self.positions.get(record.console)
         if position is None:
-            raise ProtocolError(f"records of console {console}, where this client has no place")
-        if offset != position.offset or mark not in (None, position.mark):
-            raise ProtocolError(f"records of console {console} at {offset}:{mark}, expected {position}")
-        self.positions[console] = Position(
-            position.history,
-            position.offset if to_offset is None else to_offset,
-            position.mark if to_mark is None else to_mark,
-        )
+            raise ProtocolError(f"records of console {record.console}, where this client has no place")
+        self.positions[record.console] = advance(position, record)

@@ -1,8 +1,8 @@
 """The asyncio client against a scripted daemon on a real socket."""
 
 import asyncio
-import os
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,7 +25,6 @@ from tests.harness.scripted_daemon import (
     reason,
     waiting,
 )
-from virtmux.client import delays
 from virtmux.console import MOST_UNREAD, PAUSE_ABOVE, Console
 from virtmux.following import Disconnected, Reconnected, Record, Resumed
 from virtmux.link import socket_paths
@@ -96,6 +95,15 @@ class TestFindingTheDaemon:
                     pass
         assert caught.value.reason.cause is Cause.EVICTED
 
+    async def test_a_daemon_may_greet_after_the_client_as_well(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept(greet=False)
+            daemon.greet(peer)
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            assert await mux.consoles() == []
+
     async def test_a_client_that_was_not_entered_says_so(self, daemon: ScriptedDaemon) -> None:
         with pytest.raises(RuntimeError, match="async with"):
             await virtmux.connect(daemon.path).consoles()
@@ -145,6 +153,18 @@ class TestRequests:
                 async with mux.attach("web9", "serial1", uri="qemu:///x", position="12"):
                     pass
             assert caught.value.reason.cause is Cause.CONSOLE_MISSING
+            await mux.consoles()
+
+    @pytest.mark.parametrize("name", ["\udcff", "x" * 1025], ids=["not-unicode", "too-long"])
+    async def test_a_name_that_cannot_be_sent_is_the_callers_error(self, daemon: ScriptedDaemon, name: str) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            with pytest.raises(ValueError, match=r"not UTF-8|at most 1024"):
+                async with mux.attach(name):
+                    pass
             await mux.consoles()
 
     async def test_leaving_a_place_detaches_and_drops_what_still_comes(self, daemon: ScriptedDaemon) -> None:
@@ -380,11 +400,6 @@ class TestReconnecting:
             _, last = [record async for record in console]
             assert isinstance(last, PlaceEnded)
             assert last.reason.cause is Cause.CONSOLE_MISSING
-
-    def test_delays_double_up_to_their_cap_and_leave_half_to_chance(self) -> None:
-        longest = delays(lambda: 1.0)
-        assert [next(longest) for _ in range(8)] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
-        assert next(delays(lambda: 0.0)) == 0.025
 
 
 class TestInput:

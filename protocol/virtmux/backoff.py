@@ -1,4 +1,4 @@
-"""Growing, jittered intervals between attempts."""
+"""Growing, jittered intervals between attempts. Pure: it neither waits nor asks for the time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +21,10 @@ class Backoff:
         interval: float = min(self.longest, self.first * 2.0 ** min(self.attempts, 32))
         self.attempts += 1
         return interval * (1 - self.chance() / 4)
+
+    def take_back(self) -> None:
+        """The last interval was cut short and does not count: the next one is no longer than it was."""
+        self.attempts = max(0, self.attempts - 1)
 
     def reset(self) -> None:
         """Start over; call it after a success."""
