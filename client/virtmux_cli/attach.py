@@ -1,4 +1,4 @@
-"""`virtmux attach`: the options; what it does is in `attend`."""
+"""`virtmux attach`: the options; what it does is in `attach_session`."""
 
 import math
 import re
@@ -7,14 +7,17 @@ from typing import TypeVar
 
 import click
 
+from virtmux.messages import sendable
 from virtmux.records import Position
-from virtmux_cli.attend import Options, attend
-from virtmux_cli.ending import Policy
+from virtmux_cli.attach_policy import Leave
+from virtmux_cli.attach_session import Options, attach
 from virtmux_cli.escape import DEFAULT, parse_escape
 from virtmux_cli.main import run_async
 
 _T = TypeVar("_T")
 
+_MAX_DIGITS = 19
+_MAX_OFFSET = 2**63 - 1
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -38,7 +41,11 @@ def parse_position(text: str) -> str:
     Raises:
         ValueError: it is neither.
     """
-    return text if text.isascii() and text.isdecimal() else str(Position.parse(text))
+    if not (text.isascii() and text.isdecimal()):
+        return str(Position.parse(text))
+    if len(text) > _MAX_DIGITS or int(text) > _MAX_OFFSET:
+        raise ValueError(f"not an offset: {text!r} (at most {_MAX_OFFSET})")
+    return text
 
 
 class AttachCommand(click.Command):
@@ -69,8 +76,8 @@ def _checked(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Param
 
 
 @click.command("attach", cls=AttachCommand)
-@click.argument("console")
-@click.option("--uri", help="The hypervisor, where the name is ambiguous.")
+@click.argument("console", callback=_checked(sendable))
+@click.option("--uri", callback=_checked(sendable), help="The hypervisor, where the name is ambiguous.")
 @click.option("--stay", is_flag=True, help="Wait for the guest's next start when it ends.")
 @click.option("--once", is_flag=True, help="Leave at any end.")
 @click.option(
@@ -121,7 +128,7 @@ def command(
         socket=socket,
         console=console,
         uri=uri,
-        policy=Policy(stay=stay, once=once, wait=wait is not None),
+        leave=Leave(stay=stay, once=once, wait=wait is not None),
         wait_s=wait,
         read_only=read_only,
         escape=escape,
@@ -130,4 +137,4 @@ def command(
         linger_s=linger,
         position=position,
     )
-    return run_async(attend(options))
+    return run_async(attach(options))

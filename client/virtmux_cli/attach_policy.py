@@ -1,8 +1,8 @@
-"""Whether `attach` leaves at an end, and with what status, or rides it out (DESIGN "The command"). Pure."""
+"""Whether `attach` leaves at an end, and with what status, or rides it out (README.md, "The command"). Pure."""
 
 from typing import NamedTuple
 
-from virtmux.reasons import Cause, Reason
+from virtmux.reasons import CAUSES, Cause, Reason
 
 TIMED_OUT = 7
 
@@ -14,23 +14,41 @@ _NOT_YET = frozenset({8, 9, 10, 11})
 _NEXT_START = frozenset({9, 10, 11})
 
 
-class Policy(NamedTuple):
-    """What the person asked for: `--stay`, `--once`, `--wait`."""
+class Leave(NamedTuple):
+    """When the person wants to leave: `--stay`, `--once`, `--wait`."""
 
     stay: bool = False
     once: bool = False
     wait: bool = False
 
 
-def leaves_with(reason: Reason, policy: Policy, *, begun: bool) -> int | None:
+def leaves_with(reason: Reason, leave: Leave, *, begun: bool) -> int | None:
     """The status to leave with at this end; None to ride it out. `begun`: the console was attached once already."""
     status = reason.exit_status
-    if not begun and status in _NOT_YET:
-        return None if policy.wait else status
-    if policy.once:
+    passes = reason.retry.will_retry and status in _PASSING
+    if not begun and (status in _NOT_YET or (leave.wait and passes)):
+        return None if leave.wait else status
+    if leave.once:
         return status
-    if reason.retry.will_retry and (status in _PASSING or reason.cause is Cause.GUEST_MIGRATED):
+    if passes or (reason.retry.will_retry and reason.cause is Cause.GUEST_MIGRATED):
         return None
-    if policy.stay and status in _NEXT_START:
+    if leave.stay and status in _NEXT_START:
         return None
     return status
+
+
+def leaves_refused(reason: Reason, leave: Leave) -> int | None:
+    """The status to leave with where no place was given at the start; None to ask again.
+
+    A refusal says nothing about what the daemon will try, so the cause itself does.
+    """
+    status = reason.exit_status
+    return None if leave.wait and status in _PASSING and CAUSES[reason.cause].retry else status
+
+
+def option_to_wait(reason: Reason, leave: Leave, *, begun: bool) -> str | None:
+    """The option with which this end, which makes `attach` leave, would have been waited out."""
+    for option, waiting in (("--wait", leave._replace(wait=True)), ("--stay", leave._replace(stay=True))):
+        if leaves_with(reason, waiting, begun=begun) is None:
+            return option
+    return None

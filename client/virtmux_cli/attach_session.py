@@ -1,6 +1,6 @@
 """What `virtmux attach` does: the guest's output to stdout, stdin to the guest, until it leaves.
 
-follow   records -> Attendance -> stdout, talk, or the decision to leave
+follow   records -> AttachState -> stdout, talk, or the decision to leave
 type     stdin -> escape key -> Typeahead          (from the first time the console is attached)
 send     Typeahead -> Console.write
 """
@@ -8,27 +8,31 @@ send     Typeahead -> Console.write
 import asyncio
 import contextlib
 import math
-import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import NamedTuple
+import random
+from collections.abc import Sequence
+from typing import NamedTuple, assert_never
 
+from virtmux.backoff import Backoff
 from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import InputRejected, NotAttached, Refused, VirtmuxError
-from virtmux.link import reason_now
 from virtmux.messages import Gap
-from virtmux.reasons import Cause, Reason
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause, Reason, sentence
 from virtmux.records import Break, Note
-from virtmux_cli.attendance import Action, Attendance, Left, Live, OtherHistory, Write
-from virtmux_cli.ending import TIMED_OUT, Policy
+from virtmux_cli.attach_policy import TIMED_OUT, Leave, leaves_refused, option_to_wait
+from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed, Write
 from virtmux_cli.escape import DEFAULT, parse_escape, until_escape
+from virtmux_cli.signals import handled
 from virtmux_cli.streams import Outlet, Typeahead, read
 from virtmux_cli.talk import Talk
 from virtmux_cli.terminal import Terminal
 
 _STDIN, _STDOUT = 0, 1
 _LAST_OUTPUT_S = 1.0
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_FIRST_RETRY_S = 0.2
+_LONGEST_RETRY_S = 2.0
+_USAGE = 2
 
 
 class Options(NamedTuple):
@@ -37,7 +41,7 @@ class Options(NamedTuple):
     console: str
     socket: str | None = None
     uri: str | None = None
-    policy: Policy = Policy()
+    leave: Leave = Leave()
     wait_s: float | None = None
     read_only: bool = False
     escape: str | None = None
@@ -51,23 +55,24 @@ class Leaving(NamedTuple):
     """With what status the command ends, and what it says last: a console's end, an error, a complaint, or nothing."""
 
     status: int
-    end: Left | None = None
+    end: End | None = None
     error: Reason | None = None
     complaint: str | None = None
 
 
-async def attend(options: Options) -> int:
+async def attach(options: Options) -> int:
     """Attach, and return the exit status. The terminal is as it was afterwards, whatever happened."""
     terminal = Terminal(_STDIN)
-    visit = Visit(options, terminal)
-    try:
-        return await visit.run()
-    finally:
-        terminal.restore()
-        visit.close()
+    session = AttachSession(options, terminal)
+    with handled(terminal, session.signalled):
+        try:
+            return await session.run()
+        finally:
+            terminal.restore()
+            session.close()
 
 
-class Visit:
+class AttachSession:
     """One run of the command. The first reason to leave counts."""
 
     def __init__(self, options: Options, terminal: Terminal) -> None:
@@ -77,7 +82,8 @@ class Visit:
         self._escape = parse_escape(options.escape or DEFAULT) if terminal.present or options.escape else None
         self._loop = asyncio.get_running_loop()
         self._leaving: asyncio.Future[Leaving] = self._loop.create_future()
-        self._outlet = Outlet(_STDOUT, self._stdout_failed)
+        self._outlet = Outlet(_STDOUT)
+        self._outlet.failed.add_done_callback(self._stdout_failed)
         self._typeahead = Typeahead()
         self._attached = asyncio.Event()
         self._begun = False
@@ -90,14 +96,13 @@ class Visit:
         """Stay until something makes it leave, and return the exit status."""
         if self._options.wait_s is not None and math.isfinite(self._options.wait_s):
             self._waiting = self._loop.call_later(self._options.wait_s, self._wait_ran_out)
-        with self._signals():
-            async with asyncio.TaskGroup() as tasks:
-                following = tasks.create_task(self._follow(), name="follow")
-                await self._leaving
-                following.cancel()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_OUTPUT_S):
-                    await self._outlet.flush()
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(self._follow(), name="follow")
+            await self._leaving
+            following.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_OUTPUT_S):
+                await self._outlet.flush()
         self._terminal.restore()
         self._say_last(self._leaving.result())
         return self._leaving.result().status
@@ -109,15 +114,20 @@ class Visit:
             if timer is not None:
                 timer.cancel()
 
+    def signalled(self, number: int) -> None:
+        """Leave on a signal, as a shell reports it: with 128 and its number."""
+        self._leave(Leaving(128 + number))
+
     def _leave(self, leaving: Leaving) -> None:
         if not self._leaving.done():
             self._leaving.set_result(leaving)
 
     def _detach(self) -> None:
-        self._leave(Leaving(0, end=Left(reason_now(Cause.DETACHED), 0)))
+        self._leave(Leaving(0, end=End(reason_now(Cause.DETACHED), 0)))
 
-    def _stdout_failed(self, error: OSError) -> None:
+    def _stdout_failed(self, failed: asyncio.Future[OSError]) -> None:
         """That nobody reads any more is no failure: `virtmux attach web1 | grep -m1 login:` ends with 0."""
+        error = failed.result()
         if isinstance(error, BrokenPipeError):
             self._leave(Leaving(0))
         else:
@@ -130,59 +140,68 @@ class Visit:
 
     def _say_last(self, leaving: Leaving) -> None:
         if leaving.end is not None:
-            self._talk.left(leaving.end, begun=self._begun)
+            option = option_to_wait(leaving.end.reason, self._options.leave, begun=self._begun)
+            self._talk.end(leaving.end, begun=self._begun, option=option)
         elif leaving.error is not None:
             self._talk.failed(leaving.error)
         elif leaving.complaint is not None:
             self._talk.complain(leaving.complaint)
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Leave on a signal with 128 and its number; what nohup(1) ignores stays ignored."""
-        taken = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        for number in taken:
-            self._loop.add_signal_handler(number, self._leave, Leaving(128 + number))
-        try:
-            yield
-        finally:
-            for number in taken:
-                self._loop.remove_signal_handler(number)
-
     # The console.
 
     async def _follow(self) -> None:
         try:
-            async with (
-                connect(self._options.socket) as mux,
-                self._place(mux) as console,
-                asyncio.TaskGroup() as tasks,
-            ):
-                await self._records(console, tasks)
+            async with connect(self._options.socket) as mux, contextlib.AsyncExitStack() as stack:
+                if console := await self._enter(mux, stack):
+                    async with asyncio.TaskGroup() as tasks:
+                        await self._records(console, tasks)
         except VirtmuxError as error:
             self._leave(Leaving(error.reason.exit_status, error=error.reason))
 
-    @contextlib.asynccontextmanager
-    async def _place(self, mux: Client) -> AsyncIterator[Console]:
-        """A place at CONSOLE, whose name is tried whole before what stands behind its last colon is a device."""
-        name, (domain, _, device) = self._options.console, self._options.console.rpartition(":")
-        async with contextlib.AsyncExitStack() as stack:
+    async def _enter(self, mux: Client, stack: contextlib.AsyncExitStack) -> Console | None:
+        """A place at CONSOLE, asked for until it is given; None where it leaves instead."""
+        backoff = Backoff(random.random, _FIRST_RETRY_S, _LONGEST_RETRY_S)
+        while True:
             try:
-                console = await stack.enter_async_context(self._attach(mux, name, None))
+                return await self._find(mux, stack)
             except Refused as error:
-                if error.reason.cause is not Cause.CONSOLE_MISSING or not domain or not device:
-                    raise
-                console = await stack.enter_async_context(self._attach(mux, domain, device))
-            yield console
+                self._refused(error.reason)
+            if self._leaving.done():
+                return None
+            await asyncio.sleep(backoff.next())
+
+    async def _find(self, mux: Client, stack: contextlib.AsyncExitStack) -> Console:
+        """CONSOLE is tried as a whole name before what stands behind its last colon is a device."""
+        name, (domain, _, device) = self._options.console, self._options.console.rpartition(":")
+        try:
+            return await stack.enter_async_context(self._attach(mux, name, None))
+        except Refused as error:
+            if error.reason.cause is not Cause.CONSOLE_MISSING or not domain or not device:
+                raise
+        return await stack.enter_async_context(self._attach(mux, domain, device))
 
     def _attach(self, mux: Client, domain: str, device: str | None) -> contextlib.AbstractAsyncContextManager[Console]:
         options = self._options
         return mux.attach(domain, device, uri=options.uri, position=options.position, read_only=options.read_only)
 
+    def _refused(self, reason: Reason) -> None:
+        status = leaves_refused(reason, self._options.leave)
+        if status is None:
+            if self._last_end is None or self._last_end.cause is not reason.cause:
+                self._talk.end(End(reason, None), begun=False)
+            self._last_end = reason
+        elif reason.cause is Cause.PROTOCOL_ERROR and self._options.position is not None:
+            # Of all that this command asks for, only the position can be what the daemon does not take.
+            why = reason.text.removeprefix(f"{sentence(Cause.PROTOCOL_ERROR)}: ")
+            self._leave(Leaving(_USAGE, complaint=f"--from {self._options.position}: {why}"))
+        else:
+            self._leave(Leaving(status, error=reason))
+
     async def _records(self, console: Console, tasks: asyncio.TaskGroup) -> None:
-        attendance = Attendance(self._options.policy, console.place, replay=self._options.position is not None)
-        await self._act(attendance.enter(), console, tasks)
+        state = AttachState(self._options.leave, console.progress)
+        await self._act(state.enter(), console, tasks)
         async for record in console:
-            await self._act(attendance.take(record), console, tasks)
+            await self._act(state.take(record), console, tasks)
 
     async def _act(self, actions: Sequence[Action], console: Console, tasks: asyncio.TaskGroup) -> None:
         for action in actions:
@@ -198,12 +217,16 @@ class Visit:
                 case Live():
                     self._attached.set()
                     self._talk.live_again()
-                case Left():
-                    self._left(action)
+                case End():
+                    self._ended(action)
+                case Replayed(reason):
+                    self._talk.replayed(reason)
                 case Gap() | Break() | OtherHistory():
                     self._talk.missing(action)
                 case Note():
                     self._talk.note(action)
+                case _:
+                    assert_never(action)
 
     def _begin(self, console: Console, tasks: asyncio.TaskGroup) -> None:
         if self._waiting is not None:
@@ -215,18 +238,15 @@ class Visit:
         tasks.create_task(self._type(), name="type")
         tasks.create_task(self._send(console), name="send")
 
-    def _left(self, left: Left) -> None:
-        if left.replayed:
-            self._talk.left(left, begun=self._begun)
-            return
+    def _ended(self, end: End) -> None:
         self._attached.clear()
         if self._terminal.present:
             self._typeahead.clear()
-        self._last_end = left.reason
-        if left.status is None:
-            self._talk.left(left, begun=self._begun)
+        self._last_end = end.reason
+        if end.status is None:
+            self._talk.end(end, begun=self._begun)
         else:
-            self._leave(Leaving(left.status, end=left))
+            self._leave(Leaving(end.status, end=end))
 
     # The input.
 

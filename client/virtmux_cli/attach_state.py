@@ -4,18 +4,18 @@
         |                                    |                  |
         +---- an end that is not waited out -+------------------+--> leave, with its status
 
-What is replayed from a position that the person named is shown, and decides nothing: the state that the daemon's
-answer told takes its place once the replay has come to it.
+Marks that are history to the first place are shown and decide nothing: the state that the daemon told with the place
+takes their place once the records have come to it. What happened while the connection was lost counts.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
-from virtmux.following import Disconnected, Record, Resumed
-from virtmux.messages import Gap, MarkMessage, Place, PlaceEnded, State
+from virtmux.following import Disconnected, Progress, Record, Resumed
+from virtmux.messages import Gap, MarkMessage, PlaceEnded
 from virtmux.reasons import Cause, Reason
-from virtmux.records import Attached, Break, Ended, Note, Position
+from virtmux.records import Attached, Break, Ended, Note
 from virtmux.wire import Output
-from virtmux_cli.ending import Policy, leaves_with
+from virtmux_cli.attach_policy import Leave, leaves_with
 
 
 class Write(NamedTuple):
@@ -30,108 +30,111 @@ class Live(NamedTuple):
     first: bool
 
 
-class Left(NamedTuple):
-    """The console ended: leave with `status`, or, where that is None, wait for it. `replayed`: long ago."""
+class End(NamedTuple):
+    """The console ended: leave with `status`, or, where that is None, wait for it."""
 
     reason: Reason
     status: int | None
-    replayed: bool = False
+
+
+class Replayed(NamedTuple):
+    """The console ended like this long ago."""
+
+    reason: Reason
 
 
 class OtherHistory(NamedTuple):
     """The records go on in another history; what lies between is lost and not counted."""
 
 
-Action = Write | Live | Left | OtherHistory | Gap | Break | Note
+Action = Write | Live | End | Replayed | OtherHistory | Gap | Break | Note
 
 
-class Attendance:
-    """One visit to a console, from the place that was given."""
+class AttachState:
+    """One visit to a console. `progress` goes first: `take` is given what it has just taken."""
 
-    def __init__(self, policy: Policy, place: Place, *, replay: bool) -> None:
-        self._policy = policy
+    def __init__(self, leave: Leave, progress: Progress) -> None:
+        self._leave = leave
+        self._progress = progress
         self._begun = False
-        self._attached = False
+        self._live = False
         self._told: Cause | None = None
-        self._position = Position.parse(place.position)
-        end = Position.parse(place.info.position)
-        self._live_from = end.mark if replay else self._position.mark
-        self._pending: Place | None = place
-        self._missing = place.missing
+        self._replayed_before = progress.live_from
+        self._news = True
+        """What the last place says of the console is still to be told."""
 
     def enter(self) -> list[Action]:
-        """What the place itself asks for."""
-        actions: list[Action] = [OtherHistory()] if self._missing else []
-        if self._pending is not None and self._pending.info.state is State.ATTACHED:
-            self._pending = None
-            return actions + self._live()
-        return actions + self._settle()
+        """What the place itself asks for. Where the console is attached it is so from now on, also during a replay."""
+        actions: list[Action] = [OtherHistory()] if self._progress.place.missing else []
+        if self._progress.attachment is not None:
+            return actions + self._go_live()
+        return actions + self._catch_up()
 
     def take(self, record: Record) -> list[Action]:
         """What the next record asks for."""
         actions = self._take(record)
-        return actions + self._settle()
+        now = self._catch_up()
+        match actions, now:
+            case [Replayed(replayed)], [End(reason)] if replayed.cause is reason.cause:
+                return now  # a console that waits: its last mark and its state are the same
+        return actions + now
 
     def _take(self, record: Record) -> list[Action]:
-        history, offset, mark = self._position.history, self._position.offset, self._position.mark
         match record:
             case Output(data=data):
-                self._position = Position(history, record.offset + len(data), mark)
                 return [Write(data)]
             case MarkMessage():
-                self._position = Position(history, offset, record.mark + 1)
                 return self._mark(record)
             case Gap():
-                self._position = Position(history, record.to_offset, record.to_mark)
                 return [record]
             case Disconnected(reason=reason):
                 return self._end(reason)
             case Resumed():
                 return self._resume(record)
             case PlaceEnded(reason=reason):
-                return [Left(reason, reason.exit_status)]
+                return [End(reason, reason.exit_status)]
+            case _:
+                assert_never(record)
 
     def _mark(self, mark: MarkMessage) -> list[Action]:
-        live = mark.mark >= self._live_from
         match mark.record:
             case Attached():
-                return self._live() if live else []
+                return []
             case Ended(reason=reason):
-                return self._end(reason) if live else [Left(reason, None, replayed=True)]
-            case Break() | Note() as record:
-                return [record]
+                return [Replayed(reason)] if mark.mark < self._replayed_before else self._end(reason)
+            case Break() | Note():
+                return [mark.record]
+            case _:
+                assert_never(mark.record)
 
     def _resume(self, resumed: Resumed) -> list[Action]:
-        self._position = resumed.position
-        self._pending = resumed.place
-        if resumed.position.history == resumed.asked.history:
-            return [] if resumed.continuous else [OtherHistory()]
-        self._live_from = resumed.position.mark
-        return [OtherHistory()]
+        self._news = True
+        if resumed.position.history != resumed.asked.history:
+            self._replayed_before = 0
+        return [] if resumed.continuous else [OtherHistory()]
 
-    def _settle(self) -> list[Action]:
-        """Where the records have come to the console's state as the place was given, that state counts."""
-        if self._pending is None:
+    def _catch_up(self) -> list[Action]:
+        """Where the records have come to the console's state, that state counts."""
+        if not self._progress.caught_up:
             return []
-        end = Position.parse(self._pending.info.position)
-        if self._position.offset < end.offset or self._position.mark < end.mark:
-            return []
-        place, self._pending = self._pending, None
-        if place.info.state is State.ATTACHED:
-            return self._live()
-        return self._end(place.reason) if place.reason else []
+        news, self._news = self._news, False
+        if self._progress.attachment is not None:
+            return self._go_live()
+        why = self._progress.place.reason if news else None
+        return self._end(why) if why else []
 
-    def _live(self) -> list[Action]:
-        if self._attached:
+    def _go_live(self) -> list[Action]:
+        self._news = False
+        if self._live:
             return []
         first, self._begun = not self._begun, True
-        self._attached, self._told = True, None
+        self._live, self._told = True, None
         return [Live(first)]
 
     def _end(self, reason: Reason) -> list[Action]:
-        self._attached, self._pending = False, None
-        status = leaves_with(reason, self._policy, begun=self._begun)
+        self._live = self._news = False
+        status = leaves_with(reason, self._leave, begun=self._begun)
         if status is None and reason.cause is self._told:
             return []
         self._told = reason.cause
-        return [Left(reason, status)]
+        return [End(reason, status)]

@@ -2,16 +2,16 @@
 
 import asyncio
 import contextlib
-import sys
 
 import click
 
 from virtmux.client import connect
 from virtmux.errors import VirtmuxError
 from virtmux.following import Disconnected, Happening, Reconnected
-from virtmux_cli.main import run_async
+from virtmux.reasons import Reason
+from virtmux_cli.main import complain, run_async, stdout_failed
 from virtmux_cli.streams import Outlet
-from virtmux_cli.text import event_json, event_line, reason_text
+from virtmux_cli.text import error_line, event_json, event_line, reason_text
 
 _STDOUT = 1
 
@@ -28,39 +28,37 @@ def command(socket: str | None, *, as_json: bool) -> int:
 
 
 async def _events(socket: str | None, *, as_json: bool) -> int:
-    loop = asyncio.get_running_loop()
-    failures: list[OSError] = []
-
-    def failed(error: OSError) -> None:
-        failures.append(error)
-        until_failed.reschedule(loop.time())
-
-    outlet = Outlet(_STDOUT, failed)
+    outlet = Outlet(_STDOUT)
     try:
-        async with asyncio.timeout(None) as until_failed:
-            await _follow(socket, outlet, as_json=as_json)
-    except TimeoutError:
-        raise failures[0] from None
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(_follow(socket, outlet, as_json=as_json), name="follow")
+            outlet.failed.add_done_callback(lambda _: following.cancel())
     finally:
         outlet.close()
-    return 0
+    if outlet.failed.done():
+        return stdout_failed(outlet.failed.result())
+    reason = following.result()
+    complain(error_line(reason))
+    return reason.exit_status
 
 
-async def _follow(socket: str | None, outlet: Outlet, *, as_json: bool) -> None:
-    async with connect(socket) as mux, contextlib.aclosing(mux.events()) as events:
-        try:
+async def _follow(socket: str | None, outlet: Outlet, *, as_json: bool) -> Reason:
+    """Show what happens, and return why it ends."""
+    try:
+        async with connect(socket) as mux, contextlib.aclosing(mux.events()) as events:
             async for happening in events:
                 await _show(happening, outlet, as_json=as_json)
-        except VirtmuxError:
-            await outlet.flush()
-            raise
+            raise AssertionError("events end by an error")
+    except VirtmuxError as error:
+        await outlet.flush()
+        return error.reason
 
 
 async def _show(happening: Happening, outlet: Outlet, *, as_json: bool) -> None:
     match happening:
         case Disconnected(reason=reason):
-            print(f"virtmux: {reason_text(reason)}; connecting again", file=sys.stderr)
+            complain(f"virtmux: {reason_text(reason)}; connecting again")
         case Reconnected():
-            print("virtmux: connected again", file=sys.stderr)
+            complain("virtmux: connected again")
         case event:
             await outlet.write(event_json(event) if as_json else event_line(event).encode(errors="replace"))

@@ -5,7 +5,7 @@ import sys
 import click
 
 from virtmux.client import connect
-from virtmux_cli.main import run_async
+from virtmux_cli.main import run_async, stdout_failed
 from virtmux_cli.text import json_line, list_table
 
 
@@ -21,6 +21,9 @@ async def _list(socket: str | None, *, as_json: bool) -> int:
     async with connect(socket, reconnect_for=0) as mux:
         infos = await mux.consoles()
     text = b"".join(json_line(info) for info in infos) if as_json else list_table(infos).encode(errors="replace")
-    sys.stdout.buffer.write(text)
-    sys.stdout.flush()
+    try:
+        sys.stdout.buffer.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        return stdout_failed(error)
     return 0

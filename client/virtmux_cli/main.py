@@ -10,11 +10,12 @@ import click
 
 #: The commands are imported when they are asked for, so that `virtmux --help` and shell completion stay fast.
 COMMANDS = {
-    "attach": "virtmux_cli.attach_command",
-    "events": "virtmux_cli.events_command",
-    "list": "virtmux_cli.list_command",
+    "attach": "virtmux_cli.attach",
+    "events": "virtmux_cli.events",
+    "list": "virtmux_cli.list",
 }
 INTERRUPTED = 130
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 
 class LazyGroup(click.Group):
@@ -48,12 +49,18 @@ def run_async(command: Coroutine[Any, Any, int]) -> int:
         return asyncio.run(command)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Who reads our output has seen enough. That is no failure: `virtmux list | head -1` ends with 0.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def stdout_failed(error: OSError) -> int:
+    """The exit status where stdout takes no more; what is buffered is dropped.
+
+    That nobody reads any more is no failure: `virtmux list | head -1` ends with 0.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
+    if isinstance(error, BrokenPipeError):
         return 0
-    except OSError as error:
-        raise click.ClickException(f"stdout: {error.strerror}") from error
+    complain(f"virtmux: stdout: {error.strerror}")
+    return 1
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -65,12 +72,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         return INTERRUPTED
     except click.ClickException as error:
-        _complain(_usage_line(error))
+        complain(_click_line(error))
         return error.exit_code
     except VirtmuxError as error:
         from virtmux_cli.text import error_line
 
-        _complain(error_line(error.reason))
+        complain(error_line(error.reason))
         return error.reason.exit_status
     except Exception as error:
         if os.environ.get("VIRTMUX_DEBUG"):
@@ -78,7 +85,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         first: BaseException = error
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
-        _complain(f"virtmux: internal error: {type(first).__name__}: {first}; VIRTMUX_DEBUG=1 shows where")
+        complain(f"virtmux: internal error: {type(first).__name__}: {first}; VIRTMUX_DEBUG=1 shows where")
         return 1
     return status if isinstance(status, int) else 0
 
@@ -90,21 +97,38 @@ def main() -> None:
 
 
 def _open_missing_streams() -> None:
-    """Put /dev/null where stdin, stdout or stderr are closed, so that no socket takes their number."""
-    for fd in range(3):
+    """Put something where stdin, stdout or stderr are closed, so that no socket takes their number.
+
+    A closed stdout becomes a pipe that nobody reads: it is the same to whoever writes to it.
+    """
+    for fd in (_STDIN, _STDOUT, _STDERR):
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            _open_as(fd)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
-def _usage_line(error: click.ClickException) -> str:
+def _open_as(fd: int) -> None:
+    if fd == _STDOUT:
+        reader, opened = os.pipe()
+        os.close(reader)
+    else:
+        opened = os.open(os.devnull, os.O_RDONLY if fd == _STDIN else os.O_WRONLY)
+    if opened != fd:
+        os.dup2(opened, fd)
+        os.close(opened)
+
+
+def _click_line(error: click.ClickException) -> str:
     text = error.format_message().rstrip(".").replace("\n", " ")
-    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "virtmux"
-    return f"virtmux: {text[:1].lower()}{text[1:]}; see `{path} --help`"
+    line = f"virtmux: {text[:1].lower()}{text[1:]}"
+    if not isinstance(error, click.UsageError):
+        return line
+    return f"{line}; see `{error.ctx.command_path if error.ctx else 'virtmux'} --help`"
 
 
-def _complain(line: str) -> None:
+def complain(line: str) -> None:
+    """Say a line on stderr."""
     print(line, file=sys.stderr)

@@ -1,11 +1,11 @@
 """stdin and stdout as an event loop can use them, without O_NONBLOCK: that flag is shared with the shell."""
 
 import asyncio
+import fcntl
 import os
 import select
 import stat
 import threading
-from collections.abc import Callable
 
 READ = 16384
 _BUFFER = 262144
@@ -13,14 +13,16 @@ _TYPEAHEAD = 65536
 
 
 async def read(fd: int) -> bytes:
-    """The next bytes of input, at most `READ`; empty at its end, or where the terminal has gone."""
+    """The next bytes of input, at most `READ`; empty at its end, or where there is nothing to read from any more."""
     loop = asyncio.get_running_loop()
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+        return b""
     while True:
         readable = loop.create_future()
         try:
-            loop.add_reader(fd, _settle, readable)
+            loop.add_reader(fd, _wake, readable)
         except PermissionError:  # a regular file: always readable, and unknown to epoll
-            return await asyncio.to_thread(os.read, fd, READ)
+            return await asyncio.to_thread(_read_file, fd)
         try:
             await readable
             return os.read(fd, READ)
@@ -70,7 +72,14 @@ class Typeahead:
         await self._moved.wait()
 
 
-def _settle(future: "asyncio.Future[None]") -> None:
+def _read_file(fd: int) -> bytes:
+    try:
+        return os.read(fd, READ)
+    except OSError:  # a directory, for example
+        return b""
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
 
@@ -78,15 +87,15 @@ def _settle(future: "asyncio.Future[None]") -> None:
 class Outlet:
     """Writes to a file descriptor in a thread, so that a reader who has stopped does not stop the event loop.
 
-    At most 256 KiB wait in it. `failed` is called once, when writing fails or, with BrokenPipeError, as soon as the
-    last reader of a pipe has gone, also while nothing is written; what is written after that is dropped. Its thread
-    does not hold up the end of the process.
+    At most 256 KiB wait in it. `failed` gets the error when writing fails or, a BrokenPipeError, as soon as the last
+    reader of a pipe has gone, also while nothing is written; what is written after that is dropped. Its thread does not
+    hold up the end of the process.
     """
 
-    def __init__(self, fd: int, failed: Callable[[OSError], None]) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._failed = failed
         self._loop = asyncio.get_running_loop()
+        self.failed: asyncio.Future[OSError] = self._loop.create_future()
         self._buffer = bytearray()
         self._filled = threading.Condition()
         self.unwritten = 0
@@ -130,7 +139,7 @@ class Outlet:
         if not self._closed:
             self.close()
             self._moved.set()
-            self._failed(error)
+            self.failed.set_result(error)
 
     def _run(self) -> None:
         while True:

@@ -6,10 +6,10 @@ import os
 from virtmux.messages import Gap
 from virtmux.reasons import Reason
 from virtmux.records import Break, Note
-from virtmux_cli.attendance import Left, OtherHistory
+from virtmux_cli.attach_state import End, OtherHistory
 from virtmux_cli.escape import describe_escape
 from virtmux_cli.terminal import Terminal
-from virtmux_cli.text import break_line, error_line, gap_line, json_line, left_line, note_line, printable
+from virtmux_cli.text import break_line, end_line, error_line, gap_line, json_line, note_line, printable, replayed_line
 
 _STDERR = 2
 
@@ -41,13 +41,19 @@ class Talk:
         if not self._as_json:
             self._say("virtmux: attached again")
 
-    def left(self, left: Left, *, begun: bool) -> None:
+    def end(self, end: End, *, begun: bool, option: str | None = None) -> None:
         """A console's end. The one that ends the command with a failure is told even when quiet."""
         if self._as_json:
-            self._say_json(left.reason, always=bool(left.status))
+            self._say_json(end.reason, always=bool(end.status))
         else:
-            line = left_line(left.reason, left.status, begun=begun, replayed=left.replayed)
-            self._say(line, always=bool(left.status))
+            self._say(end_line(end.reason, end.status, begun=begun, option=option), always=bool(end.status))
+
+    def replayed(self, reason: Reason) -> None:
+        """An end of long ago."""
+        if self._as_json:
+            self._say_json(reason)
+        else:
+            self._say(replayed_line(reason))
 
     def missing(self, what: Gap | Break | OtherHistory) -> None:
         """Output is missing here, or may be."""

@@ -3,8 +3,10 @@
 import contextlib
 import os
 import termios
+from typing import Any
 
-_IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6
+#: As tcgetattr(3) gives it: four words of flags, two speeds, the control characters.
+_Mode = list[Any]
 
 
 class Terminal:
@@ -12,7 +14,8 @@ class Terminal:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._saved: list[int | list[bytes | int]] | None = None
+        self._saved: _Mode | None = None
+        self._suspended = False
         self.present = os.isatty(fd)
 
     @property
@@ -22,29 +25,49 @@ class Terminal:
 
     def make_raw(self) -> None:
         """Enter raw mode, as cfmakeraw(3); what was typed before is dropped, as by virsh."""
-        if not self.present or self.raw:
-            return
-        self._saved = termios.tcgetattr(self._fd)
-        mode = termios.tcgetattr(self._fd)
-        mode[_IFLAG] &= ~(
-            termios.IGNBRK
-            | termios.BRKINT
-            | termios.PARMRK
-            | termios.ISTRIP
-            | termios.INLCR
-            | termios.IGNCR
-            | termios.ICRNL
-            | termios.IXON
-        )
-        mode[_OFLAG] &= ~termios.OPOST
-        mode[_CFLAG] = mode[_CFLAG] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
-        mode[_LFLAG] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-        mode[_CC][termios.VMIN], mode[_CC][termios.VTIME] = 1, 0
-        termios.tcsetattr(self._fd, termios.TCSAFLUSH, mode)
+        if self.present and not self.raw:
+            self._saved = termios.tcgetattr(self._fd)
+            termios.tcsetattr(self._fd, termios.TCSAFLUSH, _raw(self._saved))
 
     def restore(self) -> None:
         """Give the terminal back as it was; at once, so that a stuck one does not hold the command up."""
+        self._suspended = False
         saved, self._saved = self._saved, None
         if saved is not None:
             with contextlib.suppress(termios.error):  # it may have gone
                 termios.tcsetattr(self._fd, termios.TCSANOW, saved)
+
+    def suspend(self) -> None:
+        """Give it back until `resume`."""
+        was_raw = self.raw
+        self.restore()
+        self._suspended = was_raw
+
+    def resume(self) -> None:
+        """After a stop: raw again where it was raw, whatever the shell has made of it meanwhile."""
+        if not self.raw and not self._suspended:
+            return
+        self._suspended = False
+        with contextlib.suppress(termios.error):
+            self._saved = self._saved or termios.tcgetattr(self._fd)
+            termios.tcsetattr(self._fd, termios.TCSANOW, _raw(self._saved))
+
+
+def _raw(mode: _Mode) -> _Mode:
+    iflag, oflag, cflag, lflag, ispeed, ospeed, characters = mode
+    iflag &= ~(
+        termios.IGNBRK
+        | termios.BRKINT
+        | termios.PARMRK
+        | termios.ISTRIP
+        | termios.INLCR
+        | termios.IGNCR
+        | termios.ICRNL
+        | termios.IXON
+    )
+    oflag &= ~termios.OPOST
+    cflag = cflag & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+    characters = characters.copy()
+    characters[termios.VMIN], characters[termios.VTIME] = 1, 0
+    return [iflag, oflag, cflag, lflag, ispeed, ospeed, characters]

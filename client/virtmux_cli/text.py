@@ -1,10 +1,11 @@
-"""How virtmux words things for a person, and as JSON Lines. Pure.
+"""How virtmux words things for a person, and as JSON Lines. Pure, but for the local time zone.
 
 Nothing that a guest, its name or libvirt chose reaches a terminal as anything but printable characters.
 """
 
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
+from unicodedata import combining, east_asian_width
 
 import msgspec
 
@@ -20,6 +21,12 @@ _HINTS = {
 _CONNECTION_HINTS = {
     Cause.ACCESS_DENIED: "use an account that may open the socket, for example with sudo",
     Cause.SERVER_LOST: "start virtmuxd, or name its socket with --socket",
+}
+
+#: What the options of `attach` that wait would do.
+_OPTIONS = {
+    "--stay": "waits for its next start",
+    "--wait": "waits until it can be attached",
 }
 
 
@@ -60,20 +67,18 @@ def error_line(reason: Reason) -> str:
     return f"virtmux: {reason_text(reason)}" + (f"; {hint}" if hint else "")
 
 
-def left_line(reason: Reason, status: int | None, *, begun: bool, replayed: bool = False) -> str:
-    """One line for a console's end, and what happens next."""
-    if replayed:
-        return f"virtmux: {local_time(reason.at)}: {reason_text(reason)}"
+def end_line(reason: Reason, status: int | None, *, begun: bool, option: str | None = None) -> str:
+    """One line for a console's end, and what happens next. `option`: what would have waited this end out."""
     if status == 0:
         return f"virtmux: {printable(reason.text)}"
     if status is None:
         return f"virtmux: {reason_text(reason)}; waiting to attach{' again' if begun else ''}"
-    if status in {9, 10, 11}:
-        option = "--stay waits for its next start" if begun else "--wait waits for its start"
-        return f"{error_line(reason)}; leaving ({option})"
-    if status == 8 and not begun and reason.retry.will_retry:
-        return f"{error_line(reason)}; leaving (--wait waits until it is free)"
-    return f"{error_line(reason)}; leaving"
+    return f"{error_line(reason)}; leaving" + (f" ({option} {_OPTIONS[option]})" if option else "")
+
+
+def replayed_line(reason: Reason) -> str:
+    """One line for an end of long ago."""
+    return f"virtmux: {local_time(reason.at)}: {reason_text(reason)}"
 
 
 def gap_line(gap: Gap) -> str:
@@ -96,9 +101,16 @@ def note_line(record: Note) -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows in aligned columns, two blanks between them, every row with its newline."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)) for row in rows
+    )
     return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _width(text: str) -> int:
+    """The columns that `text` takes on a terminal."""
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in {"W", "F"} else 1 for char in text)
 
 
 def list_table(infos: Sequence[ConsoleInfo]) -> str:

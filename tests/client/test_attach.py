@@ -3,12 +3,12 @@
 import asyncio
 import json
 import signal
-import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.harness.command import COMMAND, environment, running
+from tests.harness.command import running
 from tests.harness.scripted_daemon import (
     AT,
     CONSOLE,
@@ -156,6 +156,44 @@ class TestWaiting:
             status, _, err = await command.finish()
         assert status == 7
         assert "was not attached within 0.3 s: guest web1 is not running" in err
+
+    async def test_wait_asks_again_while_the_hypervisor_cannot_be_reached(self, daemon: ScriptedDaemon) -> None:
+        away = reason(Cause.HYPERVISOR_LOST, text="no connection to qemu:///system")
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            for _ in range(2):
+                peer.say(Refused((await peer.expect(Attach)).id, away))
+            peer.say(place((await peer.expect(Attach)).id))
+            peer.ended(1, DOWN, at=0)
+            await peer.gone()
+
+        async with playing(daemon, script), running(daemon.path, "attach", "--wait", "web1") as command:
+            status, _, err = await command.finish()
+        assert status == 10
+        assert err == f"virtmux: {away.text} (hypervisor-lost); waiting to attach\n{DOWN_LINE}"
+
+    async def test_that_too_can_run_out(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            while isinstance(asked := await peer.hear(), Attach):
+                peer.say(Refused(asked.id, reason(Cause.HYPERVISOR_TIMEOUT)))
+
+        async with playing(daemon, script), running(daemon.path, "attach", "--wait=0.3", "web1") as command:
+            status, _, err = await command.finish()
+        assert status == 7
+        assert "was not attached within 0.3 s: the hypervisor of web1 does not answer" in err
+
+    async def test_without_wait_it_leaves_with_that_reason(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            peer.say(Refused((await peer.expect(Attach)).id, reason(Cause.HYPERVISOR_LOST)))
+            await peer.gone()
+
+        async with playing(daemon, script), running(daemon.path, "attach", "--stay", "web1") as command:
+            status, _, err = await command.finish()
+        assert status == 6
+        assert "(hypervisor-lost)" in err
 
     async def test_stay_waits_for_the_next_start(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:
@@ -380,24 +418,59 @@ class TestOutput:
         assert (status, out) == (10, b"ab")
         assert err.splitlines()[0] == "virtmux: 5 bytes of output are missing here (3 to 8)"
 
-    async def test_closed_streams_do_no_harm(self, daemon: ScriptedDaemon) -> None:
+    async def test_a_closed_stdout_ends_it_quietly_at_once(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            await (await daemon.accept()).gone()
+
+        async with playing(daemon, script), running(daemon.path, "attach", "web1", shell=">&-") as command:
+            assert await command.end() == (0, "")
+
+    @pytest.mark.parametrize("stdin", ["<&-", "0>&-", "0>/dev/null", "0>file", "0>&1"])
+    async def test_a_stdin_that_cannot_be_read_is_an_empty_one(
+        self, daemon: ScriptedDaemon, tmp_path: Path, stdin: str
+    ) -> None:
         async def script(daemon: ScriptedDaemon) -> None:
             peer = await attached(daemon)
-            peer.ended(1, DOWN, at=0)
+            peer.output(b"up", at=0)
             await peer.gone()
 
-        shell = 'exec "$@" <&- >&-'
-        async with playing(daemon, script):
-            process = await asyncio.create_subprocess_exec(
-                "sh",
-                "-c",
-                shell,
-                "sh",
-                *COMMAND,
-                "attach",
-                "web1",
-                env=environment(daemon.path),
-                stderr=subprocess.PIPE,
-            )
-            _, err = await process.communicate()
-        assert (process.returncode, err.decode()) == (10, DOWN_LINE)
+        async with (
+            playing(daemon, script),
+            running(daemon.path, "attach", "--linger=0.2", "web1", shell=stdin, cwd=tmp_path) as command,
+        ):
+            assert await command.read(2) == b"up"
+            assert await command.end() == (0, "virtmux: detached\n")
+
+
+class TestWhatIsAskedFor:
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            ([b"\xff"], r"not UTF-8: '\udcff'"),
+            (["web1", "--uri", b"\xff"], r"not UTF-8: '\udcff'"),
+            (["x" * 1025], "a text of 1025 characters, and at most 1024 can be sent"),
+            (["web1", "--from", "5:5"], "not a position: '5:5'"),
+            (["web1", "--from", ""], "not a position: ''"),
+            (["web1", "--from", "9" * 19], "not an offset: '9999"),
+            (["web1", "--from", "0" * 20], "not an offset: '0000"),
+            (["web1", "--from", b"\xff"], "not a position"),
+        ],
+    )
+    async def test_what_cannot_be_is_wrong_usage(
+        self, tmp_path: Path, arguments: Sequence[str | bytes], complaint: str
+    ) -> None:
+        async with running(tmp_path / "none", "attach", *arguments) as command:
+            status, out, err = await command.finish()
+        assert (status, out, err.count("\n")) == (2, b"", 1)
+        assert complaint in err
+
+    async def test_a_position_ahead_of_the_records_is_said_so(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            text = "the peer broke the protocol: it is ahead of the console's records, which end at 3"
+            peer.say(Refused((await peer.expect(Attach)).id, reason(Cause.PROTOCOL_ERROR, text=text)))
+            await peer.gone()
+
+        async with playing(daemon, script), running(daemon.path, "attach", "--from", "9", "web1") as command:
+            said = "virtmux: --from 9: it is ahead of the console's records, which end at 3\n"
+            assert await command.finish() == (2, b"", said)

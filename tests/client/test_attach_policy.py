@@ -1,15 +1,15 @@
-"""When `attach` leaves and when it rides an end out: DESIGN's rules, a row each."""
+"""When `attach` leaves and when it rides an end out: README.md's rules, a row each."""
 
 import pytest
 
 from tests.harness.scripted_daemon import reason
 from virtmux.reasons import CAUSES, Cause
-from virtmux_cli.ending import Policy, leaves_with
+from virtmux_cli.attach_policy import Leave, leaves_refused, leaves_with, option_to_wait
 
-DEFAULT = Policy()
-STAY = Policy(stay=True)
-ONCE = Policy(once=True)
-WAIT = Policy(wait=True)
+DEFAULT = Leave()
+STAY = Leave(stay=True)
+ONCE = Leave(once=True)
+WAIT = Leave(wait=True)
 
 ROWS = [
     # what ended it, will it be retried, what was asked for, status (None: ride out)
@@ -48,9 +48,9 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("cause", "will_retry", "policy", "status"), ROWS)
-def test_once_begun(cause: Cause, will_retry: bool, policy: Policy, status: int | None) -> None:
-    assert leaves_with(reason(cause, will_retry=will_retry), policy, begun=True) == status
+@pytest.mark.parametrize(("cause", "will_retry", "leave", "status"), ROWS)
+def test_once_begun(cause: Cause, will_retry: bool, leave: Leave, status: int | None) -> None:
+    assert leaves_with(reason(cause, will_retry=will_retry), leave, begun=True) == status
 
 
 AT_THE_START = [
@@ -63,16 +63,51 @@ AT_THE_START = [
     (Cause.CONSOLE_BUSY, WAIT, None),
     (Cause.GUEST_NOT_RUNNING, WAIT, None),
     (Cause.GUEST_SHUTDOWN, WAIT, None),
-    (Cause.GUEST_NOT_RUNNING, Policy(wait=True, once=True), None),
+    (Cause.GUEST_NOT_RUNNING, Leave(wait=True, once=True), None),
     (Cause.GUEST_UNDEFINED, WAIT, 3),
+    (Cause.HYPERVISOR_LOST, WAIT, None),
+    (Cause.HYPERVISOR_LOST, Leave(wait=True, once=True), None),
+    (Cause.HYPERVISOR_DENIED, WAIT, 4),
 ]
 
 
-@pytest.mark.parametrize(("cause", "policy", "status"), AT_THE_START)
-def test_at_the_start(cause: Cause, policy: Policy, status: int | None) -> None:
-    assert leaves_with(reason(cause, will_retry=CAUSES[cause].retry), policy, begun=False) == status
+@pytest.mark.parametrize(("cause", "leave", "status"), AT_THE_START)
+def test_at_the_start(cause: Cause, leave: Leave, status: int | None) -> None:
+    assert leaves_with(reason(cause, will_retry=CAUSES[cause].retry), leave, begun=False) == status
 
 
 @pytest.mark.parametrize("cause", Cause)
 def test_nothing_but_what_will_be_tried_again_is_ridden_out_by_default(cause: Cause) -> None:
     assert leaves_with(reason(cause, will_retry=False), DEFAULT, begun=True) == CAUSES[cause].exit_status
+
+
+@pytest.mark.parametrize(
+    ("cause", "leave", "status"),
+    [
+        (Cause.HYPERVISOR_LOST, DEFAULT, 6),
+        (Cause.HYPERVISOR_LOST, STAY, 6),
+        (Cause.HYPERVISOR_LOST, WAIT, None),
+        (Cause.HYPERVISOR_TIMEOUT, WAIT, None),
+        (Cause.HYPERVISOR_DENIED, WAIT, 4),
+        (Cause.CONSOLE_MISSING, WAIT, 3),
+        (Cause.PROTOCOL_ERROR, WAIT, 12),
+    ],
+)
+def test_where_no_place_is_given(cause: Cause, leave: Leave, status: int | None) -> None:
+    assert leaves_refused(reason(cause), leave) == status
+
+
+@pytest.mark.parametrize(
+    ("cause", "leave", "begun", "option"),
+    [
+        (Cause.GUEST_SHUTDOWN, DEFAULT, True, "--stay"),
+        (Cause.GUEST_SHUTDOWN, ONCE, True, None),
+        (Cause.GUEST_NOT_RUNNING, DEFAULT, False, "--wait"),
+        (Cause.CONSOLE_BUSY, STAY, False, "--wait"),
+        (Cause.HYPERVISOR_LOST, ONCE, False, "--wait"),
+        (Cause.EVICTED, DEFAULT, True, None),
+        (Cause.GUEST_UNDEFINED, DEFAULT, True, None),
+    ],
+)
+def test_the_option_that_would_have_waited(cause: Cause, leave: Leave, begun: bool, option: str | None) -> None:
+    assert option_to_wait(reason(cause, will_retry=CAUSES[cause].retry), leave, begun=begun) == option

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from tests.harness.scripted_daemon import AT, HANDLE, HISTORY, OTHER_HISTORY, place, reason, waiting
-from virtmux.following import Disconnected, Record, Resumed
+from virtmux.following import Disconnected, Progress, Record, Resumed
 from virtmux.messages import Gap, MarkMessage, Place, PlaceEnded
 from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Break, Ended, Mark, Note, Position
 from virtmux.wire import Output
-from virtmux_cli.attendance import Action, Attendance, Left, Live, OtherHistory, Write
-from virtmux_cli.ending import Policy
+from virtmux_cli.attach_policy import Leave
+from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed, Write
 
-DEFAULT = Policy()
+DEFAULT = Leave()
 LOST = reason(Cause.SERVER_LOST, will_retry=True)
 ENDED = reason(Cause.STREAM_ENDED, will_retry=True)
 DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
@@ -42,13 +42,13 @@ def resumed(position: str, asked: str | None = None, **facts: Any) -> Resumed:
     return Resumed(Position.parse(asked or position), place(1, position=position, **facts))
 
 
-def actions(
-    first: Place, records: Sequence[Record] = (), policy: Policy = DEFAULT, *, replay: bool = False
-) -> list[Action]:
-    attendance = Attendance(policy, first, replay=replay)
-    done = attendance.enter()
+def actions(first: Place, records: Sequence[Record] = (), leave: Leave = DEFAULT) -> list[Action]:
+    progress = Progress(first)
+    state = AttachState(leave, progress)
+    done = state.enter()
     for record in records:
-        done += attendance.take(record)
+        progress.take(record)
+        done += state.take(record)
     return done
 
 
@@ -62,31 +62,31 @@ def test_the_mark_that_repeats_what_the_place_said_changes_nothing() -> None:
 
 def test_an_end_that_is_ridden_out_is_told_once_and_so_is_the_attachment_after_it() -> None:
     records = [ended(1, ENDED), ended(2, ENDED), attached(3), attached(4)]
-    assert actions(place(1), records) == [Live(first=True), Left(ENDED, None), Live(first=False)]
+    assert actions(place(1), records) == [Live(first=True), End(ENDED, None), Live(first=False)]
 
 
 def test_each_change_of_cause_is_told() -> None:
     records = [ended(1, ENDED), ended(2, BUSY), attached(3), ended(4, BUSY)]
-    told = [Left(ENDED, None), Left(BUSY, None), Live(first=False), Left(BUSY, None)]
+    told = [End(ENDED, None), End(BUSY, None), Live(first=False), End(BUSY, None)]
     assert actions(place(1), records) == [Live(first=True), *told]
 
 
 def test_an_end_of_the_guest_leaves_with_its_status() -> None:
-    assert actions(place(1), [output(b"bye"), ended(1, DOWN, 3)]) == [Live(first=True), Write(b"bye"), Left(DOWN, 10)]
+    assert actions(place(1), [output(b"bye"), ended(1, DOWN, 3)]) == [Live(first=True), Write(b"bye"), End(DOWN, 10)]
 
 
 def test_the_place_tells_why_nothing_is_attached() -> None:
-    assert actions(waiting(1, IDLE)) == [Left(IDLE, 9)]
+    assert actions(waiting(1, IDLE)) == [End(IDLE, 9)]
 
 
 def test_waited_for_at_the_start_then_live() -> None:
-    assert actions(waiting(1, IDLE), [attached(1)], Policy(wait=True)) == [Left(IDLE, None), Live(first=True)]
+    assert actions(waiting(1, IDLE), [attached(1)], Leave(wait=True)) == [End(IDLE, None), Live(first=True)]
 
 
 def test_the_mark_of_a_failed_opening_behind_the_place_is_not_told_twice() -> None:
     first = waiting(1, IDLE, position=f"{HISTORY}:0:1", end=f"{HISTORY}:0:2")
-    assert actions(first, [ended(1, IDLE)], Policy(wait=True)) == [Left(IDLE, None)]
-    assert actions(first, [ended(1, IDLE)]) == [Left(IDLE, 9)]
+    assert actions(first, [ended(1, IDLE)], Leave(wait=True)) == [End(IDLE, None)]
+    assert actions(first, [ended(1, IDLE)]) == [End(IDLE, 9)]
 
 
 def test_a_console_that_is_being_opened_has_nothing_to_tell_yet() -> None:
@@ -107,43 +107,53 @@ class TestReplay:
             output(b"new", 3),
             ended(4, DOWN, 6),
         ]
-        assert actions(first, records, replay=True) == [
+        assert actions(first, records) == [
             Live(first=True),
             Write(b"old"),
-            Left(DOWN, None, replayed=True),
+            Replayed(DOWN),
             Write(b"new"),
-            Left(DOWN, 10),
+            End(DOWN, 10),
         ]
 
     def test_what_the_place_told_counts_once_the_replay_has_come_to_it(self) -> None:
         first = waiting(1, IDLE, position=self.OLD, end=f"{HISTORY}:3:2")
         records: list[Record] = [output(b"old"), ended(1, DOWN, 3)]
-        assert actions(first, records, replay=True) == [
+        assert actions(first, records) == [
             Write(b"old"),
-            Left(DOWN, None, replayed=True),
-            Left(IDLE, 9),
+            Replayed(DOWN),
+            End(IDLE, 9),
         ]
 
+    def test_a_console_that_waits_for_what_its_last_mark_says_tells_it_once(self) -> None:
+        first = waiting(1, BUSY, position=self.OLD, end=f"{HISTORY}:3:3")
+        records: list[Record] = [ended(1, BUSY), output(b"old"), ended(2, BUSY, 3)]
+        assert actions(first, records) == [Replayed(BUSY), Write(b"old"), End(BUSY, 8)]
+
     def test_a_history_that_is_gone_is_named(self) -> None:
-        assert actions(place(1, missing=True), replay=True) == [OtherHistory(), Live(first=True)]
+        assert actions(place(1, missing=True)) == [OtherHistory(), Live(first=True)]
 
 
 class TestReconnecting:
     def test_a_lost_connection_is_ridden_out_and_said_once(self) -> None:
         records: list[Record] = [Disconnected(LOST), resumed(f"{HISTORY}:0:1"), output(b"on")]
-        assert actions(place(1), records) == [Live(first=True), Left(LOST, None), Live(first=False), Write(b"on")]
+        assert actions(place(1), records) == [Live(first=True), End(LOST, None), Live(first=False), Write(b"on")]
 
     def test_once_leaves_with_its_status(self) -> None:
-        assert actions(place(1), [Disconnected(LOST)], Policy(once=True)) == [Live(first=True), Left(LOST, 5)]
+        assert actions(place(1), [Disconnected(LOST)], Leave(once=True)) == [Live(first=True), End(LOST, 5)]
 
     def test_an_end_that_was_missed_is_decided_behind_the_last_byte(self) -> None:
         again = resumed(f"{HISTORY}:0:1", state="waiting", attachment=None, reason=IDLE, end=f"{HISTORY}:3:2")
         records: list[Record] = [Disconnected(LOST), again, output(b"bye"), ended(1, DOWN, 3)]
-        assert actions(place(1), records)[2:] == [Write(b"bye"), Left(DOWN, 10)]
+        assert actions(place(1), records)[2:] == [Write(b"bye"), End(DOWN, 10)]
 
     def test_an_end_that_made_no_mark_is_known_from_the_place(self) -> None:
         again = resumed(f"{HISTORY}:0:1", state="waiting", attachment=None, reason=IDLE)
-        assert actions(place(1), [Disconnected(LOST), again])[2:] == [Left(IDLE, 9)]
+        assert actions(place(1), [Disconnected(LOST), again])[2:] == [End(IDLE, 9)]
+
+    def test_an_end_and_a_start_that_were_missed_are_told_in_their_order(self) -> None:
+        again = resumed(f"{HISTORY}:0:1", attachment=2, end=f"{HISTORY}:0:3")
+        records: list[Record] = [Disconnected(LOST), again, ended(1, DOWN), attached(2)]
+        assert actions(place(1), records, Leave(stay=True))[2:] == [End(DOWN, None), Live(first=False)]
 
     def test_another_history_is_named(self) -> None:
         again = resumed(f"{OTHER_HISTORY}:0:1", asked=f"{HISTORY}:0:1", missing=True)
@@ -152,7 +162,7 @@ class TestReconnecting:
     def test_the_place_that_is_not_given_again_ends_it(self) -> None:
         gone = reason(Cause.SERVER_LOST)
         records: list[Record] = [Disconnected(LOST), PlaceEnded(HANDLE, gone)]
-        assert actions(place(1), records, Policy(stay=True))[1:] == [Left(LOST, None), Left(gone, 5)]
+        assert actions(place(1), records, Leave(stay=True))[1:] == [End(LOST, None), End(gone, 5)]
 
 
 @pytest.mark.parametrize(
@@ -164,4 +174,4 @@ def test_breaks_and_notes_are_passed_on(record: Break | Note) -> None:
 
 def test_a_gap_moves_on() -> None:
     gap = Gap(HANDLE, 0, 1, 10, 3)
-    assert actions(place(1), [gap, output(b"x", 10), ended(3, DOWN, 11)])[1:] == [gap, Write(b"x"), Left(DOWN, 10)]
+    assert actions(place(1), [gap, output(b"x", 10), ended(3, DOWN, 11)])[1:] == [gap, Write(b"x"), End(DOWN, 10)]

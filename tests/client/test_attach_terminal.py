@@ -6,6 +6,7 @@ import signal
 import termios
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ async def stays(daemon: ScriptedDaemon) -> None:
     await (await attached(daemon)).gone()
 
 
-def on(screen: Screen) -> dict[str, int]:
+def on(screen: Screen) -> dict[str, Any]:
     return dict.fromkeys(("stdin", "stdout", "stderr"), screen.terminal)
 
 
@@ -120,13 +121,78 @@ async def test_the_end_of_the_guest_gives_the_terminal_back(daemon: ScriptedDaem
     assert screen.restored
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGALRM,
+        signal.SIGPOLL,
+        signal.SIGRTMIN,
+    ],
+)
 async def test_so_does_a_signal(daemon: ScriptedDaemon, screen: Screen, number: signal.Signals) -> None:
     async with playing(daemon, stays), running(daemon.path, "attach", "web1", **on(screen)) as command:
         await screen.until(b"login: ")
         assert screen.raw
         command.process.send_signal(number)
         assert await command.process.wait() == 128 + number
+    assert screen.restored
+
+
+def stopped(pid: int) -> None:
+    """Wait until a child has stopped."""
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+
+
+async def test_while_it_is_stopped_the_terminal_is_the_persons(daemon: ScriptedDaemon, screen: Screen) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        for count in (2, 4):
+            await peer.expect_input(2)
+            peer.say(InputStatus(HANDLE, 1, accepted=count))
+            peer.output(b"**", at=5 + count)
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)) as command:
+        await screen.until(b"login: ")
+        for _ in range(2):
+            command.process.send_signal(signal.SIGTSTP)
+            await asyncio.wait_for(asyncio.to_thread(stopped, command.process.pid), 10)
+            assert screen.restored
+            command.process.send_signal(signal.SIGCONT)
+            screen.type(b"x\r")  # in whichever mode they are typed, both come through once it goes on
+            await screen.until(b"**")
+            assert screen.raw
+        command.process.send_signal(signal.SIGTERM)
+        assert await command.process.wait() == 143
+    assert screen.restored
+
+
+async def test_continued_it_takes_the_terminal_back_whatever_became_of_it(
+    daemon: ScriptedDaemon, screen: Screen
+) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        await peer.expect(Input)
+        peer.output(b"*", at=7)
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)) as command:
+        await screen.until(b"login: ")
+        command.process.send_signal(signal.SIGSTOP)
+        await asyncio.wait_for(asyncio.to_thread(stopped, command.process.pid), 10)
+        termios.tcsetattr(screen.terminal, termios.TCSANOW, screen.mode)  # as a shell does
+        command.process.send_signal(signal.SIGCONT)
+        screen.type(b"x\r")
+        await screen.until(b"*")
+        assert screen.raw
+        screen.type(b"\x1d")
+        assert await command.process.wait() == 0
     assert screen.restored
 
 

@@ -115,6 +115,30 @@ class TestEvents:
             command.process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
             assert await command.end() == (0, "")
 
+    async def test_a_closed_stdout_ends_it_quietly_at_once(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            await (await daemon.accept()).gone()
+
+        async with playing(daemon, script), running(daemon.path, "events", shell=">&-") as command:
+            assert await command.end() == (0, "")
+
+
+class TestFullDisk:
+    async def test_events_say_it_in_one_line(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            await (await watched(daemon)).gone()
+
+        async with playing(daemon, script), running(daemon.path, "events", shell=">/dev/full") as command:
+            assert await command.end() == (1, "virtmux: stdout: No space left on device\n")
+
+    async def test_so_does_list(self, daemon: ScriptedDaemon) -> None:
+        async with playing(daemon, lists_one), running(daemon.path, "list", shell=">/dev/full") as command:
+            assert await command.end() == (1, "virtmux: stdout: No space left on device\n")
+
+    async def test_a_closed_stdout_is_none(self, daemon: ScriptedDaemon) -> None:
+        async with playing(daemon, lists_one), running(daemon.path, "list", shell=">&-") as command:
+            assert await command.end() == (0, "")
+
 
 class TestErrors:
     @pytest.mark.parametrize("arguments", [["list"], ["events"], ["attach", "web1"]])
@@ -125,6 +149,15 @@ class TestErrors:
             f"virtmux: no virtmuxd answers: {tmp_path}/s: No such file or directory (server-lost); "
             "start virtmuxd, or name its socket with --socket\n"
         )
+
+    @pytest.mark.parametrize("arguments", [["list"], ["attach", "--json", "web1"]])
+    async def test_a_socket_whose_name_is_no_text_is_named_as_well(
+        self, tmp_path: Path, arguments: Sequence[str]
+    ) -> None:
+        async with running(tmp_path / "s", "--socket", b"/no\xffwhere", *arguments) as command:
+            status, _, err = await command.finish()
+        assert status == 5
+        assert "udcffwhere: No such file or directory" in err
 
     @pytest.mark.parametrize(
         ("arguments", "complaint"),

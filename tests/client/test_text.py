@@ -38,46 +38,49 @@ def test_times_are_local_to_the_second(at: str | None, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "status", "begun", "line"),
+    ("why", "status", "begun", "option", "line"),
     [
-        (reason(Cause.DETACHED), 0, True, "virtmux: detached"),
+        (reason(Cause.DETACHED), 0, True, None, "virtmux: detached"),
         (
             reason(Cause.STREAM_ENDED, error=SAVED),
             None,
             True,
+            None,
             f"virtmux: {sentence(Cause.STREAM_ENDED, CONSOLE)} (stream-ended): libvirt: EOF; waiting to attach again",
         ),
         (
             reason(Cause.GUEST_NOT_RUNNING),
             None,
             False,
+            None,
             "virtmux: guest web1 is not running (guest-not-running); waiting to attach",
         ),
         (
             reason(Cause.GUEST_NOT_RUNNING),
             9,
             False,
-            "virtmux: guest web1 is not running (guest-not-running); leaving (--wait waits for its start)",
+            "--wait",
+            "virtmux: guest web1 is not running (guest-not-running); leaving (--wait waits until it can be attached)",
         ),
         (
             reason(Cause.GUEST_DESTROYED),
             10,
             True,
+            "--stay",
             "virtmux: guest web1 was destroyed (guest-destroyed); leaving (--stay waits for its next start)",
         ),
-        (
-            reason(Cause.CONSOLE_BUSY),
-            8,
-            False,
-            f"virtmux: {sentence(Cause.CONSOLE_BUSY, CONSOLE)} (console-busy); leaving (--wait waits until it is free)",
-        ),
-        (reason(Cause.EVICTED), 12, True, "virtmux: evicted (evicted); leaving"),
+        (reason(Cause.EVICTED), 12, True, None, "virtmux: evicted (evicted); leaving"),
     ],
 )
 def test_an_end_is_one_line_that_says_why_and_what_next(
-    why: Reason, status: int | None, begun: bool, line: str
+    why: Reason, status: int | None, begun: bool, option: str | None, line: str
 ) -> None:
-    assert text.left_line(why, status, begun=begun) == line
+    assert text.end_line(why, status, begun=begun, option=option) == line
+
+
+def test_an_end_of_long_ago_has_its_time() -> None:
+    line = text.replayed_line(reason(Cause.GUEST_SHUTDOWN))
+    assert line == f"virtmux: {text.local_time(AT)}: guest web1 shut down (guest-shutdown)"
 
 
 def test_what_libvirt_said_is_not_said_twice() -> None:
@@ -107,6 +110,11 @@ def test_columns_are_aligned_and_names_sanitised() -> None:
     assert "\\x1b[31mlong:serial0" in first
     assert "guest-shutdown" in first
     assert first.index("attached") == second.index("attached") == header.index("STATE")
+
+
+def test_columns_are_aligned_behind_wide_and_combining_characters() -> None:
+    rows = [["客人", "x"], ["gæst", "x"], ["e\u0301a", "x"]]
+    assert text.table(rows) == "客人  x\ngæst  x\ne\u0301a    x\n"
 
 
 def test_hypervisors_are_shown_where_there_is_more_than_one() -> None:

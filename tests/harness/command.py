@@ -18,7 +18,8 @@ def environment(socket: Path) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "PYTHONDEVMODE": "1",
+        # What is left open shows on stderr. Not all of PYTHONDEVMODE: asyncio then tells there how slow the machine is.
+        "PYTHONWARNINGS": "default",
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "VIRTMUX_SOCKET": str(socket),
@@ -66,11 +67,15 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(socket: Path, *arguments: str, **streams: Any) -> AsyncIterator[Running]:
-    """`virtmux ARGUMENTS` with pipes for its streams, unless `streams` names others; killed if it outlives the test."""
+async def running(socket: Path, *arguments: str | bytes, shell: str = "", **streams: Any) -> AsyncIterator[Running]:
+    """`virtmux ARGUMENTS` with pipes for its streams, unless `streams` names others; killed if it outlives the test.
+
+    `shell` holds redirections as a shell understands them, for example `>&-`.
+    """
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
+    through = ("sh", "-c", f'exec "$@" {shell}', "sh") if shell else ()
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, env=environment(socket), **{**pipes, **streams}
+        *through, *COMMAND, *arguments, env=environment(socket), process_group=0, **{**pipes, **streams}
     )
     try:
         yield Running(process)

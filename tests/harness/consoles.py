@@ -5,8 +5,8 @@ from itertools import count
 
 from tests.harness.memory_store import MemoryStore
 from virtmux import messages
+from virtmux.backoff import Backoff
 from virtmux.reasons import LibvirtEvent, Phase
-from virtmuxd.core.backoff import Backoff
 from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Cleaned, Close, Command, Event, Failed, Open, Opened, Policy, Stopped, Timing, Up
 from virtmuxd.core.evidence import Failure
@@ -30,11 +30,29 @@ class Bench:
     commands: list[Command] = field(default_factory=list)
     told: list[messages.Event] = field(default_factory=list)
     now: int = START
+    input_waits: int = 0
+    retired: bool = False
 
     def happen(self, *events: Event) -> None:
         """Let these events happen."""
         for event in events:
             self.console.handle_event(event)
+
+    def carry_out(self, command: Command) -> None:
+        """What the console asks of its hypervisor side."""
+        self.commands.append(command)
+
+    def send_input(self) -> None:
+        """Input waits; tests take it from `inputs`."""
+        self.input_waits += 1
+
+    def retire(self) -> None:
+        """Nobody needs the console any more."""
+        self.retired = True
+
+    def report_bug(self) -> None:
+        """A bug in the core fails the test."""
+        raise  # noqa: PLE0704  # called while the exception is handled
 
     def tick(self) -> int:
         """The time, a little later than it was."""
@@ -62,8 +80,7 @@ class Bench:
 
     def output(self, data: bytes) -> None:
         """The guest prints."""
-        self.console.append(data, self.tick())
-        self.console.sequence.publish()
+        self.console.receive([data], self.tick())
 
 
 class Consoles:
@@ -105,6 +122,7 @@ class Consoles:
             tell=tell,
         )
         bench = Bench(console, store, told=told)
-        console.run = bench.commands.extend
-        self.registry.add(console, START)
+        console.hold_by(bench)
+        self.registry.add(console)
+        console.appear(console.naming, START)
         return bench

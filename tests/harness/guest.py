@@ -60,7 +60,11 @@ class Guest:
         return await self.libvirtd.virsh("domstate", "--reason", self.name)
 
     async def until(self, state: str, *, seconds: float = 20.0) -> None:
-        """Waits until the domain is in `state`, given with its reason. Raises TimeoutError."""
+        """Waits until the domain is in `state`, given with its reason. Raises TimeoutError.
+
+        It asks again and again, up to a deadline: `virsh event` does not say when it has begun to listen, so a change
+        between a look and that moment would be missed; and what virtmux hears by events is here seen without them.
+        """
         async with asyncio.timeout(seconds):
             while await self.state() != state:
                 await asyncio.sleep(0.02)

@@ -6,7 +6,6 @@ another libvirtd nothing but the kernel. Outside, it is reached by a socket in i
 
 import asyncio
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -97,7 +96,6 @@ class Libvirtd:
         self.log = self.base / "log" / "libvirtd.log"
         self.pid = 0
         self._reapers: list[subprocess.Popen[bytes]] = []
-        self._namespaces: set[str] = set()
         CACHE.mkdir(parents=True, exist_ok=True)
         for name in ("etc", "run", "lib", "log", "sock"):
             (self.base / name).mkdir()
@@ -116,7 +114,7 @@ class Libvirtd:
             with (self.base / "output").open("ab") as output:
                 reaper = subprocess.Popen(
                     [*AS_ROOT, *environment, sys.executable, str(REAPER), *isolated, *arguments],
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=output,
                 )
@@ -124,7 +122,6 @@ class Libvirtd:
             try:
                 ready.wait(reaper.pid, seconds=START_SECONDS)
                 self.pid = int(run_as_root("cat", self.base / "pid"))
-                self._namespaces.add(run_as_root("readlink", f"/proc/{self.pid}/ns/mnt").strip())
                 # Ready means that it listens. The first answer comes once its drivers have loaded, or never.
                 subprocess.run(
                     ["virsh", "--connect", self.uri, "uri"], check=True, capture_output=True, timeout=START_SECONDS
@@ -183,9 +180,9 @@ class Libvirtd:
         """Ends libvirtd and all its guests, whatever state they are in, and removes the directories."""
         if self.pid:
             self.kill()
-        for pid in self._processes_left():
-            send_signal(pid, signal.SIGKILL)
         for reaper in self._reapers:
+            assert reaper.stdin is not None
+            reaper.stdin.close()  # now it kills all that libvirtd has left behind: QEMU outlives it
             reaper.wait(STOP_SECONDS)
         run_as_root("rm", "-rf", "--one-file-system", self.base)
 
@@ -198,18 +195,6 @@ class Libvirtd:
         if not wait_for_exit(pid, STOP_SECONDS):
             send_signal(pid, signal.SIGKILL)
             raise TimeoutError(f"libvirtd did not end within {STOP_SECONDS} s\n{self.output}")
-
-    def _processes_left(self) -> list[int]:
-        """The pids that live in a mount namespace of ours: QEMU outlives a libvirtd that is gone."""
-        pids = []
-        for namespace in self._namespaces:
-            pattern = re.sub(r"([][])", r"\\\1", namespace)
-            found = subprocess.run(
-                [*AS_ROOT, "find", "/proc", "-maxdepth", "3", "-path", "/proc/[0-9]*/ns/mnt", "-lname", pattern],
-                check=False, capture_output=True, text=True,
-            )  # fmt: skip
-            pids += [int(Path(line).parts[2]) for line in found.stdout.splitlines()]
-        return pids
 
     def __enter__(self) -> Self:
         try:

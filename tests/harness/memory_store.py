@@ -15,9 +15,12 @@ class MemoryStore:
         self.history = uuid4().hex
         self.start = 0
         self.end = 0
+        self.next_mark = 1
         self.incarnation = (0, -1)
         self.held_until: int | None = None
         self.stopped: int | None = None
+        self.put: list[StoredMark] = []
+        """Every mark and every completion, in the order in which they were stored."""
         self._held = bytearray()
         self._stored: dict[int, StoredMark] = {}
         self._found: list[StoredMark] = []
@@ -32,13 +35,18 @@ class MemoryStore:
     def read(self, offset: int, size: int) -> bytes:
         return bytes(self._held[offset - self.start : offset - self.start + size])
 
-    def marks(self) -> list[StoredMark]:
+    def found_marks(self) -> list[StoredMark]:
         return self._found
 
     def put_mark(self, mark: StoredMark) -> None:
-        self._stored[mark.number] = deepcopy(mark)
+        self.next_mark = max(self.next_mark, mark.number + 1)
+        self.put.append(deepcopy(mark))
+        self._stored[mark.number] = self.put[-1]
 
-    def held(self, at: int) -> None:
+    def hold(self, at: int) -> None:
+        self.held_until = at
+
+    def let_go(self, at: int) -> None:
         self.held_until = at
 
     def remember(self, number: int, running_id: int) -> None:

@@ -1,5 +1,6 @@
 """A reader of a console's records as a client is one: it counts along and holds the sequence to its order."""
 
+from virtmux.following import advance
 from virtmux.messages import Gap, MarkMessage, decode_server_message
 from virtmux.records import Note, Position
 from virtmux.wire import MESSAGE, OUTPUT, Decoder, Message, Output
@@ -25,23 +26,10 @@ class Reader:
         (decoded,) = self._decoder.feed(frame)
         taken = decode_server_message(decoded.payload) if isinstance(decoded, Message) else decoded
         assert isinstance(taken, Output | MarkMessage | Gap)
-        self._follow(taken)
+        behind = advance(self.position, taken)
+        assert behind != self.position
+        self.position = behind
         return taken
-
-    def _follow(self, taken: Taken) -> None:
-        history, offset, mark = self.position.history, self.position.offset, self.position.mark
-        assert taken.offset == offset
-        match taken:
-            case Output():
-                offset += len(taken.data)
-            case MarkMessage():
-                assert taken.mark == mark
-                mark += 1
-            case Gap():
-                assert taken.mark == mark
-                assert (taken.to_offset, taken.to_mark) > (offset, mark)
-                offset, mark = taken.to_offset, taken.to_mark
-        self.position = Position(history, offset, mark)
 
     def all(self) -> list[Taken]:
         """All that can be taken now."""

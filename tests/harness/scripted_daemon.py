@@ -214,16 +214,20 @@ class ScriptedDaemon:
         self.path.unlink(missing_ok=True)
 
     async def accept(self, *, greet: bool = True) -> Peer:
-        """The next client; both hellos are exchanged, unless `greet` is false."""
+        """The next client, greeted at once, unless `greet` is false, and its hello."""
         assert self._listener is not None
         async with asyncio.timeout(DEADLINE_S):
             connection, _ = await asyncio.get_running_loop().sock_accept(self._listener)
         peer = Peer(connection)
         self._peers.append(peer)
-        await peer.hear()
         if greet:
-            peer.say(ServerHello(software="scripted", limits=self._limits))
+            self.greet(peer)
+        await peer.hear()
         return peer
+
+    def greet(self, peer: Peer) -> None:
+        """Say hello."""
+        peer.say(ServerHello(software="scripted", limits=self._limits))
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,118 @@
+"""A console's state machine alone, for tests that read as scripts: events in, state, commands and marks out."""
+
+from tests.harness.memory_store import MemoryStore
+from virtmux.backoff import Backoff
+from virtmux.messages import State
+from virtmux.reasons import ConsoleId, Reason, SavedError
+from virtmux.records import Attached, Break, Ended, Mark, Note
+from virtmuxd.core.events import Begin, Command, Duty, End, Event, Explain, Policy, Remember, Timing, Wait
+from virtmuxd.core.evidence import Evidence
+from virtmuxd.core.machine import Machine
+from virtmuxd.core.sequence import Sequence, StoredMark
+
+SECOND = 10**9
+
+
+def at(seconds: float) -> int:
+    """A moment of a script, in nanoseconds."""
+    return 1_700_000_000 * SECOND + int(seconds * SECOND)
+
+
+def libvirt_error(code: int, domain: int, message: str = "", *, int1: int = -1) -> SavedError:
+    """An error as libvirt gives it, `code/domain` as docs/libvirt.md writes them."""
+    return SavedError(
+        code=code,
+        code_name="",
+        domain=domain,
+        domain_name="",
+        level=2,
+        message=message,
+        str1=None,
+        str2=None,
+        str3=None,
+        int1=int1,
+        int2=-1,
+        api="virStreamRecv",
+    )
+
+
+TAKEN_OVER = libvirt_error(38, 39, "stream had I/O failure")
+BUSY = libvirt_error(9, 10, "Active console session exists for this domain")
+NOT_RUNNING = libvirt_error(55, 20, "domain is not running")
+CONNECTION_LOST = libvirt_error(38, 7, "End of file while reading data")
+
+
+class Life:
+    """One machine, the marks that it made, and the commands that the last event led to."""
+
+    def __init__(
+        self,
+        policy: Policy = Policy.ALWAYS,
+        *,
+        store: MemoryStore | None = None,
+        known: Evidence | None = None,
+        unheld_since: int | None = None,
+    ) -> None:
+        self.store = store or MemoryStore()
+        self.final: list[StoredMark] = []
+        self.sequence = Sequence(7, self.store, self.final.append)
+        self.machine = Machine(
+            self.sequence,
+            identify=lambda number: ConsoleId("hypervisor", "qemu:///system", "web1", "uuid", "serial0", number),
+            policy=policy,
+            backoff=Backoff(lambda: 0.0),
+            known=known or Evidence(0, -1),
+            unheld_since=unheld_since,
+            timing=Timing(evidence=2.0, linger=60.0),
+        )
+        self.commands: list[Command] = []
+        self.duties: list[Duty] = []
+
+    def happen(self, *events: Event) -> list[Command]:
+        """Let these events happen; gives all the commands that they led to."""
+        self.commands = []
+        for event in events:
+            for effect in self.machine.handle(event):
+                match effect:
+                    case Begin() | End() | Explain() | Remember() | Wait():
+                        self.duties.append(effect)
+                    case _:
+                        self.commands.append(effect)
+        return self.commands
+
+    @property
+    def state(self) -> State:
+        return self.machine.state
+
+    @property
+    def reserved(self) -> list[int]:
+        """The numbers of the marks that readers hold in front of."""
+        final = {mark.number for mark in self.final}
+        return [number for number in range(1, self.sequence.position.mark) if number not in final]
+
+    @property
+    def marks(self) -> list[Mark]:
+        """The records of all final marks, in the order of their numbers."""
+        return [mark.record for mark in sorted(self.final, key=lambda mark: mark.number)]
+
+    @property
+    def story(self) -> list[str]:
+        """The marks in short: `attached 1`, `ended 1 guest-shutdown`, `break`, a note's name."""
+        return [_short(record) for record in self.marks]
+
+    @property
+    def reason(self) -> Reason:
+        """The reason of the last `ended` mark."""
+        return next(record.reason for record in reversed(self.marks) if isinstance(record, Ended))
+
+
+def _short(record: Mark) -> str:
+    match record:
+        case Attached(attachment=attachment):
+            return f"attached {attachment}"
+        case Ended(attachment=attachment, reason=reason):
+            return f"ended {attachment} {reason.cause}" if attachment else f"not opened {reason.cause}"
+        case Break():
+            return "break"
+        case Note(note=note):
+            return note

@@ -1,0 +1,120 @@
+"""A client of the daemon's service, at the other end of a real socketpair, that counts along as clients do."""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from virtmux.messages import (
+    Attach,
+    ClientHello,
+    ClientMessage,
+    Goodbye,
+    Limits,
+    Place,
+    ServerHello,
+    ServerMessage,
+    encode,
+)
+from virtmux.reasons import Reason
+from virtmux.session import ClientSession
+from virtmux.wire import Output, encode_input
+from virtmuxd.core.registry import Registry
+from virtmuxd.service.client import Client
+
+#: Seconds after which a test that waits for the daemon has failed.
+DEADLINE = 10.0
+
+_T = TypeVar("_T", bound=ServerMessage | Output)
+
+
+class Peer:
+    """The client's end. Everything that is read passes a `ClientSession`, which holds the daemon to its protocol."""
+
+    def __init__(self, connection: socket.socket, client: Client, served: "asyncio.Task[Reason]") -> None:
+        self.socket = connection
+        self.client = client
+        self.session = ClientSession()
+        self._served = served
+        self._heard: deque[ServerMessage | Output] = deque()
+
+    async def send(self, data: bytes) -> None:
+        """Send these bytes, whatever they are."""
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.get_running_loop().sock_sendall(self.socket, data)
+
+    async def say(self, *said: ClientMessage) -> None:
+        """Send messages, all at once."""
+        await self.send(b"".join(encode(message) for message in said))
+
+    async def put(self, console: int, attachment: int, offset: int, data: bytes) -> None:
+        """Send input."""
+        await self.send(encode_input(console, attachment, offset, data))
+
+    async def hear(self) -> ServerMessage | Output | None:
+        """What comes next; None at the end of the connection."""
+        async with asyncio.timeout(DEADLINE):
+            while not self._heard:
+                try:
+                    data = await asyncio.get_running_loop().sock_recv(self.socket, 65536)
+                except ConnectionResetError:
+                    return None
+                if not data:
+                    return None
+                self._heard.extend(self.session.receive(data))
+        return self._heard.popleft()
+
+    async def expect(self, kind: type[_T]) -> _T:
+        """What comes next, which must be of this kind."""
+        heard = await self.hear()
+        assert isinstance(heard, kind), heard
+        return heard
+
+    async def until(self, kind: type[_T]) -> _T:
+        """The next of this kind; what comes before it is dropped."""
+        while not isinstance(heard := await self.hear(), kind):
+            assert heard is not None, f"the connection ended before a {kind.__name__}"
+        return heard
+
+    async def greet(self) -> None:
+        """Exchange hellos."""
+        await self.say(ClientHello())
+        await self.expect(ServerHello)
+
+    async def attach(self, domain: str = "web1", *, position: str | None = None, read_only: bool = False) -> Place:
+        """Take a place that is given at once."""
+        await self.say(Attach(self.session.next_id(), domain, position=position, read_only=read_only))
+        return await self.expect(Place)
+
+    async def goodbye(self) -> Reason:
+        """The reason of the goodbye that comes next, with which the connection ends."""
+        said = await self.until(Goodbye)
+        assert await self.hear() is None
+        assert await self.ended() == said.reason
+        return said.reason
+
+    async def ended(self) -> Reason:
+        """What the daemon says why it ended the connection."""
+        async with asyncio.timeout(DEADLINE):
+            return await self._served
+
+
+@asynccontextmanager
+async def served(
+    registry: Registry, *, read_only: bool = False, window: int = 65536, buffer: int | None = None
+) -> AsyncIterator[Peer]:
+    """A client that the service has just accepted. `buffer`: what the kernel holds for it, in bytes."""
+    ours, theirs = socket.socketpair()
+    for each in (ours, theirs):
+        each.setblocking(False)
+    if buffer is not None:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+    greeting = ServerHello(software="virtmuxd test", limits=Limits(input_window=window))
+    with theirs:
+        async with asyncio.TaskGroup() as tasks:
+            client = Client(theirs, registry, greeting, read_only=read_only)
+            task = tasks.create_task(client.run(), name="client")
+            with ours:
+                yield Peer(ours, client, task)
