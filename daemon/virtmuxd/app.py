@@ -13,23 +13,24 @@ import time
 from functools import partial
 from pathlib import Path
 
+from virtmux.backoff import Backoff
 from virtmux.messages import Limits
 from virtmuxd.config import Config, read_only_socket
-from virtmuxd.core.backoff import Backoff
 from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Timing
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
-from virtmuxd.hypervisor.connection import Workers
-from virtmuxd.hypervisor.hypervisor import HypervisorSupervisor, Scope
-from virtmuxd.hypervisor.supervisor import Link
+from virtmuxd.hypervisor.connection import Route, Workers
+from virtmuxd.hypervisor.hypervisor_supervisor import HypervisorSupervisor, Scope
 from virtmuxd.service.listener import Listener, bind
 from virtmuxd.service.ring import Ring
 from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, boot_id, notify
 
 _log = logging.getLogger(__name__)
 
+#: Guests of one hypervisor that may refuse input at once without holding up the input of others.
+_SENDERS = 64
 #: Seconds for the consoles to be closed in order; then connections that hang are cut.
 _CLOSE_DEADLINE = 3.0
 #: Seconds for libvirt's event handles to be gone after the last connection is closed.
@@ -53,22 +54,23 @@ async def serve(config: Config) -> bool:
     errors.silence()
     bridge = EventBridge(loop)
     bridge.register()
-    links = [Link(uri, bridge, Workers(config.workers, f"libvirt {uri}"), config.call_deadline) for uri in config.uri]
+    routes = [_route(uri, bridge, config) for uri in config.uri]
     try:
-        await _attend(config, stop, links, registry, runtime)
+        await _attend(config, stop, routes, registry, runtime)
     finally:
         for console in registry.all():
             console.close(time.time_ns())
         await _drain(bridge)
-        for link in links:
-            link.workers.close()
+        for route in routes:
+            route.workers.close()
+            route.senders.close()
         runtime.close()
         _log.info("stopped")
-    return not any(link.workers.counts.stuck for link in links)
+    return not any(route.workers.stuck or route.senders.stuck for route in routes)
 
 
 async def _attend(
-    config: Config, stop: asyncio.Event, links: list[Link], registry: Registry, runtime: RuntimeDirectory
+    config: Config, stop: asyncio.Event, routes: list[Route], registry: Registry, runtime: RuntimeDirectory
 ) -> None:
     """Serve sockets and hypervisors until `stop`, and end them in order."""
     listeners = _listeners(config, registry)
@@ -79,17 +81,20 @@ async def _attend(
         (config.keepalive_interval, config.keepalive_count),
     )
     async with asyncio.TaskGroup() as hypervisors:
+        beating = hypervisors.create_task(runtime.stay_alive(), name="alive")
         async with asyncio.TaskGroup() as sockets:
             for listener in listeners:
                 sockets.create_task(listener.run(stop), name="listener")
             notify("READY=1")
             _log.info("ready", extra={"socket": config.socket})
-            tasks = [hypervisors.create_task(HypervisorSupervisor(link, scope).run(), name=link.uri) for link in links]
+            tasks = [
+                hypervisors.create_task(HypervisorSupervisor(route, scope).run(), name=route.uri) for route in routes
+            ]
             await stop.wait()
             notify("STOPPING=1")
-        for link in links:
-            link.workers.finish_within(_CLOSE_DEADLINE)
-        for task in tasks:
+        for route in routes:
+            route.workers.finish_within(_CLOSE_DEADLINE)
+        for task in (*tasks, beating):
             task.cancel()
 
 
@@ -106,16 +111,20 @@ def _listeners(config: Config, registry: Registry) -> list[Listener]:
     ]
 
 
+def _route(uri: str, bridge: EventBridge, config: Config) -> Route:
+    workers = Workers(config.workers, f"libvirt {uri}")
+    return Route(uri, bridge, workers, Workers(_SENDERS, f"input {uri}"), config.call_deadline)
+
+
 def _make_console(
     key: ConsoleKey, naming: Naming, *, config: Config, registry: Registry, runtime: RuntimeDirectory, boot: int
 ) -> Console:
     """A console with its ring."""
-    warn = partial(_log.warning, "%s")
     return Console(
         key,
         naming,
         registry.next_handle(),
-        Ring.open(runtime.ring(key), config.ring, boot, warn),
+        Ring.open(runtime.ring(key), config.ring, boot, runtime.last_alive),
         policy=config.attach,
         timing=Timing(linger=config.linger),
         backoff=Backoff(random.random),

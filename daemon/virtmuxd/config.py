@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -28,12 +28,12 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """When a console is held."""
     domain: tuple[str, ...] = ("*",)
     """Which domains are meant, by globs on their names."""
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     linger: Annotated[float, Meta(ge=0)] = 60.0
     """How long a console that nobody watches any more stays open, on demand."""
     ring: Annotated[int, Meta(ge=16384)] = 1048576
     """How much output of a console is kept in the runtime directory."""
-    input_window: Annotated[int, Meta(ge=16384)] = 65536
+    input_window: Annotated[int, Meta(ge=16384, le=65536)] = 65536
     """Input that a client may have on its way to one console."""
     call_deadline: _Seconds = 10.0
     """How long a libvirt call may take before its connection is cut."""

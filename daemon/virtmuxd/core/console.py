@@ -4,16 +4,16 @@ Here the edges meet. The hypervisor side brings output and events and carries ou
 service side takes places, types, and reads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from virtmux import messages
+from virtmux.backoff import Backoff
 from virtmux.messages import ConsoleInfo, State
-from virtmux.reasons import Cause, ConsoleId, Reason
+from virtmux.reasons import ConsoleId, Reason
 from virtmux.records import Break, Ended, Note, Position, rfc3339
-from virtmuxd.core.backoff import Backoff
-from virtmuxd.core.events import Command, Demand, Event, Policy, Timing, time_of
+from virtmuxd.core.events import Begin, Command, Demand, Duty, End, Event, Explain, Policy, Remember, Timing, Wait
 from virtmuxd.core.evidence import Evidence
 from virtmuxd.core.inputs import Inputs, Writer
 from virtmuxd.core.machine import Machine
@@ -38,6 +38,22 @@ class Naming:
     index: int
 
 
+class Holder(Protocol):
+    """The hypervisor side of a console."""
+
+    def carry_out(self, command: Command) -> None:
+        """Begin to carry out a command; what comes of it is told by an event."""
+
+    def send_input(self) -> None:
+        """Input waits."""
+
+    def retire(self) -> None:
+        """The console has vanished, and nobody has a place at it."""
+
+    def report_bug(self) -> None:
+        """Called while an exception is handled: log it, and end what it may have left half done."""
+
+
 class Place:
     """A client's place at one console: where it reads, and whether and what it types."""
 
@@ -47,7 +63,7 @@ class Place:
 
 
 class Console:
-    """See the module. `run`, which carries out commands, and `input_waits` are set by the hypervisor side."""
+    """See the module."""
 
     def __init__(
         self,
@@ -62,19 +78,22 @@ class Console:
         window: int,
         tell: Callable[[messages.Event], None],
     ) -> None:
+        """`tell` is told what happens, for those who watch; `window` is each writer's, in bytes."""
         self.key = key
         self.naming = naming
         self.handle = handle
-        self.present = True
-        self.run: Callable[[list[Command]], None] = _ignore
-        self.input_waits: Callable[[], None] = _wait
-        self.store = store
-        self.sequence = Sequence(handle, store, self._tell_mark)
-        self.inputs = Inputs(window)
+        #: Whether the hypervisor has it.
+        self.present = False
         self.last_output: int | None = None
+        self.sequence = Sequence(handle, store, self._tell_mark)
+        self.sequence.recover()
+        self.inputs = Inputs(window)
+        self._store = store
         self._tell = tell
+        self._told_vanished = True
         self._places: set[Place] = set()
-        self._settled: list[Callable[[], None]] = []
+        self._when_decided: list[Callable[[], None]] = []
+        self._holder: Holder | None = None
         number, running_id = store.incarnation
         self.machine = Machine(
             self.sequence,
@@ -85,12 +104,6 @@ class Console:
             unheld_since=store.held_until,
             timing=timing,
         )
-        self._recover()
-
-    def _recover(self) -> None:
-        """Complete what a crash left reserved, from the cause that was saved with it."""
-        for mark in self.sequence.reserved_marks():
-            self.sequence.complete(mark, mark.record)
 
     # Identity.
 
@@ -104,16 +117,6 @@ class Console:
     def id(self) -> ConsoleId:
         """The console's id now."""
         return self.identify(self.machine.newest.number)
-
-    @property
-    def running_id(self) -> int:
-        """libvirt's id of the running domain, -1 where it does not run."""
-        return self.machine.newest.running_id if self.machine.newest.running else -1
-
-    @property
-    def forsaken(self) -> bool:
-        """Whether it has vanished, and nobody holds it or has a place at it."""
-        return not self.present and not self._places and self.machine.state in (State.ABSENT, State.WAITING)
 
     def info(self) -> ConsoleInfo:
         """The console as `list` shows it."""
@@ -134,46 +137,81 @@ class Console:
 
     # From the hypervisor side.
 
+    def hold_by(self, holder: Holder) -> None:
+        """Have commands carried out, and input sent, by `holder` from now on."""
+        self._holder = holder
+
+    def appear(self, naming: Naming, at: int) -> bool:
+        """The hypervisor has it, under these names; gives whether that is news."""
+        self.naming = naming
+        if self.present:
+            return False
+        self.present, self._told_vanished = True, False
+        self._tell(self.event("appeared", at))
+        return True
+
+    def vanish(self, at: int) -> None:
+        """The hypervisor has it no more. It stays until its attachment is over, and for those at a place of it."""
+        self.present = False
+        self._tell_vanished(at)
+
+    def _tell_vanished(self, at: int) -> None:
+        if not self.present and not self._told_vanished and self.machine.state in (State.ABSENT, State.WAITING):
+            self._told_vanished = True
+            self._tell(self.event("vanished", at))
+
+    @property
+    def forsaken(self) -> bool:
+        """Whether it has vanished, and nobody holds it or has a place at it."""
+        return self._told_vanished and not self._places and self.machine.state in (State.ABSENT, State.WAITING)
+
     def handle_event(self, event: Event) -> None:
-        """Take what happened, and have carried out what follows from it."""
-        before, attachment = self.machine.state, self.machine.attachment
-        known = self.machine.newest.number, self.running_id
-        commands = self.machine.handle(event)
-        state = self.machine.state
-        if (self.machine.newest.number, self.running_id) != known:
-            self.store.remember(self.machine.newest.number, self.running_id)
-        # One event can begin an attachment and end it: where nobody wants the console any more once it is open.
-        opened = self.machine.attachment != attachment
-        if opened:
-            self.store.held(time_of(event))
-            self.inputs.start(self.machine.attachment)
-        if (opened or before is State.ATTACHED) and state is not State.ATTACHED:
-            self.store.held(time_of(event))
-            self.inputs.end(self._end_cause())
-        if state is State.WAITING and before is not State.WAITING:
-            self.tell("waiting", time_of(event), self.machine.waiting)
-        self.run(commands)
-        if self.machine.settled:
-            settled, self._settled = self._settled, []
-            for answer in settled:
+        """Take what happened, and see to what follows from it. This is the failure boundary of a console."""
+        try:
+            for effect in self.machine.handle(event):
+                self._see_to(effect)
+            self._tell_vanished(event.at)
+            if self.forsaken and self._holder is not None:
+                self._holder.retire()
+        except Exception:
+            if self._holder is None:
+                raise
+            self._holder.report_bug()
+        if self.machine.decided:
+            answers, self._when_decided = self._when_decided, []
+            for answer in answers:
                 answer()
 
-    def close(self, at: int) -> None:
-        """The daemon stops in order: record it, and let go of the store."""
-        if self.machine.state is State.ATTACHED:
-            self.store.held(at)
-        self.store.close(at)
+    def _see_to(self, effect: Command | Duty) -> None:
+        match effect:
+            case Begin(at, attachment):
+                self._store.hold(at)
+                self.inputs.start(attachment)
+            case End(at):
+                self._store.let_go(at)
+                self.inputs.end()
+            case Explain(cause):
+                self.inputs.explain(cause)
+            case Remember(number, running_id):
+                self._store.remember(number, running_id)
+            case Wait(at, reason):
+                self._tell(self.event("waiting", at, reason))
+            case _:
+                if self._holder is not None:
+                    self._holder.carry_out(effect)
 
-    def append(self, data: bytes, at: int) -> None:
-        """Append output of the attachment; `sequence.publish()` follows when all that arrived together is in."""
-        self.sequence.append(data, at)
+    def receive(self, pieces: Iterable[bytes], at: int) -> None:
+        """Append output that arrived together, and let the readers have it."""
+        for piece in pieces:
+            self.sequence.append(piece, at)
         self.last_output = at
+        self.sequence.publish()
 
-    def _end_cause(self) -> Cause:
-        """The cause of the end that has just begun, as far as it is known."""
-        reserved = self.sequence.reserved_marks()
-        record = reserved[-1].record if reserved else self.sequence.last_end
-        return record.reason.cause if isinstance(record, Ended) else Cause.INTERNAL_ERROR
+    def close(self, at: int) -> None:
+        """The daemon stops in order, or forgets the console: record it, and let go of the store."""
+        if self.machine.state is State.ATTACHED:
+            self._store.let_go(at)
+        self._store.close(at)
 
     # From the service side.
 
@@ -197,20 +235,23 @@ class Console:
             ProtocolError: as `Inputs.offer`.
         """
         self.inputs.offer(place.writer, attachment, input_offset, data)
-        if self.inputs.waiting:
-            self.input_waits()
+        if self.inputs.waiting and self._holder is not None:
+            self._holder.send_input()
 
-    def when_settled(self, answer: Callable[[], None]) -> None:
+    def when_decided(self, answer: Callable[[], None]) -> None:
         """Call once it is decided whether the console can be had: now, or later."""
-        if self.machine.settled:
+        if self.machine.decided:
             answer()
         else:
-            self._settled.append(answer)
+            self._when_decided.append(answer)
 
     @property
     def why_not(self) -> Reason | None:
-        """Why the console is not attached, where that is known."""
-        return self.machine.waiting
+        """Why the console is not attached: what it waits for, or how it ended last."""
+        if self.machine.state is State.ATTACHED:
+            return None
+        last_end = self.sequence.last_end
+        return self.machine.waiting or (last_end.reason if last_end is not None else None)
 
     def start_of(self, position: str | None) -> tuple[Position, bool]:
         """Where a reader that asks for `position` starts, and whether the history that it asked for is missing.
@@ -227,38 +268,27 @@ class Console:
         asked = Position.parse(f"{here.history}:{position}:0" if bare else position)
         if asked.history != here.history:
             return self.sequence.oldest, True
-        return self.sequence.settle(asked), False
+        return self.sequence.align(asked), False
 
     # To those who watch.
 
-    def tell(self, event: str, at: int, reason: Reason | None = None) -> None:
-        """Tell those who watch of something that is no mark."""
-        self._tell(
-            messages.Event(
-                event=event, at=rfc3339(at), console=self.id, offset=self.sequence.end, mark=None, reason=reason
-            )
-        )
+    def event(self, kind: str, at: int, reason: Reason | None = None) -> messages.Event:
+        """An event that is no mark."""
+        return messages.Event(event=kind, at=rfc3339(at), console=self.id, offset=self.sequence.end, reason=reason)
 
     def _tell_mark(self, mark: StoredMark) -> None:
         record = mark.record
+        reason = record.reason if isinstance(record, Ended) else None
         self._tell(
             messages.Event(
-                event=type(record).__name__.lower(),
+                event=str(record.__struct_config__.tag),
                 at=record.at,
-                console=record.reason.console or self.id if isinstance(record, Ended) else self.id,
+                console=(reason.console if reason is not None else None) or self.id,
                 offset=mark.offset,
                 mark=mark.number,
-                reason=record.reason if isinstance(record, Ended) else None,
+                reason=reason,
                 since=record.since if isinstance(record, Break) else None,
                 until=record.until if isinstance(record, Break) else None,
                 note=record.note if isinstance(record, Note) else None,
             )
         )
-
-
-def _ignore(commands: list[Command]) -> None:
-    """Until the hypervisor side takes over, nothing is carried out."""
-
-
-def _wait() -> None:
-    """Until the hypervisor side takes over, input waits."""

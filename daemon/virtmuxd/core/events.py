@@ -1,9 +1,12 @@
-"""What can happen to a console, and what its state machine can ask for in return."""
+"""What can happen to a console, and what its state machine asks for in return.
+
+Events come in; commands are for the hypervisor side to carry out, duties for the console itself.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from virtmux.reasons import Cause, LibvirtEvent, SavedError
+from virtmux.reasons import Cause, LibvirtEvent, Reason, SavedError
 from virtmuxd.core.evidence import Failure
 
 
@@ -86,10 +89,11 @@ class Unplugged:
 
 @dataclass(frozen=True, slots=True)
 class Undefined:
-    """The domain does not exist any more."""
+    """The domain has no definition any more; `gone`: it does not run either, as far as libvirt knows of it at all."""
 
     at: int
     event: LibvirtEvent
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,11 @@ class Failed:
 
     failure: Failure
 
+    @property
+    def at(self) -> int:
+        """When it was saved."""
+        return self.failure.at
+
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
@@ -154,11 +163,6 @@ Event = (
     Demand | Up | Down | Started | Stopped | Unplugged | Undefined | Noted
     | Opened | OpenFailed | Failed | Cleaned | Answered | Elapsed
 )  # fmt: skip
-
-
-def time_of(event: Event) -> int:
-    """When it happened."""
-    return event.failure.at if isinstance(event, Failed) else event.at
 
 
 # Commands.
@@ -197,3 +201,47 @@ class ClearTimer:
 
 
 Command = Open | Close | Query | SetTimer | ClearTimer
+
+
+# What the console itself has to see to.
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """An attachment began: the console is held, input for it may come."""
+
+    at: int
+    attachment: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """It ended: the console is not held, what was typed at it goes no further."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """Why it ended is known: tell those whose input went no further."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """The newest incarnation is another, or does not run any more (-1)."""
+
+    number: int
+    running_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The console began to wait, for this reason."""
+
+    at: int
+    reason: Reason
+
+
+Duty = Begin | End | Explain | Remember | Wait

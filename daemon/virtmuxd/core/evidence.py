@@ -1,4 +1,4 @@
-"""From what libvirt said to the cause of an end. Facts: LIBVIRT.md sections 3 and 4.
+"""From what libvirt said to the cause of an end. Facts: docs/libvirt.md, "How a console ends".
 
 `Failure` is what was saved at the moment of failure; `Evidence` is what libvirt's events say about one incarnation of
 the domain. `classify` puts them together; it never looks at anything that belongs to another incarnation.
@@ -29,7 +29,7 @@ _EPERM = 1
 _EACCES = 13
 
 #: How a domain's end is called: the detail of a STOPPED event or the reason of a shut-off state.
-STOPPED_CAUSES: dict[str, Cause] = {
+_STOPPED_CAUSES: dict[str, Cause] = {
     "SHUTDOWN": Cause.GUEST_SHUTDOWN,
     "DESTROYED": Cause.GUEST_DESTROYED,
     "CRASHED": Cause.GUEST_CRASHED,
@@ -39,6 +39,13 @@ STOPPED_CAUSES: dict[str, Cause] = {
     "FROM_SNAPSHOT": Cause.GUEST_REVERTED,
 }
 
+#: The causes among them.
+GUEST_ENDS = frozenset(_STOPPED_CAUSES.values())
+
+_DENIED = frozenset(
+    {_ERR_OPERATION_DENIED, _ERR_AUTH_FAILED, _ERR_AUTH_CANCELLED, _ERR_AUTH_UNAVAILABLE, _ERR_ACCESS_DENIED}
+)
+
 #: What an opening's error means, by its code.
 _OPEN_CAUSES: dict[int, Cause] = {
     _ERR_OPERATION_FAILED: Cause.CONSOLE_BUSY,
@@ -46,11 +53,6 @@ _OPEN_CAUSES: dict[int, Cause] = {
     _ERR_INVALID_ARG: Cause.CONSOLE_UNSUPPORTED,
     _ERR_NO_DOMAIN: Cause.GUEST_UNDEFINED,
     _ERR_OPERATION_INVALID: Cause.GUEST_NOT_RUNNING,
-    _ERR_OPERATION_DENIED: Cause.HYPERVISOR_DENIED,
-    _ERR_AUTH_FAILED: Cause.HYPERVISOR_DENIED,
-    _ERR_AUTH_CANCELLED: Cause.HYPERVISOR_DENIED,
-    _ERR_AUTH_UNAVAILABLE: Cause.HYPERVISOR_DENIED,
-    _ERR_ACCESS_DENIED: Cause.HYPERVISOR_DENIED,
     _ERR_DEVICE_MISSING: Cause.CONSOLE_MISSING,
 }
 
@@ -72,12 +74,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What was saved at the moment of failure. `lost` is the cause where it was the connection that failed."""
+    """What was saved at the moment of failure. `cause` is set where it is known without libvirt's error."""
 
     phase: Phase
     at: int
     error: SavedError | None = None
-    lost: Cause | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ class Verdict:
 
     cause: Cause
     event: LibvirtEvent | None = None
+
+
+def stopped_cause(stopped: LibvirtEvent) -> Cause | None:
+    """How a guest ended; None where libvirt does not say."""
+    return _STOPPED_CAUSES.get(stopped.detail or "")
 
 
 def connection_cause(error: SavedError | None) -> Cause | None:
@@ -101,11 +108,20 @@ def connection_cause(error: SavedError | None) -> Cause | None:
     return Cause.HYPERVISOR_TIMEOUT if "keepalive" in error.message else Cause.HYPERVISOR_LOST
 
 
+def connecting_cause(error: SavedError) -> Cause:
+    """What it means that a hypervisor cannot be connected to."""
+    if error.code in _DENIED:
+        return Cause.HYPERVISOR_DENIED
+    return connection_cause(error) or Cause.HYPERVISOR_LOST
+
+
 def opening_cause(error: SavedError) -> Cause:
-    """What the error of a failed opening means."""
+    """What the error of opening a console, over a connection that is up, means."""
     lost = connection_cause(error)
     if lost is not None:
         return lost
+    if error.code in _DENIED:
+        return Cause.HYPERVISOR_DENIED
     if error.code == _ERR_INTERNAL and "not using a PTY" in error.message:
         return Cause.CONSOLE_NOT_PTY
     if error.code == _ERR_INTERNAL and "cannot find character device" in error.message:
@@ -120,12 +136,11 @@ def classify(failure: Failure, evidence: Evidence) -> Verdict | None:
     stream error alone leaves open why: wait for an event, or see whether the console can be opened again.
     """
     if evidence.stopped is not None:
-        cause = STOPPED_CAUSES.get(evidence.stopped.detail or "", Cause.GUEST_SHUTDOWN)
-        return Verdict(cause, evidence.stopped)
+        return Verdict(stopped_cause(evidence.stopped) or assume(failure).cause, evidence.stopped)
     if evidence.device_removed is not None:
         return Verdict(Cause.DEVICE_REMOVED, evidence.device_removed)
-    lost = failure.lost or connection_cause(failure.error)
-    return Verdict(lost) if lost is not None else None
+    known = failure.cause or connection_cause(failure.error)
+    return Verdict(known) if known is not None else None
 
 
 def assume(failure: Failure) -> Verdict:

@@ -50,7 +50,8 @@ class Inputs:
         self._window = window
         self._attachment = 0
         self._open = False
-        self._ended_by: Cause | None = None
+        self._ended_by: Cause | None = Cause.CONSOLE_RELEASED
+        self._unexplained: dict[Writer, None] = {}
         self._queue: deque[tuple[Writer, bytes]] = deque()
         self._in_flight: list[tuple[Writer, int]] = []
 
@@ -64,20 +65,24 @@ class Inputs:
         self._attachment = attachment
         self._open = True
 
-    def end(self, cause: Cause) -> None:
-        """The attachment ended: what is in flight is unknown, what is queued is rejected."""
+    def end(self) -> None:
+        """The attachment ended: what is in flight is unknown, what is queued is rejected. `explain` says why."""
         self._open = False
-        self._ended_by = cause
-        concerned: dict[Writer, None] = {}
         for writer, size in self._in_flight:
             writer.account.unknown += size
-            concerned[writer] = None
+            self._unexplained[writer] = None
         for writer, data in self._queue:
             writer.account.rejected += len(data)
-            concerned[writer] = None
+            self._unexplained[writer] = None
         self._in_flight.clear()
         self._queue.clear()
-        for writer in concerned:
+        self._ended_by = None
+
+    def explain(self, cause: Cause) -> None:
+        """Tell those whose input went no further why the attachment ended."""
+        self._ended_by = cause
+        writers, self._unexplained = self._unexplained, {}
+        for writer in writers:
             writer.account.cause = cause
             writer.changed()
 
@@ -102,8 +107,11 @@ class Inputs:
             self._queue.append((writer, data))
             return
         account.rejected += len(data)
-        account.cause = writer.refusal or self._ended_by or Cause.CONSOLE_RELEASED
-        writer.changed()
+        account.cause = writer.refusal or self._ended_by
+        if account.cause is None:
+            self._unexplained[writer] = None
+        else:
+            writer.changed()
 
     def take(self, size: int) -> bytes:
         """Up to `size` bytes to send next, now in flight; empty where nothing waits or something is in flight."""

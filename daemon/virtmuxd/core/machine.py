@@ -8,7 +8,7 @@
 
 `Machine.TABLE`, at the end, says what is done for which event in which state. An event without an entry is ignored,
 on purpose: whoever ends first wins, and late events change nothing. Before the table is asked, every event adds to what
-is known (`_learn`). Marks are written to the console's sequence at once; all other effects are returned as commands.
+is known (`_learn`). Marks are written to the console's sequence at once; all other effects are returned, in order.
 
 An end has one root cause. It is saved when it happens, together with the evidence of the incarnation that was attached;
 from then on nothing replaces it, it is only explained.
@@ -18,20 +18,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from virtmux.backoff import Backoff
 from virtmux.messages import State
 from virtmux.reasons import CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError, sentence
 from virtmux.records import Attached, Break, Ended, Note, rfc3339
-from virtmuxd.core.backoff import Backoff
 from virtmuxd.core.events import (
     Answered,
+    Begin,
     Cleaned,
     ClearTimer,
     Close,
     Command,
     Demand,
     Down,
+    Duty,
     Elapsed,
+    End,
     Event,
+    Explain,
     Failed,
     Noted,
     Open,
@@ -39,6 +43,7 @@ from virtmuxd.core.events import (
     OpenFailed,
     Policy,
     Query,
+    Remember,
     SetTimer,
     Started,
     Stopped,
@@ -47,19 +52,29 @@ from virtmuxd.core.events import (
     Undefined,
     Unplugged,
     Up,
-    time_of,
+    Wait,
 )
-from virtmuxd.core.evidence import STOPPED_CAUSES, Evidence, Failure, Verdict, assume, classify, opening_cause
+from virtmuxd.core.evidence import (
+    GUEST_ENDS,
+    Evidence,
+    Failure,
+    Verdict,
+    assume,
+    classify,
+    opening_cause,
+    stopped_cause,
+)
+from virtmuxd.core.incarnations import Incarnations
 from virtmuxd.core.sequence import Sequence, StoredMark
-
-_GUEST_ENDS = frozenset(STOPPED_CAUSES.values())
 
 #: What an end announces: waiting for one of these causes is no news after it, and makes no mark.
 _ANNOUNCED: dict[Cause, frozenset[Cause]] = {
     Cause.CONSOLE_TAKEN_OVER: frozenset({Cause.CONSOLE_BUSY}),
+    Cause.DEVICE_REMOVED: frozenset({Cause.CONSOLE_MISSING}),
+    Cause.GUEST_UNDEFINED: frozenset({Cause.GUEST_NOT_RUNNING}),
     Cause.HYPERVISOR_LOST: frozenset({Cause.HYPERVISOR_TIMEOUT}),
     Cause.HYPERVISOR_TIMEOUT: frozenset({Cause.HYPERVISOR_LOST}),
-} | dict.fromkeys(_GUEST_ENDS, frozenset({Cause.GUEST_NOT_RUNNING}))
+} | dict.fromkeys(GUEST_ENDS, frozenset({Cause.GUEST_NOT_RUNNING}))
 
 #: An attachment that lasted this long (ns) was a success: asking for the console starts over at short intervals.
 _LASTING = 10 * 10**9
@@ -74,12 +89,11 @@ class _Ending:
     attachment: int
     mark: StoredMark
     later_errors: list[SavedError] = field(default_factory=list)
+    verdict: Verdict | None = None
     cleaned: bool = False
-    probing: bool = False
-
-    @property
-    def decided(self) -> bool:
-        return not self.mark.reserved
+    asked: bool = False
+    reopening: bool = False
+    reopened: bool = False
 
 
 class Machine:
@@ -93,8 +107,8 @@ class Machine:
         policy: Policy,
         backoff: Backoff,
         known: Evidence,
-        unheld_since: int | None = None,
-        timing: Timing | None = None,
+        unheld_since: int | None,
+        timing: Timing,
     ) -> None:
         """Start absent.
 
@@ -109,14 +123,12 @@ class Machine:
         self.attachment = 0
         self.waiting: Reason | None = None
         self.available = False
-        self.newest = known
-        self._told = known
-        self._former = known
+        self._incarnations = Incarnations(known)
         self._held = known
         self._sequence = sequence
         self._identify = identify
         self._backoff = backoff
-        self._timing = timing or Timing()
+        self._timing = timing
         self._demanded = False
         self._lingering = False
         self._unheld_since = unheld_since
@@ -124,7 +136,17 @@ class Machine:
         self._attached_at = 0
         self._marked: Cause | None = None
         self._ending: _Ending | None = None
-        self._commands: list[Command] = []
+        self._effects: list[Command | Duty] = []
+
+    @property
+    def newest(self) -> Evidence:
+        """The newest incarnation of the domain that is known of."""
+        return self._incarnations.newest
+
+    @property
+    def running_id(self) -> int:
+        """libvirt's id of the running domain, -1 where it does not run."""
+        return self.newest.running_id if self.newest.running else -1
 
     @property
     def wanted(self) -> bool:
@@ -138,21 +160,24 @@ class Machine:
                 return self._demanded or self._lingering
 
     @property
-    def settled(self) -> bool:
+    def decided(self) -> bool:
         """Whether it is decided if the console can be had."""
         return self.state not in (State.OPENING, State.ENDING)
 
-    def handle(self, event: Event) -> list[Command]:
+    def handle(self, event: Event) -> list[Command | Duty]:
         """Take an event, give what is to be done about it, in order."""
-        self._commands = []
+        self._effects = []
+        known = self.newest.number, self.running_id
+        before = self.state
         self._learn(event)
         action = self.TABLE.get((self.state, type(event)))
-        before = self.state
         if action is not None:
             action(self, event)
+        if (self.newest.number, self.running_id) != known:
+            self._effects.append(Remember(self.newest.number, self.running_id))
         if self.state is not before or self.since is None:
-            self.since = time_of(event)
-        return self._commands
+            self.since = event.at
+        return self._effects
 
     # What is known, whatever the state.
 
@@ -160,95 +185,80 @@ class Machine:
         match event:
             case Demand():
                 self._demand(event)
-            case Up():
+            case Up() | Started():
                 self.available = True
                 self._undefined_by = None
-                self._found(event)
             case Down():
                 self.available = False
-            case Started():
-                self._undefined_by = None
-                self._begin(event.running_id, event.at)
-            case Stopped():
-                self._told.stopped = self._told.stopped or event.event
-            case Unplugged():
-                self._told.device_removed = self._told.device_removed or event.event
-            case Opened():
-                self._held = self._opened_one(event.running_id)
-            case Undefined() if not self.newest.running:  # else it goes on without a definition
+            case Undefined() if event.gone or not self.newest.running:  # else it goes on without a definition
                 self._undefined_by = event
             case Elapsed(timer=Timer.LINGER):
                 self._lingering = False
             case _:
-                pass
+                pass  # it concerns the incarnation, or the state alone
+        self._learn_of_incarnation(event)
+
+    def _learn_of_incarnation(self, event: Event) -> None:
+        match event:
+            case Up():
+                self._incarnations.found(event.running_id, event.stopped)
+            case Started():
+                if self._incarnations.started(event.running_id, event.at):
+                    self._backoff.reset()
+            case Stopped():
+                self._incarnations.stopped(event.event)
+            case Unplugged():
+                self._incarnations.unplugged(event.event)
+            case Opened():
+                self._held = self._incarnations.opened(event.running_id)
+            case OpenFailed():
+                self._incarnations.opening_failed()
+            case Undefined() if event.gone:
+                self._incarnations.found(-1, None)
+            case _:
+                pass  # it says nothing about the domain
 
     def _demand(self, event: Demand) -> None:
         ceased = self._demanded and not event.present
         self._demanded = event.present
         self._lingering = ceased and self.policy is Policy.ON_DEMAND and self.state is not State.ABSENT
         if self._lingering:
-            self._commands.append(SetTimer(Timer.LINGER, self._timing.linger))
+            self._effects.append(SetTimer(Timer.LINGER, self._timing.linger))
         elif event.present:
-            self._commands.append(ClearTimer(Timer.LINGER))
-
-    def _found(self, event: Up) -> None:
-        """How the domain stands after a time without events; the running id of one that stopped means nothing now."""
-        if event.running_id < 0:
-            if self.newest.running:
-                self.newest.stopped = event.stopped or LibvirtEvent("SHUTOFF", None)
-            self.newest.running_id = -1
-        elif event.running_id != self.newest.running_id or self.newest.stopped is not None:
-            self.newest = Evidence(self.newest.number + 1, event.running_id)
-        self._told = self.newest
-
-    def _begin(self, running_id: int, at: int) -> None:
-        """The events have reached the start of an incarnation.
-
-        Openings and queries may be ahead of them: then the newest incarnation is known already, what stopped before
-        was not it, and those before it were over before anybody could see them.
-        """
-        if running_id == self.newest.running_id:
-            self.newest.stopped = None
-            self._told = self.newest
-        elif self._told is not self.newest:
-            self._told = Evidence(self.newest.number, running_id)
-        else:
-            self._former = self.newest
-            self._told = self.newest = Evidence(self.newest.number + 1, running_id, at)
-            self._backoff.reset()
-
-    def _opened_one(self, running_id: int) -> Evidence:
-        """The incarnation that was opened: the newest, or one ahead of the events, or one that they say is over."""
-        if running_id == self._former.running_id != self.newest.running_id:
-            return self._former
-        if running_id != self.newest.running_id:
-            self._former, self.newest = self.newest, Evidence(self.newest.number + 1, running_id)
-        return self.newest
+            self._effects.append(ClearTimer(Timer.LINGER))
 
     # Towards an attachment.
 
     def _seek(self, event: Event) -> None:
         """Open the console if that makes sense now, else say what is waited for."""
-        at = time_of(event)
-        if not self.wanted and not (self.policy is Policy.NEVER and self._demanded):
+        newest, at = self.newest, event.at
+        if self.policy is Policy.NEVER and self._demanded:
+            detail = "its attach policy is 'never'"
+            self._wait(Cause.CONSOLE_RELEASED, Failure(Phase.SERVER, at), detail=detail)
+        elif not self.wanted:
             self._enter(State.ABSENT)
-        elif self.policy is Policy.NEVER:
-            self._wait(Failure(Phase.SERVER, at, lost=Cause.CONSOLE_RELEASED), detail="its attach policy is 'never'")
         elif not self.available:
-            self._wait(Failure(Phase.CONNECTION, at, lost=Cause.HYPERVISOR_LOST))
-        elif self.newest.running:
+            self._wait(Cause.HYPERVISOR_LOST, Failure(Phase.CONNECTION, at))
+        elif newest.running and newest.device_removed is not None:
+            self._wait(Cause.CONSOLE_MISSING, Failure(Phase.LIFECYCLE, at), event=newest.device_removed)
+        elif newest.running:
             self._enter(State.OPENING)
-            self._commands.append(Open())
+            self._open()
         elif self._undefined_by is not None:
             self._undefined(self._undefined_by)
         else:
-            self._wait(Failure(Phase.LIFECYCLE, at, lost=Cause.GUEST_NOT_RUNNING), event=self.newest.stopped)
+            self._wait(Cause.GUEST_NOT_RUNNING, Failure(Phase.LIFECYCLE, at), event=newest.stopped)
+
+    def _open(self) -> None:
+        self._incarnations.opening()
+        self._effects.append(Open())
 
     def _opened(self, event: Opened) -> None:
         self._marked = None
         self._attached_at = event.at
         self.attachment += 1
         self._enter(State.ATTACHED)
+        self._effects.append(Begin(event.at, self.attachment))
         unheld = [at for at in (self._unheld_since, self._held.started_at) if at is not None]
         if unheld:
             self._sequence.mark(Break(rfc3339(event.at), rfc3339(max(unheld)), rfc3339(event.at)))
@@ -257,60 +267,73 @@ class Machine:
             self._release(event)
 
     def _opening_failed(self, event: OpenFailed) -> None:
-        cause = opening_cause(event.error) if event.error else event.cause or Cause.INTERNAL_ERROR
+        if not self.wanted:
+            self._enter(State.ABSENT)
+            return
+        cause = event.cause or (opening_cause(event.error) if event.error else Cause.INTERNAL_ERROR)
         failure = Failure(Phase.OPEN, event.at, event.error, cause)
         if CAUSES[cause].retry and self.available and self.newest.running:
-            self._retry(failure)
+            self._retry(cause, failure)
         else:
-            self._wait(failure, event=self.newest.stopped if cause is Cause.GUEST_NOT_RUNNING else None)
+            self._wait(cause, failure, event=self.newest.stopped if cause is Cause.GUEST_NOT_RUNNING else None)
 
-    def _retry(self, failure: Failure) -> None:
+    def _retry(self, cause: Cause, failure: Failure) -> None:
         """Ask again for a console that should be there, at growing intervals."""
         seconds = self._backoff.next()
-        self._wait(failure, after_s=seconds)
-        self._commands.append(SetTimer(Timer.RETRY, seconds))
+        self._wait(cause, failure, after_s=seconds)
+        self._effects.append(SetTimer(Timer.RETRY, seconds))
 
     def _wait(
-        self, failure: Failure, *, event: LibvirtEvent | None = None, after_s: float | None = None, detail: str = ""
+        self,
+        cause: Cause,
+        failure: Failure,
+        *,
+        event: LibvirtEvent | None = None,
+        after_s: float | None = None,
+        detail: str = "",
     ) -> None:
-        """Wait, for the cause in `failure.lost`. News make an `ended` mark that no attachment had.
+        """Wait for `cause` to pass; `failure` is what it was seen by."""
+        self.waiting = self._reason(Verdict(cause, event), failure, self.newest, after_s=after_s, detail=detail)
+        if self.state is not State.WAITING:
+            self._enter(State.WAITING)
+            self._effects.append(Wait(failure.at, self.waiting))
+        self._mark_news(cause, failure, event)
 
-        No news is what the last mark announced, and a guest that simply does not run when somebody asks.
+    def _mark_news(self, cause: Cause, failure: Failure, event: LibvirtEvent | None) -> None:
+        """An end that no attachment had: a failed opening, or what happens while the console waits.
+
+        No news is what the last mark announced, and that a guest does not run when somebody asks for it first.
         """
-        cause = failure.lost or assume(failure).cause
-        self.waiting = self._reason(Verdict(cause, event), failure, after_s=after_s, detail=detail)
-        self._enter(State.WAITING)
         if self._marked is None and failure.phase is not Phase.OPEN:
             self._marked = cause
-        if cause is self._marked or cause in _ANNOUNCED.get(self._marked or cause, ()):
-            return
-        reason = self.waiting
-        if event is not None:
-            reason = self._reason(Verdict(STOPPED_CAUSES.get(event.detail or "", cause), event), failure)
-        self._marked = reason.cause
-        self._sequence.mark(Ended(reason.at, None, reason))
+        elif cause is not self._marked and cause not in _ANNOUNCED.get(self._marked or cause, ()):
+            self._marked = (stopped_cause(event) if event is not None else None) or cause
+            reason = self._reason(Verdict(self._marked, event), failure, self.newest)
+            self._sequence.mark(Ended(reason.at, None, reason))
 
     # While waiting.
 
     def _demanded_again(self, event: Demand) -> None:
-        """Somebody came or went: who comes gets a fresh answer."""
+        """Somebody came or went: who comes gets a fresh answer, which does not make the next try come later."""
+        if event.present and self.waiting is not None and self.waiting.retry.after_s is not None:
+            self._backoff.take_back()
         if event.present or not self.wanted:
             self._seek(event)
 
     def _stay_lost(self, event: Down) -> None:
         """The hypervisor is gone too; a guest that does not run is still the better reason."""
         if self.waiting is not None and self.waiting.cause is not Cause.GUEST_NOT_RUNNING:
-            self._wait(Failure(Phase.CONNECTION, event.at, event.error, event.cause))
+            self._wait(event.cause, Failure(Phase.CONNECTION, event.at, event.error))
 
     def _undefined(self, event: Undefined) -> None:
         if self._undefined_by is None:
             return
         self._undefined_by = None
-        failure = Failure(Phase.LIFECYCLE, event.at, lost=Cause.GUEST_UNDEFINED)
-        self._sequence.mark(
-            Ended(rfc3339(event.at), None, self._reason(Verdict(Cause.GUEST_UNDEFINED, event.event), failure))
-        )
-        self._marked = Cause.GUEST_UNDEFINED
+        if self._marked is not Cause.GUEST_UNDEFINED:
+            self._marked = Cause.GUEST_UNDEFINED
+            verdict = Verdict(Cause.GUEST_UNDEFINED, event.event)
+            reason = self._reason(verdict, Failure(Phase.LIFECYCLE, event.at), self.newest)
+            self._sequence.mark(Ended(reason.at, None, reason))
         self._enter(State.ABSENT)
 
     # While attached.
@@ -326,7 +349,7 @@ class Machine:
 
     def _release(self, event: Event) -> None:
         if not self.wanted:
-            self._end(Failure(Phase.SERVER, time_of(event), lost=Cause.CONSOLE_RELEASED))
+            self._end(Failure(Phase.SERVER, event.at, cause=Cause.CONSOLE_RELEASED))
 
     def _end(self, failure: Failure) -> None:
         """Save the root cause and reserve its mark at this offset; then clean up and look for evidence."""
@@ -334,59 +357,75 @@ class Machine:
         self._unheld_since = failure.at
         if failure.at - self._attached_at > _LASTING:
             self._backoff.reset()
-        provisional = self._reason(classify(failure, self._held) or assume(failure), failure, evidence=self._held)
+        provisional = self._reason(classify(failure, self._held) or assume(failure), failure, self._held)
         mark = self._sequence.reserve(Ended(provisional.at, self.attachment, provisional))
         self._ending = _Ending(failure, self._held, self.attachment, mark)
-        self._commands += [Close(), SetTimer(Timer.EVIDENCE, self._timing.evidence)]
+        self._effects += [End(failure.at), Close(), SetTimer(Timer.EVIDENCE, self._timing.evidence)]
         self._judge(failure.at)
 
     # While ending.
 
     def _informed(self, event: Event) -> None:
-        """More evidence."""
+        """More evidence. The loss of the hypervisor explains an end that said nothing; an error speaks for itself."""
         ending = self._being_ended()
-        if isinstance(event, Down) and not ending.decided:
-            ending.failure = replace(ending.failure, lost=event.cause)
-        self._judge(time_of(event))
+        if isinstance(event, Down) and ending.failure.error is None:
+            ending.failure = replace(ending.failure, cause=event.cause)
+        self._judge(event.at)
 
     def _cleaned(self, event: Cleaned) -> None:
         """The stream is gone. An error that nothing explains is put to the test: can the console be opened again?"""
         ending = self._being_ended()
         ending.cleaned = True
         ending.later_errors += event.errors
-        ending.probing = not ending.decided and ending.failure.error is not None
-        if ending.probing:
-            self._commands.append(Open())
+        if ending.verdict is None and ending.failure.error is not None:
+            ending.reopening = True
+            self._open()
         self._proceed(event.at)
 
-    def _probed(self, event: Opened) -> None:
+    def _reopened(self, event: Opened) -> None:
         """It can: nobody took it. What the new attachment brings queues behind the mark, if that is still open."""
         ending = self._being_ended()
         self._decide(assume(ending.failure))
         self._ending = None
         self._opened(event)
 
-    def _probe_failed(self, event: OpenFailed) -> None:
+    def _reopening_failed(self, event: OpenFailed) -> None:
         """It cannot: where somebody else holds it, they took it. Else the first error goes on to wait for evidence."""
         ending = self._being_ended()
-        ending.probing = False
+        ending.reopening, ending.reopened = False, True
         if event.error is not None:
             ending.later_errors.append(event.error)
-            if opening_cause(event.error) is Cause.CONSOLE_BUSY:
-                self._decide(Verdict(Cause.CONSOLE_TAKEN_OVER))
+        if event.error is not None and opening_cause(event.error) is Cause.CONSOLE_BUSY:
+            self._decide(Verdict(Cause.CONSOLE_TAKEN_OVER))
+        elif ending.asked:
+            self._give_up()
         self._proceed(event.at)
 
     def _evidence_due(self, event: Elapsed) -> None:
-        if event.timer is Timer.EVIDENCE and not self._being_ended().decided:
-            self._commands.append(Query(self.attachment))
+        """No event has come in time: ask; and where nobody answers in time, go by what the stream said."""
+        ending = self._being_ended()
+        if event.timer is not Timer.EVIDENCE or ending.verdict is not None:
+            return
+        if ending.asked:
+            self._give_up()
+            self._proceed(event.at)
+        else:
+            ending.asked = True
+            self._effects += [Query(ending.attachment), SetTimer(Timer.EVIDENCE, self._timing.evidence)]
 
     def _answered(self, event: Answered) -> None:
         ending = self._being_ended()
-        if event.attachment != ending.attachment:
-            return
-        ending.evidence.stopped = ending.evidence.stopped or event.stopped
-        self._decide(classify(ending.failure, ending.evidence) or assume(ending.failure))
-        self._proceed(event.at)
+        if event.attachment == ending.attachment:
+            ending.evidence.stopped = ending.evidence.stopped or event.stopped
+            self._give_up()
+            self._proceed(event.at)
+
+    def _give_up(self) -> None:
+        """Decide by what is known; but an error that can still be put to the test is."""
+        ending = self._being_ended()
+        verdict = classify(ending.failure, ending.evidence)
+        if verdict is not None or ending.failure.error is None or ending.reopened:
+            self._decide(verdict or assume(ending.failure))
 
     def _judge(self, at: int) -> None:
         ending = self._being_ended()
@@ -398,23 +437,27 @@ class Machine:
     def _decide(self, verdict: Verdict) -> None:
         """Complete the mark. The first decision stands."""
         ending = self._being_ended()
-        if ending.decided:
+        if ending.verdict is not None:
             return
-        reason = self._reason(verdict, ending.failure, later_errors=tuple(ending.later_errors), mark=ending.mark)
+        ending.verdict = verdict
         self._marked = verdict.cause
-        self._commands.append(ClearTimer(Timer.EVIDENCE))
+        self._effects += [ClearTimer(Timer.EVIDENCE), Explain(verdict.cause)]
+        later_errors = tuple(ending.later_errors)
+        reason = self._reason(verdict, ending.failure, ending.evidence, offset=ending.mark.offset, errors=later_errors)
         self._sequence.complete(ending.mark, Ended(reason.at, ending.attachment, reason))
 
     def _proceed(self, at: int) -> None:
         """Go on once the end is over: at once to a new incarnation, after an interval to the same."""
         ending = self._ending
-        if ending is None or not (ending.decided and ending.cleaned) or ending.probing:
+        if ending is None or ending.verdict is None or not ending.cleaned or ending.reopening:
             return
         self._ending = None
-        same = self.newest is ending.evidence and self.newest.running
-        if same and self.wanted and self.available and self._marked is not Cause.CONSOLE_RELEASED:
-            cause = Cause.CONSOLE_BUSY if self._marked is Cause.CONSOLE_TAKEN_OVER else self._marked
-            self._retry(replace(ending.failure, at=at, lost=cause))
+        cause = ending.verdict.cause
+        same = self.newest is ending.evidence and self.newest.running and self.newest.device_removed is None
+        if same and self.wanted and self.available and cause is not Cause.CONSOLE_RELEASED:
+            if cause is Cause.CONSOLE_TAKEN_OVER:
+                cause = Cause.CONSOLE_BUSY
+            self._retry(cause, replace(ending.failure, at=at))
         else:
             self._seek(Cleaned(at))
 
@@ -426,8 +469,8 @@ class Machine:
         return self._ending
 
     def _enter(self, state: State) -> None:
-        if self.state is State.WAITING and state is not State.WAITING:
-            self._commands.append(ClearTimer(Timer.RETRY))
+        if self.state is State.WAITING:
+            self._effects.append(ClearTimer(Timer.RETRY))
         if state is not State.WAITING:
             self.waiting = None
         self.state = state
@@ -436,30 +479,29 @@ class Machine:
         self,
         verdict: Verdict,
         failure: Failure,
+        evidence: Evidence,
         *,
+        offset: int | None = None,
         after_s: float | None = None,
-        later_errors: tuple[SavedError, ...] = (),
-        mark: StoredMark | None = None,
+        errors: tuple[SavedError, ...] = (),
         detail: str = "",
-        evidence: Evidence | None = None,
     ) -> Reason:
-        if evidence is None:
-            evidence = self._ending.evidence if self._ending else self.newest
         console = self._identify(evidence.number)
         return Reason(
             cause=verdict.cause,
             text=sentence(verdict.cause, console, detail),
             phase=failure.phase,
             console=console,
-            offset=mark.offset if mark else self._sequence.end,
+            offset=self._sequence.end if offset is None else offset,
             at=rfc3339(failure.at),
             error=failure.error,
             event=verdict.event,
-            later_errors=later_errors,
+            later_errors=errors,
             retry=Retry(self.wanted and CAUSES[verdict.cause].retry, after_s),
         )
 
-    #: What is done for an event, by state. No entry: nothing.
+    #: What is done for an event, by state. No entry: nothing. So, for example, a STARTED event changes nothing while an
+    #: old attachment has not ended, and the loss of the hypervisor nothing while opening: the opening will tell.
     TABLE: ClassVar[dict[tuple[State, type[Event]], Callable[[Any, Any], None]]] = {
         (State.ABSENT, Demand): _seek,
         (State.ABSENT, Up): _seek,
@@ -475,8 +517,8 @@ class Machine:
         (State.ENDING, Down): _informed,
         (State.ENDING, Up): _informed,
         (State.ENDING, Cleaned): _cleaned,
-        (State.ENDING, Opened): _probed,
-        (State.ENDING, OpenFailed): _probe_failed,
+        (State.ENDING, Opened): _reopened,
+        (State.ENDING, OpenFailed): _reopening_failed,
         (State.ENDING, Elapsed): _evidence_due,
         (State.ENDING, Answered): _answered,
         (State.WAITING, Demand): _demanded_again,

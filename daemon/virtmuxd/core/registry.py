@@ -2,20 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import NamedTuple
 
 from virtmux import messages
-from virtmux.reasons import Cause
+from virtmux.reasons import Cause, SavedError, sentence
 from virtmuxd.core.console import Console, ConsoleKey
 
 Watcher = Callable[[messages.Event], None]
 
 
-class Trouble(NamedTuple):
-    """Why a hypervisor cannot be looked at."""
-
-    cause: Cause
-    text: str
+class AlreadyServedError(Exception):
+    """A hypervisor is served already, under another URI; the text names both."""
 
 
 class NotFoundError(Exception):
@@ -34,7 +30,8 @@ class Registry:
         self._handles = count(1)
         self._watchers: set[Watcher] = set()
         self._unseen: set[str] = set()
-        self._troubles: dict[str, Trouble] = {}
+        self._troubles: dict[str, tuple[Cause, str]] = {}
+        self._served: dict[str, str] = {}
         self._when_surveyed: list[Callable[[], None]] = []
 
     # What is not known yet, because the daemon has just started.
@@ -43,12 +40,22 @@ class Registry:
         """A hypervisor will be looked at."""
         self._unseen.add(uri)
 
-    def surveyed(self, uri: str, trouble: Trouble | None = None) -> None:
-        """It was looked at, so what is missing is not there; or it could not be, for this `trouble`."""
+    def claim(self, hypervisor: str, uri: str) -> None:
+        """Serve a hypervisor under this URI and no other.
+
+        Raises:
+            AlreadyServedError: another has it.
+        """
+        owner = self._served.setdefault(hypervisor, uri)
+        if owner != uri:
+            raise AlreadyServedError(f"{uri} leads to {hypervisor}, which is served as {owner}")
+
+    def surveyed(self, uri: str, cause: Cause | None = None, error: SavedError | None = None) -> None:
+        """A hypervisor was looked at, so what is missing is not there; or it could not be, for this cause."""
         self._unseen.discard(uri)
         self._troubles.pop(uri, None)
-        if trouble is not None:
-            self._troubles[uri] = trouble
+        if cause is not None:
+            self._troubles[uri] = (cause, error.message if error else sentence(cause))
         if not self._unseen:
             answers, self._when_surveyed = self._when_surveyed, []
             for answer in answers:
@@ -82,10 +89,9 @@ class Registry:
         """The console with this identity; it may be one that has vanished."""
         return self._by_key.get(key)
 
-    def add(self, console: Console, at: int) -> None:
-        """A console appeared."""
+    def add(self, console: Console) -> None:
+        """A new console."""
         self._by_key[console.key] = console
-        console.tell("appeared", at)
 
     def remove(self, console: Console) -> None:
         """Forget a console that has vanished."""
@@ -101,7 +107,7 @@ class Registry:
         matches = (
             [console for console in here if console.naming.domain == domain]
             or [console for console in here if console.key.uuid == domain.lower()]
-            or [console for console in here if console.running_id >= 0 and str(console.running_id) == domain]
+            or [console for console in here if domain == str(console.machine.running_id) != "-1"]
         )
         if not matches:
             raise self._not_found(domain, uri)
@@ -117,10 +123,9 @@ class Registry:
 
     def _not_found(self, domain: str, uri: str | None) -> NotFoundError:
         """Where a hypervisor cannot be reached, nobody knows what it has: that is the better reason."""
-        for each, trouble in self._troubles.items():
+        for each, (cause, why) in self._troubles.items():
             if uri in (None, each):
-                text = f"no domain {domain!r} is known, and {each} cannot be looked at: {trouble.text}"
-                return NotFoundError(text, trouble.cause)
+                return NotFoundError(f"no domain {domain!r} is known, and {each} cannot be looked at: {why}", cause)
         where = f" at {uri}" if uri else ""
         return NotFoundError(f"no domain {domain!r} with a console{where}; 'virtmux list' shows what there is")
 

@@ -42,6 +42,8 @@ class Store(Protocol):
     @property
     def end(self) -> int: ...
     @property
+    def next_mark(self) -> int: ...
+    @property
     def incarnation(self) -> tuple[int, int]: ...
     @property
     def held_until(self) -> int | None: ...
@@ -52,14 +54,17 @@ class Store(Protocol):
     def read(self, offset: int, size: int) -> bytes:
         """Between 1 and `size` held bytes from `offset`, which lies in [start, end)."""
 
-    def marks(self) -> list[StoredMark]:
-        """The marks that were stored, in order of their numbers."""
+    def found_marks(self) -> list[StoredMark]:
+        """The marks that were found when the store was opened, in order of their numbers and without holes."""
 
     def put_mark(self, mark: StoredMark) -> None:
         """Store a mark, or its completion; safe when this returns."""
 
-    def held(self, at: int) -> None:
-        """Store that the console was held `at` this time; `append` implies it."""
+    def hold(self, at: int) -> None:
+        """Store that the console is held from now on."""
+
+    def let_go(self, at: int) -> None:
+        """Store that it is held no more."""
 
     def remember(self, number: int, running_id: int) -> None:
         """Store the newest incarnation."""
@@ -90,8 +95,10 @@ class Sequence:
         self.handle = handle
         self._store = store
         self._observe = observe
-        self._marks: deque[StoredMark] = deque(store.marks(), MAX_MARKS)
-        self._next_mark = self._marks[-1].number + 1 if self._marks else 1
+        self._marks: deque[StoredMark] = deque(store.found_marks(), MAX_MARKS)
+        self._next_mark = store.next_mark
+        if self._marks and self._marks[-1].number + 1 != self._next_mark:
+            self._marks.clear()  # the last ones could not be stored: their numbers are gone
         self._parked: set[Cursor] = set()
         self._shared: dict[int, tuple[int, bytes]] | None = None
 
@@ -119,7 +126,7 @@ class Sequence:
         final = (mark.record for mark in reversed(self._marks) if not mark.reserved)
         return next((record for record in final if isinstance(record, Ended)), None)
 
-    def settle(self, position: Position) -> Position:
+    def align(self, position: Position) -> Position:
         """The position of this history that `position` means: its mark number set right where it cannot stand at its
         offset, as in one made from an offset alone.
 
@@ -153,6 +160,13 @@ class Sequence:
         """Append a mark whose record is provisional: readers hold in front of it until `complete`."""
         return self._add(record, reserved=True)
 
+    def recover(self) -> None:
+        """Complete what a crash left reserved, from what was saved with it. Nobody reads yet."""
+        for mark in self._marks:
+            if mark.reserved:
+                mark.reserved = False
+                self._store.put_mark(mark)
+
     def complete(self, mark: StoredMark, record: Mark) -> None:
         """Give a reserved mark its final record, and let the readers go on."""
         mark.record = record
@@ -167,10 +181,6 @@ class Sequence:
         self._next_mark += 1
         self._marks.append(mark)
         return mark
-
-    def reserved_marks(self) -> list[StoredMark]:
-        """The marks that wait for their completion; after a start, those that a crash left behind."""
-        return [mark for mark in self._marks if mark.reserved]
 
     def publish(self) -> None:
         """Wake every parked reader. Frames encoded while this runs are shared among them."""

@@ -1,8 +1,9 @@
 """libvirt's event loop on top of asyncio, callable from any thread.
 
 Stock libvirtaio touches the loop in whatever thread libvirt happens to be in, and makes a task for every timer that is
-armed, which is one for each packet received (LIBVIRT.md section 1). Here ids are handed out at once, every change is
-carried over to the loop's thread in the order in which it was asked for, and timers are plain loop handles.
+armed, which is one for each packet received (docs/libvirt.md, "Threads and the event loop"). Here ids are handed out at
+once, every change is carried over to the loop's thread in the order in which it was asked for, and timers are plain
+loop handles.
 
 libvirt keeps a file descriptor open until its free callback has run, so removing it a little later is safe.
 """
@@ -110,10 +111,12 @@ class _Timeout(libvirtaio.Callback):  # type: ignore[misc]
 
     def _fire(self) -> None:
         self._handle = None
-        self.cb(self.iden, self.opaque)
-        armed_meanwhile = self._handle is not None
-        if not armed_meanwhile and self.iden in self.impl.callbacks:
-            self.arm()
+        try:
+            self.cb(self.iden, self.opaque)
+        finally:
+            armed_meanwhile = self._handle is not None
+            if not armed_meanwhile and self.iden in self.impl.callbacks:
+                self.arm()
 
     def close(self) -> None:
         self.update(-1)

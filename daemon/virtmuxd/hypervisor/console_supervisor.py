@@ -8,12 +8,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
 from virtmux.messages import State
-from virtmux.reasons import Cause, LibvirtEvent, Phase
+from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
 from virtmuxd.core.console import Console
 from virtmuxd.core.events import (
     Answered,
@@ -31,11 +30,10 @@ from virtmuxd.core.events import (
     SetTimer,
     Timer,
 )
-from virtmuxd.core.evidence import Failure
-from virtmuxd.hypervisor.bridge import EventBridge
-from virtmuxd.hypervisor.connection import Connection, Workers
+from virtmuxd.core.evidence import Failure, connecting_cause, opening_cause
+from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
-from virtmuxd.hypervisor.inventory import stopped_how
+from virtmuxd.hypervisor.inventory import look_up
 from virtmuxd.hypervisor.stream import ConsoleStream
 
 _log = logging.getLogger(__name__)
@@ -44,46 +42,28 @@ _log = logging.getLogger(__name__)
 _PIECE = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """How to reach a hypervisor: its URI, the event bridge, its worker threads, and the deadline of a call (s)."""
-
-    uri: str
-    bridge: EventBridge
-    workers: Workers
-    deadline: float
-
-    async def connect(self) -> Connection:
-        """A new connection.
-
-        Raises:
-            CallFailed, DeadlineMissed: as `Connection.open`.
-        """
-        return await Connection.open(self.uri, self.bridge, self.workers, self.deadline)
-
-
 class ConsoleSupervisor:
     """See the module. `run` is its life; events from the hypervisor come in by `post`."""
 
-    def __init__(self, console: Console, link: Link, retire: "Callable[[ConsoleSupervisor], None]") -> None:
-        """`retire` is called when the console has vanished and nobody has a place at it any more."""
+    def __init__(self, console: Console, route: Route, retired: "Callable[[ConsoleSupervisor], None]") -> None:
+        """`retired` is called when the console has vanished and nobody has a place at it any more."""
         self.console = console
-        self._link = link
-        self._retire = retire
-        self._work: asyncio.Queue[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = asyncio.Queue()
+        self._route = route
+        self._retired = retired
+        self._work: asyncio.Queue[tuple[str, Callable[[], Coroutine[Any, Any, object]]]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
+        self._connection: Connection | None = None
         self._stream: ConsoleStream | None = None
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._sending = False
-        console.run = self._carry_out
-        console.input_waits = self._send_input
+        self._over = False
+        self._mending = False
+        console.hold_by(self)
 
     def post(self, event: Event) -> None:
-        """Tell the console what happened. On the loop's thread."""
-        try:
+        """Tell the console what happened. On the loop's thread; after the end of `run` nobody listens."""
+        if not self._over:
             self.console.handle_event(event)
-        except Exception:  # noqa: BLE001  # the failure boundary of a console
-            _log.exception("a bug in a console", extra=self._about())
 
     async def run(self) -> None:
         """Serve the console until cancelled; then let go of it, in order."""
@@ -91,59 +71,77 @@ class ConsoleSupervisor:
             while True:
                 try:
                     async with asyncio.TaskGroup() as tasks:
-                        while True:
-                            name, work = await self._work.get()
-                            tasks.create_task(work(), name=name)
+                        await self._do_work(tasks)
                 except* Exception:  # noqa: BLE001  # the failure boundary of a console
-                    _log.exception("a bug in the supervisor of a console", extra=self._about())
-                    self._sending = False
-                    self._loop.call_soon(self.post, self._bug())
+                    self.report_bug()
         finally:
             for timer in self._timers.values():
                 timer.cancel()
             if self._stream is not None:
                 await self._stream.close()
 
-    def _bug(self) -> Event:
+    async def _do_work(self, tasks: asyncio.TaskGroup) -> None:
+        try:
+            while True:
+                name, work = await self._work.get()
+                tasks.create_task(work(), name=name)
+        except asyncio.CancelledError:
+            self._over = True
+            raise
+
+    def retire(self) -> None:
+        """Nobody needs the console any more."""
+        self._loop.call_soon(self._retired, self)
+
+    def report_bug(self) -> None:
+        """Log the bug that is being handled, and end what it may have left half done."""
+        _log.exception("a bug at a console", extra=self._about())
+        self._sending = False
+        if not self._mending:  # a bug that comes of mending one is only logged
+            self._mending = True
+            self._loop.call_soon(self._mend)
+
+    def _mend(self) -> None:
         now = time.time_ns()
         match self.console.machine.state:
             case State.OPENING:
-                return OpenFailed(now, cause=Cause.INTERNAL_ERROR)
+                self.post(OpenFailed(now, cause=Cause.INTERNAL_ERROR))
             case State.ENDING:
-                return Cleaned(now)
+                self.post(Cleaned(now))
+                self.post(Answered(now, self.console.machine.attachment, None))
+                self.post(OpenFailed(now, cause=Cause.INTERNAL_ERROR))
             case _:
-                return Failed(Failure(Phase.SERVER, now, lost=Cause.INTERNAL_ERROR))
+                self.post(Failed(Failure(Phase.SERVER, now, cause=Cause.INTERNAL_ERROR)))
+        self._mending = False
 
     def _about(self) -> dict[str, object]:
         key = self.console.key
         return {"hypervisor": key.hypervisor, "domain": self.console.naming.domain, "device": key.device}
 
-    def _start(self, work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
+    def _start(self, work: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Have `work` done by a task of this console."""
         name = f"{work.__name__} {self.console.naming.domain}:{self.console.key.device}"
         self._work.put_nowait((name, partial(work, *args)))
 
     # Commands.
 
-    def _carry_out(self, commands: list[Command]) -> None:
-        for command in commands:
-            match command:
-                case Open():
-                    self._start(self._open)
-                case Close():
-                    self._start(self._close, self._stream)
-                    self._stream = None
-                case Query(attachment):
-                    self._start(self._query, attachment)
-                case SetTimer(timer, seconds):
-                    self._clear(timer)
-                    self._timers[timer] = self._loop.call_later(seconds, self._elapsed, timer)
-                case ClearTimer(timer):
-                    self._clear(timer)
-                case _:
-                    assert_never(command)
-        if self.console.forsaken:
-            self._loop.call_soon(self._retire, self)
+    def carry_out(self, command: Command) -> None:
+        """Begin to carry out a command of the state machine."""
+        match command:
+            case Open():
+                self._start(self._open)
+            case Close():
+                self._start(self._close, self._stream)
+                self._stream = None
+            case Query(attachment):
+                self._start(self._query, attachment)
+            case SetTimer(timer, seconds):
+                self._clear(timer)
+                self._timers[timer] = self._loop.call_later(seconds, self._elapsed, timer)
+            case ClearTimer(timer):
+                self._clear(timer)
+            case _:
+                assert_never(command)
 
     def _clear(self, timer: Timer) -> None:
         handle = self._timers.pop(timer, None)
@@ -156,23 +154,47 @@ class ConsoleSupervisor:
 
     async def _open(self) -> None:
         try:
-            connection = await self._link.connect()
-            try:
-                await connection.watch_close(self._connection_lost)
-                key = self.console.key
-                stream = await ConsoleStream.open(connection, key.uuid, key.device)
-            except BaseException:
-                await connection.close()
-                raise
+            connection = await self._route.connect()
         except CallFailed as failed:
-            self.post(OpenFailed(time.time_ns(), failed.error))
+            self.post(OpenFailed(time.time_ns(), failed.error, connecting_cause(failed.error)))
+            return
         except DeadlineMissed:
             self.post(OpenFailed(time.time_ns(), cause=Cause.HYPERVISOR_TIMEOUT))
+            return
+        key = self.console.key
+        try:
+            await connection.watch_close(partial(self._connection_lost, connection))
+            stream = await ConsoleStream.open(connection, key.uuid, key.device)
+        except CallFailed as failed:
+            await connection.close()
+            self.post(OpenFailed(time.time_ns(), failed.error, self._why_not(failed.error)))
+        except DeadlineMissed:
+            await connection.close()
+            self.post(OpenFailed(time.time_ns(), cause=Cause.HYPERVISOR_TIMEOUT))
+        except BaseException:
+            await connection.close()
+            raise
         else:
-            self._stream = stream
-            self.post(Opened(time.time_ns(), stream.running_id))
-            if self._stream is stream:
-                stream.start(self._received, self._ended)
+            self._opened(connection, stream)
+
+    def _why_not(self, error: SavedError) -> Cause:
+        """What the error of an opening means; that the device is no PTY is known without it."""
+        cause = opening_cause(error)
+        not_pty = self.console.naming.backend != "pty"
+        return Cause.CONSOLE_NOT_PTY if not_pty and cause is Cause.STREAM_ERROR else cause
+
+    def _opened(self, connection: Connection, stream: ConsoleStream) -> None:
+        self._connection, self._stream = connection, stream
+        self.post(Opened(time.time_ns(), stream.running_id))
+        if self._stream is not stream:
+            return
+        if self.console.machine.state is not State.ATTACHED:  # it is not waited for any more
+            self._stream = None
+            self._start(stream.close)
+        elif connection.lost is not None:  # between the opening and now; its callback found nothing to end
+            self._connection_lost(connection, connection.lost)
+        else:
+            stream.start(self._received, partial(self._ended, stream))
 
     async def _close(self, stream: ConsoleStream | None) -> None:
         errors = await stream.close() if stream is not None else ()
@@ -182,38 +204,36 @@ class ConsoleSupervisor:
         """Ask how the domain stands, on a connection of its own: the console's may be what is sick."""
         stopped: LibvirtEvent | None = None
         try:
-            connection = await self._link.connect()
+            connection = await self._route.connect()
             try:
-                domain = await connection.call(
-                    "virDomainLookupByUUIDString", connection.handle.lookupByUUIDString, self.console.key.uuid
-                )
-                stopped = stopped_how(*await connection.call("virDomainGetState", domain.state))
+                state = await connection.call("virDomainGetState", look_up, connection.libvirt, self.console.key.uuid)
+                stopped = state.stopped if state is not None else None
             finally:
                 await connection.close()
-        except (CallFailed, DeadlineMissed):
-            _log.info("the state of a domain cannot be asked for", extra=self._about())
+        except (CallFailed, DeadlineMissed) as failed:
+            _log.info("the state of a domain cannot be asked for", extra={**self._about(), "error": str(failed)})
         self.post(Answered(time.time_ns(), attachment, stopped))
 
-    # What the stream and its connection bring.
+    # What the stream and its connection bring. The first that ends the attachment counts.
 
     def _received(self, pieces: list[bytes], at: int) -> None:
         try:
-            for piece in pieces:
-                self.console.append(piece, at)
-            self.console.sequence.publish()
+            self.console.receive(pieces, at)
         except Exception:  # noqa: BLE001  # the failure boundary of a console
-            _log.exception("a bug in a console", extra=self._about())
-            self._loop.call_soon(self.post, Failed(Failure(Phase.RECEIVE, at, lost=Cause.INTERNAL_ERROR)))
+            self.report_bug()
 
-    def _ended(self, failure: Failure) -> None:
-        self.post(Failed(failure))
+    def _ended(self, stream: ConsoleStream, failure: Failure) -> None:
+        if self._stream is stream:
+            self.post(Failed(failure))
 
-    def _connection_lost(self, cause: Cause) -> None:
-        self.post(Failed(Failure(Phase.CONNECTION, time.time_ns(), lost=cause)))
+    def _connection_lost(self, connection: Connection, cause: Cause) -> None:
+        if self._stream is not None and self._connection is connection:
+            self.post(Failed(Failure(Phase.CONNECTION, time.time_ns(), cause=cause)))
 
     # Input.
 
-    def _send_input(self) -> None:
+    def send_input(self) -> None:
+        """Send the input that waits, if that is not being done."""
         if not self._sending and self._stream is not None:
             self._sending = True
             self._start(self._send_all, self._stream)
@@ -223,18 +243,13 @@ class ConsoleSupervisor:
         attachment = self.console.machine.attachment
         try:
             while self._stream is stream and (data := self.console.inputs.take(_PIECE)):
-                while data:
-                    data = data[await stream.send(data) :]
+                await stream.send(data)
                 self.console.inputs.sent(attachment)
         except CallFailed as failed:
-            self._sending_failed(stream, Failure(Phase.SEND, time.time_ns(), failed.error))
-        except DeadlineMissed:
-            self._sending_failed(stream, Failure(Phase.SEND, time.time_ns(), lost=Cause.HYPERVISOR_TIMEOUT))
+            self._ended(stream, Failure(Phase.SEND, time.time_ns(), failed.error))
+        except DeadlineMissed:  # the daemon stops
+            return
         finally:
             self._sending = False
         if self.console.inputs.waiting:
-            self._send_input()
-
-    def _sending_failed(self, stream: ConsoleStream, failure: Failure) -> None:
-        if self._stream is stream:
-            self.post(Failed(failure))
+            self.send_input()

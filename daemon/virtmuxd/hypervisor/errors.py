@@ -1,5 +1,8 @@
 """libvirt's errors, saved at the moment of failure: later calls reset what libvirt remembers of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import libvirt
 
 from virtmux.reasons import SavedError
@@ -63,6 +66,23 @@ def save(error: libvirt.libvirtError, api: str) -> SavedError:
         int2=int2,
         api=api,
     )
+
+
+@contextmanager
+def named(api: str) -> Iterator[None]:
+    """Within a worker's function that makes several calls: save the error of this one under its own name.
+
+    Raises:
+        CallFailed: it failed.
+    """
+    # No name may hold the exception: with its traceback it would be a cycle, which keeps libvirt's objects alive.
+    saved: SavedError | None = None
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        saved = save(error, api)
+    if saved is not None:
+        raise CallFailed(saved)
 
 
 def _cut(text: str | None) -> str | None:

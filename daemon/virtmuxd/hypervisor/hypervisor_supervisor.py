@@ -1,7 +1,8 @@
 """The supervisor of one hypervisor: its control connection, what its events say, and which consoles it has.
 
-The control connection carries no console. While it is up, libvirt's events become events of the consoles; when it is
-lost, all consoles of the hypervisor learn it, and it is opened again at growing intervals.
+The control connection carries events and keepalive, and nothing that could hang on one domain. While it is up,
+libvirt's events become events of the consoles; when it is lost, all consoles of the hypervisor learn it, and it is
+opened again at growing intervals. Domains are looked at on connections of their own.
 """
 
 import asyncio
@@ -10,227 +11,210 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import partial
-from typing import Any
+from xml.etree import ElementTree as ET
 
-import libvirt
-
-from virtmux.messages import State
-from virtmux.reasons import CAUSES, Cause, LibvirtEvent, SavedError
-from virtmuxd.core.backoff import Backoff
+from virtmux.backoff import Backoff
+from virtmux.reasons import Cause, LibvirtEvent, SavedError
 from virtmuxd.core.console import Console, ConsoleKey, Naming
-from virtmuxd.core.events import Down, Event, Noted, Started, Stopped, Undefined, Unplugged, Up
-from virtmuxd.core.evidence import opening_cause
-from virtmuxd.core.registry import Registry, Trouble
-from virtmuxd.hypervisor.connection import Connection
+from virtmuxd.core.events import Down, Event, Undefined, Up
+from virtmuxd.core.evidence import connecting_cause
+from virtmuxd.core.registry import AlreadyServedError, Registry
+from virtmuxd.hypervisor.connection import Connection, Route
+from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
-from virtmuxd.hypervisor.inventory import DomainState, examine, identify
-from virtmuxd.hypervisor.supervisor import ConsoleSupervisor, Link
+from virtmuxd.hypervisor.inventory import DomainState, identify, look_up
+from virtmuxd.hypervisor.lifecycle import DomainEvent, Lifecycle
 
 _log = logging.getLogger(__name__)
 
-
-def _details(kind: str) -> dict[int, str]:
-    prefix = f"VIR_DOMAIN_EVENT_{kind}_"
-    return {value: name.removeprefix(prefix) for name, value in vars(libvirt).items() if name.startswith(prefix)}
-
-
-_STOPPED, _SUSPENDED, _RESUMED = _details("STOPPED"), _details("SUSPENDED"), _details("RESUMED")
+#: Seconds before a domain is looked at again that could not be looked at.
+_LOOK_AGAIN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a hypervisor supervisor is to look after: how to make a console, which domains are meant (globs on their
-    names), the keepalive of its control connection (seconds, count), and the instances that are taken, by identity."""
+    """What a hypervisor's supervisor looks after: where its consoles go, how one is made, which domains are meant
+    (globs on their names), and the keepalive of its control connection (seconds, count)."""
 
     registry: Registry
     make_console: Callable[[ConsoleKey, Naming], Console]
     domains: tuple[str, ...]
     keepalive: tuple[int, int]
-    instances: dict[str, str] = field(default_factory=dict)
-
-
-class _AlreadyKnown(Exception):  # noqa: N818
-    """Another URI leads to the same libvirt instance."""
 
 
 class HypervisorSupervisor:
     """See the module. `run` is its life."""
 
-    def __init__(self, link: Link, scope: Scope) -> None:
-        self._link = link
+    def __init__(self, route: Route, scope: Scope) -> None:
+        self._route = route
         self._scope = scope
-        self._identity = ""
+        self._registry = scope.registry
+        self._hypervisor = ""
         self._consoles: dict[ConsoleKey, tuple[ConsoleSupervisor, asyncio.Task[None]]] = {}
-        self._tasks = asyncio.TaskGroup()
         self._loop = asyncio.get_running_loop()
+        self._supervisors: asyncio.TaskGroup
+        self._lifecycle = Lifecycle(self._hear)
         self._in_step = False
-        self._stale: asyncio.Queue[str] = asyncio.Queue()
-        scope.registry.expect(link.uri)
+        #: UUIDs of domains to look at again, in order, each once.
+        self._stale: dict[str, None] = {}
+        self._some_stale = asyncio.Event()
+        self._registry.expect(route.uri)
 
     async def run(self) -> None:
-        """Serve the hypervisor until cancelled."""
-        backoff = Backoff(random.random)
-        async with asyncio.TaskGroup() as self._tasks:
-            while True:
-                try:
-                    cause, error = await self._serve(backoff), None
-                except CallFailed as failed:
-                    cause, error = opening_cause(failed.error), failed.error
-                except DeadlineMissed:
-                    cause, error = Cause.HYPERVISOR_TIMEOUT, None
-                except _AlreadyKnown as known:
-                    self._scope.registry.surveyed(self._link.uri)
-                    _log.error("a second URI of one hypervisor is not served", extra={"why": str(known)})
-                    return
-                except Exception:  # noqa: BLE001  # the failure boundary of a hypervisor
-                    _log.exception("a bug in the supervisor of a hypervisor", extra={"uri": self._link.uri})
-                    cause, error = Cause.INTERNAL_ERROR, None
-                self._in_step = False
-                trouble = Trouble(cause, error.message if error else CAUSES[cause].text.format(domain="its guests"))
-                self._scope.registry.surveyed(self._link.uri, trouble)
-                self._lose(cause, error)
-                pause = backoff.next()
-                why = {"cause": cause.value, "error": error.message if error else None}
-                _log.warning("no hypervisor", extra={"uri": self._link.uri, **why, "retry_s": round(pause, 1)})
-                await asyncio.sleep(pause)
+        """Serve the hypervisor until cancelled; then its consoles are let go first, the control connection last."""
+        async with asyncio.TaskGroup() as control:
+            keeping = control.create_task(self._keep_connected(), name=f"control {self._route.uri}")
+            try:
+                async with asyncio.TaskGroup() as self._supervisors:
+                    await asyncio.wait({keeping})
+            finally:
+                keeping.cancel()
 
-    async def _serve(self, backoff: Backoff) -> Cause:
+    async def _keep_connected(self) -> None:
+        backoff = Backoff(random.random)
+        while True:
+            error: SavedError | None = None
+            try:
+                cause = await self._stay_connected(backoff)
+            except CallFailed as failed:
+                cause, error = connecting_cause(failed.error), failed.error
+            except DeadlineMissed:
+                cause = Cause.HYPERVISOR_TIMEOUT
+            except AlreadyServedError as served:
+                _log.error("a second URI of one hypervisor is not served", extra={"why": str(served)})
+                self._registry.surveyed(self._route.uri)
+                return
+            except Exception:  # noqa: BLE001  # the failure boundary of a hypervisor
+                _log.exception("a bug in the supervisor of a hypervisor", extra={"uri": self._route.uri})
+                cause = Cause.INTERNAL_ERROR
+            self._in_step = False
+            self._registry.surveyed(self._route.uri, cause, error)
+            self._tell_all(Down(time.time_ns(), cause, error))
+            pause = backoff.next()
+            why = {"cause": cause.value, "error": error.message if error else None}
+            _log.warning("no hypervisor", extra={"uri": self._route.uri, **why, "retry_s": round(pause, 1)})
+            await asyncio.sleep(pause)
+
+    async def _stay_connected(self, backoff: Backoff) -> Cause:
         """Connect, keep in step with the hypervisor until the connection is lost, and give the cause of that.
 
         Raises:
             CallFailed, DeadlineMissed: connecting failed.
+            AlreadyServedError: the hypervisor is served under another URI.
         """
-        connection = await self._link.connect()
+        connection = await self._route.connect()
         try:
             lost: asyncio.Queue[Cause] = asyncio.Queue()
             await connection.watch_close(lost.put_nowait)
             with suppress(CallFailed):  # drivers without RPC have no keepalive, and need none
-                await connection.call("virConnectSetKeepAlive", connection.handle.setKeepAlive, *self._scope.keepalive)
-            self._claim(await connection.call("virConnectGetCapabilities", identify, connection.handle))
-            await connection.call("virConnectDomainEventRegisterAny", self._register, connection)
-            await self._catch_up(connection)
-            self._scope.registry.surveyed(self._link.uri)
+                await connection.call("virConnectSetKeepAlive", connection.libvirt.setKeepAlive, *self._scope.keepalive)
+            self._hypervisor = await connection.call("virConnectGetCapabilities", identify, connection.libvirt)
+            self._registry.claim(self._hypervisor, self._route.uri)
+            await connection.call("virConnectDomainEventRegisterAny", self._lifecycle.register, connection)
+            await self._survey()
             backoff.reset()
-            _log.info("connected to the hypervisor", extra={"uri": self._link.uri, "hypervisor": self._identity})
+            _log.info("connected to the hypervisor", extra={"uri": self._route.uri, "hypervisor": self._hypervisor})
             async with asyncio.TaskGroup() as tasks:
-                following = tasks.create_task(self._follow(connection), name=f"follow {self._link.uri}")
+                following = tasks.create_task(self._follow(), name=f"follow {self._route.uri}")
                 cause = await lost.get()
                 following.cancel()
-            return Cause.HYPERVISOR_TIMEOUT if connection.transport.was_cut else cause
+            return cause
         finally:
             await connection.close()
 
-    def _claim(self, identity: str) -> None:
-        owner = self._scope.instances.setdefault(identity, self._link.uri)
-        if owner != self._link.uri:
-            raise _AlreadyKnown(f"{self._link.uri} leads to {identity}, which is served as {owner}")
-        self._identity = identity
+    # Events.
 
-    def _lose(self, cause: Cause, error: SavedError | None) -> None:
+    def _hear(self, happened: DomainEvent) -> None:
+        """On the loop. Before the survey is over, its result says what the events do."""
+        if happened.event is not None and self._in_step:
+            for key, (supervisor, _) in tuple(self._consoles.items()):
+                if key.uuid == happened.uuid and happened.device in (None, key.device):
+                    supervisor.post(happened.event)
+        if happened.look_again:
+            self._look_again(happened.uuid)
+
+    def _tell_all(self, event: Event) -> None:
         for supervisor, _ in tuple(self._consoles.values()):
-            supervisor.post(Down(time.time_ns(), cause, error))
-
-    # Events: the callbacks copy and wake; what follows is decided on the next turn.
-
-    def _register(self, connection: Connection) -> None:
-        """In a worker thread."""
-        for event, callback in (
-            (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
-            (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_reboot),
-            (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._on_device_removed),
-        ):
-            with suppress(libvirt.libvirtError):  # not every driver has every event
-                registration = connection.handle.domainEventRegisterAny(None, event, callback, None)
-                connection.undo_at_close(partial(connection.handle.domainEventDeregisterAny, registration))
-
-    def _on_lifecycle(self, _connection: object, domain: Any, event: int, detail: int, _opaque: None) -> None:
-        at = time.time_ns()
-        self._loop.call_soon_threadsafe(self._lifecycle, at, domain.UUIDString(), domain.ID(), event, detail)
-
-    def _on_reboot(self, _connection: object, domain: Any, _opaque: None) -> None:
-        self._loop.call_soon_threadsafe(self._post, domain.UUIDString(), Noted(time.time_ns(), "rebooted"))
-
-    def _on_device_removed(self, _connection: object, domain: Any, alias: str, _opaque: None) -> None:
-        event = Unplugged(time.time_ns(), LibvirtEvent("DEVICE_REMOVED", alias))
-        self._loop.call_soon_threadsafe(self._post, domain.UUIDString(), event, alias)
-
-    def _lifecycle(self, at: int, uuid: str, running_id: int, event: int, detail: int) -> None:
-        match event:
-            case libvirt.VIR_DOMAIN_EVENT_STARTED:
-                self._post(uuid, Started(at, running_id))
-            case libvirt.VIR_DOMAIN_EVENT_STOPPED:
-                self._post(uuid, Stopped(at, LibvirtEvent("STOPPED", _STOPPED.get(detail))))
-            case libvirt.VIR_DOMAIN_EVENT_SUSPENDED:
-                self._post(uuid, Noted(at, "paused", _SUSPENDED.get(detail)))
-            case libvirt.VIR_DOMAIN_EVENT_RESUMED:
-                self._post(uuid, Noted(at, "resumed", _RESUMED.get(detail)))
-            case libvirt.VIR_DOMAIN_EVENT_UNDEFINED if detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_REMOVED:
-                self._post(uuid, Undefined(at, LibvirtEvent("UNDEFINED", "REMOVED")))
-        if event not in (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_RESUMED):
-            self._stale.put_nowait(uuid)
-
-    def _post(self, uuid: str, event: Event, device: str | None = None) -> None:
-        """Give an event to the consoles of a domain; before the inventory is in step its state says the same."""
-        if not self._in_step:
-            return
-        for key, (supervisor, _) in tuple(self._consoles.items()):
-            if key.uuid == uuid and device in (None, key.device):
-                supervisor.post(event)
+            supervisor.post(event)
 
     # The inventory.
 
-    async def _catch_up(self, connection: Connection) -> None:
+    def _look_again(self, uuid: str) -> None:
+        self._stale[uuid] = None
+        self._some_stale.set()
+        self._registry.expect(self._route.uri)
+
+    async def _survey(self) -> None:
         """Learn what there is. Domains that events name meanwhile are looked at again, until none is left."""
-        while not self._stale.empty():
-            self._stale.get_nowait()
-        domains = await connection.call("virConnectListAllDomains", connection.handle.listAllDomains)
-        states: dict[str, DomainState] = {}
-        for domain in domains:
-            with suppress(CallFailed):  # gone since
-                state = await connection.call("virDomainGetState", examine, domain)
-                states[state.uuid] = state
-        while not self._stale.empty():
-            uuid = self._stale.get_nowait()
-            again = await self._look_up(connection, uuid)
-            states.pop(uuid, None)
-            if again is not None:
-                states[uuid] = again
+        self._stale.clear()
+        connection = await self._route.connect()
+        try:
+            states: dict[str, DomainState] = {}
+            for domain in await connection.call("virConnectListAllDomains", connection.libvirt.listAllDomains):
+                uuid: str = domain.UUIDString()
+                self._stale.pop(uuid, None)
+                self._note(states, uuid, await self._examine(connection, uuid))
+            while self._stale:
+                uuid = next(iter(self._stale))
+                del self._stale[uuid]
+                self._note(states, uuid, await self._examine(connection, uuid))
+        finally:
+            await connection.close()
         self._in_step = True
         for state in states.values():
             self._see(state, all_news=True)
-        for key in [key for key in self._consoles if key.uuid not in states]:
-            self._vanish(key)
+        for uuid in {key.uuid for key in self._consoles} - set(states):
+            self._lose_domain(uuid)
+        self._registry.surveyed(self._route.uri)
 
-    async def _follow(self, connection: Connection) -> None:
-        """Look again at every domain that an event named."""
+    @staticmethod
+    def _note(states: dict[str, DomainState], uuid: str, state: DomainState | None) -> None:
+        states.pop(uuid, None)
+        if state is not None:
+            states[uuid] = state
+
+    async def _follow(self) -> None:
+        """Look again at every domain that an event named, until cancelled."""
         while True:
-            uuid = await self._stale.get()
-            try:
-                state = await self._look_up(connection, uuid)
-            except (CallFailed, DeadlineMissed):
-                continue  # the connection is going; its close callback says so
-            if state is not None:
-                self._see(state, all_news=False)
-            else:
-                for key in [key for key in self._consoles if key.uuid == uuid]:
-                    self._vanish(key)
+            await self._some_stale.wait()
+            self._some_stale.clear()
+            while self._stale:
+                uuid = next(iter(self._stale))
+                del self._stale[uuid]
+                await self._look_at(uuid)
+            self._registry.surveyed(self._route.uri)
 
-    async def _look_up(self, connection: Connection, uuid: str) -> DomainState | None:
-        """The domain as it stands, or None where it is gone.
+    async def _look_at(self, uuid: str) -> None:
+        try:
+            connection = await self._route.connect()
+            try:
+                state = await self._examine(connection, uuid)
+            finally:
+                await connection.close()
+        except (CallFailed, DeadlineMissed) as failed:
+            _log.warning("a domain cannot be looked at", extra={"uuid": uuid, "error": str(failed)})
+            self._loop.call_later(_LOOK_AGAIN, self._look_again, uuid)
+            return
+        if uuid in self._stale:
+            return  # what was seen is older than what the events say
+        if state is not None:
+            self._see(state, all_news=False)
+        else:
+            self._lose_domain(uuid)
+
+    async def _examine(self, connection: Connection, uuid: str) -> DomainState | None:
+        """The domain as it stands; None where it is gone, or cannot be understood.
 
         Raises:
             CallFailed, DeadlineMissed: the connection failed.
         """
         try:
-            domain = await connection.call("virDomainLookupByUUIDString", connection.handle.lookupByUUIDString, uuid)
-            return await connection.call("virDomainGetState", examine, domain)
-        except CallFailed as failed:
-            if failed.error.code == libvirt.VIR_ERR_NO_DOMAIN:
-                return None
-            raise
+            return await connection.call("virDomainGetXMLDesc", look_up, connection.libvirt, uuid)
+        except ET.ParseError as error:
+            _log.error("a domain's XML cannot be read", extra={"uuid": uuid, "error": str(error)})
+            return None
 
     def _see(self, state: DomainState, *, all_news: bool) -> None:
         """Bring a domain's consoles in line with how it stands.
@@ -238,46 +222,39 @@ class HypervisorSupervisor:
         `all_news` tells consoles that are known already how their domain stands; once in step, events do that.
         """
         wanted = any(fnmatchcase(state.name, pattern) for pattern in self._scope.domains)
-        keys = {ConsoleKey(self._identity, state.uuid, device.alias): device for device in state.devices if wanted}
+        keys = {ConsoleKey(self._hypervisor, state.uuid, device.alias): device for device in state.devices if wanted}
         for key, device in keys.items():
-            naming = Naming(self._link.uri, state.name, device.backend, device.index)
-            news = self._appear(key, naming)
-            if news or all_news:
+            naming = Naming(self._route.uri, state.name, device.backend, device.index)
+            if self._appear(key, naming) or all_news:
                 self._consoles[key][0].post(Up(time.time_ns(), state.running_id, state.stopped))
         for key in [key for key in self._consoles if key.uuid == state.uuid and key not in keys]:
-            self._vanish(key)
+            self._consoles[key][0].console.vanish(time.time_ns())
+            self._retire(self._consoles[key][0])
 
     def _appear(self, key: ConsoleKey, naming: Naming) -> bool:
         """Make the console be there; gives whether it was not."""
-        known = self._consoles.get(key)
-        if known is not None:
-            console = known[0].console
-            console.naming = naming
-            back, console.present = not console.present, True
-            if back:
-                console.tell("appeared", time.time_ns())
-            return back
+        if key in self._consoles:
+            return self._consoles[key][0].console.appear(naming, time.time_ns())
         console = self._scope.make_console(key, naming)
-        supervisor = ConsoleSupervisor(console, self._link, retire=self._retire)
-        task = self._tasks.create_task(supervisor.run(), name=f"console {naming.domain}:{key.device}")
+        supervisor = ConsoleSupervisor(console, self._route, retired=self._retire)
+        task = self._supervisors.create_task(supervisor.run(), name=f"console {naming.domain}:{key.device}")
         self._consoles[key] = (supervisor, task)
-        self._scope.registry.add(console, time.time_ns())
-        return True
+        self._registry.add(console)
+        return console.appear(naming, time.time_ns())
 
-    def _vanish(self, key: ConsoleKey) -> None:
-        """The console is there no more; it stays for those who have a place at it."""
-        supervisor, _ = self._consoles[key]
-        console = supervisor.console
-        if console.present and console.machine.state is not State.ATTACHED:
-            console.present = False
-            console.tell("vanished", time.time_ns())
-        self._retire(supervisor)
+    def _lose_domain(self, uuid: str) -> None:
+        """The domain does not exist any more; its end may not have been seen."""
+        for key in [key for key in self._consoles if key.uuid == uuid]:
+            supervisor, _ = self._consoles[key]
+            supervisor.post(Undefined(time.time_ns(), LibvirtEvent("UNDEFINED", None), gone=True))
+            supervisor.console.vanish(time.time_ns())
+            self._retire(supervisor)
 
     def _retire(self, supervisor: ConsoleSupervisor) -> None:
-        """Let go of a console that vanished, once nobody has a place at it."""
+        """Let go of a console that vanished, once nobody holds it or has a place at it."""
         console = supervisor.console
         if console.forsaken and console.key in self._consoles:
             _, task = self._consoles.pop(console.key)
             task.cancel()
-            self._scope.registry.remove(console)
+            self._registry.remove(console)
             console.close(time.time_ns())

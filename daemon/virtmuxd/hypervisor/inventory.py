@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 
 from virtmux.reasons import LibvirtEvent
+from virtmuxd.hypervisor.errors import CallFailed, named
 
 _KINDS = ("serial", "console", "parallel")
 
@@ -20,6 +21,8 @@ _SHUTOFF = {
     libvirt.VIR_DOMAIN_SHUTOFF_SAVED: "SAVED",
     libvirt.VIR_DOMAIN_SHUTOFF_FAILED: "FAILED",
     libvirt.VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT: "FROM_SNAPSHOT",
+    # libvirtd ended it itself, while it took stock after its start.
+    libvirt.VIR_DOMAIN_SHUTOFF_DAEMON: "DESTROYED",
 }
 
 
@@ -76,25 +79,43 @@ def examine(domain: Any) -> DomainState:
     """In a worker thread: everything about one domain.
 
     Raises:
-        libvirt.libvirtError: it is gone, or its hypervisor is.
+        CallFailed: it is gone, or its hypervisor is.
+        xml.etree.ElementTree.ParseError: its XML is none.
     """
-    stopped = stopped_how(*domain.state())
-    return DomainState(
-        domain.UUIDString(),
-        domain.name(),
-        domain.ID() if stopped is None else -1,
-        stopped,
-        devices_of(domain.XMLDesc()),
-    )
+    with named("virDomainGetState"):
+        stopped = stopped_how(*domain.state())
+    with named("virDomainGetXMLDesc"):
+        devices = devices_of(domain.XMLDesc())
+    return DomainState(domain.UUIDString(), domain.name(), domain.ID() if stopped is None else -1, stopped, devices)
+
+
+def look_up(connection: Any, uuid: str) -> DomainState | None:
+    """In a worker thread: a domain as it stands, or None where it is gone.
+
+    Raises:
+        CallFailed: its hypervisor is gone.
+    """
+    try:
+        with named("virDomainLookupByUUIDString"):
+            domain = connection.lookupByUUIDString(uuid)
+        return examine(domain)
+    except CallFailed as failed:
+        if failed.error.code == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
 
 
 def identify(connection: Any) -> str:
     """In a worker thread: which libvirt instance this is: driver, instance and host UUID, whatever the URI.
 
     Raises:
-        libvirt.libvirtError: the hypervisor does not say.
+        CallFailed: the hypervisor does not say.
     """
-    capabilities = ET.fromstring(connection.getCapabilities())  # noqa: S314  # libvirt wrote it
-    host = capabilities.findtext("host/uuid") or connection.getHostname()
-    instance = urlsplit(connection.getURI()).path.strip("/") or "default"
-    return f"{connection.getType().lower()}/{instance}/{host}"
+    with named("virConnectGetCapabilities"):
+        capabilities = ET.fromstring(connection.getCapabilities())  # noqa: S314  # libvirt wrote it
+    with named("virConnectGetURI"):
+        instance = urlsplit(connection.getURI()).path.strip("/") or "default"
+    with named("virConnectGetHostname"):
+        host = capabilities.findtext("host/uuid") or connection.getHostname()
+    with named("virConnectGetType"):
+        return f"{connection.getType().lower()}/{instance}/{host}"

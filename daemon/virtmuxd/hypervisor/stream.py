@@ -2,7 +2,7 @@
 
 This is the one file that touches `libvirtmod`. libvirt-python's `virStream.eventAddCallback` hands libvirt a reference
 to the stream that the remote driver never gives back, so each would live for ever, with its connection. A dict of our
-own, emptied when the callback is removed, keeps nothing alive (LIBVIRT.md section 5).
+own, emptied when the callback is removed, keeps nothing alive (docs/libvirt.md, "The binding").
 """
 
 import asyncio
@@ -18,7 +18,7 @@ import libvirtmod
 from virtmux.reasons import Phase, SavedError
 from virtmuxd.core.evidence import Failure
 from virtmuxd.hypervisor.connection import Connection
-from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, save
+from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, named, save
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class ConsoleStream:
         self._on_output: Callable[[list[bytes], int], None] = _ignore_output
         self._on_end: Callable[[Failure], None] = _ignore_end
         self._loop = asyncio.get_running_loop()
+        self._sending = False
 
     @classmethod
     async def open(cls, connection: Connection, uuid: str, device: str) -> "ConsoleStream":
@@ -50,7 +51,7 @@ class ConsoleStream:
         Raises:
             CallFailed, DeadlineMissed: as `Connection.call`.
         """
-        stream, running_id = await connection.call("virDomainOpenConsole", _open, connection.handle, uuid, device)
+        stream, running_id = await connection.call("virDomainOpenConsole", _open, connection.libvirt, uuid, device)
         return cls(connection, stream, running_id)
 
     def start(self, on_output: Callable[[list[bytes], int], None], on_end: Callable[[Failure], None]) -> None:
@@ -104,28 +105,34 @@ class ConsoleStream:
             # Not within this dispatch: the binding still uses the dict.
             self._loop.call_soon(self._holder.clear)
 
-    async def send(self, data: bytes) -> int:
-        """Give input to libvirt, in a worker thread: it blocks while the guest takes none. Returns the bytes taken.
+    async def send(self, data: bytes) -> None:
+        """Give all of `data` to libvirt; it blocks, in a worker thread, while the guest takes no input.
 
         Raises:
-            CallFailed, DeadlineMissed: as `Connection.call`.
+            CallFailed: as `Connection.send`.
         """
-        return await self._connection.call("virStreamSend", self._stream.send, data)
+        self._sending = True
+        while data:
+            data = data[await self._connection.send(self._stream.send, data) :]
+        self._sending = False
 
     async def close(self) -> tuple[SavedError, ...]:
         """Abort the stream and close its connection; gives what failed meanwhile.
 
-        After an end of stream too: without it the console stays active on the server.
+        After an end of stream too: without it the console stays active on the server. A connection with input that
+        the guest does not take can only be cut.
         """
         self._remove_callback()
         self._on_end = _ignore_end
         errors: list[SavedError] = []
+        if self._sending:
+            self._connection.cut()
         try:
             await self._connection.call("virStreamAbort", self._stream.abort)
         except CallFailed as failed:
             errors.append(failed.error)
         except DeadlineMissed:
-            _log.warning("the console's stream could not be aborted in time; its connection was cut")
+            _log.warning("a console's stream could not be aborted in time; its connection was cut")
         finally:
             self._stream = None
             await self._connection.close()
@@ -138,13 +145,18 @@ def _open(connection: Any, uuid: str, device: str) -> tuple[Any, int]:
     The running id is looked up before and after: the domain may have been started anew in between.
     """
     while True:
-        domain = connection.lookupByUUIDString(uuid)
-        stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
-        domain.openConsole(device, stream, 0)
-        running_id: int = connection.lookupByUUIDString(uuid).ID()
+        with named("virDomainLookupByUUIDString"):
+            domain = connection.lookupByUUIDString(uuid)
+        with named("virStreamNew"):
+            stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        with named("virDomainOpenConsole"):
+            domain.openConsole(device, stream, 0)
+        with named("virDomainLookupByUUIDString"):
+            running_id: int = connection.lookupByUUIDString(uuid).ID()
         if running_id == domain.ID():
             return stream, running_id
-        stream.abort()
+        with named("virStreamAbort"):
+            stream.abort()
 
 
 def _ignore_output(_pieces: list[bytes], _at: int) -> None:

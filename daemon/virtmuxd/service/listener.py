@@ -6,7 +6,6 @@ import logging
 import socket
 import struct
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,8 +77,7 @@ class Listener:
             accepting = tasks.create_task(self._accept(tasks), name="accept")
             await stop.wait()
             accepting.cancel()
-            with suppress(asyncio.CancelledError):
-                await accepting
+            await asyncio.wait({accepting})
             self._listening.close()
             reason = Reason(
                 cause=Cause.SERVER_STOPPING,
@@ -104,12 +102,17 @@ class Listener:
             tasks.create_task(self._serve(connection), name="client")
 
     async def _serve(self, connection: socket.socket) -> None:
-        peer = peer_of(connection)._asdict()
-        client = Client(connection, self._registry, self._greeting, read_only=self._read_only)
-        self._clients.add(client)
-        _log.info("client connected", extra={**peer, "read_only": self._read_only})
         try:
-            reason = await client.run()
+            peer = {**peer_of(connection)._asdict(), "read_only": self._read_only}
+            client = Client(connection, self._registry, self._greeting, read_only=self._read_only)
+            self._clients.add(client)
+            _log.info("client connected", extra=peer)
+            try:
+                reason = await client.run()
+            finally:
+                self._clients.discard(client)
+            _log.info("client left", extra={**peer, "cause": reason.cause.value, "why": reason.text})
+        except Exception:  # noqa: BLE001  # the last boundary: a client never ends the others
+            _log.exception("a bug while serving a client")
         finally:
-            self._clients.discard(client)
-        _log.info("client left", extra={**peer, "cause": reason.cause.value, "why": reason.text})
+            connection.close()

@@ -1,7 +1,7 @@
 """A console's ring: its last output and marks in files on a tmpfs, so that a SIGKILL of the daemon loses nothing.
 
 Two files a console: `NAME.ring`, memory-mapped, a header page of u64 words and the output, the byte of offset `o` at
-`(o - base) % capacity`; and `NAME.marks`, a line of JSON for each mark and each completion of one.
+`o % capacity`; and `NAME.marks`, a line of JSON for each mark and each completion of one.
 
 A process can die between any two stores, but what it has stored stays, in program order. So an append first gives up
 the bytes that it will overwrite (`start`), then copies, then commits with one aligned 8-byte store (`end`): whenever it
@@ -12,10 +12,10 @@ recorded.
 """
 
 import errno
+import logging
 import mmap
 import os
 from binascii import crc32
-from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 from uuid import uuid4
@@ -25,9 +25,13 @@ from msgspec.json import Decoder, Encoder
 
 from virtmuxd.core.sequence import MAX_MARKS, StoredMark
 
+_log = logging.getLogger(__name__)
+
 _PAGE = 4096
 _MAGIC = int.from_bytes(b"VMXRING1", "little")
 _FIRST_CAPACITY = 4 * _PAGE
+_MAX_INCARNATION = (1 << 32) - 1
+_MAX_OFFSET = (1 << 63) - 1
 _MARK_LINES = 4 * MAX_MARKS
 _LOW = (1 << 64) - 1
 _encoder = Encoder()
@@ -35,22 +39,23 @@ _decoder: Decoder[StoredMark] = Decoder(StoredMark)
 
 
 class _Word(IntEnum):
-    """The u64 words of the header. `CHECKSUM` covers those before it, which never change after creation."""
+    """The u64 words of the header. `CHECKSUM` covers those that never change after creation."""
 
     MAGIC = 0
     HISTORY_HIGH = 1
     HISTORY_LOW = 2
-    BASE = 3
-    CHECKSUM = 4
-    BOOT_HIGH = 5
-    BOOT_LOW = 6
-    CAPACITY = 7
-    START = 8
-    END = 9
+    CHECKSUM = 3
+    BOOT_HIGH = 4
+    BOOT_LOW = 5
+    CAPACITY = 6
+    START = 7
+    END = 8
+    NEXT_MARK = 9
     HELD_UNTIL = 10
-    STOPPED = 11
-    INCARNATION = 12
-    RUNNING_ID = 13  # plus one: 0 is none
+    HOLDING = 11
+    STOPPED = 12
+    INCARNATION = 13
+    RUNNING_ID = 14  # plus one: 0 is none
 
 
 class RingError(Exception):
@@ -60,8 +65,8 @@ class RingError(Exception):
 class Ring:
     """The store of one console's sequence (`virtmuxd.core.sequence.Store`)."""
 
-    def __init__(self, path: Path, map_: mmap.mmap, limit: int, marks: list[StoredMark], warn: Callable[[str], None]):
-        """Use `Ring.open`. `warn` is told, once, when the ring cannot grow or store a mark."""
+    def __init__(self, path: Path | None, map_: mmap.mmap, limit: int, marks: list[StoredMark]) -> None:
+        """Use `Ring.open`. Without a `path` it lies in this process's memory alone."""
         self._path = path
         self._map = map_
         self._words = memoryview(map_).cast("Q")
@@ -69,34 +74,49 @@ class Ring:
         self._limit = limit // _PAGE * _PAGE
         self._marks = marks
         self._lines = len(marks)
-        self._warn = warn
 
     @classmethod
-    def open(cls, path: Path, limit: int, boot: int, warn: Callable[[str], None]) -> "Ring":
+    def open(cls, path: Path, limit: int, boot: int, last_alive: int = 0) -> "Ring":
         """Open the ring at `path` (without its suffix), or begin a new history where there is none to trust.
+
+        Where no files can be made it lies in memory: the console works, and a crash forgets it.
 
         Args:
             limit: the most bytes of output that it may hold.
             boot: the machine's boot id, 128 bits.
-
-        Raises:
-            OSError: the files cannot be made.
+            last_alive: when (ns) the daemon that had it before was surely alive.
         """
         try:
             map_ = _verified(path, boot)
-            history = _history(memoryview(map_).cast("Q"))
-            ring = cls(path, map_, limit, _read_marks(path, history), warn)
+            words = memoryview(map_).cast("Q")
+            ring = cls(path, map_, limit, _fitting(_read_marks(path, _history(words)), words[_Word.END]))
         except FileNotFoundError:
-            ring = cls(path, _create(path, boot), limit, [], warn)
+            ring = cls._new(path, limit, boot)
         except (RingError, OSError, ValueError) as error:
-            warn(f"ring {path.name} begins a new history: {error}")
-            ring = cls(path, _create(path, boot), limit, [], warn)
-        ring._begin(boot)
+            _log.warning("a ring begins a new history", extra={"ring": path.name, "why": str(error)})
+            ring = cls._new(path, limit, boot)
+        ring.begin(boot, last_alive)
         return ring
 
-    def _begin(self, boot: int) -> None:
+    @classmethod
+    def _new(cls, path: Path, limit: int, boot: int) -> "Ring":
+        try:
+            return cls(path, _create(path, boot), limit, [])
+        except OSError as error:
+            _log.error("a ring lies in memory alone", extra={"ring": path.name, "why": error.strerror})
+            limit = limit // _PAGE * _PAGE
+            map_ = mmap.mmap(-1, _PAGE + limit)
+            _set_up(map_, uuid4().int, boot, limit)
+            return cls(None, map_, limit, [])
+
+    def begin(self, boot: int, last_alive: int) -> None:
         """From now on only a clean stop makes it last beyond this boot: said last, whenever this process dies."""
         words = self._words
+        if words[_Word.HOLDING] and not words[_Word.STOPPED]:  # its daemon died, and held the console to its end
+            words[_Word.HELD_UNTIL] = max(words[_Word.HELD_UNTIL], last_alive)
+        words[_Word.HOLDING] = 0
+        if self._marks:
+            words[_Word.NEXT_MARK] = max(words[_Word.NEXT_MARK], self._marks[-1].number + 1)
         if _boot(words) != boot:
             words[_Word.RUNNING_ID] = 0
             words[_Word.BOOT_HIGH], words[_Word.BOOT_LOW] = boot >> 64, boot & _LOW
@@ -115,9 +135,8 @@ class Ring:
         return self._words[_Word.END]
 
     @property
-    def capacity(self) -> int:
-        """How many bytes of output it holds at its present size."""
-        return self._capacity
+    def next_mark(self) -> int:
+        return self._words[_Word.NEXT_MARK]
 
     @property
     def incarnation(self) -> tuple[int, int]:
@@ -131,11 +150,16 @@ class Ring:
         self._words[_Word.INCARNATION] = number
         self._words[_Word.RUNNING_ID] = running_id + 1
 
-    def held(self, at: int) -> None:
+    def hold(self, at: int) -> None:
         self._words[_Word.HELD_UNTIL] = at
+        self._words[_Word.HOLDING] = 1
+
+    def let_go(self, at: int) -> None:
+        self._words[_Word.HELD_UNTIL] = at
+        self._words[_Word.HOLDING] = 0
 
     def append(self, data: bytes, at: int) -> None:
-        needed = self._words[_Word.END] + len(data) - self._words[_Word.BASE]
+        needed = self._words[_Word.END] + len(data)
         if needed > self._capacity < self._limit:
             self._grow(needed)
         for begin in range(0, len(data), self._capacity):
@@ -144,11 +168,11 @@ class Ring:
 
     def _append(self, data: bytes) -> None:
         words = self._words
-        base, end = words[_Word.BASE], words[_Word.END]
+        end = words[_Word.END]
         new_end = end + len(data)
         if new_end - words[_Word.START] > self._capacity:
             words[_Word.START] = new_end - self._capacity
-        at = _PAGE + (end - base) % self._capacity
+        at = _PAGE + end % self._capacity
         room = _PAGE + self._capacity - at
         if len(data) <= room:
             self._map[at : at + len(data)] = data
@@ -158,7 +182,7 @@ class Ring:
         words[_Word.END] = new_end
 
     def read(self, offset: int, size: int) -> bytes:
-        at = (offset - self._words[_Word.BASE]) % self._capacity
+        at = offset % self._capacity
         size = min(size, self.end - offset, self._capacity - at)
         return self._map[_PAGE + at : _PAGE + at + size]
 
@@ -167,7 +191,7 @@ class Ring:
 
         A full tmpfs must not become a SIGBUS: the room is allocated before it is mapped.
         """
-        if self._words[_Word.END] - self._words[_Word.BASE] > self._capacity:
+        if self._path is None or self._words[_Word.END] > self._capacity:
             return
         capacity = self._capacity
         while capacity < min(needed, self._limit):
@@ -177,38 +201,37 @@ class Ring:
             map_ = _map(self._path.with_suffix(".ring"), _PAGE + capacity)
         except OSError as error:
             self._limit = self._capacity
-            self._warn(f"ring {self._path.name} stays at {self._capacity} bytes: {error.strerror}")
+            why = {"bytes": self._capacity, "why": error.strerror}
+            _log.warning("a ring cannot grow", extra={"ring": self._path.name, **why})
             return
         self._release()
         self._map, self._words, self._capacity = map_, memoryview(map_).cast("Q"), capacity
         self._words[_Word.CAPACITY] = capacity
 
-    def marks(self) -> list[StoredMark]:
+    def found_marks(self) -> list[StoredMark]:
         return self._marks
 
     def put_mark(self, mark: StoredMark) -> None:
-        line = _encoder.encode(mark) + b"\n"
+        # Before anybody sees the mark: its number is not used again, even if the mark itself cannot be stored.
+        self._words[_Word.NEXT_MARK] = max(self.next_mark, mark.number + 1)
+        if self._path is None:
+            return
         path = self._path.with_suffix(".marks")
         try:
-            _write(path, line, os.O_APPEND)
+            _write(path, _encoder.encode(mark) + b"\n", os.O_APPEND)
             self._lines += 1
             if self._lines > _MARK_LINES:
-                self._compact(path)
+                self._lines = _compact(self._path, self.history)
         except (RingError, OSError) as error:
-            self._warn(f"ring {self._path.name} cannot store mark {mark.number}: {error}")
-
-    def _compact(self, path: Path) -> None:
-        """Rewrite the marks without those that are no longer held."""
-        kept = _read_marks(self._path, self.history)
-        new = path.with_suffix(".marks.new")
-        lines = b"".join(_encoder.encode(mark) + b"\n" for mark in kept)
-        _write(new, self.history.encode() + b"\n" + lines, os.O_TRUNC)
-        new.rename(path)
-        self._lines = len(kept)
+            _log.error("a mark cannot be stored", extra={"ring": path.name, "mark": mark.number, "why": str(error)})
 
     def close(self, at: int) -> None:
         self._words[_Word.STOPPED] = at
+        unused = self.end == 0 and self.next_mark == 1
         self._release()
+        if unused and self._path is not None:
+            for suffix in (".ring", ".marks"):
+                self._path.with_suffix(suffix).unlink(missing_ok=True)
 
     def _release(self) -> None:
         self._words.release()
@@ -235,15 +258,20 @@ def _create(path: Path, boot: int) -> mmap.mmap:
     new = path.with_suffix(".ring.new")
     new.unlink(missing_ok=True)
     map_ = _map(new, _PAGE + _FIRST_CAPACITY)
+    _set_up(map_, history, boot, _FIRST_CAPACITY)
+    new.rename(path.with_suffix(".ring"))
+    return map_
+
+
+def _set_up(map_: mmap.mmap, history: int, boot: int, capacity: int) -> None:
     words = memoryview(map_).cast("Q")
     words[_Word.MAGIC] = _MAGIC
     words[_Word.HISTORY_HIGH], words[_Word.HISTORY_LOW] = history >> 64, history & _LOW
-    words[_Word.BOOT_HIGH], words[_Word.BOOT_LOW] = boot >> 64, boot & _LOW
-    words[_Word.CAPACITY] = _FIRST_CAPACITY
     words[_Word.CHECKSUM] = _checksum(words)
+    words[_Word.BOOT_HIGH], words[_Word.BOOT_LOW] = boot >> 64, boot & _LOW
+    words[_Word.CAPACITY] = capacity
+    words[_Word.NEXT_MARK] = 1
     words.release()
-    new.rename(path.with_suffix(".ring"))
-    return map_
 
 
 def _map(path: Path, size: int) -> mmap.mmap:
@@ -284,8 +312,9 @@ def _verify(words: memoryview, room: int, boot: int) -> None:
         raise RingError("its header is damaged")
     if _boot(words) != boot and not words[_Word.STOPPED]:
         raise RingError("the machine was restarted without a clean stop of virtmuxd")
-    capacity, base, start, end = (words[word] for word in (_Word.CAPACITY, _Word.BASE, _Word.START, _Word.END))
-    if not (0 < capacity <= room and base <= start <= end <= start + capacity):
+    capacity, start, end = words[_Word.CAPACITY], words[_Word.START], words[_Word.END]
+    counts = words[_Word.NEXT_MARK] > 0 and words[_Word.INCARNATION] <= _MAX_INCARNATION
+    if not (counts and 0 < capacity <= room and start <= end <= min(start + capacity, _MAX_OFFSET)):
         raise RingError("its bounds are damaged")
 
 
@@ -314,9 +343,34 @@ def _read_marks(path: Path, history: str) -> list[StoredMark]:
         raise RingError(f"its marks are damaged: {error}") from error
     if len(whole) < len(data):
         os.truncate(file, len(whole))
-    newest = max(marks, default=0)
-    first = next(number for number in range(newest, -1, -1) if number - 1 not in marks)
-    return [marks[number] for number in range(first, newest + 1) if number in marks][-MAX_MARKS:]
+    held: list[StoredMark] = []
+    for number in sorted(marks):
+        if held and held[-1].number != number - 1:
+            held.clear()
+        held.append(marks[number])
+    return held[-MAX_MARKS:]
+
+
+def _fitting(marks: list[StoredMark], end: int) -> list[StoredMark]:
+    """The marks, which stand in order within the output.
+
+    Raises:
+        RingError: they do not.
+    """
+    offsets = [0, *(mark.offset for mark in marks), end]
+    if offsets != sorted(offsets):
+        raise RingError("its marks do not fit its output")
+    return marks
+
+
+def _compact(path: Path, history: str) -> int:
+    """Rewrite the marks without those that are no longer held; gives how many are left."""
+    kept = _read_marks(path, history)
+    new = path.with_suffix(".marks.new")
+    lines = b"".join(_encoder.encode(mark) + b"\n" for mark in kept)
+    _write(new, history.encode() + b"\n" + lines, os.O_TRUNC)
+    new.rename(path.with_suffix(".marks"))
+    return len(kept)
 
 
 def _write(path: Path, data: bytes, flags: int) -> None:

@@ -1,5 +1,6 @@
 """The daemon's runtime directory (on a tmpfs): sockets, rings, and the lock that keeps a second daemon out."""
 
+import asyncio
 import fcntl
 import os
 import socket
@@ -26,6 +27,8 @@ class RuntimeDirectory:
         self._lock = os.open(path / "virtmuxd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            #: When (ns) the daemon before this one was surely alive.
+            self.last_alive = os.fstat(self._lock).st_mtime_ns
             (path / "rings").mkdir(mode=0o700, exist_ok=True)
         except OSError:
             os.close(self._lock)
@@ -36,6 +39,12 @@ class RuntimeDirectory:
         directory = self.path / "rings" / quote(key.hypervisor, safe="")
         directory.mkdir(mode=0o700, exist_ok=True)
         return directory / quote(f"{key.uuid}_{key.device}", safe="").replace(".", "%2E")
+
+    async def stay_alive(self) -> None:
+        """Say once a second, by the time of the lock file, that this daemon is alive: what a SIGKILL leaves is when."""
+        while True:
+            os.utime(self._lock)
+            await asyncio.sleep(1)
 
     def close(self) -> None:
         """Let another daemon have it."""

@@ -118,14 +118,30 @@ def test_readers_hold_in_front_of_a_reserved_mark_until_it_is_complete() -> None
     ]
 
 
-def test_reserved_marks_are_named_until_they_are_complete() -> None:
-    records = sequence()
-    mark = records.reserve(ended())
-    assert records.reserved_marks() == [mark]
+def test_a_mark_that_a_crash_left_reserved_is_completed_from_what_was_saved() -> None:
+    store = MemoryStore()
+    Sequence(HANDLE, store, _unobserved).reserve(ended(Cause.GUEST_CRASHED))
 
-    records.complete(mark, ended())
+    found = store.reopened()
+    records = Sequence(HANDLE, found, _unobserved)
+    records.recover()
 
-    assert records.reserved_marks() == []
+    assert records.last_end == ended(Cause.GUEST_CRASHED)
+    assert [mark.reserved for mark in found.reopened().found_marks()] == [False]
+
+
+def test_the_number_of_a_mark_that_could_not_be_stored_is_not_used_again() -> None:
+    store = MemoryStore()
+    records = Sequence(HANDLE, store, _unobserved)
+    records.mark(note())
+    found = store.reopened()
+    found.next_mark = 3
+
+    again = Sequence(HANDLE, found, _unobserved)
+
+    assert again.position.mark == 3
+    reader = Reader(again, Position(found.history, 0, 1))
+    assert reader.all() == [Gap(HANDLE, 0, 1, 0, 3)]
 
 
 def test_the_last_end_is_the_last_that_is_complete() -> None:
@@ -211,13 +227,12 @@ def test_a_parked_reader_is_woken_once_for_all_that_arrived_together() -> None:
     "happen",
     [
         lambda records: records.mark(note()),
-        lambda records: records.complete(records.reserved_marks()[0], ended()),
+        lambda records: records.complete(records.reserve(ended()), ended()),
     ],
     ids=["mark", "completion"],
 )
 def test_marks_wake_parked_readers(happen: Callable[[Sequence], object]) -> None:
     records = sequence()
-    records.reserve(ended())
     woken: list[str] = []
     records.park(Cursor(0, 1, lambda: woken.append("woken")))
 
@@ -318,11 +333,11 @@ def _settling() -> Sequence:
         (0, 5, 3), (1, 4, 3),  # marks that stand behind it
     ],
 )  # fmt: skip
-def test_a_position_is_settled_to_the_mark_that_comes_next_at_its_offset(offset: int, mark: int, expected: int) -> None:
+def test_a_position_means_the_mark_that_comes_next_at_its_offset(offset: int, mark: int, expected: int) -> None:
     records = _settling()
     history = records.position.history
 
-    assert records.settle(Position(history, offset, mark)) == Position(history, offset, expected)
+    assert records.align(Position(history, offset, mark)) == Position(history, offset, expected)
 
 
 def test_a_position_before_the_marks_that_are_held_says_which_were_missed() -> None:
@@ -332,18 +347,18 @@ def test_a_position_before_the_marks_that_are_held_says_which_were_missed() -> N
         records.mark(note())
     history = records.position.history
 
-    assert records.settle(Position(history, 0, 2)) == Position(history, 0, 2)
-    assert records.settle(Position(history, 1, 2)) == Position(history, 1, 2)
+    assert records.align(Position(history, 0, 2)) == Position(history, 0, 2)
+    assert records.align(Position(history, 1, 2)) == Position(history, 1, 2)
 
 
-def test_a_position_that_never_was_is_settled_to_one_that_is() -> None:
+def test_a_position_that_never_was_means_one_that_is() -> None:
     records = sequence()
     for _ in range(MAX_MARKS + 3):
         records.mark(note())
     append(records, b"x")
     history = records.position.history
 
-    assert records.settle(Position(history, 1, 2)) == records.position
+    assert records.align(Position(history, 1, 2)) == records.position
 
 
 @pytest.mark.parametrize(("offset", "mark"), [(5, 5), (4, 6)])
@@ -351,7 +366,7 @@ def test_a_position_ahead_of_the_records_is_refused(offset: int, mark: int) -> N
     records = _settling()
 
     with pytest.raises(ValueError, match="ahead"):
-        records.settle(Position(records.position.history, offset, mark))
+        records.align(Position(records.position.history, offset, mark))
 
 
 def test_the_oldest_position_is_where_the_oldest_record_that_is_held_stands() -> None:
@@ -382,11 +397,11 @@ def test_a_reader_that_starts_at_any_settled_position_gets_records_that_follow_o
     here = records.position
     asked = Position(here.history, data.draw(st.integers(0, here.offset)), data.draw(st.integers(0, here.mark)))
 
-    reader = Reader(records, records.settle(asked))
+    reader = Reader(records, records.align(asked))
     reader.all()  # the reader checks that everything follows on
 
     assert reader.position == here
-    assert records.settle(records.settle(asked)) == records.settle(asked)
+    assert records.align(records.align(asked)) == records.align(asked)
 
 
 # Everything at once, against a plain list.

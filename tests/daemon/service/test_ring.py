@@ -27,9 +27,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ring"
 
 
-def opened(path: Path, *, limit: int = LIMIT, boot: int = BOOT, warnings: list[str] | None = None) -> Ring:
-    """The ring at `path`; a warning fails the test unless it is asked for."""
-    return Ring.open(path, limit, boot, pytest.fail if warnings is None else warnings.append)
+def opened(path: Path, *, limit: int = LIMIT, boot: int = BOOT, last_alive: int = 0) -> Ring:
+    """The ring at `path`."""
+    return Ring.open(path, limit, boot, last_alive)
 
 
 def ring_file(path: Path) -> Path:
@@ -45,13 +45,13 @@ def marks_file(path: Path) -> Path:
 
 def test_it_begins_small_and_grows_as_it_fills(path: Path) -> None:
     ring = opened(path)
-    first = ring.capacity
+    first = ring._capacity
 
     for seed in range(0, LIMIT, LIMIT // 8):
         ring.append(pattern(LIMIT // 8, seed), 1)
 
     assert first < LIMIT
-    assert ring.capacity == LIMIT
+    assert ring._capacity == LIMIT
     assert ring.start == 0
     assert contents(ring) == b"".join(pattern(LIMIT // 8, seed) for seed in range(0, LIMIT, LIMIT // 8))
 
@@ -74,8 +74,8 @@ def test_it_keeps_within_any_limit(path: Path, limit: int) -> None:
 
     ring.append(pattern(3 * limit), 1)
 
-    assert limit - PAGE < ring.capacity <= limit
-    assert contents(ring) == pattern(3 * limit)[-ring.capacity :]
+    assert limit - PAGE < ring._capacity <= limit
+    assert contents(ring) == pattern(3 * limit)[-ring._capacity :]
     assert contents(opened(path, limit=limit)) == contents(ring)
 
 
@@ -84,7 +84,7 @@ def test_a_grown_ring_is_opened_at_its_size(path: Path) -> None:
 
     ring = opened(path)
 
-    assert ring.capacity >= 100000
+    assert ring._capacity >= 100000
     assert contents(ring) == pattern(100000)
 
 
@@ -95,31 +95,48 @@ def test_a_smaller_limit_loses_nothing_that_is_there(path: Path) -> None:
 
 
 def test_where_the_file_system_is_full_it_stays_at_its_size_and_says_so_once(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    warnings: list[str] = []
-    ring = opened(path, warnings=warnings)
-    capacity = ring.capacity
+    ring = opened(path)
+    capacity = ring._capacity
     monkeypatch.setattr(os, "posix_fallocate", _full)
 
     ring.append(pattern(50000), 1)
     ring.append(pattern(50000, 1 << 20), 2)
 
-    assert ring.capacity == capacity
+    assert ring._capacity == capacity
     assert contents(ring) == pattern(50000, 1 << 20)[-capacity:]
-    assert len(warnings) == 1
-    assert "No space left" in warnings[0]
+    assert len(caplog.records) == 1
+    assert "No space left" in str(vars(caplog.records[0])["why"])
 
 
 def _full(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def test_where_no_file_can_be_made_it_lies_in_memory_and_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", _full)
+
+    ring = opened(path, limit=50000)
+    ring.append(pattern(100_000), 1)
+    ring.put_mark(note(1))
+
+    assert len(caplog.records) == 1
+    assert contents(ring) == pattern(100_000)[-(50000 // PAGE * PAGE) :]
+    assert ring.next_mark == 2
+    ring.close(2)
+
+
 # What is trusted.
 
 
-def test_a_new_ring_needs_no_warning(path: Path) -> None:
+def test_a_ring_that_is_as_it_was_left_needs_no_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     opened(path).append(b"x", 1)
+    opened(path)
+
+    assert caplog.records == []
 
 
 def test_after_a_crash_within_one_boot_the_history_goes_on(path: Path) -> None:
@@ -131,16 +148,17 @@ def test_after_a_crash_within_one_boot_the_history_goes_on(path: Path) -> None:
     assert (found.history, contents(found)) == (ring.history, b"login: ")
 
 
-def test_after_another_boot_without_a_clean_stop_a_new_history_begins(path: Path) -> None:
+def test_after_another_boot_without_a_clean_stop_a_new_history_begins(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ring = opened(path)
     ring.append(b"login: ", 1)
-    warnings: list[str] = []
 
-    found = opened(path, boot=NEXT_BOOT, warnings=warnings)
+    found = opened(path, boot=NEXT_BOOT)
 
     assert found.history != ring.history
-    assert (found.start, found.end, found.marks(), found.held_until) == (0, 0, [], None)
-    assert len(warnings) == 1
+    assert (found.start, found.end, found.found_marks(), found.held_until) == (0, 0, [], None)
+    assert len(caplog.records) == 1
 
 
 def test_after_another_boot_with_a_clean_stop_the_history_goes_on(path: Path) -> None:
@@ -156,9 +174,10 @@ def test_after_another_boot_with_a_clean_stop_the_history_goes_on(path: Path) ->
 
 def test_a_history_that_went_on_over_a_boot_survives_a_crash_in_that_boot(path: Path) -> None:
     ring = opened(path)
+    ring.append(b"log", 1)
     history = ring.history
     ring.close(2)
-    opened(path, boot=NEXT_BOOT).append(b"login: ", 3)
+    opened(path, boot=NEXT_BOOT).append(b"in: ", 3)
 
     found = opened(path, boot=NEXT_BOOT)
 
@@ -167,6 +186,7 @@ def test_a_history_that_went_on_over_a_boot_survives_a_crash_in_that_boot(path: 
 
 def test_a_running_id_means_nothing_after_another_boot(path: Path) -> None:
     ring = opened(path)
+    ring.append(b"login: ", 1)
     ring.remember(3, 17)
     ring.close(2)
 
@@ -174,52 +194,51 @@ def test_a_running_id_means_nothing_after_another_boot(path: Path) -> None:
 
 
 def test_a_clean_stop_counts_once(path: Path) -> None:
-    opened(path).close(1)
+    ring = opened(path)
+    ring.append(b"login: ", 1)
+    ring.close(1)
     history = opened(path).history
 
-    found = opened(path, boot=NEXT_BOOT, warnings=[])
+    found = opened(path, boot=NEXT_BOOT)
 
     assert found.history != history
 
 
-@pytest.mark.parametrize("word", range(8))
-def test_a_damaged_header_begins_a_new_history(path: Path, word: int) -> None:
+@pytest.mark.parametrize("word", range(7))
+def test_a_damaged_header_begins_a_new_history(path: Path, word: int, caplog: pytest.LogCaptureFixture) -> None:
     ring = opened(path)
     ring.append(b"login: ", 1)
     history = ring.history
     _overwrite(path, word, _word(path, word) ^ (1 << 40))
-    warnings: list[str] = []
 
-    found = opened(path, warnings=warnings)
+    found = opened(path)
 
     assert (found.history != history, found.end) == (True, 0)
-    assert len(warnings) == 1
+    assert len(caplog.records) == 1
 
 
-@pytest.mark.parametrize("word", [8, 9])
-def test_bounds_that_cannot_be_begin_a_new_history(path: Path, word: int) -> None:
+@pytest.mark.parametrize("word", [7, 8])
+def test_bounds_that_cannot_be_begin_a_new_history(path: Path, word: int, caplog: pytest.LogCaptureFixture) -> None:
     ring = opened(path)
     ring.append(b"login: ", 1)
     _overwrite(path, word, 1 << 40)
-    warnings: list[str] = []
 
-    assert opened(path, warnings=warnings).end == 0
-    assert len(warnings) == 1
+    assert opened(path).end == 0
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("size", [0, 1, PAGE - 1, PAGE, PAGE + 16383, PAGE + 16384, PAGE + 16384 + 3])
-def test_a_truncated_file_begins_a_new_history(path: Path, size: int) -> None:
+def test_a_truncated_file_begins_a_new_history(path: Path, size: int, caplog: pytest.LogCaptureFixture) -> None:
     ring = opened(path)
     ring.append(pattern(100000), 1)
     history = ring.history
     del ring
     os.truncate(ring_file(path), size)
-    warnings: list[str] = []
 
-    found = opened(path, warnings=warnings)
+    found = opened(path)
 
     assert (found.history != history, found.end) == (True, 0)
-    assert len(warnings) == 1
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize(
@@ -234,29 +253,71 @@ def test_a_truncated_file_begins_a_new_history(path: Path, size: int) -> None:
     ],
     ids=["another history", "empty", "garbage", "no mark", "no text", "gone"],
 )
-def test_marks_that_cannot_be_trusted_begin_a_new_history(path: Path, damage: Callable[[Path], object]) -> None:
+def test_marks_that_cannot_be_trusted_begin_a_new_history(
+    path: Path, damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
     ring = opened(path)
     ring.append(b"login: ", 1)
     ring.put_mark(note(1))
     damage(marks_file(path))
-    warnings: list[str] = []
 
-    found = opened(path, warnings=warnings)
+    found = opened(path)
 
-    assert (found.history != ring.history, found.end, found.marks()) == (True, 0, [])
-    assert len(warnings) == 1
+    assert (found.history != ring.history, found.end, found.found_marks()) == (True, 0, [])
+    assert len(caplog.records) == 1
 
 
 def test_a_new_history_is_whole(path: Path) -> None:
     opened(path).append(b"old", 1)
     _overwrite(path, 0, 0)
-    ring = opened(path, warnings=[])
+    ring = opened(path)
     ring.append(b"new", 2)
     ring.put_mark(note(1, 3))
 
     found = opened(path)
 
-    assert (found.history, contents(found), found.marks()) == (ring.history, b"new", [note(1, 3)])
+    assert (found.history, contents(found), found.found_marks()) == (ring.history, b"new", [note(1, 3)])
+
+
+# Since when nobody holds the console.
+
+
+def test_a_console_that_was_held_until_its_daemon_died_was_held_until_that_was_last_alive(path: Path) -> None:
+    opened(path).hold(5)
+
+    assert opened(path, last_alive=9).held_until == 9
+
+
+def test_a_console_whose_output_is_newer_was_held_until_then(path: Path) -> None:
+    ring = opened(path)
+    ring.hold(5)
+    ring.append(b"x", 12)
+
+    assert opened(path, last_alive=9).held_until == 12
+
+
+def test_a_console_that_had_been_let_go_was_not_held_any_longer(path: Path) -> None:
+    ring = opened(path)
+    ring.hold(5)
+    ring.let_go(6)
+
+    assert opened(path, last_alive=9).held_until == 6
+
+
+def test_a_console_that_was_held_until_a_clean_stop_was_held_until_then(path: Path) -> None:
+    ring = opened(path)
+    ring.append(b"x", 4)
+    ring.hold(5)
+    ring.let_go(6)
+    ring.close(7)
+
+    assert opened(path, last_alive=9).held_until == 6
+
+
+def test_a_ring_that_was_never_used_leaves_nothing_behind(path: Path, tmp_path: Path) -> None:
+    opened(path).close(1)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 # Marks.
@@ -268,7 +329,7 @@ def test_a_mark_that_was_cut_short_is_dropped(path: Path) -> None:
     with marks_file(path).open("ab") as file:
         file.write(b'{"number":2,"off')
 
-    assert opened(path).marks() == [note(1)]
+    assert opened(path).found_marks() == [note(1)]
 
 
 def test_a_mark_that_was_cut_short_harms_none_that_follow(path: Path) -> None:
@@ -279,27 +340,36 @@ def test_a_mark_that_was_cut_short_harms_none_that_follow(path: Path) -> None:
 
     opened(path).put_mark(note(2))
 
-    assert opened(path).marks() == [note(1), note(2)]
+    assert opened(path).found_marks() == [note(1), note(2)]
 
 
 @pytest.mark.parametrize("fits", [0, 5])
 def test_a_mark_that_does_not_fit_on_the_disk_harms_none_that_follow(
-    path: Path, monkeypatch: pytest.MonkeyPatch, fits: int
+    path: Path, monkeypatch: pytest.MonkeyPatch, fits: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    warnings: list[str] = []
-    ring = opened(path, warnings=warnings)
+    ring = opened(path)
     ring.put_mark(note(1))
     write = os.write
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:fits]))
         ring.put_mark(note(2))
-    assert len(warnings) == 1
+    assert len(caplog.records) == 1
 
     ring.put_mark(note(3))
     ring.put_mark(note(4))
 
     # Readers count marks without holes, so what stands before one is given up.
-    assert opened(path).marks() == [note(3), note(4)]
+    assert opened(path).found_marks() == [note(3), note(4)]
+
+
+def test_the_number_of_a_mark_that_did_not_fit_is_not_used_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = opened(path)
+    ring.put_mark(note(1))
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda *_: 0)
+        ring.put_mark(note(2))
+
+    assert opened(path).next_mark == 3
 
 
 def test_the_marks_file_does_not_grow_for_ever(path: Path) -> None:
@@ -405,7 +475,7 @@ def test_a_death_within_a_compaction_loses_no_mark(tmp_path: Path) -> None:
 
     deaths = 0
     for _ in _deaths(act):
-        found = opened(path).marks()
+        found = opened(path).found_marks()
         assert found in (newest, [*newest[1:], last])
         marks_file(path).write_bytes(whole)
         ring = opened(path)
@@ -417,7 +487,7 @@ def test_a_death_within_a_compaction_loses_no_mark(tmp_path: Path) -> None:
 def test_a_death_while_a_ring_is_made_leaves_one_that_can_be_made_or_used(tmp_path: Path) -> None:
     path = tmp_path / "ring"
 
-    for _ in _deaths(lambda: opened(path, boot=BOOT, warnings=[])):
+    for _ in _deaths(lambda: opened(path, boot=BOOT)):
         ring = opened(path)
         ring.append(b"login: ", 1)
         assert contents(opened(path)) == b"login: "

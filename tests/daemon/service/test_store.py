@@ -37,11 +37,12 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     names = iter(range(10**6))
 
     def first() -> Store:
-        return Ring.open(tmp_path / f"ring{next(names)}", LIMIT, 7, pytest.fail)
+        return Ring.open(tmp_path / f"ring{next(names)}", LIMIT, 7)
 
     def reopened(store: Store) -> Store:
         assert isinstance(store, Ring)
-        return Ring.open(store._path, LIMIT, 7, pytest.fail)
+        assert store._path is not None
+        return Ring.open(store._path, LIMIT, 7)
 
     return Bench(first, reopened)
 
@@ -71,7 +72,7 @@ def test_a_new_store_is_empty_and_knows_nothing(bench: Bench) -> None:
     store = bench.open()
 
     assert (store.start, store.end, contents(store)) == (0, 0, b"")
-    assert (store.marks(), store.incarnation, store.held_until) == ([], (0, -1), None)
+    assert (store.found_marks(), store.incarnation, store.held_until) == ([], (0, -1), None)
 
 
 def test_two_stores_have_histories_of_their_own(bench: Bench) -> None:
@@ -137,7 +138,7 @@ def test_the_next_daemon_finds_history_bytes_and_marks(bench: Bench) -> None:
 
     assert (found.history, found.start, found.end) == (store.history, 0, 7)
     assert contents(found) == b"login: "
-    assert found.marks() == [note(1, 0), note(2, 7)]
+    assert found.found_marks() == [note(1, 0), note(2, 7)]
 
 
 def test_the_next_daemon_goes_on_where_the_last_one_was(bench: Bench) -> None:
@@ -149,18 +150,28 @@ def test_the_next_daemon_goes_on_where_the_last_one_was(bench: Bench) -> None:
     found.put_mark(note(1, 6))
 
     last = bench.reopen(found)
-    assert (contents(last), last.marks()) == (b"onetwo", [note(1, 6)])
+    assert (contents(last), last.found_marks()) == (b"onetwo", [note(1, 6)])
 
 
 def test_a_completed_mark_replaces_the_reserved_one(bench: Bench) -> None:
     store = bench.open()
     store.put_mark(note(1, reserved=True))
     store.put_mark(note(2))
-    assert bench.reopen(store).marks() == [note(1, reserved=True), note(2)]
+    assert bench.reopen(store).found_marks() == [note(1, reserved=True), note(2)]
 
     store.put_mark(note(1, text="paused"))
 
-    assert bench.reopen(store).marks() == [note(1, text="paused"), note(2)]
+    assert bench.reopen(store).found_marks() == [note(1, text="paused"), note(2)]
+
+
+def test_the_number_of_the_next_mark_is_found(bench: Bench) -> None:
+    store = bench.open()
+    assert store.next_mark == 1
+    store.put_mark(note(1))
+    store.put_mark(note(2, reserved=True))
+    store.put_mark(note(1))
+
+    assert (store.next_mark, bench.reopen(store).next_mark) == (3, 3)
 
 
 def test_a_reason_is_found_whole(bench: Bench) -> None:
@@ -169,7 +180,7 @@ def test_a_reason_is_found_whole(bench: Bench) -> None:
 
     store.put_mark(StoredMark(1, 0, Ended(AT, 1, reason)))
 
-    assert bench.reopen(store).marks() == [StoredMark(1, 0, Ended(AT, 1, reason))]
+    assert bench.reopen(store).found_marks() == [StoredMark(1, 0, Ended(AT, 1, reason))]
 
 
 def test_the_newest_marks_are_held(bench: Bench) -> None:
@@ -179,14 +190,15 @@ def test_the_newest_marks_are_held(bench: Bench) -> None:
         store.put_mark(note(number))
 
     found = bench.reopen(store)
-    assert [mark.number for mark in found.marks()] == list(range(4 * MAX_MARKS, 5 * MAX_MARKS))
+    assert [mark.number for mark in found.found_marks()] == list(range(4 * MAX_MARKS, 5 * MAX_MARKS))
 
 
 def test_it_remembers_the_incarnation_and_until_when_the_console_was_held(bench: Bench) -> None:
     store = bench.open()
 
     store.remember(3, 17)
-    store.held(5)
+    store.hold(4)
+    store.let_go(5)
     assert (bench.reopen(store).incarnation, bench.reopen(store).held_until) == ((3, 17), 5)
 
     store.append(b"x", 6)

@@ -1,0 +1,82 @@
+"""libvirt's domain events, registered on a control connection and put into the words of the core."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+import libvirt
+
+from virtmux.reasons import LibvirtEvent
+from virtmuxd.core.events import Event, Noted, Started, Stopped, Undefined, Unplugged
+from virtmuxd.hypervisor.connection import Connection
+
+
+class DomainEvent(NamedTuple):
+    """What happened to a domain: to one device of it, or (None) to all; `event` is None where only its definition
+    changed. `look_again` says whether what the domain has may have changed."""
+
+    uuid: str
+    event: Event | None
+    device: str | None = None
+    look_again: bool = False
+
+
+def _details(kind: str) -> dict[int, str]:
+    prefix = f"VIR_DOMAIN_EVENT_{kind}_"
+    return {value: name.removeprefix(prefix) for name, value in vars(libvirt).items() if name.startswith(prefix)}
+
+
+_STOPPED, _SUSPENDED, _RESUMED = _details("STOPPED"), _details("SUSPENDED"), _details("RESUMED")
+
+
+def translate(at: int, running_id: int, event: int, detail: int) -> Event | None:
+    """A lifecycle event (virDomainEventType and its detail) as an event of the domain's consoles, if it is one."""
+    match event:
+        case libvirt.VIR_DOMAIN_EVENT_STARTED:
+            return Started(at, running_id)
+        case libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            return Stopped(at, LibvirtEvent("STOPPED", _STOPPED.get(detail)))
+        case libvirt.VIR_DOMAIN_EVENT_SUSPENDED:
+            return Noted(at, "paused", _SUSPENDED.get(detail))
+        case libvirt.VIR_DOMAIN_EVENT_RESUMED:
+            return Noted(at, "resumed", _RESUMED.get(detail))
+        case libvirt.VIR_DOMAIN_EVENT_UNDEFINED if detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_REMOVED:
+            return Undefined(at, LibvirtEvent("UNDEFINED", "REMOVED"))
+        case _:
+            return None
+
+
+class Lifecycle:
+    """Tells `heard` of every domain event, on the loop. The callbacks copy and wake; they decide nothing."""
+
+    def __init__(self, heard: Callable[[DomainEvent], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._heard = heard
+
+    def register(self, connection: Connection) -> None:
+        """In a worker thread: register for as long as the connection lives."""
+        for number, callback in (
+            (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
+            (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_reboot),
+            (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._on_device_removed),
+        ):
+            with suppress(libvirt.libvirtError):  # not every driver has every event
+                registration = connection.libvirt.domainEventRegisterAny(None, number, callback, None)
+                connection.undo_at_close(partial(connection.libvirt.domainEventDeregisterAny, registration))
+
+    def _tell(self, event: DomainEvent) -> None:
+        self._loop.call_soon_threadsafe(self._heard, event)
+
+    def _on_lifecycle(self, _connection: object, domain: Any, event: int, detail: int, _opaque: None) -> None:
+        happened = translate(time.time_ns(), domain.ID(), event, detail)
+        self._tell(DomainEvent(domain.UUIDString(), happened, look_again=not isinstance(happened, Noted)))
+
+    def _on_reboot(self, _connection: object, domain: Any, _opaque: None) -> None:
+        self._tell(DomainEvent(domain.UUIDString(), Noted(time.time_ns(), "rebooted")))
+
+    def _on_device_removed(self, _connection: object, domain: Any, alias: str, _opaque: None) -> None:
+        event = Unplugged(time.time_ns(), LibvirtEvent("DEVICE_REMOVED", alias))
+        self._tell(DomainEvent(domain.UUIDString(), event, alias, look_again=True))

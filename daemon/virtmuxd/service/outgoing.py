@@ -1,0 +1,195 @@
+"""What is sent to one client: answers, events, the fate of its input, and the records of its places.
+
+Records are pulled: when the socket takes more, the client's feeds are asked for their next frame in turn. So a client
+that does not read holds its cursors, the rest of one frame, and a bounded number of answers and events.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from virtmux.messages import Event, ServerMessage, encode
+from virtmuxd.core.inputs import Account
+from virtmuxd.core.sequence import Cursor, Sequence
+
+#: Answers that may wait before no more requests are carried out; events, which come unasked, before it is too slow.
+MAX_ANSWERS = 64
+MAX_EVENTS = 1000
+#: What one client may take of a turn of the loop, in bytes.
+_TURN = 262144
+
+
+class Feed:
+    """The records of one place on their way to the client: held back until `start`, and while `paused`."""
+
+    def __init__(self, outgoing: "Outgoing", sequence: Sequence, offset: int, mark: int) -> None:
+        self.sequence = sequence
+        self.cursor = Cursor(offset, mark, self.wake)
+        self.paused = True
+        self.queued = False
+        self._outgoing = outgoing
+
+    def flow(self, *, paused: bool) -> None:
+        """Hold the records back, or let them go on."""
+        self.paused = paused
+        if not paused:
+            self.wake()
+
+    def wake(self) -> None:
+        """There may be something to take."""
+        if not self.paused and not self.queued:
+            self._outgoing.queue(self)
+
+    def take(self) -> bytes | None:
+        """The next frame; None where there is none now, and it will be woken."""
+        if self.paused:
+            return None
+        frame = self.sequence.take(self.cursor)
+        if frame is None:
+            self.sequence.park(self.cursor)
+        return frame
+
+
+class Outgoing:
+    """See the module. `broken` is called, once, when the client cannot be reached any more."""
+
+    def __init__(self, connection: socket.socket, broken: Callable[[], None]) -> None:
+        self.is_broken = False
+        self._socket = connection
+        self._broken = broken
+        self._loop = asyncio.get_running_loop()
+        self._answers: deque[bytes] = deque()
+        self._events: deque[bytes] = deque()
+        self._accounts: dict[tuple[int, int], Account] = {}
+        self._feeds: deque[Feed] = deque()
+        self._rest = memoryview(b"")
+        self._later: asyncio.Handle | None = None
+        self._progress = asyncio.Event()
+
+    def answer(self, *messages: ServerMessage) -> None:
+        """Send messages before anything else that waits."""
+        self._answers.extend(encode(message) for message in messages)
+        self.pump()
+
+    def tell(self, event: Event) -> bool:
+        """Send an event; False where too many wait."""
+        if len(self._events) >= MAX_EVENTS:
+            return False
+        self._events.append(encode(event))
+        self.pump()
+        return True
+
+    def tell_status(self, console: int, account: Account) -> None:
+        """Send the fate of input, as it is when it can be sent."""
+        self._accounts[console, account.attachment] = account
+        self.pump()
+
+    def queue(self, feed: Feed) -> None:
+        """The feed has something."""
+        feed.queued = True
+        self._feeds.append(feed)
+        self.pump()
+
+    def remove(self, console: int, feed: Feed) -> None:
+        """Send nothing more of a place."""
+        feed.paused = True
+        if feed.queued:
+            self._feeds.remove(feed)
+        self._accounts = {key: account for key, account in self._accounts.items() if key[0] != console}
+
+    async def room_for_answers(self) -> None:
+        """Wait while as many answers wait as may; returns also where nobody reads them any more."""
+        while len(self._answers) > MAX_ANSWERS and not self.is_broken:
+            self._progress.clear()
+            await self._progress.wait()
+
+    async def say_last(self, message: ServerMessage) -> None:
+        """Send a message behind what is under way, and nothing after it; returns when the socket has it."""
+        self._drop()
+        self.answer(message)
+        while (self._answers or self._rest) and not self.is_broken:
+            self._progress.clear()
+            await self._progress.wait()
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self._break()
+
+    def pump(self) -> None:
+        """Send as long as there is something and the socket takes it, up to a turn's share."""
+        if self.is_broken:
+            self._drop()
+        if self._rest or self._later is not None:
+            return
+        room = _TURN
+        while room > 0 and not self.is_broken:
+            frame = self._next_frame()
+            if frame is None:
+                break
+            sent = self._send(frame)
+            room -= sent
+            if sent < len(frame):
+                self._rest = memoryview(frame)[sent:]
+                self._loop.add_writer(self._socket, self._writable)
+                break
+        else:
+            if not self.is_broken:
+                self._later = self._loop.call_soon(self._go_on)
+        self._progress.set()
+
+    def _go_on(self) -> None:
+        self._later = None
+        self.pump()
+
+    def _writable(self) -> None:
+        self._rest = self._rest[self._send(self._rest) :]
+        if not self._rest and not self.is_broken:
+            self._loop.remove_writer(self._socket)
+            self.pump()
+
+    def _send(self, data: bytes | memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._break()
+            self._broken()
+            return len(data)
+
+    def _break(self) -> None:
+        if not self.is_broken:
+            self.is_broken = True
+            self._loop.remove_writer(self._socket)
+            if self._later is not None:
+                self._later.cancel()
+            self._rest = memoryview(b"")
+            self._drop()
+            self._progress.set()
+
+    def _drop(self) -> None:
+        """Forget all that waits."""
+        for feed in self._feeds:
+            feed.queued = False
+        for waiting in (self._answers, self._events, self._accounts, self._feeds):
+            waiting.clear()
+
+    def _next_frame(self) -> bytes | None:
+        """Answers go first, then events, then the fate of input, then records, one frame a feed in turn."""
+        if self._answers:
+            return self._answers.popleft()
+        if self._events:
+            return self._events.popleft()
+        if self._accounts:
+            key = next(iter(self._accounts))
+            return encode(self._accounts.pop(key).status(key[0]))
+        while self._feeds:
+            feed = self._feeds[0]
+            frame = feed.take()
+            if frame is not None:
+                self._feeds.rotate(-1)
+                return frame
+            self._feeds.popleft()
+            feed.queued = False
+        return None

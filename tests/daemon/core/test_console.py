@@ -1,0 +1,364 @@
+"""A console as a whole: what is stored, what those who watch are told, and how clients come and go."""
+
+import pytest
+
+from tests.harness.consoles import RUNNING_ID, SECOND, START, Bench, Consoles
+from tests.harness.life import BUSY
+from tests.harness.memory_store import MemoryStore
+from tests.harness.reading import Reader
+from virtmux.messages import MarkMessage, State
+from virtmux.reasons import Cause, LibvirtEvent, Phase
+from virtmux.records import Attached, Break, Ended, Position, rfc3339
+from virtmux.wire import Output
+from virtmuxd.core.console import Place
+from virtmuxd.core.events import (
+    Cleaned,
+    Elapsed,
+    Failed,
+    Noted,
+    Open,
+    Opened,
+    OpenFailed,
+    Policy,
+    Started,
+    Stopped,
+    Timer,
+    Up,
+)
+from virtmuxd.core.evidence import Failure
+from virtmuxd.core.inputs import Writer
+from virtmuxd.core.sequence import Cursor
+
+
+def held(**facts: object) -> Bench:
+    """A console that virtmux always holds, attached."""
+    bench = Consoles(policy=Policy.ALWAYS).add()
+    bench.attach()
+    return bench
+
+
+def place(bench: Bench) -> Place:
+    position = bench.console.sequence.position
+    return Place(Cursor(position.offset, position.mark, _unheard), Writer(_unheard))
+
+
+def _unheard() -> None:
+    """These places only count."""
+
+
+# Recovery.
+
+
+def _crashed_while_ending(*, told: bool) -> MemoryStore:
+    """The store of a daemon that died between an end and its explanation."""
+    bench = held()
+    bench.output(b"bye")
+    bench.happen(Failed(Failure(Phase.RECEIVE, bench.tick())))
+    if told:
+        bench.happen(Stopped(bench.tick(), LibvirtEvent("STOPPED", "CRASHED")))
+    return bench.store.reopened()
+
+
+def test_a_mark_that_a_crash_left_reserved_is_completed_from_what_was_saved() -> None:
+    store = _crashed_while_ending(told=False)
+    assert [mark.reserved for mark in store.found_marks()] == [False, True]
+
+    bench = Consoles(policy=Policy.ALWAYS).add(store=store)
+
+    last_end = bench.console.sequence.last_end
+    assert last_end is not None
+    assert (last_end.reason.cause, last_end.reason.offset, last_end.attachment) == (Cause.STREAM_ENDED, 3, 1)
+    assert not any(mark.reserved for mark in store.reopened().found_marks())
+
+
+def test_a_mark_that_was_complete_before_a_crash_stays_as_it_is() -> None:
+    bench = Consoles(policy=Policy.ALWAYS).add(store=_crashed_while_ending(told=True))
+
+    assert bench.console.sequence.last_end is not None
+    assert bench.console.sequence.last_end.reason.cause is Cause.GUEST_CRASHED
+
+
+def test_after_a_crash_a_reader_goes_on_exactly_where_it_was_with_a_break() -> None:
+    before = held()
+    reader = Reader(before.console.sequence, before.console.sequence.oldest)
+    before.output(b"seen")
+    reader.all()
+    before.output(b"not seen")
+    last = before.now
+
+    after = Consoles(policy=Policy.ALWAYS).add(store=before.store.reopened())
+    after.now = last + 10 * SECOND
+    after.attach()
+
+    start, missing = after.console.start_of(str(reader.position))
+    assert not missing
+    records = Reader(after.console.sequence, start).all()
+    assert records[0] == Output(after.console.handle, 4, b"not seen")
+    assert [type(each.record) for each in records[1:] if isinstance(each, MarkMessage)] == [Break, Attached]
+    pause = records[1]
+    assert isinstance(pause, MarkMessage)
+    assert pause.record == Break(rfc3339(after.now), rfc3339(last), rfc3339(after.now))
+
+
+def test_an_incarnation_keeps_its_number_over_a_restart_of_the_daemon() -> None:
+    before = held()
+    after = Consoles(policy=Policy.ALWAYS).add(store=before.store.reopened())
+    after.attach()
+
+    assert (before.console.id.incarnation, after.console.id.incarnation) == (1, 1)
+
+
+def test_a_start_that_got_the_running_id_of_one_that_stopped_is_another_incarnation() -> None:
+    before = held()
+    before.stop()
+
+    after = Consoles(policy=Policy.ALWAYS).add(store=before.store.reopened())
+    after.attach()
+
+    assert after.console.id.incarnation == 2
+
+
+def test_a_clean_stop_is_recorded_with_the_time_until_which_the_console_was_held() -> None:
+    bench = held()
+    bench.console.close(START + 99)
+
+    assert (bench.store.held_until, bench.store.stopped) == (START + 99, START + 99)
+
+
+def test_until_when_the_console_was_held_is_when_it_ended() -> None:
+    bench = held()
+    bench.stop()
+    end = bench.store.held_until
+    bench.console.close(START + 99 * SECOND)
+
+    assert end is not None
+    assert bench.store.held_until == end < START + 99 * SECOND
+
+
+# Input.
+
+
+def test_input_reaches_the_attachment_and_its_end_rejects_the_rest() -> None:
+    bench = held()
+    somebody = place(bench)
+    bench.console.enter(somebody, bench.tick())
+
+    bench.console.type(somebody, 1, 0, b"ls\r")
+    assert bench.input_waits == 1
+    bench.stop("CRASHED")
+
+    account = somebody.writer.account
+    assert (account.rejected, account.cause) == (3, Cause.GUEST_CRASHED)
+
+
+def test_an_attachment_that_ends_as_it_begins_takes_no_input() -> None:
+    bench = Consoles().add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    somebody = place(bench)
+    bench.console.enter(somebody, bench.tick())
+    bench.console.leave(somebody, bench.tick())
+    bench.happen(Elapsed(bench.tick(), Timer.LINGER))
+    assert bench.console.machine.state == "opening"
+    bench.happen(Opened(bench.tick(), RUNNING_ID))
+    assert bench.console.machine.state == "ending"
+    assert bench.store.held_until == bench.now
+
+    bench.console.enter(somebody, bench.tick())
+    bench.console.type(somebody, 1, 0, b"ls\r")
+
+    account = somebody.writer.account
+    assert (account.rejected, account.cause) == (3, Cause.CONSOLE_RELEASED)
+
+
+# Places.
+
+
+def test_the_first_to_come_opens_the_console_and_the_last_to_go_lets_it_go() -> None:
+    bench = Consoles().add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    first, second = place(bench), place(bench)
+
+    bench.console.enter(first, bench.tick())
+    assert Open() in bench.commands
+    bench.answer_open()
+    bench.console.enter(second, bench.tick())
+    assert bench.console.info().clients == 2
+
+    bench.console.leave(first, bench.tick())
+    bench.happen(Elapsed(bench.tick(), Timer.LINGER))
+    assert bench.console.machine.state == "attached"
+
+    bench.console.leave(second, bench.tick())
+    bench.happen(Elapsed(bench.tick(), Timer.LINGER))
+    assert bench.console.machine.state == "ending"
+
+
+def test_an_answer_waits_until_it_is_decided_whether_the_console_can_be_had() -> None:
+    bench = Consoles().add()
+    answers: list[str] = []
+    bench.console.when_decided(lambda: answers.append("absent"))
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    bench.console.enter(place(bench), bench.tick())
+    bench.console.when_decided(lambda: answers.append("opened"))
+    assert answers == ["absent"]
+
+    bench.happen(OpenFailed(bench.tick(), BUSY))
+
+    assert answers == ["absent", "opened"]
+    assert bench.console.machine.waiting is not None
+    assert bench.console.machine.waiting.cause is Cause.CONSOLE_BUSY
+
+
+def test_a_reader_without_a_position_starts_at_the_end() -> None:
+    bench = held()
+    bench.output(b"old")
+
+    assert bench.console.start_of(None) == (bench.console.sequence.position, False)
+
+
+def test_a_reader_of_another_history_starts_at_the_oldest_record() -> None:
+    bench = held()
+    bench.output(b"old")
+
+    start, missing = bench.console.start_of(str(Position("f" * 32, 10**6, 10**6)))
+
+    assert missing
+    assert start == Position(bench.store.history, 0, 1)
+
+
+@pytest.mark.parametrize("offset", [0, 2, 3])
+def test_a_bare_offset_is_one_of_the_history_that_is_held(offset: int) -> None:
+    bench = held()
+    bench.output(b"old")
+
+    start, missing = bench.console.start_of(str(offset))
+
+    assert (start.history, start.offset, missing) == (bench.store.history, offset, False)
+
+
+@pytest.mark.parametrize(
+    "position", ["HISTORY:4:1", "HISTORY:0:3", "4", str(2**63), "9" * 30, "x", "", "-1", "HISTORY", ":::"]
+)
+def test_a_position_that_cannot_be_is_refused(position: str) -> None:
+    bench = held()
+    bench.output(b"old")
+
+    with pytest.raises(ValueError, match="position"):
+        bench.console.start_of(position.replace("HISTORY", bench.store.history))
+
+
+def test_a_console_that_vanished_is_retired_once_nobody_is_there() -> None:
+    bench = Consoles().add()
+    somebody = place(bench)
+    bench.console.enter(somebody, bench.tick())
+
+    bench.console.vanish(bench.tick())
+    assert not bench.retired
+
+    bench.console.leave(somebody, bench.tick())
+    bench.happen(Elapsed(bench.tick(), Timer.LINGER))
+    assert bench.retired
+
+
+def test_a_console_that_vanishes_while_it_is_attached_is_told_of_once_that_is_over() -> None:
+    bench = held()
+    bench.console.vanish(bench.tick())
+    assert [event.event for event in bench.told] == ["appeared", "attached"]
+
+    bench.stop()
+
+    assert [event.event for event in bench.told][2:] == ["ended", "waiting", "vanished"]
+
+
+def test_a_console_that_is_back_appears_again() -> None:
+    bench = Consoles().add()
+    bench.console.vanish(bench.tick())
+
+    assert bench.console.appear(bench.console.naming, bench.tick())
+    assert not bench.console.appear(bench.console.naming, bench.tick())
+
+    assert [event.event for event in bench.told] == ["appeared", "vanished", "appeared"]
+
+
+def test_a_bug_is_reported_and_those_who_wait_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = held()
+    reported: list[str] = []
+    answers: list[str] = []
+    monkeypatch.setattr(bench, "report_bug", lambda: reported.append("bug"))
+    monkeypatch.setattr(bench.console.machine, "handle", lambda _: 1 // 0)
+
+    bench.happen(Noted(bench.tick(), "paused"))
+    bench.console.when_decided(lambda: answers.append("answered"))
+
+    assert (reported, answers) == (["bug"], ["answered"])
+
+
+# What is told and shown.
+
+
+def test_those_who_watch_are_told_of_marks_and_of_waiting() -> None:
+    bench = held()
+    bench.output(b"abc")
+    bench.happen(Noted(bench.tick(), "paused"))
+    bench.stop("SAVED")
+    bench.happen(Started(bench.tick(), RUNNING_ID + 1))
+    bench.answer_open(RUNNING_ID + 1)
+
+    assert [(event.event, event.mark, event.offset) for event in bench.told] == [
+        ("appeared", None, 0),
+        ("attached", 1, 0),
+        ("note", 2, 3),
+        ("ended", 3, 3),
+        ("waiting", None, 3),
+        ("break", 4, 3),
+        ("attached", 5, 3),
+    ]
+    by_name = {event.event: event for event in bench.told}
+    assert by_name["note"].note == "paused"
+    assert by_name["ended"].reason is not None
+    assert by_name["ended"].reason.cause is Cause.GUEST_SAVED
+    assert by_name["waiting"].reason is not None
+    assert by_name["waiting"].reason.cause is Cause.GUEST_NOT_RUNNING
+    assert (by_name["break"].since, by_name["break"].until) == (rfc3339(bench.now - SECOND), rfc3339(bench.now))
+    assert [event.console.incarnation for event in bench.told] == [0, 1, 1, 1, 1, 2, 2]
+
+
+def test_it_shows_how_it_stands() -> None:
+    bench = held()
+    bench.output(b"abc")
+    info = bench.console.info()
+
+    assert (info.state, info.running, info.attachment, info.last_end) == (State.ATTACHED, True, 1, None)
+    assert (info.position, info.last_output) == (f"{bench.store.history}:3:2", rfc3339(bench.now))
+    assert (info.id.domain, info.id.device, info.id.incarnation) == ("web1", "serial0", 1)
+
+    bench.stop("SAVED")
+    info = bench.console.info()
+
+    assert (info.state, info.running, info.attachment) == (State.WAITING, False, None)
+    assert info.last_end is not None
+    assert info.last_end.cause is Cause.GUEST_SAVED
+    assert info.since == rfc3339(bench.now)
+
+
+def test_a_rename_keeps_the_history() -> None:
+    bench = held()
+    bench.output(b"abc")
+    bench.console.naming.domain = "web2"
+    bench.stop()
+
+    last_end = bench.console.sequence.last_end
+    assert isinstance(last_end, Ended)
+    assert last_end.reason.console is not None
+    assert last_end.reason.console.domain == "web2"
+    assert bench.console.sequence.end == 3
+
+
+def test_cleaning_up_late_changes_nothing() -> None:
+    bench = held()
+    bench.stop()
+    story = [event.event for event in bench.told]
+
+    bench.happen(Cleaned(bench.tick()))
+
+    assert [event.event for event in bench.told] == story

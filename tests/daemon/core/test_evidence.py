@@ -1,0 +1,88 @@
+"""From what libvirt said to a cause."""
+
+import pytest
+
+from tests.harness.life import CONNECTION_LOST, TAKEN_OVER, at, libvirt_error
+from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
+from virtmuxd.core.evidence import Evidence, Failure, Verdict, assume, classify, connecting_cause, connection_cause
+
+STOPPED = LibvirtEvent("STOPPED", "CRASHED")
+REMOVED = LibvirtEvent("DEVICE_REMOVED", "serial0")
+
+
+def failure(error: SavedError | None = None, cause: Cause | None = None) -> Failure:
+    return Failure(Phase.RECEIVE, at(0), error, cause)
+
+
+@pytest.mark.parametrize("fails", [failure(), failure(TAKEN_OVER), failure(cause=Cause.HYPERVISOR_LOST)])
+def test_the_end_of_the_guest_explains_every_failure(fails: Failure) -> None:
+    evidence = Evidence(1, 5, stopped=STOPPED, device_removed=REMOVED)
+
+    assert classify(fails, evidence) == Verdict(Cause.GUEST_CRASHED, STOPPED)
+
+
+@pytest.mark.parametrize("detail", [None, "", "SOMETHING_NEW"])
+def test_an_end_of_the_guest_in_words_that_are_not_known_is_what_the_stream_said(detail: str | None) -> None:
+    event = LibvirtEvent("STOPPED", detail)
+
+    assert classify(failure(), Evidence(1, 5, stopped=event)) == Verdict(Cause.STREAM_ENDED, event)
+    assert classify(failure(TAKEN_OVER), Evidence(1, 5, stopped=event)) == Verdict(Cause.STREAM_ERROR, event)
+
+
+def test_a_removed_device_explains_its_end() -> None:
+    assert classify(failure(), Evidence(1, 5, device_removed=REMOVED)) == Verdict(Cause.DEVICE_REMOVED, REMOVED)
+
+
+@pytest.mark.parametrize("fails", [failure(), failure(TAKEN_OVER)])
+def test_an_end_of_stream_or_a_stream_error_alone_leaves_open_why(fails: Failure) -> None:
+    assert classify(fails, Evidence(1, 5)) is None
+
+
+def test_what_was_lost_is_the_cause_where_no_guest_ended() -> None:
+    assert classify(failure(cause=Cause.HYPERVISOR_TIMEOUT), Evidence(1, 5)) == Verdict(Cause.HYPERVISOR_TIMEOUT)
+    assert classify(failure(CONNECTION_LOST), Evidence(1, 5)) == Verdict(Cause.HYPERVISOR_LOST)
+
+
+def test_without_evidence_the_stream_has_the_last_word() -> None:
+    assert assume(failure()) == Verdict(Cause.STREAM_ENDED)
+    assert assume(failure(TAKEN_OVER)) == Verdict(Cause.STREAM_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (None, None),
+        (TAKEN_OVER, None),
+        (libvirt_error(42, 10, "Domain not found"), None),
+        (libvirt_error(42, 7, "unknown procedure"), None),
+        (libvirt_error(38, 7, "End of file while reading data: Input/output error", int1=5), Cause.HYPERVISOR_LOST),
+        (libvirt_error(39, 7, "no event implementation"), Cause.HYPERVISOR_LOST),
+        (libvirt_error(1, 7, "client socket is closed"), Cause.HYPERVISOR_LOST),
+        (libvirt_error(1, 7, "internal error: connection closed due to keepalive timeout"), Cause.HYPERVISOR_TIMEOUT),
+        (libvirt_error(38, 7, "Failed to connect socket", int1=2), Cause.HYPERVISOR_LOST),
+        (libvirt_error(38, 7, "Failed to connect socket: Permission denied", int1=13), Cause.HYPERVISOR_DENIED),
+        (libvirt_error(38, 7, "Failed to connect socket", int1=1), Cause.HYPERVISOR_DENIED),
+    ],
+)
+def test_only_errors_of_the_connection_say_that_it_is_gone(error: SavedError | None, cause: Cause | None) -> None:
+    assert connection_cause(error) is cause
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (libvirt_error(45, 7, "authentication failed"), Cause.HYPERVISOR_DENIED),
+        (libvirt_error(38, 7, "Failed to connect socket: Permission denied", int1=13), Cause.HYPERVISOR_DENIED),
+        (libvirt_error(38, 7, "Failed to connect socket: No such file or directory", int1=2), Cause.HYPERVISOR_LOST),
+        (libvirt_error(1, 7, "connection closed due to keepalive timeout"), Cause.HYPERVISOR_TIMEOUT),
+        (libvirt_error(5, 0, "no connection driver available"), Cause.HYPERVISOR_LOST),
+    ],
+)
+def test_a_hypervisor_that_cannot_be_connected_to_is_lost_or_denied(error: SavedError, cause: Cause) -> None:
+    assert connecting_cause(error) is cause
+
+
+def test_an_incarnation_runs_until_it_is_seen_to_stop() -> None:
+    assert Evidence(1, 5).running
+    assert not Evidence(1, -1).running
+    assert not Evidence(1, 5, stopped=STOPPED).running

@@ -1,0 +1,190 @@
+"""How consoles are found, and who is told what happens to them."""
+
+import pytest
+
+from tests.harness.consoles import START, Consoles
+from virtmux import messages
+from virtmux.reasons import Cause
+from virtmuxd.core.events import Up
+from virtmuxd.core.registry import AlreadyServedError, NotFoundError
+
+OTHER_UUID = "5d3f9a5e-0000-4000-8000-000000000002"
+OTHER_URI = "qemu+unix:///system?socket=/other"
+
+
+def stands(running_id: int) -> Up:
+    """The hypervisor says whether the domain runs."""
+    return Up(START, running_id)
+
+
+def test_a_console_is_found_by_name_uuid_and_running_id() -> None:
+    consoles = Consoles()
+    console = consoles.add("web1").console
+    bench = consoles.add("db1", uuid=OTHER_UUID)
+    bench.happen(stands(7))
+
+    assert consoles.registry.find("web1") is console
+    assert consoles.registry.find("db1") is bench.console
+    assert consoles.registry.find(OTHER_UUID) is bench.console
+    assert consoles.registry.find(OTHER_UUID.upper()) is bench.console
+    assert consoles.registry.find("7") is bench.console
+
+
+def test_a_name_wins_over_a_running_id() -> None:
+    consoles = Consoles()
+    bench = consoles.add("web1")
+    bench.happen(stands(7))
+    named = consoles.add("7", uuid=OTHER_UUID).console
+
+    assert consoles.registry.find("7") is named
+
+
+@pytest.mark.parametrize("name", ["-1", "", "web", "web11", "0"])
+def test_what_is_no_name_finds_nothing(name: str) -> None:
+    consoles = Consoles()
+    consoles.add("web1")
+
+    with pytest.raises(NotFoundError, match="no domain") as error:
+        consoles.registry.find(name)
+    assert error.value.cause is Cause.CONSOLE_MISSING
+
+
+def test_a_running_id_of_a_guest_that_stopped_finds_nothing() -> None:
+    consoles = Consoles()
+    bench = consoles.add("web1")
+    bench.happen(stands(7), stands(-1))
+
+    with pytest.raises(NotFoundError):
+        consoles.registry.find("7")
+
+
+def test_without_a_device_the_first_of_the_domain_is_meant() -> None:
+    consoles = Consoles()
+    first = consoles.add("web1", device="serial0").console
+    second = consoles.add("web1", device="console1").console
+
+    assert consoles.registry.find("web1") is first
+    assert consoles.registry.find("web1", "console1") is second
+
+
+def test_a_device_that_is_not_there_is_answered_with_those_that_are() -> None:
+    consoles = Consoles()
+    consoles.add("web1", device="serial0")
+    consoles.add("web1", device="console1")
+
+    with pytest.raises(NotFoundError, match="serial0, console1"):
+        consoles.registry.find("web1", "serial9")
+
+
+def test_a_name_at_two_hypervisors_has_to_be_told_apart() -> None:
+    consoles = Consoles()
+    here = consoles.add("web1").console
+    there = consoles.add("web1", uri=OTHER_URI, uuid=OTHER_UUID).console
+
+    with pytest.raises(NotFoundError, match="--uri"):
+        consoles.registry.find("web1")
+    assert consoles.registry.find("web1", uri=here.naming.uri) is here
+    assert consoles.registry.find("web1", uri=OTHER_URI) is there
+    assert consoles.registry.find(OTHER_UUID) is there
+
+
+def test_a_console_that_vanished_is_not_found_and_still_known() -> None:
+    consoles = Consoles()
+    console = consoles.add("web1").console
+    console.vanish(START)
+
+    with pytest.raises(NotFoundError):
+        consoles.registry.find("web1")
+    assert list(consoles.registry) == []
+    assert consoles.registry.get(console.key) is console
+    assert consoles.registry.all() == [console]
+
+    consoles.registry.remove(console)
+    assert consoles.registry.all() == []
+
+
+def test_consoles_are_in_the_order_that_people_expect() -> None:
+    consoles = Consoles()
+    added = [
+        consoles.add("web1", device="serial0").console,
+        consoles.add("web1", device="console1").console,
+        consoles.add("db1", uuid=OTHER_UUID).console,
+    ]
+
+    assert list(consoles.registry) == [added[2], added[0], added[1]]
+
+
+def test_a_handle_is_never_used_twice() -> None:
+    consoles = Consoles()
+    first = consoles.add("web1").console
+    consoles.registry.remove(first)
+
+    assert consoles.add("web1").console.handle != first.handle
+
+
+def test_watchers_are_told_until_they_leave() -> None:
+    consoles = Consoles()
+    told: list[messages.Event] = []
+    consoles.registry.watch(told.append)
+    bench = consoles.add("web1")
+    consoles.registry.tell(bench.console.event("waiting", START))
+    consoles.registry.unwatch(told.append)
+    consoles.registry.tell(bench.console.event("vanished", START))
+    assert [event.event for event in told] == ["appeared", "waiting"]
+
+
+def test_a_watcher_may_leave_while_it_is_told() -> None:
+    consoles = Consoles()
+    told: list[str] = []
+
+    def watcher(event: messages.Event) -> None:
+        told.append(event.event)
+        consoles.registry.unwatch(watcher)
+
+    consoles.registry.watch(watcher)
+    bench = consoles.add("web1")
+    consoles.registry.tell(bench.console.event("waiting", START))
+
+    assert told == ["appeared"]
+
+
+def test_answers_wait_until_every_hypervisor_was_looked_at() -> None:
+    registry = Consoles().registry
+    answers: list[str] = []
+    registry.expect("a")
+    registry.expect("b")
+    registry.when_surveyed(lambda: answers.append("first"))
+
+    registry.surveyed("a")
+    assert answers == []
+    registry.surveyed("b")
+    registry.when_surveyed(lambda: answers.append("second"))
+
+    assert answers == ["first", "second"]
+
+
+def test_a_hypervisor_that_cannot_be_looked_at_is_the_better_reason() -> None:
+    consoles = Consoles()
+    consoles.add("web1")
+    consoles.registry.surveyed(OTHER_URI, Cause.HYPERVISOR_DENIED)
+
+    with pytest.raises(NotFoundError, match="cannot be looked at") as error:
+        consoles.registry.find("db1")
+    assert error.value.cause is Cause.HYPERVISOR_DENIED
+    with pytest.raises(NotFoundError) as error:
+        consoles.registry.find("db1", uri="qemu:///system")
+    assert error.value.cause is Cause.CONSOLE_MISSING
+
+    consoles.registry.surveyed(OTHER_URI)
+    with pytest.raises(NotFoundError) as error:
+        consoles.registry.find("db1")
+    assert error.value.cause is Cause.CONSOLE_MISSING
+
+
+def test_a_hypervisor_is_served_under_one_uri() -> None:
+    registry = Consoles().registry
+    registry.claim("qemu/system/4a6b", "qemu:///system")
+    registry.claim("qemu/system/4a6b", "qemu:///system")
+
+    with pytest.raises(AlreadyServedError, match="served as qemu:///system"):
+        registry.claim("qemu/system/4a6b", OTHER_URI)

@@ -1,0 +1,317 @@
+"""Blocking calls in threads: deadlines, the cut, the quota, and one connection to libvirt's own test driver."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import cast
+
+import libvirt
+import pytest
+
+from virtmux.reasons import Cause
+from virtmuxd.hypervisor import connection as connection_module
+from virtmuxd.hypervisor.bridge import EventBridge, Transport
+from virtmuxd.hypervisor.connection import Connection, Route, Workers
+from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
+
+LONG = 60.0
+SHORT = 0.01
+
+
+@pytest.fixture
+async def workers() -> AsyncIterator[Workers]:
+    workers = Workers(4, "test")
+    yield workers
+    workers.close()
+
+
+def route(workers: Workers) -> Route:
+    """Whose connections make their calls in these threads; nothing is opened by it."""
+    return Route("test:///default", cast(EventBridge, None), workers, workers, LONG)
+
+
+async def test_a_call_runs_in_another_thread_and_gives_what_it_returns(workers: Workers) -> None:
+    thread = await workers.call(Transport(), LONG, "virTest", threading.get_ident)
+
+    assert thread != threading.get_ident()
+
+
+async def test_an_error_of_libvirt_is_saved_with_the_name_of_the_call(workers: Workers) -> None:
+    def refuse() -> None:
+        error = libvirt.libvirtError("refused")
+        error.err = (9, 10, "Active console session exists for this domain", 2, "a", None, None, 4, -1)
+        raise error
+
+    with pytest.raises(CallFailed) as failed:
+        await workers.call(Transport(), LONG, "virDomainOpenConsole", refuse)
+
+    error = failed.value.error
+    assert (error.code, error.domain, error.api) == (9, 10, "virDomainOpenConsole")
+    assert error.message == "Active console session exists for this domain"
+
+
+async def test_a_bug_in_a_call_is_raised_as_it_is(workers: Workers) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await workers.call(Transport(), LONG, "virTest", lambda: 1 // 0)
+
+
+async def test_a_call_that_misses_its_deadline_is_cut_and_gives_its_thread_back(workers: Workers) -> None:
+    ours, theirs = socket.socketpair()
+    transport = Transport()
+    transport.add(ours.fileno())
+    with ours, theirs:
+        with pytest.raises(DeadlineMissed, match="virStreamSend") as missed:
+            await workers.call(transport, SHORT, "virStreamSend", partial(ours.recv, 1))
+
+        assert missed.value.api == "virStreamSend"
+        assert transport.was_cut
+        assert workers.stuck == 0
+    transport.close()
+    for _ in range(8):
+        await workers.call(Transport(), LONG, "virTest", int)
+
+
+async def test_a_call_that_is_cancelled_is_cut_too(workers: Workers) -> None:
+    ours, theirs = socket.socketpair()
+    transport = Transport()
+    transport.add(ours.fileno())
+    returned = threading.Event()
+
+    def blocking() -> None:
+        ours.recv(1)
+        returned.set()
+
+    with ours, theirs:
+        async with asyncio.TaskGroup() as tasks:
+            call = tasks.create_task(workers.call(transport, LONG, "virTest", blocking))
+            await asyncio.sleep(0)
+            call.cancel()
+    assert returned.is_set()
+    assert call.cancelled()
+    transport.close()
+
+
+async def test_a_call_that_the_cut_does_not_free_is_counted_and_waited_for_no_longer(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "_CUT_GRACE", SHORT)
+    release = threading.Event()
+
+    with pytest.raises(DeadlineMissed):
+        await workers.call(Transport(), SHORT, "virConnectOpen", release.wait)
+
+    assert workers.stuck == 1
+    release.set()
+
+
+async def test_no_more_calls_than_the_quota_are_inside_libvirt(workers: Workers) -> None:
+    inside, most = 0, 0
+    lock, gate = threading.Lock(), threading.Barrier(4)
+
+    def enter() -> None:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        gate.wait(10)
+        with lock:
+            inside -= 1
+
+    await asyncio.gather(*(workers.call(Transport(), LONG, "virTest", enter) for _ in range(16)))
+
+    assert most == 4
+
+
+async def test_calls_on_one_connection_are_made_one_at_a_time(workers: Workers) -> None:
+    connection = Connection(route(workers), Transport(), None)
+    inside = threading.Lock()
+    order: list[int] = []
+
+    def enter(number: int) -> None:
+        assert inside.acquire(blocking=False)
+        order.append(number)
+        inside.release()
+
+    await asyncio.gather(*(connection.call("virTest", enter, number) for number in range(20)))
+
+    assert order == list(range(20))
+
+
+async def test_closing_undoes_what_was_registered_last_first(workers: Workers) -> None:
+    done: list[str] = []
+
+    class Handle:
+        def close(self) -> None:
+            done.append("close")
+
+    def refuse() -> None:
+        done.append("refused")
+        raise libvirt.libvirtError("refused")
+
+    connection = Connection(route(workers), Transport(), Handle())
+    connection.undo_at_close(lambda: done.append("first"))
+    connection.undo_at_close(refuse)
+    connection.undo_at_close(lambda: done.append("last"))
+
+    await connection.close()
+
+    assert done == ["last", "refused", "first", "close"]
+
+
+async def test_input_waits_as_long_as_the_guest_takes_none_until_the_connection_is_cut(workers: Workers) -> None:
+    ours, theirs = socket.socketpair()
+    transport = Transport()
+    transport.add(ours.fileno())
+    connection = Connection(Route("test:///default", cast(EventBridge, None), workers, workers, SHORT), transport, None)
+
+    def refuse(data: bytes) -> int:
+        ours.recv(1)
+        raise libvirt.libvirtError(data.decode())
+
+    with ours, theirs:
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(_failed(connection.send(refuse, b"ls")))
+            await workers.call(Transport(), LONG, "virTest", int)
+            assert not sending.done()
+            connection.cut()
+    assert sending.result() == "virStreamSend"
+    transport.close()
+
+
+async def _failed(call: Awaitable[object]) -> str:
+    """The name of the call that libvirt refused."""
+    with pytest.raises(CallFailed) as failed:
+        await call
+    return failed.value.error.api
+
+
+class _Reporting:
+    """A libvirt connection that tells when it is closed."""
+
+    def __init__(self) -> None:
+        self._callback: Callable[[object, int, None], None] | None = None
+
+    def report(self, reason: int) -> None:
+        assert self._callback is not None
+        self._callback(self, reason, None)
+
+    def registerCloseCallback(self, callback: Callable[[object, int, None], None], _: None) -> None:  # noqa: N802
+        self._callback = callback
+
+    def unregisterCloseCallback(self) -> None:  # noqa: N802
+        """Registered for undoing."""
+
+    def close(self) -> None:
+        self.report(libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT)
+        self.report(libvirt.VIR_CONNECT_CLOSE_REASON_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"), [(0, Cause.HYPERVISOR_LOST), (1, Cause.HYPERVISOR_LOST), (2, Cause.HYPERVISOR_TIMEOUT)]
+)
+async def test_the_loss_of_a_connection_is_told_once_on_the_loop(workers: Workers, number: int, cause: Cause) -> None:
+    handle = _Reporting()
+    connection = Connection(route(workers), Transport(), handle)
+    told: list[tuple[Cause, int]] = []
+    await connection.watch_close(lambda cause: told.append((cause, threading.get_ident())))
+
+    def report_twice() -> None:
+        handle.report(number)
+        handle.report(0)
+
+    await workers.call(Transport(), LONG, "virTest", report_twice)
+    await asyncio.sleep(0)
+
+    assert told == [(cause, threading.get_ident())]
+
+
+async def test_our_own_close_is_no_loss(workers: Workers) -> None:
+    handle = _Reporting()
+    connection = Connection(route(workers), Transport(), handle)
+    await connection.watch_close(lambda _: pytest.fail("it was closed by us"))
+
+    await connection.close()
+    await asyncio.sleep(0)
+
+
+#: libvirt takes one event implementation in a process's life, so this one has a process of its own.
+_TEST_DRIVER = """
+import asyncio
+import gc
+import libvirt
+from virtmuxd.hypervisor import errors
+from virtmuxd.hypervisor.bridge import EventBridge
+from virtmuxd.hypervisor.connection import Route, Workers
+from virtmuxd.hypervisor.errors import CallFailed
+from virtmuxd.hypervisor.inventory import examine, identify
+
+async def main():
+    errors.silence()
+    bridge = EventBridge(asyncio.get_running_loop())
+    bridge.register()
+    workers = Workers(4, "test")
+    events = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    connection = await Route("test:///default", bridge, workers, workers, 10).connect()
+
+    def on_event(_connection, domain, event, detail, _opaque):
+        loop.call_soon_threadsafe(events.put_nowait, (domain.name(), event, detail))
+
+    def register():
+        handle = connection.libvirt
+        registration = handle.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None)
+        connection.undo_at_close(lambda: handle.domainEventDeregisterAny(registration))
+
+    await connection.call("virConnectDomainEventRegisterAny", register)
+    print(await connection.call("virConnectGetCapabilities", identify, connection.libvirt))
+    (domain,) = await connection.call("virConnectListAllDomains", connection.libvirt.listAllDomains)
+    state = await connection.call("virDomainGetState", examine, domain)
+    print(state.name, state.running_id, state.stopped)
+    await connection.call("virDomainDestroy", domain.destroy)
+    async with asyncio.timeout(10):
+        print(*await events.get())
+    state = await connection.call("virDomainGetState", examine, domain)
+    print(state.running_id, state.stopped)
+    try:
+        await connection.call("virDomainDestroy", domain.destroy)
+    except CallFailed as failed:
+        print(failed.error.code_name, failed.error.api)
+    del domain
+    await connection.close()
+    gc.collect()
+    async with asyncio.timeout(10):
+        await bridge.drain()
+    print(bridge.is_idle())
+    workers.close()
+
+asyncio.run(main(), debug=True)
+"""
+
+
+def test_the_bridge_serves_libvirt_itself() -> None:
+    from tests.daemon.test_main import environment
+
+    result = subprocess.run(
+        [sys.executable, "-c", _TEST_DRIVER],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    identity, *said = result.stdout.splitlines()
+    assert identity.startswith("test/default/")
+    assert said == [
+        "test 1 None",
+        f"test {libvirt.VIR_DOMAIN_EVENT_STOPPED} {libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED}",
+        "-1 LibvirtEvent(name='SHUTOFF', detail='DESTROYED')",
+        "VIR_ERR_OPERATION_INVALID virDomainDestroy",
+        "True",
+    ]
+    assert result.stderr == ""

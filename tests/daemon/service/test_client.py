@@ -1,0 +1,735 @@
+"""The service side of one client, over a real socketpair, with real consoles that have no hypervisor."""
+
+import asyncio
+
+import pytest
+
+from tests.harness.consoles import RUNNING_ID, UUID, Bench, Consoles
+from tests.harness.life import BUSY
+from tests.harness.served import Peer, served
+from virtmux.messages import (
+    Attach,
+    ClientHello,
+    Console,
+    Detach,
+    Done,
+    Event,
+    Flow,
+    Gap,
+    Goodbye,
+    InputStatus,
+    ListConsoles,
+    MarkMessage,
+    Place,
+    Refused,
+    ServerHello,
+    State,
+    Watch,
+    encode,
+)
+from virtmux.reasons import Cause, Phase, Reason
+from virtmux.records import Attached, Ended, Note
+from virtmux.wire import MAX_MESSAGE, MAX_OUTPUT, Output, encode_message, encode_output
+from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Policy, Up
+from virtmuxd.core.evidence import Failure
+from virtmuxd.service import client as client_module
+
+STOPPING = Reason(cause=Cause.SERVER_STOPPING, text="stopping", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
+OTHER_UUID = "5d3f9a5e-0000-4000-8000-000000000002"
+
+
+def held(consoles: Consoles, domain: str = "web1", *, uuid: str = UUID) -> Bench:
+    """A console that is attached."""
+    bench = consoles.add(domain, uuid=uuid)
+    bench.attach()
+    return bench
+
+
+def always(*, window: int = 65536, capacity: int = 1 << 20) -> Consoles:
+    return Consoles(policy=Policy.ALWAYS, window=window, capacity=capacity)
+
+
+async def everything_taken(peer: Peer) -> None:
+    """The daemon has taken all that the peer sent: it has answered what came last."""
+    request = peer.session.next_id()
+    await peer.say(Detach(request, 2**32 - 1))
+    assert (await peer.until(Done)).id == request
+
+
+# The handshake.
+
+
+async def test_hello_is_answered_by_hello() -> None:
+    async with served(Consoles().registry, window=20000) as peer:
+        await peer.say(ClientHello())
+
+        hello = await peer.expect(ServerHello)
+
+        assert (hello.protocol, hello.software, hello.limits.input_window) == (1, "virtmuxd test", 20000)
+
+
+async def test_requests_may_follow_hello_at_once() -> None:
+    async with served(Consoles().registry) as peer:
+        await peer.say(ClientHello(), ListConsoles(1))
+
+        await peer.expect(ServerHello)
+        assert await peer.expect(Done) == Done(1)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        encode(ListConsoles(1)),
+        encode(ClientHello(protocol=2)),
+        encode_message(b'{"type":"goodbye"}'),
+        encode_message(b"not json"),
+        encode_output(1, 0, b"x"),
+        (MAX_MESSAGE + 2).to_bytes(4, "big") + b"\x01",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+    ids=["request", "protocol 2", "unknown type", "no json", "output", "too long", "http"],
+)
+async def test_who_does_not_greet_properly_gets_a_goodbye(sent: bytes) -> None:
+    async with served(Consoles().registry) as peer:
+        await peer.send(sent)
+
+        reason = await peer.goodbye()
+
+        assert (reason.cause, reason.phase) == (Cause.PROTOCOL_ERROR, Phase.CLIENT)
+
+
+async def test_a_second_hello_is_an_error() -> None:
+    async with served(Consoles().registry) as peer:
+        await peer.greet()
+        await peer.say(ClientHello())
+
+        assert (await peer.goodbye()).cause is Cause.PROTOCOL_ERROR
+
+
+async def test_who_does_not_greet_at_all_is_dismissed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_HELLO_DEADLINE", 0.01)
+    async with served(Consoles().registry) as peer:
+        reason = await peer.goodbye()
+
+        assert reason.cause is Cause.IDLE
+        assert "hello" in reason.text
+
+
+async def test_who_leaves_is_detached() -> None:
+    async with served(Consoles().registry) as peer:
+        await peer.greet()
+        peer.socket.close()
+
+        assert (await peer.ended()).cause is Cause.DETACHED
+
+
+# Lists.
+
+
+async def test_a_list_names_every_console() -> None:
+    consoles = Consoles()
+    first, second = consoles.add("web1"), consoles.add("web2", uuid=OTHER_UUID)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(ListConsoles(5))
+
+        assert await peer.expect(Console) == Console(5, first.console.info())
+        assert await peer.expect(Console) == Console(5, second.console.info())
+        assert await peer.expect(Done) == Done(5)
+
+
+# Places.
+
+
+async def test_an_attach_is_answered_by_a_place_and_records_follow() -> None:
+    consoles = always()
+    bench = held(consoles)
+    bench.output(b"before")
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach()
+
+        assert place.position == f"{bench.store.history}:6:2"
+        assert (place.info.state, place.info.attachment, place.info.clients) == (State.ATTACHED, 1, 1)
+        assert (place.missing, place.reason, place.read_only) == (False, None, False)
+
+        bench.output(b"login: ")
+        assert await peer.expect(Output) == Output(place.info.console, 6, b"login: ")
+        bench.happen(Noted(bench.tick(), "paused"))
+        mark = await peer.expect(MarkMessage)
+        assert (mark.offset, mark.mark) == (13, 2)
+        assert isinstance(mark.record, Note)
+
+
+async def test_a_place_at_an_earlier_position_goes_on_from_there() -> None:
+    consoles = always()
+    bench = held(consoles)
+    bench.output(b"login: ")
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach(position=f"{bench.store.history}:0:1")
+
+        assert isinstance((await peer.expect(MarkMessage)).record, Attached)
+        assert await peer.expect(Output) == Output(place.info.console, 0, b"login: ")
+
+
+async def test_a_place_at_a_position_of_another_history_starts_at_the_oldest_record() -> None:
+    consoles = always(capacity=4)
+    bench = held(consoles)
+    bench.output(b"abc")
+    bench.happen(Noted(bench.tick(), "paused"))
+    bench.output(b"defghij")
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach(position=f"{'f' * 32}:1000:7")
+
+        assert (place.missing, place.position) == (True, f"{bench.store.history}:0:1")
+        handle = place.info.console
+        assert (await peer.expect(MarkMessage)).mark == 1
+        assert await peer.expect(Gap) == Gap(handle, 0, 2, 3, 2)
+        assert (await peer.expect(MarkMessage)).mark == 2
+        assert await peer.expect(Gap) == Gap(handle, 3, 3, 6, 3)
+        assert await peer.expect(Output) == Output(handle, 6, b"ghij")
+
+
+@pytest.mark.parametrize("position", ["nonsense", "HISTORY:8:1", "HISTORY:0:9"])
+async def test_a_position_that_cannot_be_is_refused(position: str) -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(9, "web1", position=position.replace("HISTORY", bench.store.history)))
+
+        refused = await peer.expect(Refused)
+        assert (refused.id, refused.reason.cause) == (9, Cause.PROTOCOL_ERROR)
+        assert bench.console.info().clients == 0
+        await peer.attach()
+
+
+async def test_an_unknown_console_is_refused_and_the_connection_goes_on() -> None:
+    consoles = always()
+    held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(9, "nobody"))
+
+        refused = await peer.expect(Refused)
+        assert (refused.id, refused.reason.cause) == (9, Cause.CONSOLE_MISSING)
+        assert "nobody" in refused.reason.text
+        await peer.attach("web1")
+
+
+async def test_a_second_place_at_one_console_is_refused() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.attach()
+        await peer.say(Attach(9, "web1"))
+
+        assert (await peer.expect(Refused)).reason.cause is Cause.PROTOCOL_ERROR
+        bench.output(b"x")
+        await peer.expect(Output)
+
+
+async def test_an_attach_waits_until_the_console_is_open() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1"), Detach(2, 2**32 - 1))
+        await peer.expect(Done)
+        assert Open() in bench.commands
+
+        bench.answer_open()
+
+        place = await peer.expect(Place)
+        assert (place.info.state, place.info.attachment) == (State.ATTACHED, 1)
+
+
+async def test_an_attach_to_a_console_that_cannot_be_had_says_why() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1"), Detach(2, 2**32 - 1))
+        await peer.expect(Done)
+        bench.happen(OpenFailed(bench.tick(), BUSY))
+
+        place = await peer.expect(Place)
+
+        assert (place.info.state, place.info.attachment) == (State.WAITING, None)
+        assert place.reason is not None
+        assert (place.reason.cause, place.reason.error) == (Cause.CONSOLE_BUSY, BUSY)
+
+
+async def test_an_attach_that_is_not_decided_is_answered_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_ATTACH_DEADLINE", 0.01)
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach()
+        assert place.info.state is State.OPENING
+
+        bench.answer_open()
+        assert isinstance((await peer.expect(MarkMessage)).record, Attached)
+
+
+async def test_a_detach_does_not_withdraw_an_attach_that_is_not_answered() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1"), Detach(2, bench.console.handle))
+        await peer.expect(Done)
+
+        bench.answer_open()
+
+        assert (await peer.expect(Place)).id == 1
+
+
+async def test_nothing_of_a_console_follows_its_detach() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach()
+        leaving = peer.session.detach(place.info.console)
+        await peer.say(leaving)
+        assert await peer.expect(Done) == Done(leaving.id)
+
+        bench.output(b"x")
+        await peer.say(ListConsoles(10))
+        assert (await peer.expect(Console)).info.clients == 0
+        assert await peer.expect(Done) == Done(10)
+        assert (await peer.attach()).position == f"{bench.store.history}:1:2"
+
+
+async def test_who_is_gone_has_no_places_any_more() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.attach()
+        assert bench.console.info().clients == 1
+        peer.socket.close()
+        await peer.ended()
+
+        assert bench.console.info().clients == 0
+
+
+async def test_who_is_gone_before_the_hypervisors_are_known_gets_no_place() -> None:
+    consoles = Consoles()
+    consoles.registry.expect("qemu:///system")
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1"), Detach(2, 7))
+        await peer.expect(Done)
+        peer.socket.close()
+        await peer.ended()
+
+        bench = consoles.add()
+        consoles.registry.surveyed("qemu:///system")
+
+        assert bench.console.info().clients == 0
+
+
+async def test_an_attach_waits_until_the_hypervisors_are_known() -> None:
+    consoles = always()
+    consoles.registry.expect("qemu:///system")
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1"), ListConsoles(2), Detach(3, 7))
+        assert await peer.expect(Done) == Done(3)
+
+        held(consoles)
+        consoles.registry.surveyed("qemu:///system")
+
+        assert (await peer.expect(Place)).id == 1
+        assert (await peer.expect(Console)).info.id.domain == "web1"
+
+
+async def test_readers_hold_in_front_of_an_end_until_it_is_explained() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.attach()
+        bench.output(b"bye")
+        assert (await peer.expect(Output)).data == b"bye"
+        bench.happen(Failed(Failure(Phase.RECEIVE, bench.tick())))
+        await everything_taken(peer)
+
+        bench.stop("CRASHED")
+
+        ended = (await peer.expect(MarkMessage)).record
+        assert isinstance(ended, Ended)
+        assert (ended.reason.cause, ended.reason.offset) == (Cause.GUEST_CRASHED, 3)
+
+
+# Flow.
+
+
+async def test_a_paused_console_sends_nothing_and_goes_on_where_it_was() -> None:
+    consoles = always()
+    bench, other = held(consoles), held(consoles, "web2", uuid=OTHER_UUID)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        handle = (await peer.attach("web1")).info.console
+        await peer.attach("web2")
+        await peer.say(Flow(handle, paused=True))
+        await everything_taken(peer)
+
+        bench.output(b"held back")
+        other.output(b"not held back")
+        assert (await peer.expect(Output)).data == b"not held back"
+        bench.output(b", and on")
+        await peer.say(Flow(handle, paused=True), Flow(handle, paused=False))
+
+        assert await peer.expect(Output) == Output(handle, 0, b"held back, and on")
+        bench.output(b"!")
+        assert await peer.expect(Output) == Output(handle, 17, b"!")
+
+
+async def test_a_flow_for_no_place_is_ignored() -> None:
+    async with served(Consoles().registry) as peer:
+        await peer.greet()
+        await peer.say(Flow(77, paused=True))
+        await everything_taken(peer)
+
+
+# Slow readers.
+
+
+async def test_a_slow_reader_is_told_which_bytes_it_missed_and_holds_nothing_up() -> None:
+    consoles = always(capacity=100_000)
+    bench = held(consoles)
+    sent = bytearray()
+    async with served(consoles.registry, buffer=4096) as slow, served(consoles.registry) as fast:
+        for peer in (slow, fast):
+            await peer.greet()
+            await peer.attach()
+        for number in range(300):
+            data = number.to_bytes(4, "big") * 1024
+            sent += data
+            bench.output(data)
+            got = await fast.expect(Output)
+            assert (got.offset, got.data) == (len(sent) - 4096, data)
+        bench.happen(Noted(bench.tick(), "paused"))
+
+        received, missed = 0, 0
+        while not isinstance(heard := await slow.hear(), MarkMessage):
+            if isinstance(heard, Gap):
+                missed += heard.to_offset - heard.offset
+            else:
+                assert isinstance(heard, Output)
+                assert heard.data == sent[heard.offset : heard.offset + len(heard.data)]
+                received += len(heard.data)
+
+        assert (received + missed, heard.offset) == (len(sent), len(sent))
+        assert missed >= len(sent) - 100_000 - 4 * MAX_OUTPUT
+
+
+async def test_a_reader_that_never_reads_costs_no_memory() -> None:
+    consoles = always(capacity=100_000)
+    bench = held(consoles)
+    async with served(consoles.registry, buffer=4096) as slow:
+        await slow.greet()
+        await slow.attach()
+        for _ in range(100):
+            bench.output(bytes(65536))
+            bench.happen(Noted(bench.tick(), "paused"))
+
+        outgoing = slow.client._outgoing
+        assert len(outgoing._rest) + sum(map(len, outgoing._answers)) <= MAX_OUTPUT + 100
+
+
+async def test_consoles_take_turns() -> None:
+    consoles = always()
+    benches = [held(consoles, f"web{number}", uuid=f"{number}") for number in range(3)]
+    async with served(consoles.registry, buffer=4096) as peer:
+        await peer.greet()
+        handles = [(await peer.attach(f"web{number}")).info.console for number in range(3)]
+        for bench in benches:
+            bench.output(bytes(5 * MAX_OUTPUT))
+
+        turns = [(await peer.expect(Output)).console for _ in range(15)]
+
+        # The first one fills the socket before the others have anything to say.
+        rounds = [turns[begin : begin + 3] for begin in range(1, 13, 3)]
+        assert all(sorted(each) == sorted(handles) for each in rounds), turns
+
+
+async def test_a_client_that_asks_and_does_not_read_is_not_asked_further() -> None:
+    consoles = always()
+    held(consoles)
+    async with served(consoles.registry, buffer=4096) as peer:
+        await peer.greet()
+        peer.socket.send(encode(ListConsoles(1)) * 1000)
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+        assert 0 < len(peer.client._outgoing._answers) < 100
+
+        peer.client.dismiss(STOPPING)
+        assert (await peer.until(Goodbye)).reason == STOPPING
+        assert await peer.ended() == STOPPING
+
+
+async def test_who_asks_much_and_is_gone_leaves_nothing_behind() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.attach()
+        await peer.send(encode(ListConsoles(1)) * 500)
+        peer.socket.close()
+
+        assert (await peer.ended()).cause is Cause.DETACHED
+        assert bench.console.info().clients == 0
+
+
+async def test_a_client_in_a_flood_is_still_listened_to() -> None:
+    consoles = always()
+    bench = held(consoles)
+    for number in range(200):
+        consoles.add(f"guest{number}", uuid=f"{number}")
+    async with served(consoles.registry, buffer=4096) as peer:
+        await peer.greet()
+        place = await peer.attach()
+        bench.output(bytes(MAX_OUTPUT))
+        await peer.say(ListConsoles(8))
+        await peer.put(place.info.console, 1, 0, b"\x03")
+
+        while not bench.console.inputs.waiting:
+            bench.output(bytes(MAX_OUTPUT))
+            assert isinstance(await peer.hear(), Output | Console | Done)
+
+
+# Watching.
+
+
+async def test_a_watcher_hears_of_what_exists_and_then_of_what_happens() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Watch(4))
+        assert (await peer.expect(Event)).event == "appeared"
+        assert await peer.expect(Done) == Done(4)
+
+        consoles.add("web2", uuid=OTHER_UUID)
+        consoles.registry.tell(bench.console.event("vanished", bench.tick()))
+
+        heard = [await peer.expect(Event) for _ in range(2)]
+        assert [(event.event, event.console.domain) for event in heard] == [("appeared", "web2"), ("vanished", "web1")]
+
+
+async def test_a_watcher_that_watches_twice_hears_everything_once() -> None:
+    consoles = Consoles()
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Watch(4), Watch(5))
+        assert [await peer.expect(Done), await peer.expect(Done)] == [Done(4), Done(5)]
+
+        consoles.add()
+        await peer.expect(Event)
+        await everything_taken(peer)
+
+
+async def test_a_watcher_that_is_too_slow_is_dismissed_and_others_are_not() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    async with served(consoles.registry, buffer=4096) as slow, served(consoles.registry) as fast:
+        for peer in (slow, fast):
+            await peer.greet()
+            await peer.say(Watch(4))
+            await peer.until(Done)
+
+        for _ in range(2000):
+            consoles.registry.tell(bench.console.event("waiting", bench.tick()))
+            await fast.expect(Event)
+
+        assert (await slow.until(Goodbye)).reason.cause is Cause.TOO_SLOW
+        assert (await slow.ended()).cause is Cause.TOO_SLOW
+        consoles.registry.tell(bench.console.event("waiting", bench.tick()))
+        await fast.expect(Event)
+
+
+# Input.
+
+
+async def test_input_is_queued_for_the_guest_and_its_fate_is_told() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        handle = (await peer.attach()).info.console
+        await peer.put(handle, 1, 0, b"ls")
+        await peer.put(handle, 1, 2, b"\r")
+        await everything_taken(peer)
+
+        assert bench.console.inputs.take(100) == b"ls\r"
+        bench.console.inputs.sent(1)
+
+        assert await peer.expect(InputStatus) == InputStatus(handle, 1, 3)
+
+
+async def test_input_in_flight_and_waiting_is_settled_when_the_attachment_ends() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        handle = (await peer.attach()).info.console
+        await peer.put(handle, 1, 0, b"one")
+        await everything_taken(peer)
+        bench.console.inputs.take(100)
+        await peer.put(handle, 1, 3, b"two!")
+        await everything_taken(peer)
+
+        bench.stop("CRASHED")
+
+        status = await peer.until(InputStatus)
+        assert (status.accepted, status.unknown, status.rejected) == (0, 3, 4)
+        assert status.cause is not None
+
+
+@pytest.mark.parametrize("socket_is_read_only", [True, False])
+async def test_input_of_who_may_only_watch_is_rejected(socket_is_read_only: bool) -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry, read_only=socket_is_read_only) as peer:
+        await peer.greet()
+        place = await peer.attach(read_only=not socket_is_read_only)
+        assert place.read_only
+        await peer.put(place.info.console, 1, 0, b"poweroff\r")
+
+        status = await peer.expect(InputStatus)
+
+        assert (status.rejected, status.cause) == (9, Cause.ACCESS_DENIED)
+        assert not bench.console.inputs.waiting
+
+
+async def test_input_behind_a_detach_is_ignored() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        handle = (await peer.attach()).info.console
+        await peer.say(Detach(9, handle))
+        await peer.put(handle, 1, 0, b"late")
+
+        assert await peer.expect(Done) == Done(9)
+        await everything_taken(peer)
+        assert not bench.console.inputs.waiting
+
+
+async def test_input_at_another_console_breaks_the_protocol() -> None:
+    async with served(Consoles().registry) as peer:
+        await peer.greet()
+        await peer.put(7, 1, 0, b"x")
+
+        reason = await peer.goodbye()
+        assert reason.cause is Cause.PROTOCOL_ERROR
+        assert "console 7" in reason.text
+
+
+async def test_more_input_than_the_window_breaks_the_protocol_and_harms_nobody_else() -> None:
+    consoles = always(window=20)
+    bench = held(consoles)
+    async with served(consoles.registry) as rude, served(consoles.registry) as other:
+        for peer in (rude, other):
+            await peer.greet()
+            await peer.attach()
+        handle = bench.console.handle
+        await rude.put(handle, 1, 0, bytes(21))
+        assert (await rude.goodbye()).cause is Cause.PROTOCOL_ERROR
+
+        bench.output(b"x")
+        assert (await other.expect(Output)).data == b"x"
+
+
+# The end.
+
+
+async def test_a_dismissed_client_is_told_why() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.attach()
+        peer.client.dismiss(STOPPING)
+
+        assert await peer.goodbye() == STOPPING
+        assert bench.console.info().clients == 0
+
+
+async def test_the_first_reason_for_a_dismissal_counts() -> None:
+    async with served(Consoles().registry) as peer:
+        await peer.greet()
+        peer.client.dismiss(STOPPING)
+        peer.client.dismiss(Reason(cause=Cause.EVICTED, text="", phase=Phase.SERVER, at=STOPPING.at))
+
+        assert await peer.goodbye() == STOPPING
+
+
+async def test_a_goodbye_comes_behind_the_frame_that_is_on_its_way() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry, buffer=4096) as peer:
+        await peer.greet()
+        await peer.attach()
+        bench.output(bytes(MAX_OUTPUT))
+        peer.client.dismiss(STOPPING)
+
+        assert len((await peer.expect(Output)).data) == MAX_OUTPUT
+        assert await peer.goodbye() == STOPPING
+
+
+async def test_a_goodbye_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_GOODBYE_DEADLINE", 0.01)
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry, buffer=4096) as peer:
+        await peer.greet()
+        await peer.attach()
+        bench.output(bytes(10 * MAX_OUTPUT))
+        peer.client.dismiss(STOPPING)
+
+        assert await peer.ended() == STOPPING
+        assert peer.client._socket.fileno() == -1
+
+
+async def test_a_bug_while_serving_a_client_ends_that_one_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as unlucky, served(consoles.registry) as other:
+        for peer in (unlucky, other):
+            await peer.greet()
+        await other.attach()
+        with monkeypatch.context() as bug:
+            bug.setattr(consoles.registry, "find", lambda *_: 1 // 0)
+            await unlucky.say(Attach(1, "web1"))
+            reason = await unlucky.goodbye()
+
+        assert reason.cause is Cause.INTERNAL_ERROR
+        assert "ZeroDivisionError" not in reason.text
+        assert "ZeroDivisionError" in caplog.text
+        bench.output(b"x")
+        await other.expect(Output)
+
+
+async def test_a_client_that_breaks_off_in_the_middle_of_a_frame_is_just_gone() -> None:
+    async with served(Consoles().registry) as peer:
+        await peer.greet()
+        await peer.send(encode(ListConsoles(1))[:-3])
+        peer.socket.close()
+
+        assert (await peer.ended()).cause is Cause.DETACHED

@@ -1,0 +1,149 @@
+"""The command `virtmuxd`: how it starts, what it refuses, and what it exits with. No libvirtd is needed."""
+
+import fcntl
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+import virtmux
+import virtmuxd
+from tests.harness.readiness import ReadinessSocket
+
+DEADLINE_S = 30
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This one, so that virtmuxd is found also where nothing is installed."""
+    roots = [str(Path(package.__path__[0]).parent) for package in (virtmux, virtmuxd)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(roots), **more}
+
+
+def virtmuxd_command(*arguments: str, python: tuple[str, ...] = ()) -> list[str]:
+    return [sys.executable, *python, "-m", "virtmuxd", *arguments]
+
+
+def run(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        virtmuxd_command(*arguments, python=python),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory whose name leaves room for a socket's."""
+    with TemporaryDirectory(prefix="vmx") as name:
+        yield Path(name)
+
+
+def one_line(result: subprocess.CompletedProcess[str]) -> str:
+    """The only line that it said, which names the command."""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("virtmuxd: ")
+    assert result.stdout == ""
+    return line
+
+
+def test_python_without_assertions_is_refused() -> None:
+    result = run("--uri", "test:///default", python=("-O",))
+
+    assert result.returncode == 2
+    assert "-O" in one_line(result)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("colour = 1", "colour"), ('log_level = "loud"', "log_level"), ("linger = x", "line 1")],
+)
+def test_a_configuration_that_cannot_be_used_is_a_line_and_status_2(directory: Path, text: str, said: str) -> None:
+    file = directory / "virtmuxd.toml"
+    file.write_text(text)
+
+    result = run("--config", str(file))
+
+    assert result.returncode == 2
+    assert said in one_line(result)
+    assert str(file) in result.stderr
+
+
+def test_a_configuration_that_is_not_there_is_a_line_and_status_2(directory: Path) -> None:
+    result = run("--config", str(directory / "nowhere.toml"))
+
+    assert result.returncode == 2
+    assert "No such file" in one_line(result)
+
+
+@pytest.mark.parametrize("arguments", [("--attach", "sometimes"), ("--colour",), ("--log-level", "loud"), ("x",)])
+def test_an_option_that_is_not_known_is_status_2(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_a_second_daemon_in_one_directory_is_refused(directory: Path) -> None:
+    with (directory / "virtmuxd.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        result = run("--uri", "test:///default", "--socket", str(directory / "v.sock"))
+
+    assert result.returncode == 1
+    assert str(directory) in one_line(result)
+    assert "another virtmuxd" in result.stderr
+
+
+def test_a_directory_that_cannot_be_made_is_a_line_and_status_1(directory: Path) -> None:
+    (directory / "file").touch()
+
+    result = run("--uri", "test:///default", "--socket", str(directory / "file" / "v.sock"))
+
+    assert result.returncode == 1
+    assert str(directory / "file") in one_line(result)
+
+
+def test_a_socket_with_too_long_a_path_is_a_line_and_status_1(directory: Path) -> None:
+    path = directory / ("x" * 120) / "v.sock"
+
+    result = run("--uri", "test:///default", "--socket", str(path))
+
+    assert result.returncode == 1
+    assert "too long" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_two_private_sockets_until_it_is_told_to_stop(directory: Path, signal_: signal.Signals) -> None:
+    with (
+        ReadinessSocket(directory / "ready") as ready,
+        subprocess.Popen(
+            virtmuxd_command("--uri", "test:///default", "--socket", str(directory / "v.sock")),
+            env=environment(NOTIFY_SOCKET=str(ready.path)),
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as daemon,
+    ):
+        try:
+            ready.wait(daemon.pid, seconds=DEADLINE_S)
+            for name in ("v.sock", "v-ro.sock"):
+                path = directory / name
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(str(path))
+            daemon.send_signal(signal_)
+            _, said = daemon.communicate(timeout=DEADLINE_S)
+        finally:
+            daemon.kill()
+    assert daemon.returncode == 0, said
+    assert "Traceback" not in said
