@@ -1,10 +1,14 @@
 """The daemon dies and comes back: no byte twice, none missing unnamed, no address used twice."""
 
-from tests.harness.follower import follow
-from tests.harness.guest import BANNER
+import asyncio
+
+import pytest
+
+from tests.harness.follower import Follower, follow
+from tests.harness.guest import BANNER, STOP_READING
 from tests.harness.libvirtd import Libvirtd
 from tests.integration.conftest import StartDaemon, StartGuest
-from virtmux import Attached, Break, Cause, Disconnected, Ended, Mark, MarkMessage, Record, Resumed
+from virtmux import Attached, Break, Cause, Disconnected, Ended, InputRejected, Mark, MarkMessage, Record, Resumed
 
 
 async def test_after_a_sigkill_a_client_goes_on_where_it_was(
@@ -91,3 +95,25 @@ async def test_a_hypervisor_that_hangs_holds_neither_start_nor_stop_up(
         await client.until_attached()
         await client.write(b"thawed")
         await client.until_output(b"thawed")
+
+
+async def test_a_stop_with_input_on_its_way_is_no_end_of_the_console(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        await client.write(STOP_READING)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_type_to_the_deaf(client))
+            assert await mux.stop() == 0
+        await mux.start()
+        await client.until(lambda one: len(one.marks(Break)) == 1)
+        assert not client.marks(Ended)
+
+
+async def _type_to_the_deaf(client: Follower) -> None:
+    with pytest.raises(InputRejected) as caught:
+        await client.write(b"x" * 200_000)
+    assert caught.value.unknown + caught.value.rejected > 0
