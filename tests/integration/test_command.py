@@ -74,10 +74,13 @@ async def test_in_a_pipe_stdout_is_the_guest_and_stderr_the_reason(
 async def test_after_the_end_of_a_piped_stdin_linger_leaves_in_silence(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
-    guest = await boot_guest(libvirtd)
+    guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
-    status, output, _ = await mux.run_client("attach", guest.name, "--linger", "0.5", stdin=b"hello")
-    assert (status, output[-5:]) == (0, b"hello")
+    async with follow(mux.socket, guest.name) as watcher:
+        await guest.resume()
+        await watcher.until_output(BANNER)
+        status, output, _ = await mux.run_client("attach", guest.name, "--linger", "3", stdin=b"hello")
+    assert (status, output) == (0, b"hello")
 
 
 async def test_a_guest_that_is_off_is_told_at_once_and_waited_for_on_request(
