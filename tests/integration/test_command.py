@@ -59,12 +59,10 @@ async def test_in_a_pipe_stdout_is_the_guest_and_stderr_the_reason(
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, attach="always")
     async with follow(mux.socket, guest.name) as watcher:
-        attach = asyncio.ensure_future(mux.run_client("attach", guest.name, "--json", stdin=b"from a pipe" + POWER_OFF))
         await guest.resume()
-        await watcher.until_ended()
-        status, output, talk = await attach
-    assert status == 10
-    assert b"from a pipe" in output
+        await watcher.until_output(BANNER)
+        status, output, talk = await mux.run_client("attach", guest.name, "--json", stdin=b"from a pipe" + POWER_OFF)
+    assert (status, output) == (10, b"from a pipe")
     reason = json.loads(talk.splitlines()[-1])
     assert reason["cause"] == "guest-shutdown"
     assert reason["event"] == {"name": "STOPPED", "detail": "SHUTDOWN"}
