@@ -59,7 +59,10 @@ async def serve(config: Config) -> bool:
         await _attend(config, stop, routes, registry, runtime)
     finally:
         for console in registry.all():
-            console.close(time.time_ns())
+            try:
+                console.close(time.time_ns())
+            except OSError as error:
+                _log.error("a console's ring cannot be closed", extra={"error": str(error)})
         await _drain(bridge)
         for route in routes:
             route.workers.close()
@@ -124,7 +127,7 @@ def _make_console(
         key,
         naming,
         registry.next_handle(),
-        Ring.open(runtime.ring(key), config.ring, boot, runtime.last_alive),
+        Ring.open(runtime.ring(key), config.ring, boot, runtime.life),
         policy=config.attach,
         timing=Timing(linger=config.linger),
         backoff=Backoff(random.random),

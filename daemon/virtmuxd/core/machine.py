@@ -122,7 +122,8 @@ class Machine:
         self.policy = policy
         self.attachment = 0
         self.waiting: Reason | None = None
-        self.available = False
+        #: Why the hypervisor cannot be had; None where it can.
+        self._down: Down | None = Down(0, Cause.HYPERVISOR_LOST)
         self._incarnations = Incarnations(known)
         self._held = known
         self._sequence = sequence
@@ -137,6 +138,11 @@ class Machine:
         self._marked: Cause | None = None
         self._ending: _Ending | None = None
         self._effects: list[Command | Duty] = []
+
+    @property
+    def available(self) -> bool:
+        """Whether the hypervisor answers, as far as is known."""
+        return self._down is None
 
     @property
     def newest(self) -> Evidence:
@@ -186,10 +192,10 @@ class Machine:
             case Demand():
                 self._demand(event)
             case Up() | Started():
-                self.available = True
+                self._down = None
                 self._undefined_by = None
             case Down():
-                self.available = False
+                self._down = event
             case Undefined() if event.gone or not self.newest.running:  # else it goes on without a definition
                 self._undefined_by = event
             case Elapsed(timer=Timer.LINGER):
@@ -237,8 +243,8 @@ class Machine:
             self._wait(Cause.CONSOLE_RELEASED, Failure(Phase.SERVER, at), detail=detail)
         elif not self.wanted:
             self._enter(State.ABSENT)
-        elif not self.available:
-            self._wait(Cause.HYPERVISOR_LOST, Failure(Phase.CONNECTION, at))
+        elif self._down is not None:
+            self._wait(self._down.cause, Failure(Phase.CONNECTION, at, self._down.error))
         elif newest.running and newest.device_removed is not None:
             self._wait(Cause.CONSOLE_MISSING, Failure(Phase.LIFECYCLE, at), event=newest.device_removed)
         elif newest.running:
@@ -272,10 +278,14 @@ class Machine:
             return
         cause = event.cause or (opening_cause(event.error) if event.error else Cause.INTERNAL_ERROR)
         failure = Failure(Phase.OPEN, event.at, event.error, cause)
-        if CAUSES[cause].retry and self.available and self.newest.running:
+        if cause is Cause.GUEST_NOT_RUNNING and not self.newest.running:
+            self._wait(cause, failure, event=self.newest.stopped)
+        elif self.available and not self.newest.running:
+            self._seek(event)  # it ended meanwhile, and that is the better reason
+        elif CAUSES[cause].retry and self.available:
             self._retry(cause, failure)
         else:
-            self._wait(cause, failure, event=self.newest.stopped if cause is Cause.GUEST_NOT_RUNNING else None)
+            self._wait(cause, failure)
 
     def _retry(self, cause: Cause, failure: Failure) -> None:
         """Ask again for a console that should be there, at growing intervals."""
@@ -294,7 +304,9 @@ class Machine:
     ) -> None:
         """Wait for `cause` to pass; `failure` is what it was seen by."""
         self.waiting = self._reason(Verdict(cause, event), failure, self.newest, after_s=after_s, detail=detail)
-        if self.state is not State.WAITING:
+        if self.state is State.WAITING:
+            self._effects.append(ClearTimer(Timer.RETRY))
+        else:
             self._enter(State.WAITING)
             self._effects.append(Wait(failure.at, self.waiting))
         self._mark_news(cause, failure, event)
@@ -321,8 +333,9 @@ class Machine:
             self._seek(event)
 
     def _stay_lost(self, event: Down) -> None:
-        """The hypervisor is gone too; a guest that does not run is still the better reason."""
-        if self.waiting is not None and self.waiting.cause is not Cause.GUEST_NOT_RUNNING:
+        """The hypervisor is gone too; a guest that does not run, or a policy, is still the better reason."""
+        better = (Cause.GUEST_NOT_RUNNING, Cause.CONSOLE_RELEASED)
+        if self.waiting is not None and self.waiting.cause not in better:
             self._wait(event.cause, Failure(Phase.CONNECTION, event.at, event.error))
 
     def _undefined(self, event: Undefined) -> None:
@@ -368,8 +381,8 @@ class Machine:
     def _informed(self, event: Event) -> None:
         """More evidence. The loss of the hypervisor explains an end that said nothing; an error speaks for itself."""
         ending = self._being_ended()
-        if isinstance(event, Down) and ending.failure.error is None:
-            ending.failure = replace(ending.failure, cause=event.cause)
+        if isinstance(event, Down) and ending.verdict is None and ending.failure.error is None:
+            ending.failure = replace(ending.failure, cause=event.cause, error=event.error)
         self._judge(event.at)
 
     def _cleaned(self, event: Cleaned) -> None:
@@ -407,7 +420,7 @@ class Machine:
         if event.timer is not Timer.EVIDENCE or ending.verdict is not None:
             return
         if ending.asked:
-            self._give_up()
+            self._decide(classify(ending.failure, ending.evidence) or assume(ending.failure))
             self._proceed(event.at)
         else:
             ending.asked = True
@@ -457,7 +470,11 @@ class Machine:
         if same and self.wanted and self.available and cause is not Cause.CONSOLE_RELEASED:
             if cause is Cause.CONSOLE_TAKEN_OVER:
                 cause = Cause.CONSOLE_BUSY
-            self._retry(cause, replace(ending.failure, at=at))
+            failure = replace(ending.failure, at=at)
+            if CAUSES[cause].retry:
+                self._retry(cause, failure)
+            else:
+                self._wait(cause, failure)
         else:
             self._seek(Cleaned(at))
 

@@ -29,12 +29,14 @@ class Registry:
         self._by_key: dict[ConsoleKey, Console] = {}
         self._handles = count(1)
         self._watchers: set[Watcher] = set()
+        #: Whether there are hypervisors that were not looked at since the daemon started.
+        self.is_new = True
         self._unseen: set[str] = set()
         self._troubles: dict[str, tuple[Cause, str]] = {}
         self._served: dict[str, str] = {}
         self._when_surveyed: list[Callable[[], None]] = []
 
-    # What is not known yet, because the daemon has just started.
+    # What is not known yet.
 
     def expect(self, uri: str) -> None:
         """A hypervisor will be looked at."""
@@ -57,6 +59,7 @@ class Registry:
         if cause is not None:
             self._troubles[uri] = (cause, error.message if error else sentence(cause))
         if not self._unseen:
+            self.is_new = False
             answers, self._when_surveyed = self._when_surveyed, []
             for answer in answers:
                 answer()

@@ -51,9 +51,13 @@ class Workers:
 
         Raises:
             CallFailed: libvirt said no.
-            DeadlineMissed: it did not return in time; the transport has been cut.
+            DeadlineMissed: no thread was free for as long, or it did not return in time; then the transport is cut.
         """
-        await self._quota.acquire()
+        try:
+            async with asyncio.timeout_at(min(self._loop.time() + deadline, self._last_moment)):
+                await self._quota.acquire()
+        except TimeoutError:
+            raise DeadlineMissed(api) from None
         future = self._loop.run_in_executor(self._pool, partial(_attempt, api, function))
         future.add_done_callback(self._free)  # a thread that is stuck is not free when its call is given up
         try:

@@ -68,26 +68,33 @@ class ConsoleSupervisor:
     async def run(self) -> None:
         """Serve the console until cancelled; then let go of it, in order."""
         try:
-            while True:
-                try:
-                    async with asyncio.TaskGroup() as tasks:
-                        await self._do_work(tasks)
-                except* Exception:  # noqa: BLE001  # the failure boundary of a console
-                    self.report_bug()
+            await self._live()
         finally:
             for timer in self._timers.values():
                 timer.cancel()
             if self._stream is not None:
                 await self._stream.close()
 
-    async def _do_work(self, tasks: asyncio.TaskGroup) -> None:
-        try:
-            while True:
-                name, work = await self._work.get()
-                tasks.create_task(work(), name=name)
-        except asyncio.CancelledError:
-            self._over = True
-            raise
+    async def _live(self) -> None:
+        async with asyncio.TaskGroup() as life:
+            working = life.create_task(self._work_on(), name=f"work {self.console.naming.domain}")
+            try:
+                await asyncio.wait({working})
+            finally:
+                # First of all: what the cancelled work leaves behind is no end of the console.
+                self._over = True
+                working.cancel()
+
+    async def _work_on(self) -> None:
+        """Do all work that is started; a bug in a piece of it ends the others that are under way, and no more."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    while True:
+                        name, work = await self._work.get()
+                        tasks.create_task(work(), name=name)
+            except* Exception:  # noqa: BLE001  # the failure boundary of a console
+                self.report_bug()
 
     def retire(self) -> None:
         """Nobody needs the console any more."""
@@ -131,6 +138,8 @@ class ConsoleSupervisor:
             case Open():
                 self._start(self._open)
             case Close():
+                if self._stream is not None:
+                    self._stream.stop()
                 self._start(self._close, self._stream)
                 self._stream = None
             case Query(attachment):
@@ -194,7 +203,7 @@ class ConsoleSupervisor:
         elif connection.lost is not None:  # between the opening and now; its callback found nothing to end
             self._connection_lost(connection, connection.lost)
         else:
-            stream.start(self._received, partial(self._ended, stream))
+            stream.start(partial(self._received, stream), partial(self._ended, stream))
 
     async def _close(self, stream: ConsoleStream | None) -> None:
         errors = await stream.close() if stream is not None else ()
@@ -216,7 +225,9 @@ class ConsoleSupervisor:
 
     # What the stream and its connection bring. The first that ends the attachment counts.
 
-    def _received(self, pieces: list[bytes], at: int) -> None:
+    def _received(self, stream: ConsoleStream, pieces: list[bytes], at: int) -> None:
+        if self._stream is not stream:
+            return
         try:
             self.console.receive(pieces, at)
         except Exception:  # noqa: BLE001  # the failure boundary of a console
@@ -247,8 +258,6 @@ class ConsoleSupervisor:
                 self.console.inputs.sent(attachment)
         except CallFailed as failed:
             self._ended(stream, Failure(Phase.SEND, time.time_ns(), failed.error))
-        except DeadlineMissed:  # the daemon stops
-            return
         finally:
             self._sending = False
         if self.console.inputs.waiting:

@@ -85,6 +85,11 @@ def named(api: str) -> Iterator[None]:
         raise CallFailed(saved)
 
 
+def unreadable(message: str, api: str) -> SavedError:
+    """The error for what libvirt gave without one, and nobody can make sense of."""
+    return save(libvirt.libvirtError(message), api)
+
+
 def _cut(text: str | None) -> str | None:
     return text if text is None or len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
 

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from xml.etree import ElementTree as ET
 
 from virtmux.backoff import Backoff
 from virtmux.reasons import Cause, LibvirtEvent, SavedError
 from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Down, Event, Undefined, Up
-from virtmuxd.core.evidence import connecting_cause
+from virtmuxd.core.evidence import connecting_cause, connection_cause
 from virtmuxd.core.registry import AlreadyServedError, Registry
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor
@@ -144,36 +143,39 @@ class HypervisorSupervisor:
     def _look_again(self, uuid: str) -> None:
         self._stale[uuid] = None
         self._some_stale.set()
-        self._registry.expect(self._route.uri)
+        if self._in_step:
+            self._registry.expect(self._route.uri)
 
     async def _survey(self) -> None:
         """Learn what there is. Domains that events name meanwhile are looked at again, until none is left."""
         self._stale.clear()
+        states: dict[str, DomainState] = {}
+        not_seen: set[str] = set()
         connection = await self._route.connect()
         try:
-            states: dict[str, DomainState] = {}
             for domain in await connection.call("virConnectListAllDomains", connection.libvirt.listAllDomains):
-                uuid: str = domain.UUIDString()
-                self._stale.pop(uuid, None)
-                self._note(states, uuid, await self._examine(connection, uuid))
+                self._stale[domain.UUIDString()] = None
             while self._stale:
                 uuid = next(iter(self._stale))
                 del self._stale[uuid]
-                self._note(states, uuid, await self._examine(connection, uuid))
+                states.pop(uuid, None)
+                try:
+                    state = await self._examine(connection, uuid)
+                except CallFailed as failed:
+                    if connection_cause(failed.error) is not None:
+                        raise
+                    self._look_later(uuid, failed)
+                    not_seen.add(uuid)
+                else:
+                    states.update({uuid: state} if state is not None else {})
         finally:
             await connection.close()
         self._in_step = True
         for state in states.values():
             self._see(state, all_news=True)
-        for uuid in {key.uuid for key in self._consoles} - set(states):
+        for uuid in {key.uuid for key in self._consoles} - set(states) - not_seen:
             self._lose_domain(uuid)
         self._registry.surveyed(self._route.uri)
-
-    @staticmethod
-    def _note(states: dict[str, DomainState], uuid: str, state: DomainState | None) -> None:
-        states.pop(uuid, None)
-        if state is not None:
-            states[uuid] = state
 
     async def _follow(self) -> None:
         """Look again at every domain that an event named, until cancelled."""
@@ -194,8 +196,7 @@ class HypervisorSupervisor:
             finally:
                 await connection.close()
         except (CallFailed, DeadlineMissed) as failed:
-            _log.warning("a domain cannot be looked at", extra={"uuid": uuid, "error": str(failed)})
-            self._loop.call_later(_LOOK_AGAIN, self._look_again, uuid)
+            self._look_later(uuid, failed)
             return
         if uuid in self._stale:
             return  # what was seen is older than what the events say
@@ -205,16 +206,16 @@ class HypervisorSupervisor:
             self._lose_domain(uuid)
 
     async def _examine(self, connection: Connection, uuid: str) -> DomainState | None:
-        """The domain as it stands; None where it is gone, or cannot be understood.
+        """The domain as it stands; None where it is gone.
 
         Raises:
-            CallFailed, DeadlineMissed: the connection failed.
+            CallFailed, DeadlineMissed: it may not be looked at, or the connection failed.
         """
-        try:
-            return await connection.call("virDomainGetXMLDesc", look_up, connection.libvirt, uuid)
-        except ET.ParseError as error:
-            _log.error("a domain's XML cannot be read", extra={"uuid": uuid, "error": str(error)})
-            return None
+        return await connection.call("virDomainGetXMLDesc", look_up, connection.libvirt, uuid)
+
+    def _look_later(self, uuid: str, failed: CallFailed | DeadlineMissed) -> None:
+        _log.warning("a domain cannot be looked at", extra={"uuid": uuid, "error": str(failed)})
+        self._loop.call_later(_LOOK_AGAIN, self._look_again, uuid)
 
     def _see(self, state: DomainState, *, all_news: bool) -> None:
         """Bring a domain's consoles in line with how it stands.

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 
 from virtmux.reasons import LibvirtEvent
-from virtmuxd.hypervisor.errors import CallFailed, named
+from virtmuxd.hypervisor.errors import CallFailed, named, unreadable
 
 _KINDS = ("serial", "console", "parallel")
 
@@ -79,13 +79,16 @@ def examine(domain: Any) -> DomainState:
     """In a worker thread: everything about one domain.
 
     Raises:
-        CallFailed: it is gone, or its hypervisor is.
-        xml.etree.ElementTree.ParseError: its XML is none.
+        CallFailed: it is gone, may not be looked at, or cannot be understood; or its hypervisor is gone.
     """
     with named("virDomainGetState"):
         stopped = stopped_how(*domain.state())
     with named("virDomainGetXMLDesc"):
-        devices = devices_of(domain.XMLDesc())
+        xml = domain.XMLDesc()
+    try:
+        devices = devices_of(xml)
+    except ET.ParseError as error:
+        raise CallFailed(unreadable(f"the domain's XML cannot be read: {error}", "virDomainGetXMLDesc")) from None
     return DomainState(domain.UUIDString(), domain.name(), domain.ID() if stopped is None else -1, stopped, devices)
 
 
@@ -93,7 +96,7 @@ def look_up(connection: Any, uuid: str) -> DomainState | None:
     """In a worker thread: a domain as it stands, or None where it is gone.
 
     Raises:
-        CallFailed: its hypervisor is gone.
+        CallFailed: as `examine`, but for a domain that is gone.
     """
     try:
         with named("virDomainLookupByUUIDString"):

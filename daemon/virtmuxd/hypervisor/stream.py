@@ -38,7 +38,7 @@ class ConsoleStream:
         self.running_id = running_id
         self._connection = connection
         self._stream = stream
-        self._holder: dict[str, object] = {}
+        self._opaque: dict[str, object] = {}
         self._on_output: Callable[[list[bytes], int], None] = _ignore_output
         self._on_end: Callable[[Failure], None] = _ignore_end
         self._loop = asyncio.get_running_loop()
@@ -63,11 +63,11 @@ class ConsoleStream:
         """
         self._on_output = on_output
         self._on_end = on_end
-        self._holder["stream"] = self
-        if libvirtmod.virStreamEventAddCallback(self._stream._o, _EVENTS, self._holder) == -1:  # noqa: SLF001
+        self._opaque["stream"] = self
+        if libvirtmod.virStreamEventAddCallback(self._stream._o, _EVENTS, self._opaque) == -1:  # noqa: SLF001
             self._finish(self._last_error("virStreamEventAddCallback"))
 
-    def _dispatchStreamEventCallback(self, _events: int, _holder: dict[str, object]) -> int:  # noqa: N802
+    def _dispatchStreamEventCallback(self, _events: int, _opaque: dict[str, object]) -> int:  # noqa: N802
         """Called by libvirt's Python binding, under this name, for each event of the stream."""
         pieces: list[bytes] = []
         room = _TURN
@@ -97,13 +97,19 @@ class ConsoleStream:
         self._remove_callback()
         self._loop.call_soon(self._on_end, Failure(Phase.RECEIVE, time.time_ns(), error))
 
+    def stop(self) -> None:
+        """Receive no more, and tell nothing more. Local, so it may be done on the loop."""
+        self._remove_callback()
+        self._on_output = _ignore_output
+        self._on_end = _ignore_end
+
     def _remove_callback(self) -> None:
-        """Hear no more of the stream. Local, so it may be done on the loop. After it, a 0 ms timer no longer spins."""
-        if self._holder:
+        """Hear no more of the stream: after its end a 0 ms timer would spin."""
+        if self._opaque:
             with suppress(libvirt.libvirtError):
                 self._stream.eventRemoveCallback()
             # Not within this dispatch: the binding still uses the dict.
-            self._loop.call_soon(self._holder.clear)
+            self._loop.call_soon(self._opaque.clear)
 
     async def send(self, data: bytes) -> None:
         """Give all of `data` to libvirt; it blocks, in a worker thread, while the guest takes no input.
@@ -112,9 +118,14 @@ class ConsoleStream:
             CallFailed: as `Connection.send`.
         """
         self._sending = True
-        while data:
-            data = data[await self._connection.send(self._stream.send, data) :]
-        self._sending = False
+        try:
+            while data:
+                count = await self._connection.send(self._stream.send, data)
+                if count <= 0:  # never over RPC, where a send blocks (docs/libvirt.md)
+                    raise RuntimeError(f"virStreamSend returned {count}")
+                data = data[count:]
+        finally:
+            self._sending = False
 
     async def close(self) -> tuple[SavedError, ...]:
         """Abort the stream and close its connection; gives what failed meanwhile.
@@ -122,13 +133,13 @@ class ConsoleStream:
         After an end of stream too: without it the console stays active on the server. A connection with input that
         the guest does not take can only be cut.
         """
-        self._remove_callback()
-        self._on_end = _ignore_end
+        self.stop()
         errors: list[SavedError] = []
-        if self._sending:
-            self._connection.cut()
         try:
-            await self._connection.call("virStreamAbort", self._stream.abort)
+            if self._sending:
+                self._connection.cut()  # the server drops the stream with its connection
+            else:
+                await self._connection.call("virStreamAbort", self._stream.abort)
         except CallFailed as failed:
             errors.append(failed.error)
         except DeadlineMissed:

@@ -19,7 +19,7 @@ from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.console import Console, Place
 from virtmuxd.core.inputs import Writer
 from virtmuxd.core.registry import NotFoundError, Registry
-from virtmuxd.service.outgoing import MAX_EVENTS, Feed, Outgoing
+from virtmuxd.service.outgoing import MAX_ANSWERS, MAX_EVENTS, Feed, Outgoing
 
 _log = logging.getLogger(__name__)
 _Arguments = ParamSpec("_Arguments")
@@ -88,6 +88,7 @@ class Client:
         self._outgoing = Outgoing(connection, self._hang_up)
         self._places: dict[int, _ClientPlace] = {}
         self._former: set[int] = set()
+        self._deferred = 0
         self._reason: Reason | None = None
 
     async def run(self) -> Reason:
@@ -100,6 +101,9 @@ class Client:
             self.dismiss(_reason(Cause.PROTOCOL_ERROR, Phase.CLIENT, str(error)))
         except OSError:
             self._outgoing.close()
+        except asyncio.CancelledError:
+            self._outgoing.close()
+            raise
         except Exception:  # noqa: BLE001  # the failure boundary of a client
             self.fail()
         finally:
@@ -121,6 +125,7 @@ class Client:
 
     def _hang_up(self) -> None:
         """Receive no more, which ends `run`."""
+        self._outgoing.stop_waiting()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
 
@@ -141,7 +146,10 @@ class Client:
             case messages.ClientHello():
                 pass  # greeted already
             case messages.ListConsoles(id):
-                self._once_surveyed(partial(self._list, id))
+                if self._registry.is_new:
+                    self._once_surveyed(partial(self._list, id))
+                else:
+                    self._list(id)
             case messages.Attach():
                 self._attach(request)
             case messages.Detach(id, handle):
@@ -157,8 +165,16 @@ class Client:
                 assert_never(request)
 
     def _once_surveyed(self, answer: Callable[[], None]) -> None:
-        """Answer once the hypervisors of a daemon that has just started are known; one that hangs is not waited for."""
-        self._registry.when_surveyed(_Once(answer, _SURVEY_DEADLINE))
+        """Answer once all hypervisors, and domains that have just changed, were looked at; or after a short while."""
+        if self._deferred >= MAX_ANSWERS:
+            answer()
+            return
+        self._deferred += 1
+        self._registry.when_surveyed(_Once(partial(self._no_longer_deferred, answer), _SURVEY_DEADLINE))
+
+    def _no_longer_deferred(self, answer: Callable[[], None]) -> None:
+        self._deferred -= 1
+        answer()
 
     @_contained
     def _list(self, request: int) -> None:

@@ -1,7 +1,6 @@
 """The daemon's two sockets, and the clients that come in by them."""
 
 import asyncio
-import errno
 import logging
 import socket
 import struct
@@ -18,9 +17,8 @@ from virtmuxd.service.client import Client
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 128
-#: Seconds to wait before accepting again where file descriptors or memory have run out.
+#: Seconds to wait before accepting again where it failed: out of file descriptors, or of memory.
 _EXHAUSTED_PAUSE = 1.0
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Peer(NamedTuple):
@@ -94,8 +92,6 @@ class Listener:
             try:
                 connection, _ = await self._loop.sock_accept(self._listening)
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    raise
                 _log.error("no more clients can be accepted", extra={"error": error.strerror})
                 await asyncio.sleep(_EXHAUSTED_PAUSE)
                 continue

@@ -21,7 +21,7 @@ _TURN = 262144
 
 
 class Feed:
-    """The records of one place on their way to the client: held back until `start`, and while `paused`."""
+    """The records of one place on their way to the client: held back while `paused`, which they are at first."""
 
     def __init__(self, outgoing: "Outgoing", sequence: Sequence, offset: int, mark: int) -> None:
         self.sequence = sequence
@@ -56,6 +56,7 @@ class Outgoing:
 
     def __init__(self, connection: socket.socket, broken: Callable[[], None]) -> None:
         self.is_broken = False
+        self._leaving = False
         self._socket = connection
         self._broken = broken
         self._loop = asyncio.get_running_loop()
@@ -100,9 +101,14 @@ class Outgoing:
 
     async def room_for_answers(self) -> None:
         """Wait while as many answers wait as may; returns also where nobody reads them any more."""
-        while len(self._answers) > MAX_ANSWERS and not self.is_broken:
+        while len(self._answers) > MAX_ANSWERS and not self.is_broken and not self._leaving:
             self._progress.clear()
             await self._progress.wait()
+
+    def stop_waiting(self) -> None:
+        """The client is sent away: nobody waits for it to read any more."""
+        self._leaving = True
+        self._progress.set()
 
     async def say_last(self, message: ServerMessage) -> None:
         """Send a message behind what is under way, and nothing after it; returns when the socket has it."""

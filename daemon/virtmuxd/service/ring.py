@@ -18,6 +18,7 @@ import os
 from binascii import crc32
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 from msgspec import DecodeError
@@ -52,10 +53,18 @@ class _Word(IntEnum):
     END = 8
     NEXT_MARK = 9
     HELD_UNTIL = 10
-    HOLDING = 11
+    HOLDING = 11  # since when the daemon that holds the console has been running; 0: nobody holds it
     STOPPED = 12
     INCARNATION = 13
     RUNNING_ID = 14  # plus one: 0 is none
+
+
+class Life(NamedTuple):
+    """Times (ns): when this daemon began, when the one before it began, and until when that one was surely alive."""
+
+    began: int
+    former_began: int
+    former_alive: int
 
 
 class RingError(Exception):
@@ -65,7 +74,7 @@ class RingError(Exception):
 class Ring:
     """The store of one console's sequence (`virtmuxd.core.sequence.Store`)."""
 
-    def __init__(self, path: Path | None, map_: mmap.mmap, limit: int, marks: list[StoredMark]) -> None:
+    def __init__(self, path: Path | None, map_: mmap.mmap, limit: int, marks: list[StoredMark], began: int) -> None:
         """Use `Ring.open`. Without a `path` it lies in this process's memory alone."""
         self._path = path
         self._map = map_
@@ -74,9 +83,10 @@ class Ring:
         self._limit = limit // _PAGE * _PAGE
         self._marks = marks
         self._lines = len(marks)
+        self._began = began
 
     @classmethod
-    def open(cls, path: Path, limit: int, boot: int, last_alive: int = 0) -> "Ring":
+    def open(cls, path: Path, limit: int, boot: int, life: Life) -> "Ring":
         """Open the ring at `path` (without its suffix), or begin a new history where there is none to trust.
 
         Where no files can be made it lies in memory: the console works, and a crash forgets it.
@@ -84,36 +94,37 @@ class Ring:
         Args:
             limit: the most bytes of output that it may hold.
             boot: the machine's boot id, 128 bits.
-            last_alive: when (ns) the daemon that had it before was surely alive.
         """
         try:
             map_ = _verified(path, boot)
             words = memoryview(map_).cast("Q")
-            ring = cls(path, map_, limit, _fitting(_read_marks(path, _history(words)), words[_Word.END]))
+            ring = cls(path, map_, limit, _fitting(_read_marks(path, _history(words)), words[_Word.END]), life.began)
         except FileNotFoundError:
-            ring = cls._new(path, limit, boot)
+            ring = cls._new(path, limit, boot, life.began)
         except (RingError, OSError, ValueError) as error:
             _log.warning("a ring begins a new history", extra={"ring": path.name, "why": str(error)})
-            ring = cls._new(path, limit, boot)
-        ring.begin(boot, last_alive)
+            ring = cls._new(path, limit, boot, life.began)
+        ring.begin(boot, life)
         return ring
 
     @classmethod
-    def _new(cls, path: Path, limit: int, boot: int) -> "Ring":
+    def _new(cls, path: Path, limit: int, boot: int, began: int) -> "Ring":
         try:
-            return cls(path, _create(path, boot), limit, [])
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            return cls(path, _create(path, boot), limit, [], began)
         except OSError as error:
             _log.error("a ring lies in memory alone", extra={"ring": path.name, "why": error.strerror})
             limit = limit // _PAGE * _PAGE
             map_ = mmap.mmap(-1, _PAGE + limit)
             _set_up(map_, uuid4().int, boot, limit)
-            return cls(None, map_, limit, [])
+            return cls(None, map_, limit, [], began)
 
-    def begin(self, boot: int, last_alive: int) -> None:
+    def begin(self, boot: int, life: Life) -> None:
         """From now on only a clean stop makes it last beyond this boot: said last, whenever this process dies."""
         words = self._words
-        if words[_Word.HOLDING] and not words[_Word.STOPPED]:  # its daemon died, and held the console to its end
-            words[_Word.HELD_UNTIL] = max(words[_Word.HELD_UNTIL], last_alive)
+        if words[_Word.HOLDING] == life.former_began != 0 and not words[_Word.STOPPED]:
+            # The daemon before this one died, and held the console to its end.
+            words[_Word.HELD_UNTIL] = max(words[_Word.HELD_UNTIL], life.former_alive)
         words[_Word.HOLDING] = 0
         if self._marks:
             words[_Word.NEXT_MARK] = max(words[_Word.NEXT_MARK], self._marks[-1].number + 1)
@@ -152,7 +163,7 @@ class Ring:
 
     def hold(self, at: int) -> None:
         self._words[_Word.HELD_UNTIL] = at
-        self._words[_Word.HOLDING] = 1
+        self._words[_Word.HOLDING] = self._began
 
     def let_go(self, at: int) -> None:
         self._words[_Word.HELD_UNTIL] = at

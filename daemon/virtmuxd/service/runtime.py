@@ -4,12 +4,14 @@ import asyncio
 import fcntl
 import os
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
 
 from virtmuxd.core.console import ConsoleKey
+from virtmuxd.service.ring import Life
 
 
 class RuntimeDirectory:
@@ -27,8 +29,7 @@ class RuntimeDirectory:
         self._lock = os.open(path / "virtmuxd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            #: When (ns) the daemon before this one was surely alive.
-            self.last_alive = os.fstat(self._lock).st_mtime_ns
+            self.life = self._begin_life()
             (path / "rings").mkdir(mode=0o700, exist_ok=True)
         except OSError:
             os.close(self._lock)
@@ -36,9 +37,15 @@ class RuntimeDirectory:
 
     def ring(self, key: ConsoleKey) -> Path:
         """Where the ring of a console lies, without its suffix. Quoted, so that no name leaves the directory."""
-        directory = self.path / "rings" / quote(key.hypervisor, safe="")
-        directory.mkdir(mode=0o700, exist_ok=True)
-        return directory / quote(f"{key.uuid}_{key.device}", safe="").replace(".", "%2E")
+        name = quote(f"{key.uuid}_{key.device}", safe="").replace(".", "%2E")
+        return self.path / "rings" / quote(key.hypervisor, safe="") / name
+
+    def _begin_life(self) -> Life:
+        """The lock file holds when its daemon began, and its time is when that was last alive."""
+        former, alive = os.pread(self._lock, 32, 0), os.fstat(self._lock).st_mtime_ns
+        began = time.time_ns()
+        os.pwrite(self._lock, b"%020d" % began, 0)
+        return Life(began, int(former) if former.isdigit() else 0, alive)
 
     async def stay_alive(self) -> None:
         """Say once a second, by the time of the lock file, that this daemon is alive: what a SIGKILL leaves is when."""

@@ -733,3 +733,16 @@ async def test_a_client_that_breaks_off_in_the_middle_of_a_frame_is_just_gone() 
         peer.socket.close()
 
         assert (await peer.ended()).cause is Cause.DETACHED
+
+
+async def test_who_asks_without_reading_is_dismissed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "_GOODBYE_DEADLINE", 0.01)
+    consoles = Consoles()
+    for number in range(50):
+        consoles.add(f"guest{number}", uuid=f"uuid{number}")
+    async with served(consoles.registry, buffer=4096) as peer:
+        await peer.greet()
+        await peer.say(*(ListConsoles(number) for number in range(10)))
+        await peer.hear()  # it answers, and waits for the rest to be read
+        peer.client.dismiss(STOPPING)
+        assert await peer.ended() == STOPPING

@@ -15,7 +15,7 @@ import pytest
 from tests.daemon.service.test_store import contents, note, pattern
 from virtmuxd.core.sequence import MAX_MARKS
 from virtmuxd.service import ring as ring_module
-from virtmuxd.service.ring import Ring
+from virtmuxd.service.ring import Life, Ring
 
 PAGE = 4096
 LIMIT = 1 << 20
@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 def opened(path: Path, *, limit: int = LIMIT, boot: int = BOOT, last_alive: int = 0) -> Ring:
     """The ring at `path`."""
-    return Ring.open(path, limit, boot, last_alive)
+    return Ring.open(path, limit, boot, Life(1, 1, last_alive))
 
 
 def ring_file(path: Path) -> Path:

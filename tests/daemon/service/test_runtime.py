@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from virtmuxd.core.console import ConsoleKey
+from virtmuxd.service.ring import Ring
 from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, boot_id, notify
 
 KEY = ConsoleKey("qemu/system/4a6b", "5d3f9a5e-0000-4000-8000-000000000001", "serial0")
@@ -26,6 +27,7 @@ def test_a_directory_belongs_to_one_daemon_until_that_lets_go(tmp_path: Path) ->
 
 def test_what_it_holds_is_private(tmp_path: Path) -> None:
     runtime = RuntimeDirectory(tmp_path / "virtmux")
+    Ring.open(runtime.ring(KEY), 16384, 7, runtime.life)
     ring = runtime.ring(KEY)
     runtime.close()
 
@@ -59,6 +61,7 @@ def test_no_name_leaves_the_directory(tmp_path: Path, evil: str) -> None:
     runtime = RuntimeDirectory(tmp_path / "virtmux")
     for key in (KEY._replace(device=evil), KEY._replace(uuid=evil)):
         ring = runtime.ring(key).with_suffix(".ring")
+        ring.parent.mkdir(exist_ok=True)
         ring.touch()
         assert ring.resolve().is_relative_to(tmp_path / "virtmux" / "rings")
     runtime.close()

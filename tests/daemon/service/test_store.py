@@ -11,7 +11,7 @@ from tests.harness.memory_store import MemoryStore
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Ended, Note
 from virtmuxd.core.sequence import MAX_MARKS, Store, StoredMark
-from virtmuxd.service.ring import Ring
+from virtmuxd.service.ring import Life, Ring
 
 LIMIT = 16384
 AT = "2026-01-31T12:00:00.000000Z"
@@ -37,12 +37,12 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     names = iter(range(10**6))
 
     def first() -> Store:
-        return Ring.open(tmp_path / f"ring{next(names)}", LIMIT, 7)
+        return Ring.open(tmp_path / f"ring{next(names)}", LIMIT, 7, Life(1, 1, 0))
 
     def reopened(store: Store) -> Store:
         assert isinstance(store, Ring)
         assert store._path is not None
-        return Ring.open(store._path, LIMIT, 7)
+        return Ring.open(store._path, LIMIT, 7, Life(1, 1, 0))
 
     return Bench(first, reopened)
 
