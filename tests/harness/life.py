@@ -36,7 +36,7 @@ def libvirt_error(code: int, domain: int, message: str = "", *, int1: int = -1) 
     )
 
 
-TAKEN_OVER = libvirt_error(38, 39, "stream had I/O failure")
+TAKEN_OVER = libvirt_error(39, 38, "stream had I/O failure")
 BUSY = libvirt_error(9, 10, "Active console session exists for this domain")
 NOT_RUNNING = libvirt_error(55, 20, "domain is not running")
 CONNECTION_LOST = libvirt_error(38, 7, "End of file while reading data")

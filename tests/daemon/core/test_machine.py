@@ -746,6 +746,53 @@ def test_an_end_that_nobody_answers_is_explained_by_the_stream() -> None:
     assert life.story == ["attached 1", "ended 1 stream-ended"]
 
 
+def test_an_end_holds_nobody_up_for_longer_than_its_evidence_is_waited_for() -> None:
+    life = attached()
+    life.happen(stream_error(2), Elapsed(at(4), Timer.EVIDENCE), Answered(at(5), 1, None))
+    assert life.story == ["attached 1"], "whether it can be opened again may still tell"
+
+    life.happen(Elapsed(at(6), Timer.EVIDENCE))
+
+    assert life.story == ["attached 1", "ended 1 stream-error"]
+
+
+def test_why_the_hypervisor_cannot_be_had_is_told_once_and_not_forgotten() -> None:
+    life = attached(Policy.ON_DEMAND)
+    denied = libvirt_error(45, 0, "authentication failed")
+    life.happen(
+        Down(at(2), Cause.HYPERVISOR_DENIED, denied), Cleaned(at(3)), Down(at(4), Cause.HYPERVISOR_DENIED, denied)
+    )
+    life.happen(Demand(at(5), COME))
+
+    assert life.story == ["attached 1", "ended 1 hypervisor-denied"]
+    assert life.machine.waiting is not None
+    assert (life.machine.waiting.cause, life.machine.waiting.error) == (Cause.HYPERVISOR_DENIED, denied)
+
+
+def test_the_loss_of_the_hypervisor_ends_the_asking_for_a_busy_console() -> None:
+    life = waiting_for(BUSY)
+
+    assert life.happen(down(2)) == [ClearTimer(Timer.RETRY)]
+    assert life.story == ["not opened console-busy", "not opened hypervisor-lost"]
+
+
+def test_a_policy_is_a_better_reason_than_a_lost_hypervisor() -> None:
+    life = Life(Policy.NEVER)
+    life.happen(Up(at(0), ID), Demand(at(1), COME), down(2), Up(at(3), ID))
+
+    assert life.story == []
+    assert life.machine.waiting is not None
+    assert life.machine.waiting.cause is Cause.CONSOLE_RELEASED
+
+
+def test_a_guest_that_ends_while_it_is_opened_is_the_reason_whatever_the_opening_said() -> None:
+    life = Life()
+    life.happen(Up(at(0), ID), stopped(1), OpenFailed(at(2), BUSY))
+
+    assert life.machine.waiting is not None
+    assert life.machine.waiting.cause is Cause.GUEST_NOT_RUNNING
+
+
 def test_an_error_is_put_to_the_test_however_long_that_takes() -> None:
     life = attached()
     life.happen(stream_error(2), Cleaned(at(3)), Elapsed(at(4), Timer.EVIDENCE), Answered(at(4), 1, None))
