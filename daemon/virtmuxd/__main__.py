@@ -43,7 +43,8 @@ def main(config_file: Path | None, **options: Any) -> None:
     except BlockingIOError:
         _fail(f"another virtmuxd uses {Path(config.socket or '').parent}; choose another with --socket", 1)
     except OSError as error:
-        _fail(f"{error.filename or config.socket}: {error.strerror or error}", 1)
+        where = f"{error.filename or config.socket}: {error.strerror or error}"
+        _fail(f"{where}; --socket chooses another place for sockets and rings", 1)
     if not all_returned:
         # Python would wait for threads that are stuck in libvirt.
         os._exit(0)

@@ -21,9 +21,9 @@ from tests.harness.scripted_daemon import (
     reason,
     waiting,
 )
-from virtmux.messages import Attach, Gap, InputStatus, Refused
+from virtmux.messages import Attach, Gap, InputStatus, MarkMessage, Refused
 from virtmux.reasons import Cause
-from virtmux.records import Break
+from virtmux.records import Break, Ended
 from virtmux.wire import Input, encode_output
 
 DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
@@ -394,7 +394,7 @@ class TestOutput:
             peer = await attached(daemon)
             for index in range(pieces):
                 await peer.pour(encode_output(HANDLE, index * 65536, bytes([index]) * 65536))
-            peer.ended(1, DOWN, at=pieces * 65536)
+            await peer.pour(MarkMessage(HANDLE, pieces * 65536, 1, Ended(AT, 1, DOWN)))
             await peer.gone()
 
         async with playing(daemon, script), running(daemon.path, "attach", "web1") as command:

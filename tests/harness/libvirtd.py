@@ -178,13 +178,15 @@ class Libvirtd:
 
     def close(self) -> None:
         """Ends libvirtd and all its guests, whatever state they are in, and removes the directories."""
-        if self.pid:
-            self.kill()
-        for reaper in self._reapers:
-            assert reaper.stdin is not None
-            reaper.stdin.close()  # now it kills all that libvirtd has left behind: QEMU outlives it
-            reaper.wait(STOP_SECONDS)
-        run_as_root("rm", "-rf", "--one-file-system", self.base)
+        try:
+            if self.pid:
+                self.kill()
+        finally:
+            for reaper in self._reapers:
+                assert reaper.stdin is not None
+                reaper.stdin.close()  # now it kills all that libvirtd has left behind: QEMU outlives it
+                reaper.wait(STOP_SECONDS)
+            run_as_root("rm", "-rf", "--one-file-system", self.base)
 
     def _end(self, number: signal.Signals) -> None:
         pid, self.pid = self.pid, 0

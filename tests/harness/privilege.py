@@ -25,7 +25,11 @@ def send_signal(pid: int, number: signal.Signals) -> None:
     except ProcessLookupError:
         return
     except PermissionError:
-        run_as_root("kill", f"-{number.value}", str(pid))
+        try:
+            run_as_root("kill", f"-{number.value}", str(pid))
+        except subprocess.CalledProcessError:
+            if Path(f"/proc/{pid}").exists():  # else it went while sudo started
+                raise
 
 
 def wait_for_exit(pid: int, seconds: float) -> bool:

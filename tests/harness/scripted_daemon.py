@@ -169,9 +169,11 @@ class Peer:
         sent = self._socket.send(data)
         assert sent == len(data), "the socket is full: use pour()"
 
-    async def pour(self, data: bytes) -> None:
-        """Send raw bytes, as the client takes them."""
-        await asyncio.get_running_loop().sock_sendall(self._socket, data)
+    async def pour(self, *sent: bytes | ServerMessage) -> None:
+        """Send raw bytes and messages, as the client takes them."""
+        for each in sent:
+            data = each if isinstance(each, bytes) else encode(each)
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
 
     def goodbye(self, why: Reason) -> None:
         """Send the last message and close."""
@@ -226,8 +228,9 @@ class ScriptedDaemon:
         return peer
 
     def greet(self, peer: Peer) -> None:
-        """Say hello."""
-        peer.say(ServerHello(software="scripted", limits=self._limits))
+        """Say hello; a client may have gone already."""
+        with contextlib.suppress(BrokenPipeError):
+            peer.say(ServerHello(software="scripted", limits=self._limits))
 
 
 @contextlib.asynccontextmanager

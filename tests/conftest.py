@@ -1,0 +1,8 @@
+"""What all tests need of their process."""
+
+import signal
+
+# Children inherit what is ignored, as under nohup; the tests send these signals and expect them to act.
+for _number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+    signal.signal(_number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
