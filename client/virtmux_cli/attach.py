@@ -84,7 +84,7 @@ def _checked(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Param
     "--wait",
     metavar="[=S]",
     callback=_checked(parse_duration),
-    help="Wait for a guest that does not run yet, or a busy console.",
+    help="Wait for a guest that does not run, a busy console, or a lost hypervisor.",
 )
 @click.option("--read-only", is_flag=True, help="Send no input.")
 @click.option(

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from virtmux import messages
 from virtmux.reasons import Cause, Phase, Reason, sentence
-from virtmux.records import rfc3339
+from virtmux.records import Position, rfc3339
 from virtmux.session import ServerSession
 from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.console import Console, Place
@@ -208,15 +208,19 @@ class Client:
         writer = Writer(partial(self._tell_input, console.handle), Cause.ACCESS_DENIED if read_only else None)
         place = self._places[console.handle] = _ClientPlace(console, feed, writer)
         self._former.discard(console.handle)
-        answer = messages.Place(request.id, console.info(), str(start), read_only, missing)
         console.enter(place, time.time_ns())
-        console.when_decided(_Once(partial(self._answer_attach, place, answer), _ATTACH_DEADLINE))
+        answer = partial(self._answer_attach, place, request.id, start, read_only=read_only, missing=missing)
+        console.when_decided(_Once(answer, _ATTACH_DEADLINE))
 
     @_contained
-    def _answer_attach(self, place: _ClientPlace, answer: messages.Place) -> None:
+    def _answer_attach(
+        self, place: _ClientPlace, request: int, start: Position, *, read_only: bool, missing: bool
+    ) -> None:
         console = place.console
         if self._places.get(console.handle) is place:
-            self._outgoing.answer(replace(answer, info=console.info(), reason=console.why_not))
+            self._outgoing.answer(
+                messages.Place(request, console.info(), str(start), read_only, missing, console.why_not)
+            )
             place.answered = True
             place.feed.flow(paused=False)
 
