@@ -156,14 +156,19 @@ class Console:
         self._tell_vanished(at)
 
     def _tell_vanished(self, at: int) -> None:
-        if not self.present and not self._told_vanished and self.machine.state in (State.ABSENT, State.WAITING):
+        if not self.present and not self._told_vanished and self._idle:
             self._told_vanished = True
             self._tell(self.event("vanished", at))
 
     @property
     def forsaken(self) -> bool:
         """Whether it has vanished, and nobody holds it or has a place at it."""
-        return self._told_vanished and not self._places and self.machine.state in (State.ABSENT, State.WAITING)
+        return self._told_vanished and not self._places and self._idle
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing is held, and nothing under way."""
+        return self.machine.state in (State.ABSENT, State.WAITING)
 
     def handle_event(self, event: Event) -> None:
         """Take what happened, and see to what follows from it. This is the failure boundary of a console."""
