@@ -22,6 +22,7 @@ from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.connection import Route, Workers
+from virtmuxd.hypervisor.console_supervisor import Fence
 from virtmuxd.hypervisor.hypervisor_supervisor import HypervisorSupervisor, Scope
 from virtmuxd.service.listener import Listener, bind
 from virtmuxd.service.ring import Ring
@@ -30,7 +31,9 @@ from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, boot_i
 _log = logging.getLogger(__name__)
 
 #: Guests of one hypervisor that may refuse input at once without holding up the input of others.
-_SENDERS = 64
+_SENDERS = 512
+#: For how long after its start the daemon asks often for a console that is busy (ns).
+_EAGER = 2 * 10**9
 #: Seconds for the consoles to be closed in order; then connections that hang are cut.
 _CLOSE_DEADLINE = 3.0
 #: Seconds for libvirt's event handles to be gone after the last connection is closed.
@@ -82,6 +85,7 @@ async def _attend(
         partial(_make_console, config=config, registry=registry, runtime=runtime, boot=boot_id()),
         config.domain,
         (config.keepalive_interval, config.keepalive_count),
+        Fence(config.fence_deadline, config.client_requests),
     )
     async with asyncio.TaskGroup() as hypervisors:
         beating = hypervisors.create_task(runtime.stay_alive(), name="alive")
@@ -123,17 +127,29 @@ def _make_console(
     key: ConsoleKey, naming: Naming, *, config: Config, registry: Registry, runtime: RuntimeDirectory, boot: int
 ) -> Console:
     """A console with its ring."""
-    return Console(
+    ring = Ring.open(runtime.ring(key), config.ring, boot, runtime.life)
+
+    def relocate(former: ConsoleKey, key: ConsoleKey) -> None:
+        registry.rekey(console, former)
+        ring.move(runtime.ring(key))
+
+    console = Console(
         key,
         naming,
         registry.next_handle(),
-        Ring.open(runtime.ring(key), config.ring, boot, runtime.life),
+        ring,
         policy=config.attach,
-        timing=Timing(linger=config.linger),
+        timing=Timing(
+            linger=config.linger,
+            probe_after=config.probe_after,
+            eager_until=runtime.life.began + _EAGER,
+        ),
         backoff=Backoff(random.random),
         window=config.input_window,
         tell=registry.tell,
+        relocate=relocate,
     )
+    return console
 
 
 async def _drain(bridge: EventBridge) -> None:

@@ -40,6 +40,12 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     keepalive_interval: _Count = 3
     keepalive_count: _Count = 3
     """A hypervisor that answers none of so many pings is lost, after interval * (count + 1) seconds."""
+    probe_after: _Seconds = 3.0
+    """A console that was silent so long after output is probed: is its stream still served?"""
+    fence_deadline: _Seconds = 8.0
+    """How long libvirt may take to answer a probe, or to take a few KB of input, before the console is opened anew."""
+    client_requests: Annotated[int, Meta(ge=5)] = 5
+    """What libvirtd.conf says of `max_client_requests`, where it says more."""
     workers: _Count = 8
     """How many libvirt calls may be under way at once for a hypervisor."""
 

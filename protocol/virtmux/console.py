@@ -9,7 +9,7 @@ from virtmux.errors import InputRejected, NotAttached, Refused
 from virtmux.following import Disconnected, Progress, Record, Resumed
 from virtmux.inbox import Inbox
 from virtmux.ledger import InputLedger
-from virtmux.messages import Flow, Gap, InputStatus, MarkMessage, Place, PlaceEnded, encode
+from virtmux.messages import Confirm, Flow, Gap, InputStatus, MarkMessage, Place, PlaceEnded, encode
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Position
@@ -119,6 +119,8 @@ class Console:
             ledger.sent += len(piece)
             sent += len(piece)
             await link.drain()
+        if ledger.open and not ledger.settled(ledger.sent):
+            link.send(encode(Confirm(self._handle)))
         await self._until_settled(ledger, min(end, ledger.sent))
         fate = ledger.fate(start, len(data))
         if fate.accepted < len(data):

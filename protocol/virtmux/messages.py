@@ -72,6 +72,10 @@ class ConsoleInfo(Struct, frozen=True, kw_only=True):
     position: str
     last_output: str | None
     last_end: Reason | None
+    exclusive: bool
+    paused: bool
+    policy: str
+    released: str | None
 
 
 # From the client.
@@ -120,13 +124,20 @@ class Flow(Struct, frozen=True, tag="flow"):
     paused: bool
 
 
+class Confirm(Struct, frozen=True, tag="confirm"):
+    """Asks that the fate of all input sent so far be found out: an `input-status` tells it. Without it the daemon may
+    leave a few keystrokes unconfirmed; not answered by itself."""
+
+    console: U32
+
+
 class Watch(Struct, frozen=True, tag="watch"):
     """Asks for `event` messages: answered by one `appeared` event for each console that exists, then `done`."""
 
     id: U32
 
 
-ClientMessage = ClientHello | ListConsoles | Attach | Detach | Flow | Watch
+ClientMessage = ClientHello | ListConsoles | Attach | Detach | Flow | Confirm | Watch
 
 
 # From the daemon.
@@ -208,6 +219,7 @@ class InputStatus(Struct, frozen=True, tag="input-status"):
     unknown: U63 = 0
     rejected: U63 = 0
     cause: Cause | None = None
+    held: bool = False
 
 
 class PlaceEnded(Struct, frozen=True, tag="place-ended"):

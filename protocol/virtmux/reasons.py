@@ -187,6 +187,7 @@ class Reason(Struct, frozen=True, kw_only=True):
     event: LibvirtEvent | None = None
     later_errors: tuple[SavedError, ...] = ()
     retry: Retry = Retry(will_retry=False)
+    moved_to: str | None = None
 
     @property
     def exit_status(self) -> int:

@@ -33,6 +33,9 @@ _FIELDS: list[tuple[str, str, object]] = [
     ("keepalive_interval = 1", "keepalive_interval", 1),
     ("keepalive_count = 1", "keepalive_count", 1),
     ("workers = 1", "workers", 1),
+    ("probe_after = 0.5", "probe_after", 0.5),
+    ("fence_deadline = 2", "fence_deadline", 2),
+    ("client_requests = 20", "client_requests", 20),
 ]
 
 

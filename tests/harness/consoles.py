@@ -32,6 +32,7 @@ class Bench:
     now: int = START
     input_waits: int = 0
     retired: bool = False
+    departed: bool = False
 
     def happen(self, *events: Event) -> None:
         """Let these events happen."""
@@ -49,6 +50,10 @@ class Bench:
     def retire(self) -> None:
         """Nobody needs the console any more."""
         self.retired = True
+
+    def depart(self) -> None:
+        """The console goes on at another hypervisor."""
+        self.departed = True
 
     def report_bug(self) -> None:
         """A bug in the core fails the test."""
@@ -88,6 +93,7 @@ class Consoles:
 
     def __init__(self, *, policy: Policy = Policy.ON_DEMAND, window: int = 65536, capacity: int = 1 << 20) -> None:
         self.registry = Registry()
+        self.relocated: list[tuple[ConsoleKey, ConsoleKey]] = []
         self._policy = policy
         self._window = window
         self._capacity = capacity
@@ -120,6 +126,7 @@ class Consoles:
             backoff=Backoff(lambda: 0.0),
             window=self._window,
             tell=tell,
+            relocate=lambda former, key: self.relocated.append((former, key)),
         )
         bench = Bench(console, store, told=told)
         console.hold_by(bench)

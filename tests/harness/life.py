@@ -5,7 +5,7 @@ from virtmux.backoff import Backoff
 from virtmux.messages import State
 from virtmux.reasons import ConsoleId, Reason, SavedError
 from virtmux.records import Attached, Break, Ended, Mark, Note
-from virtmuxd.core.events import Begin, Command, Duty, End, Event, Explain, Policy, Remember, Timing, Wait
+from virtmuxd.core.events import ClearTimer, Close, Command, Duty, Event, Open, Policy, Query, SetTimer, Timing
 from virtmuxd.core.evidence import Evidence
 from virtmuxd.core.machine import Machine
 from virtmuxd.core.sequence import Sequence, StoredMark
@@ -52,6 +52,9 @@ class Life:
         store: MemoryStore | None = None,
         known: Evidence | None = None,
         unheld_since: int | None = None,
+        released_until: int | None = None,
+        exclusive: bool = True,
+        eager_until: int = 0,
     ) -> None:
         self.store = store or MemoryStore()
         self.final: list[StoredMark] = []
@@ -63,7 +66,9 @@ class Life:
             backoff=Backoff(lambda: 0.0),
             known=known or Evidence(0, -1),
             unheld_since=unheld_since,
-            timing=Timing(evidence=2.0, linger=60.0),
+            timing=Timing(evidence=2.0, linger=60.0, probe_after=3.0, eager_until=eager_until),
+            released_until=released_until,
+            exclusive=exclusive,
         )
         self.commands: list[Command] = []
         self.duties: list[Duty] = []
@@ -74,10 +79,10 @@ class Life:
         for event in events:
             for effect in self.machine.handle(event):
                 match effect:
-                    case Begin() | End() | Explain() | Remember() | Wait():
-                        self.duties.append(effect)
-                    case _:
+                    case Open() | Close() | Query() | SetTimer() | ClearTimer():
                         self.commands.append(effect)
+                    case _:
+                        self.duties.append(effect)
         return self.commands
 
     @property

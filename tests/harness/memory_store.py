@@ -18,6 +18,7 @@ class MemoryStore:
         self.next_mark = 1
         self.incarnation = (0, -1)
         self.held_until: int | None = None
+        self.released_until: int | None = None
         self.stopped: int | None = None
         self.put: list[StoredMark] = []
         """Every mark and every completion, in the order in which they were stored."""
@@ -51,6 +52,9 @@ class MemoryStore:
 
     def remember(self, number: int, running_id: int) -> None:
         self.incarnation = (number, running_id)
+
+    def release(self, until: int | None) -> None:
+        self.released_until = until
 
     def close(self, at: int) -> None:
         self.stopped = at

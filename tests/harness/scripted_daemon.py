@@ -82,6 +82,10 @@ def console_info(**facts: Any) -> ConsoleInfo:
         position=f"{HISTORY}:0:1",
         last_output=None,
         last_end=None,
+        exclusive=True,
+        paused=False,
+        policy="on-demand",
+        released=None,
     )
     return replace(info, **facts)
 

@@ -6,18 +6,52 @@ service side takes places, types, and reads.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, assert_never
 
 from virtmux import messages
 from virtmux.backoff import Backoff
 from virtmux.messages import ConsoleInfo, State
-from virtmux.reasons import ConsoleId, Reason
+from virtmux.reasons import Cause, ConsoleId, Reason
 from virtmux.records import Break, Ended, Note, Position, rfc3339
-from virtmuxd.core.events import Begin, Command, Demand, Duty, End, Event, Explain, Policy, Remember, Timing, Wait
+from virtmuxd.core.claim import FOREVER
+from virtmuxd.core.events import (
+    Arrived,
+    Begin,
+    ClearTimer,
+    Close,
+    Command,
+    Demand,
+    Duty,
+    End,
+    Event,
+    Explain,
+    Fenced,
+    Hold,
+    Incoming,
+    Keep,
+    Lent,
+    Move,
+    Open,
+    Policy,
+    Probe,
+    Query,
+    Reclaimed,
+    Released,
+    Remember,
+    Renamed,
+    SetTimer,
+    Spoke,
+    Timing,
+    TurnedBack,
+    Wait,
+)
 from virtmuxd.core.evidence import Evidence
-from virtmuxd.core.inputs import Inputs, Writer
+from virtmuxd.core.inputs import Batch, Inputs, Writer
 from virtmuxd.core.machine import Machine
 from virtmuxd.core.sequence import Cursor, Sequence, Store, StoredMark
+
+#: Drivers that let any number of libvirt clients have a console at once; its output goes to one of them or another.
+_NOT_EXCLUSIVE = ("lxc", "bhyve")
 
 
 class ConsoleKey(NamedTuple):
@@ -26,6 +60,16 @@ class ConsoleKey(NamedTuple):
     hypervisor: str
     uuid: str
     device: str
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether libvirt lets one client alone have the console."""
+        return is_exclusive(self.hypervisor)
+
+
+def is_exclusive(hypervisor: str) -> bool:
+    """Whether the consoles of a hypervisor, by its identity, are for one libvirt client at a time."""
+    return hypervisor.partition("/")[0] not in _NOT_EXCLUSIVE
 
 
 @dataclass(slots=True)
@@ -50,16 +94,33 @@ class Holder(Protocol):
     def retire(self) -> None:
         """The console has vanished, and nobody has a place at it."""
 
+    def depart(self) -> None:
+        """The console went to another hypervisor, with its guest."""
+
     def report_bug(self) -> None:
         """Called while an exception is handled: log it, and end what it may have left half done."""
 
 
-class Place:
-    """A client's place at one console: where it reads, and whether and what it types."""
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a console goes with its migrating guest. `settle` is called when it goes there."""
 
-    def __init__(self, cursor: Cursor, writer: Writer) -> None:
+    key: ConsoleKey
+    naming: Naming
+    holder: Holder
+    settle: Callable[[], None]
+
+
+class Place:
+    """A client's place at one console: where it reads, and whether and what it types.
+
+    `ended` is called where the place is taken away by somebody else than its client.
+    """
+
+    def __init__(self, cursor: Cursor, writer: Writer, ended: Callable[[Reason], None]) -> None:
         self.cursor = cursor
         self.writer = writer
+        self.ended = ended
 
 
 class Console:
@@ -77,23 +138,26 @@ class Console:
         backoff: Backoff,
         window: int,
         tell: Callable[[messages.Event], None],
+        relocate: Callable[[ConsoleKey, ConsoleKey], None],
     ) -> None:
-        """`tell` is told what happens, for those who watch; `window` is each writer's, in bytes."""
+        """`tell` is told what happens, for those who watch; `window` is each writer's, in bytes; `relocate` is
+        called when the console's key becomes another."""
         self.key = key
         self.naming = naming
         self.handle = handle
         #: Whether the hypervisor has it.
         self.present = False
-        self.last_output: int | None = None
         self.sequence = Sequence(handle, store, self._tell_mark)
         self.sequence.recover()
         self.inputs = Inputs(window)
         self._store = store
         self._tell = tell
+        self._relocate = relocate
         self._told_vanished = True
         self._places: set[Place] = set()
         self._when_decided: list[Callable[[], None]] = []
         self._holder: Holder | None = None
+        self._destination: Destination | None = None
         number, running_id = store.incarnation
         self.machine = Machine(
             self.sequence,
@@ -103,6 +167,8 @@ class Console:
             known=Evidence(number, running_id),
             unheld_since=store.held_until,
             timing=timing,
+            released_until=store.released_until,
+            exclusive=key.exclusive,
         )
 
     # Identity.
@@ -120,7 +186,7 @@ class Console:
 
     def info(self) -> ConsoleInfo:
         """The console as `list` shows it."""
-        last_end = self.sequence.last_end
+        last_end, spoke_at = self.sequence.last_end, self.machine.spoke_at
         return ConsoleInfo(
             console=self.handle,
             id=self.id,
@@ -131,9 +197,22 @@ class Console:
             clients=len(self._places),
             attachment=self.machine.attachment if self.machine.state is State.ATTACHED else None,
             position=str(self.sequence.position),
-            last_output=None if self.last_output is None else rfc3339(self.last_output),
+            last_output=None if spoke_at is None else rfc3339(spoke_at),
             last_end=last_end.reason if last_end else None,
+            exclusive=self.key.exclusive,
+            paused=self.machine.paused,
+            policy=self.machine.claim.policy,
+            released=self._released,
         )
+
+    @property
+    def _released(self) -> str | None:
+        claim = self.machine.claim
+        if claim.lent:
+            return "while-in-use"
+        if claim.released_until is None:
+            return None
+        return "until-reclaimed" if claim.released_until == FOREVER else rfc3339(claim.released_until)
 
     # From the hypervisor side.
 
@@ -143,7 +222,9 @@ class Console:
 
     def appear(self, naming: Naming, at: int) -> bool:
         """The hypervisor has it, under these names; gives whether that is news."""
-        self.naming = naming
+        former, self.naming = self.naming, naming
+        if former.domain != naming.domain:
+            self.handle_event(Renamed(at, former.domain, naming.domain))
         if self.present:
             return False
         self.present, self._told_vanished = True, False
@@ -164,6 +245,11 @@ class Console:
     def forsaken(self) -> bool:
         """Whether it has vanished, and nobody holds it or has a place at it."""
         return self._told_vanished and not self._places and self._idle
+
+    @property
+    def occupied(self) -> bool:
+        """Whether it is held, sought or waited for."""
+        return bool(self._places) or not self._idle
 
     @property
     def _idle(self) -> bool:
@@ -189,28 +275,79 @@ class Console:
 
     def _see_to(self, effect: Command | Duty) -> None:
         match effect:
-            case Begin(at, attachment):
+            case Begin(at, attachment, shared):
                 self._store.hold(at)
-                self.inputs.start(attachment)
+                self.inputs.start(attachment, shared=shared)
             case End(at):
                 self._store.let_go(at)
                 self.inputs.end()
             case Explain(cause):
                 self.inputs.explain(cause)
+            case Hold(held):
+                self.inputs.hold(held=held)
+                self._send_input()
+            case Probe():
+                self.inputs.probe()
+                self._send_input()
             case Remember(number, running_id):
                 self._store.remember(number, running_id)
+            case Keep(until):
+                self._store.release(until)
+            case Move():
+                self._move()
             case Wait(at, reason):
                 self._tell(self.event("waiting", at, reason))
-            case _:
+            case Open() | Close() | Query() | SetTimer() | ClearTimer():
                 if self._holder is not None:
                     self._holder.carry_out(effect)
+            case _:
+                assert_never(effect)
+
+    def expect(self, destination: Destination, at: int) -> None:
+        """The guest is being migrated there."""
+        self._destination = destination
+        self.handle_event(Incoming(at, destination.naming.uri))
+
+    def arrived(self, at: int, running_id: int, *, paused: bool) -> None:
+        """It runs there now, or is paused there as it was here."""
+        self.handle_event(Arrived(at, running_id, paused))
+
+    def turned_back(self, at: int) -> None:
+        """It does not go there."""
+        if self._destination is not None:
+            uri, self._destination = self._destination.naming.uri, None
+            self.handle_event(TurnedBack(at, uri))
+
+    def _move(self) -> None:
+        destination, self._destination = self._destination, None
+        if destination is not None:
+            former, former_holder = self.key, self._holder
+            destination.settle()
+            self.key, self.naming, self._holder = destination.key, destination.naming, destination.holder
+            self._relocate(former, self.key)
+            if former_holder is not None:
+                former_holder.depart()
 
     def receive(self, pieces: Iterable[bytes], at: int) -> None:
         """Append output that arrived together, and let the readers have it."""
         for piece in pieces:
             self.sequence.append(piece, at)
-        self.last_output = at
+        self.machine.spoke_at = at
         self.sequence.publish()
+        if self.machine.unwatched:
+            self.handle_event(Spoke(at))
+        if self.inputs.heard():
+            self._send_input()
+
+    def sent(self, batch: Batch, at: int) -> None:
+        """libvirt took what `inputs` gave, and answered its fence."""
+        self.inputs.sent(batch)
+        if batch.fence and batch.attachment == self.machine.attachment:
+            self.handle_event(Fenced(at))
+
+    def _send_input(self) -> None:
+        if self.inputs.waiting and self._holder is not None:
+            self._holder.send_input()
 
     def close(self, at: int) -> None:
         """The daemon stops in order, or forgets the console: record it, and let go of the store."""
@@ -240,8 +377,40 @@ class Console:
             ProtocolError: as `Inputs.offer`.
         """
         self.inputs.offer(place.writer, attachment, input_offset, data)
-        if self.inputs.waiting and self._holder is not None:
-            self._holder.send_input()
+        self._send_input()
+
+    def confirm(self, place: Place) -> None:
+        """Find out the fate of what the client typed so far, and tell it."""
+        if place.writer.account.pending:
+            self.inputs.ask()
+            self._send_input()
+
+    def refuse_input(self, place: Place, cause: Cause) -> None:
+        """The client may type no more, but watch: it was displaced, or has lost its right."""
+        self.inputs.refuse(place.writer, cause)
+
+    def evict(self, place: Place, reason: Reason, at: int) -> None:
+        """Take a client's place away; what it typed and is not on its way goes no further."""
+        if place in self._places:
+            self.inputs.refuse(place.writer, reason.cause)
+            self.leave(place, at)
+            place.ended(reason)
+
+    def release(self, at: int, until: int | None) -> None:
+        """Let the console go, until a time (ns) or until it is reclaimed; over restarts too."""
+        self.handle_event(Released(at, until))
+
+    def reclaim(self, at: int) -> None:
+        """Take it back."""
+        self.handle_event(Reclaimed(at))
+
+    def step_aside(self, at: int) -> None:
+        """Let it go until `step_back` was called as often."""
+        self.handle_event(Lent(at, lent=True))
+
+    def step_back(self, at: int) -> None:
+        """See `step_aside`."""
+        self.handle_event(Lent(at, lent=False))
 
     def when_decided(self, answer: Callable[[], None]) -> None:
         """Call once it is decided whether the console can be had: now, or later."""

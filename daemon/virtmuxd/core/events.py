@@ -24,14 +24,21 @@ class Timer(StrEnum):
     EVIDENCE = "evidence"
     RETRY = "retry"
     LINGER = "linger"
+    PROBE = "probe"
+    RECLAIM = "reclaim"
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds: how long evidence of an end is waited for, and how long an unwatched console stays open."""
+    """Seconds: how long evidence of an end is waited for; how long an unwatched console stays open; how long a console
+    is silent before it is probed; and, until `eager_until` (ns), at what interval a busy one is asked for again: just
+    after the daemon's start it may be its own former stream that libvirt has not given up yet."""
 
     evidence: float = 2.0
     linger: float = 60.0
+    probe_after: float = 3.0
+    eager: float = 0.1
+    eager_until: int = 0
 
 
 # Events.
@@ -52,6 +59,7 @@ class Up:
     at: int
     running_id: int
     stopped: LibvirtEvent | None = None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +73,11 @@ class Down:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The domain was started."""
+    """The domain was started; `incoming`: for a guest that still runs elsewhere and is being migrated to it."""
 
     at: int
     running_id: int
+    incoming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +106,24 @@ class Undefined:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """The guest's CPUs were stopped; it takes no input."""
+
+    at: int
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """They go on."""
+
+    at: int
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
-    """Something that ends nothing: rebooted, paused, resumed."""
+    """Something else that happened to the guest and ends nothing: rebooted."""
 
     at: int
     note: str
@@ -106,11 +131,87 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """`Open` succeeded, for the domain with this running id."""
+class Renamed:
+    """The domain has another name; only one that does not run can get it."""
+
+    at: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Somebody asked that the console be let go: until a time (ns), or until it is reclaimed."""
+
+    at: int
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """Somebody asked that this be over."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """A client began (`lent`) or ceased to need that the console be let go, for as long as it is connected."""
+
+    at: int
+    lent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """The guest is being migrated to the hypervisor at `uri`, which this daemon serves too."""
+
+    at: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """It runs there, with this running id, or is paused there as it was here."""
 
     at: int
     running_id: int
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedBack:
+    """It does not go there: the migration failed."""
+
+    at: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spoke:
+    """Output came, and nobody watches for the silence after it; see `Machine.unwatched`."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """A fence was answered: libvirt serves the stream."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """`Open` succeeded, for the domain with this running id; the stream has been open since `since` (now, where None).
+
+    `shared`: its connection carries other consoles too.
+    """
+
+    at: int
+    running_id: int
+    since: int | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +261,8 @@ class Elapsed:
 
 
 Event = (
-    Demand | Up | Down | Started | Stopped | Unplugged | Undefined | Noted
+    Demand | Up | Down | Started | Stopped | Unplugged | Undefined | Paused | Resumed | Noted | Renamed
+    | Released | Reclaimed | Lent | Incoming | Arrived | TurnedBack | Spoke | Fenced
     | Opened | OpenFailed | Failed | Cleaned | Answered | Elapsed
 )  # fmt: skip
 
@@ -208,10 +310,11 @@ Command = Open | Close | Query | SetTimer | ClearTimer
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """An attachment began: the console is held, input for it may come."""
+    """An attachment began: the console is held, input for it may come; over a `shared` connection within a budget."""
 
     at: int
     attachment: int
+    shared: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +340,30 @@ class Remember:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Input waits (`held`): the guest is paused; or it goes on."""
+
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The console fell silent: find out whether its stream is still served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Store until when (ns) the console is released; None: it is not, `FOREVER`: until it is reclaimed."""
+
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The guest has moved: from now on the console belongs to the hypervisor where it arrived."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """The console began to wait, for this reason."""
 
@@ -244,4 +371,4 @@ class Wait:
     reason: Reason
 
 
-Duty = Begin | End | Explain | Remember | Wait
+Duty = Begin | End | Explain | Remember | Hold | Probe | Keep | Move | Wait

@@ -66,6 +66,7 @@ class Evidence:
     started_at: int | None = None
     stopped: LibvirtEvent | None = None
     device_removed: LibvirtEvent | None = None
+    paused: bool = False
 
     @property
     def running(self) -> bool:
@@ -74,12 +75,21 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What was saved at the moment of failure. `cause` is set where it is known without libvirt's error."""
+    """What was saved at the moment of failure. `cause` is set where it is known without libvirt's error.
+
+    `stalled`: libvirt said nothing, but it serves the stream no more, or the guest takes no input.
+    """
 
     phase: Phase
     at: int
     error: SavedError | None = None
     cause: Cause | None = None
+    stalled: bool = False
+
+    @property
+    def testable(self) -> bool:
+        """Whether opening the console again may tell what it means."""
+        return self.cause is None and (self.stalled or self.error is not None)
 
 
 @dataclass(frozen=True, slots=True)

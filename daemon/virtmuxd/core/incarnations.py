@@ -19,7 +19,7 @@ class Incarnations:
         self._told = known  # the one that the events have come to
         self._openable: dict[int, Evidence] | None = None  # by running id, while an opening is under way
 
-    def found(self, running_id: int, stopped: LibvirtEvent | None) -> None:
+    def found(self, running_id: int, stopped: LibvirtEvent | None, *, paused: bool = False) -> None:
         """How the domain stands after a time without events: running, or (-1) stopped in this way.
 
         libvirt may have been restarted, so the next start may get the running id of one that stopped; only an opening
@@ -33,6 +33,7 @@ class Incarnations:
             self._count(running_id)
         else:
             self.newest.device_removed = None
+        self.newest.paused = paused
         self._told = self.newest
 
     def started(self, running_id: int, at: int) -> bool:
@@ -43,6 +44,7 @@ class Incarnations:
         """
         if running_id == self.newest.running_id:
             self.newest.stopped = None
+            self.newest.paused = False  # it woke up
             self._told = self.newest
         elif self._told is not self.newest:
             self._told = Evidence(self.newest.number, running_id)
@@ -58,6 +60,14 @@ class Incarnations:
     def unplugged(self, event: LibvirtEvent) -> None:
         """The console's device was removed from the running domain."""
         self._told.device_removed = self._told.device_removed or event
+
+    def paused(self, *, paused: bool) -> None:
+        """Its CPUs were stopped, or go on."""
+        self._told.paused = paused
+
+    def moved(self, running_id: int, *, paused: bool) -> None:
+        """The newest goes on at another hypervisor, under another id: it is the same start of the domain."""
+        self.newest = self._told = Evidence(self.newest.number, running_id, self.newest.started_at, paused=paused)
 
     def opening(self) -> None:
         """An opening begins: it can mean the newest incarnation, or any that comes while it is under way."""

@@ -1,7 +1,12 @@
-"""Input on its way to one attachment of a console: whose bytes wait, are in flight, and what became of them.
+"""Input on its way to one attachment of a console: whose bytes wait, are under way, and what became of them.
 
-Nothing that was typed at one attachment ever reaches another: what is queued when it ends is rejected, what is in
-flight then is unknown, and both are said.
+Nothing that was typed at one attachment ever reaches another: what is queued when it ends is rejected, what is under
+way then is unknown, and both are said.
+
+Input goes out in batches of a few packets. Accepted is what the guest's serial line has taken, which a fence at the end
+of a batch tells (docs/libvirt.md, "The fence"). Not every batch has one: up to `UNFENCED` packets stay unaccounted for
+until more input comes, or somebody asks. On a connection that carries other consoles too a fence could stop them all:
+there libvirt's word is taken for it, and a guest that says nothing gets no more than a budget.
 """
 
 from collections import deque
@@ -12,10 +17,17 @@ from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
 
+#: Packets that may be sent without a fence behind them.
+UNFENCED = 3
+#: Bytes of a packet. A batch has to fit into what a slow guest reads before the fence's deadline.
+PACKET = 2048
+#: Bytes that a guest behind a shared connection is sent until it says something; its serial line takes 13 KB.
+BUDGET = 8192
+
 
 @dataclass(slots=True)
 class Account:
-    """One client's input within one attachment, in bytes from its start."""
+    """One client's input within one attachment, in bytes from its start; `held` while it waits for the guest."""
 
     attachment: int = 0
     received: int = 0
@@ -23,6 +35,7 @@ class Account:
     unknown: int = 0
     rejected: int = 0
     cause: Cause | None = None
+    held: bool = False
 
     @property
     def pending(self) -> int:
@@ -30,7 +43,15 @@ class Account:
 
     def status(self, console: int) -> InputStatus:
         """What the client is told."""
-        return InputStatus(console, self.attachment, self.accepted, self.unknown, self.rejected, self.cause)
+        return InputStatus(
+            console,
+            self.attachment,
+            self.accepted,
+            self.unknown,
+            self.rejected,
+            self.cause,
+            self.held and bool(self.pending),
+        )
 
 
 class Writer:
@@ -43,6 +64,15 @@ class Writer:
         self.refusal = refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Packets to be sent in order, and whether a fence follows them; a fence alone is a probe."""
+
+    attachment: int
+    packets: tuple[bytes, ...]
+    fence: bool
+
+
 class Inputs:
     """The input of one console, in order of arrival, bounded by the window of each writer (bytes)."""
 
@@ -50,32 +80,61 @@ class Inputs:
         self._window = window
         self._attachment = 0
         self._open = False
+        self._shared = False
+        self._held = False
         self._ended_by: Cause | None = Cause.CONSOLE_RELEASED
         self._unexplained: dict[Writer, None] = {}
         self._queue: deque[tuple[Writer, bytes]] = deque()
-        self._in_flight: list[tuple[Writer, int]] = []
+        self._batch: Batch | None = None
+        #: Sent, or being sent, and not accepted; the packets among them that no fence follows yet.
+        self._under_way: list[tuple[Writer, int]] = []
+        self._unfenced = 0
+        self._asked = False
+        self._probing = False
+        self._budget = BUDGET
+        #: Bytes queued by clients that have left.
+        self._left_behind = 0
 
     @property
     def waiting(self) -> bool:
-        """Whether there is input to send now."""
-        return bool(self._queue) and not self._in_flight
+        """Whether there is something to send now."""
+        if self._batch is not None or not self._open:
+            return False
+        return self._sendable or self._fence_due
 
-    def start(self, attachment: int) -> None:
+    @property
+    def _sendable(self) -> bool:
+        return bool(self._queue) and not self._held and (not self._shared or self._budget > 0)
+
+    @property
+    def _fence_due(self) -> bool:
+        """Whether somebody waits for a fence. Behind input that waits, or that a paused guest has not taken, none."""
+        if self._shared or (self._held and (self._queue or self._under_way)):
+            return False
+        return self._probing or (self._asked and bool(self._under_way))
+
+    # The attachment.
+
+    def start(self, attachment: int, *, shared: bool = False) -> None:
         """An attachment began; input for it may come."""
         self._attachment = attachment
         self._open = True
+        self._shared = shared
+        self._budget = BUDGET
 
     def end(self) -> None:
-        """The attachment ended: what is in flight is unknown, what is queued is rejected. `explain` says why."""
-        self._open = False
-        for writer, size in self._in_flight:
+        """The attachment ended: what is under way is unknown, what is queued is rejected. `explain` says why."""
+        self._open = self._held = self._asked = self._probing = False
+        for writer, size in self._under_way:
             writer.account.unknown += size
             self._unexplained[writer] = None
         for writer, data in self._queue:
             writer.account.rejected += len(data)
             self._unexplained[writer] = None
-        self._in_flight.clear()
+        self._under_way.clear()
         self._queue.clear()
+        self._batch = None
+        self._unfenced = self._left_behind = 0
         self._ended_by = None
 
     def explain(self, cause: Cause) -> None:
@@ -84,7 +143,31 @@ class Inputs:
         writers, self._unexplained = self._unexplained, {}
         for writer in writers:
             writer.account.cause = cause
+            writer.account.held = False
             writer.changed()
+
+    def hold(self, *, held: bool) -> None:
+        """The guest is paused and takes no input, or it goes on. Who waits is told."""
+        self._held = held
+        self._tell_held()
+
+    def heard(self) -> bool:
+        """The guest said something, so it lives: it gets its budget anew. Gives whether input waited for that."""
+        waited = self._shared and self._budget <= 0 and bool(self._queue)
+        self._budget = BUDGET
+        if waited:
+            self._tell_held()
+        return waited
+
+    def _tell_held(self) -> None:
+        """Tell each writer whose input begins to wait, or ceases to."""
+        waits = self._held or (self._shared and self._budget <= 0)
+        for writer in dict.fromkeys(writer for writer, _ in self._queue):
+            if writer.account.held is not waits:
+                writer.account.held = waits
+                writer.changed()
+
+    # Input.
 
     def offer(self, writer: Writer, attachment: int, input_offset: int, data: bytes) -> None:
         """Queue input, or reject it where it cannot be meant for the guest as it is now.
@@ -105,6 +188,8 @@ class Inputs:
         account.received += len(data)
         if writer.refusal is None and self._open and attachment == self._attachment:
             self._queue.append((writer, data))
+            if self._held or (self._shared and self._budget <= 0):
+                self._tell_held()
             return
         account.rejected += len(data)
         account.cause = writer.refusal or self._ended_by
@@ -113,35 +198,90 @@ class Inputs:
         else:
             writer.changed()
 
-    def take(self, size: int) -> bytes:
-        """Up to `size` bytes to send next, now in flight; empty where nothing waits or something is in flight."""
-        if self._in_flight:
-            return b""
-        pieces: list[bytes] = []
-        while self._queue and size > 0:
-            writer, data = self._queue.popleft()
-            if len(data) > size:
-                self._queue.appendleft((writer, data[size:]))
-                data = data[:size]
-            size -= len(data)
-            pieces.append(data)
-            self._in_flight.append((writer, len(data)))
-        return b"".join(pieces)
+    def ask(self) -> None:
+        """Somebody wants to know the fate of what was sent; a fence will tell, once nothing waits any more."""
+        self._asked = True
 
-    def sent(self, attachment: int) -> None:
-        """libvirt took all that was in flight for `attachment`; of an ended one nothing is left to be said."""
-        if attachment != self._attachment:
-            return
-        concerned = dict.fromkeys(writer for writer, _ in self._in_flight)
-        for writer, size in self._in_flight:
-            writer.account.accepted += size
-        self._in_flight.clear()
-        for writer in concerned:
-            writer.changed()
+    def probe(self) -> None:
+        """Send a fence, to find out whether the stream is still served."""
+        self._probing = True
+
+    def refuse(self, writer: Writer, cause: Cause) -> None:
+        """The writer may type no more: displaced, or its right is gone. What it has queued is rejected, and it is told;
+        what is under way has its fate told as ever."""
+        writer.refusal = cause
+        self._drop(writer)
+        writer.account.cause = cause
+        writer.changed()
 
     def forget(self, writer: Writer) -> None:
-        """The client left: what it typed before still goes its way, nobody is told."""
+        """The client left: nobody is told any more. What it typed before goes its way; but no more than a window of
+        such input waits for a guest that takes none."""
         writer.changed = _nobody
+        queued = sum(len(data) for owner, data in self._queue if owner is writer)
+        if self._left_behind + queued > self._window:
+            self._drop(writer)
+        else:
+            self._left_behind += queued
+        if not self._queue:
+            self._left_behind = 0
+
+    def _drop(self, writer: Writer) -> None:
+        for owner, data in self._queue:
+            if owner is writer:
+                writer.account.rejected += len(data)
+        self._queue = deque((owner, data) for owner, data in self._queue if owner is not writer)
+
+    # On its way.
+
+    def take(self) -> Batch | None:
+        """What to send next; None where nothing is to be sent now. Answered by `sent`."""
+        if not self.waiting:
+            return None
+        packets: list[bytes] = []
+        while self._sendable and len(packets) < UNFENCED - self._unfenced:
+            packets.append(self._packet())
+        if not self._queue:
+            self._left_behind = 0
+        due = self._probing or (self._asked and not self._queue)
+        fence = not self._shared and (due or self._unfenced + len(packets) >= UNFENCED)
+        self._unfenced = 0 if fence or self._shared else self._unfenced + len(packets)
+        if fence:
+            self._probing = False
+            self._asked = self._asked and bool(self._queue)
+        self._batch = Batch(self._attachment, tuple(packets), fence)
+        if self._shared and self._budget <= 0:
+            self._tell_held()
+        return self._batch
+
+    def _packet(self) -> bytes:
+        pieces: list[bytes] = []
+        room = min(PACKET, self._budget) if self._shared else PACKET
+        while self._queue and room > 0:
+            writer, data = self._queue.popleft()
+            if len(data) > room:
+                self._queue.appendleft((writer, data[room:]))
+                data = data[:room]
+            room -= len(data)
+            self._budget -= len(data)
+            pieces.append(data)
+            self._under_way.append((writer, len(data)))
+        return b"".join(pieces)
+
+    def sent(self, batch: Batch) -> None:
+        """libvirt took the batch, and answered its fence; of one for an ended attachment nothing is left to be said."""
+        if batch is not self._batch:
+            return
+        self._batch = None
+        if not (batch.fence or self._shared):
+            return
+        concerned = dict.fromkeys(writer for writer, _ in self._under_way)
+        for writer, size in self._under_way:
+            writer.account.accepted += size
+        self._under_way.clear()
+        for writer in concerned:
+            writer.account.held = writer.account.held and writer.account.pending > 0
+            writer.changed()
 
 
 def _nobody() -> None:

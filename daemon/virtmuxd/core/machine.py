@@ -6,24 +6,34 @@
     ending    it ended: its `ended` mark is reserved, the stream is being cleaned up, evidence is gathered
     waiting   it is wanted, and cannot be had until something happens (`waiting` says why)
 
-`Machine.TABLE`, at the end, says what is done for which event in which state. An event without an entry is ignored,
-on purpose: whoever ends first wins, and late events change nothing. Before the table is asked, every event adds to what
-is known (`_learn`). Marks are written to the console's sequence at once; all other effects are returned, in order.
+`Machine.TABLE`, at the end, says what is done for which event in which state, and which states that may lead to. An
+event without an entry is ignored, on purpose: whoever ends first wins, and late events change nothing. Before the table
+is asked, every event adds to what is known (`_learn`). Marks are written to the console's sequence at once; all other
+effects are returned, in order.
 
 An end has one root cause. It is saved when it happens, together with the evidence of the incarnation that was attached;
 from then on nothing replaces it, it is only explained.
+
+Two things look like an end and need not be one. A stream that is served no more may have been taken by somebody else,
+without a word from libvirt, or its guest may just take no input: opening it again tells, and where that succeeds there
+was a break and no end. And a guest that is migrated to a hypervisor which this daemon serves too goes on there, with
+its console.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
+
+from msgspec import structs
 
 from virtmux.backoff import Backoff
 from virtmux.messages import State
 from virtmux.reasons import CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError, sentence
 from virtmux.records import Attached, Break, Ended, Note, rfc3339
+from virtmuxd.core.claim import Claim
 from virtmuxd.core.events import (
     Answered,
+    Arrived,
     Begin,
     Cleaned,
     ClearTimer,
@@ -37,18 +47,31 @@ from virtmuxd.core.events import (
     Event,
     Explain,
     Failed,
+    Fenced,
+    Hold,
+    Incoming,
+    Lent,
+    Move,
     Noted,
     Open,
     Opened,
     OpenFailed,
+    Paused,
     Policy,
+    Probe,
     Query,
+    Reclaimed,
+    Released,
     Remember,
+    Renamed,
+    Resumed,
     SetTimer,
+    Spoke,
     Started,
     Stopped,
     Timer,
     Timing,
+    TurnedBack,
     Undefined,
     Unplugged,
     Up,
@@ -76,8 +99,13 @@ _ANNOUNCED: dict[Cause, frozenset[Cause]] = {
     Cause.HYPERVISOR_TIMEOUT: frozenset({Cause.HYPERVISOR_LOST}),
 } | dict.fromkeys(GUEST_ENDS, frozenset({Cause.GUEST_NOT_RUNNING}))
 
+_SECOND = 10**9
 #: An attachment that lasted this long (ns) was a success: asking for the console starts over at short intervals.
-_LASTING = 10 * 10**9
+_LASTING = 10 * _SECOND
+
+
+#: Where it may lead to that a console is sought.
+_SOUGHT = (State.ABSENT, State.OPENING, State.WAITING)
 
 
 @dataclass(slots=True)
@@ -96,6 +124,21 @@ class _Ending:
     reopened: bool = False
 
 
+@dataclass(slots=True)
+class _Journey:
+    """A migration to a hypervisor that this daemon serves."""
+
+    uri: str
+    arrived: Arrived | None = None
+
+
+class Transition(NamedTuple):
+    """An entry of the table: what is done, and the states that it may lead to, besides the one it starts from."""
+
+    action: Callable[[Any, Any], None]
+    to: tuple[State, ...] = ()
+
+
 class Machine:
     """The state of one console. Not thread-safe; `handle` is called from the loop, in the order of the events."""
 
@@ -109,6 +152,8 @@ class Machine:
         known: Evidence,
         unheld_since: int | None,
         timing: Timing,
+        released_until: int | None = None,
+        exclusive: bool = True,
     ) -> None:
         """Start absent.
 
@@ -116,10 +161,16 @@ class Machine:
             identify: the ConsoleId for an incarnation number.
             known: the newest incarnation that is known of, number 0 if none.
             unheld_since: when a former daemon lost hold of the console, if one ever had it.
+            released_until: as a former daemon was asked; see `Claim`.
+            exclusive: whether libvirt lets one client alone have the console.
         """
         self.state = State.ABSENT
         self.since: int | None = None
-        self.policy = policy
+        self.claim = Claim(policy, timing, released_until)
+        #: When the guest said something last (ns), which whoever receives it sets.
+        self.spoke_at: int | None = None
+        #: Whether the next output is to be told (`Spoke`): the silence after it is to be noticed.
+        self.unwatched = False
         self.attachment = 0
         self.waiting: Reason | None = None
         #: Why the hypervisor cannot be had; None where it can.
@@ -130,8 +181,12 @@ class Machine:
         self._identify = identify
         self._backoff = backoff
         self._timing = timing
-        self._demanded = False
-        self._lingering = False
+        self._exclusive = exclusive
+        #: Whether a probe that is not answered means something: not after a false alarm, until a fence is answered.
+        self._probes = True
+        self._shared = False
+        self._input_held = False
+        self._journey: _Journey | None = None
         self._unheld_since = unheld_since
         self._undefined_by: Undefined | None = None
         self._attached_at = 0
@@ -155,15 +210,9 @@ class Machine:
         return self.newest.running_id if self.newest.running else -1
 
     @property
-    def wanted(self) -> bool:
-        """Whether the console shall be held, if it can be."""
-        match self.policy:
-            case Policy.ALWAYS:
-                return True
-            case Policy.NEVER:
-                return False
-            case Policy.ON_DEMAND:
-                return self._demanded or self._lingering
+    def paused(self) -> bool:
+        """Whether the guest is there and its CPUs are stopped."""
+        return self.newest.running and self.newest.paused
 
     @property
     def decided(self) -> bool:
@@ -176,38 +225,50 @@ class Machine:
         known = self.newest.number, self.running_id
         before = self.state
         self._learn(event)
-        action = self.TABLE.get((self.state, type(event)))
-        if action is not None:
-            action(self, event)
+        transition = self.TABLE.get((self.state, type(event)))
+        if transition is not None:
+            transition.action(self, event)
+        self._hold_input()
         if (self.newest.number, self.running_id) != known:
             self._effects.append(Remember(self.newest.number, self.running_id))
         if self.state is not before or self.since is None:
             self.since = event.at
         return self._effects
 
+    def _hold_input(self) -> None:
+        held = self.state is State.ATTACHED and self._held.paused
+        if held is not self._input_held:
+            self._input_held = held
+            self._effects.append(Hold(held))
+
     # What is known, whatever the state.
 
     def _learn(self, event: Event) -> None:
         match event:
-            case Demand():
-                self._demand(event)
             case Up() | Started():
                 self._down = None
                 self._undefined_by = None
             case Down():
                 self._down = event
-            case Undefined() if event.gone or not self.newest.running:  # else it goes on without a definition
-                self._undefined_by = event
-            case Elapsed(timer=Timer.LINGER):
-                self._lingering = False
+            case Undefined() if self._journey is None and (event.gone or not self.newest.running):
+                self._undefined_by = event  # else it goes on without a definition, or elsewhere
+            case Incoming(uri=uri):
+                self._journey = _Journey(uri)
+            case Arrived() if self._journey is not None:
+                self._journey.arrived = event
+            case TurnedBack():
+                self._journey = None
+            case Fenced():
+                self._probes = True
             case _:
-                pass  # it concerns the incarnation, or the state alone
+                pass  # it concerns the claim, the incarnation, or the state alone
+        self._effects += self.claim.learn(event, held=self.state is not State.ABSENT)
         self._learn_of_incarnation(event)
 
     def _learn_of_incarnation(self, event: Event) -> None:
         match event:
             case Up():
-                self._incarnations.found(event.running_id, event.stopped)
+                self._incarnations.found(event.running_id, event.stopped, paused=event.paused)
             case Started():
                 if self._incarnations.started(event.running_id, event.at):
                     self._backoff.reset()
@@ -215,6 +276,10 @@ class Machine:
                 self._incarnations.stopped(event.event)
             case Unplugged():
                 self._incarnations.unplugged(event.event)
+            case Paused():
+                self._incarnations.paused(paused=True)
+            case Resumed():
+                self._incarnations.paused(paused=False)
             case Opened():
                 self._held = self._incarnations.opened(event.running_id)
             case OpenFailed():
@@ -224,24 +289,24 @@ class Machine:
             case _:
                 pass  # it says nothing about the domain
 
-    def _demand(self, event: Demand) -> None:
-        ceased = self._demanded and not event.present
-        self._demanded = event.present
-        self._lingering = ceased and self.policy is Policy.ON_DEMAND and self.state is not State.ABSENT
-        if self._lingering:
-            self._effects.append(SetTimer(Timer.LINGER, self._timing.linger))
-        elif event.present:
-            self._effects.append(ClearTimer(Timer.LINGER))
-
     # Towards an attachment.
+
+    def _follow_guest(self, at: int) -> None:
+        """Go where the guest has gone, once it runs there and does not run here, as far as anybody can tell."""
+        journey = self._journey
+        if journey is not None and journey.arrived is not None and not (self.newest.running and self.available):
+            self._journey = self._down = None
+            self._incarnations.moved(journey.arrived.running_id, paused=journey.arrived.paused)
+            self._effects += [Move(), *self.claim.timers(at)]
 
     def _seek(self, event: Event) -> None:
         """Open the console if that makes sense now, else say what is waited for."""
-        newest, at = self.newest, event.at
-        if self.policy is Policy.NEVER and self._demanded:
-            detail = "its attach policy is 'never'"
-            self._wait(Cause.CONSOLE_RELEASED, Failure(Phase.SERVER, at), detail=detail)
-        elif not self.wanted:
+        self._follow_guest(event.at)
+        newest, at, claim = self.newest, event.at, self.claim
+        if claim.demanded and claim.why_not is not None:
+            failure = Failure(Phase.SERVER, at)
+            self._wait(Cause.CONSOLE_RELEASED, failure, after_s=claim.left_s(at))
+        elif not claim.laid:
             self._enter(State.ABSENT)
         elif self._down is not None:
             self._wait(self._down.cause, Failure(Phase.CONNECTION, at, self._down.error))
@@ -260,21 +325,26 @@ class Machine:
         self._effects.append(Open())
 
     def _opened(self, event: Opened) -> None:
+        unheld = [at for at in (self._unheld_since, self._held.started_at) if at is not None]
+        since = event.at if event.since is None else event.since
+        if unheld and max(unheld) < since:
+            self._sequence.mark(Break(rfc3339(event.at), rfc3339(max(unheld)), rfc3339(since)))
+        self._attach(event)
+
+    def _attach(self, event: Opened) -> None:
         self._marked = None
         self._attached_at = event.at
+        self._shared = event.shared
         self.attachment += 1
         self._enter(State.ATTACHED)
-        self._effects.append(Begin(event.at, self.attachment))
-        unheld = [at for at in (self._unheld_since, self._held.started_at) if at is not None]
-        if unheld:
-            self._sequence.mark(Break(rfc3339(event.at), rfc3339(max(unheld)), rfc3339(event.at)))
+        self._effects.append(Begin(event.at, self.attachment, event.shared))
         self._sequence.mark(Attached(rfc3339(event.at), self.attachment, self._held.number))
-        if not self.wanted:
-            self._release(event)
+        self._watch_again()
+        self._release(event)
 
     def _opening_failed(self, event: OpenFailed) -> None:
-        if not self.wanted:
-            self._enter(State.ABSENT)
+        if not self.claim.laid:
+            self._seek(event)
             return
         cause = event.cause or (opening_cause(event.error) if event.error else Cause.INTERNAL_ERROR)
         failure = Failure(Phase.OPEN, event.at, event.error, cause)
@@ -289,7 +359,8 @@ class Machine:
 
     def _retry(self, cause: Cause, failure: Failure) -> None:
         """Ask again for a console that should be there, at growing intervals."""
-        seconds = self._backoff.next()
+        eager = cause is Cause.CONSOLE_BUSY and failure.at < self._timing.eager_until
+        seconds = self._timing.eager if eager else self._backoff.next()
         self._wait(cause, failure, after_s=seconds)
         self._effects.append(SetTimer(Timer.RETRY, seconds))
 
@@ -329,13 +400,15 @@ class Machine:
         """Somebody came or went: who comes gets a fresh answer, which does not make the next try come later."""
         if event.present and self.waiting is not None and self.waiting.retry.after_s is not None:
             self._backoff.take_back()
-        if event.present or not self.wanted:
+        if event.present or not self.claim.laid:
             self._seek(event)
 
     def _stay_lost(self, event: Down) -> None:
         """The hypervisor is gone too; a guest that does not run, or a policy, is still the better reason."""
         better = (Cause.GUEST_NOT_RUNNING, Cause.CONSOLE_RELEASED)
-        if self.waiting is not None and self.waiting.cause not in better:
+        if self._journey is not None and self._journey.arrived is not None:
+            self._seek(event)
+        elif self.waiting is not None and self.waiting.cause not in better:
             self._wait(event.cause, Failure(Phase.CONNECTION, event.at, event.error))
 
     def _undefined(self, event: Undefined) -> None:
@@ -352,7 +425,51 @@ class Machine:
     # While attached.
 
     def _noted(self, event: Noted) -> None:
-        self._sequence.mark(Note(rfc3339(event.at), event.note, event.detail))
+        self._note(event.at, event.note, event.detail)
+
+    def _renamed(self, event: Renamed) -> None:
+        self._note(event.at, "renamed", f"{event.old} to {event.new}")
+
+    def _paused(self, event: Paused) -> None:
+        self._note(event.at, "paused", event.detail)
+
+    def _resumed(self, event: Resumed) -> None:
+        self._note(event.at, "resumed", event.detail)
+        self._watch_again()  # no probe could be sent behind input that waited
+
+    def _migrating(self, event: Incoming) -> None:
+        self._note(event.at, "migrating", event.uri)
+
+    def _turned_back(self, event: TurnedBack) -> None:
+        self._note(event.at, "migration-failed", event.uri)
+
+    def _note(self, at: int, note: str, detail: str | None) -> None:
+        self._sequence.mark(Note(rfc3339(at), note, detail))
+
+    # Silence.
+
+    def _watch_again(self, _event: Event | None = None) -> None:
+        """Notice the silence after the next output: a stream that is dead without a word falls silent."""
+        self.unwatched = self._exclusive and self._probes and not self._shared
+
+    def _spoke(self, event: Spoke) -> None:
+        self.unwatched = False
+        self.spoke_at = event.at
+        self._effects.append(SetTimer(Timer.PROBE, self._timing.probe_after))
+
+    def _silent(self, at: int) -> None:
+        silence = (at - (self.spoke_at or 0)) / _SECOND
+        if silence < self._timing.probe_after:
+            self._effects.append(SetTimer(Timer.PROBE, self._timing.probe_after - silence))
+        else:
+            self._watch_again()
+            self._effects.append(Probe())
+
+    def _elapsed(self, event: Elapsed) -> None:
+        if event.timer is Timer.PROBE:
+            self._silent(event.at)
+        else:
+            self._release(event)
 
     def _failed(self, event: Failed) -> None:
         self._end(event.failure)
@@ -361,12 +478,13 @@ class Machine:
         self._end(Failure(Phase.CONNECTION, event.at, event.error, event.cause))
 
     def _release(self, event: Event) -> None:
-        if not self.wanted:
+        if not self.claim.laid:
             self._end(Failure(Phase.SERVER, event.at, cause=Cause.CONSOLE_RELEASED))
 
     def _end(self, failure: Failure) -> None:
         """Save the root cause and reserve its mark at this offset; then clean up and look for evidence."""
         self._enter(State.ENDING)
+        self.unwatched = False
         self._unheld_since = failure.at
         if failure.at - self._attached_at > _LASTING:
             self._backoff.reset()
@@ -390,7 +508,7 @@ class Machine:
         ending = self._being_ended()
         ending.cleaned = True
         ending.later_errors += event.errors
-        if ending.verdict is None and ending.failure.error is not None:
+        if ending.verdict is None and ending.failure.testable:
             ending.reopening = True
             self._open()
         self._proceed(event.at)
@@ -398,9 +516,20 @@ class Machine:
     def _reopened(self, event: Opened) -> None:
         """It can: nobody took it. What the new attachment brings queues behind the mark, if that is still open."""
         ending = self._being_ended()
-        self._decide(assume(ending.failure))
         self._ending = None
-        self._opened(event)
+        if ending.verdict is None and ending.failure.stalled:
+            self._false_alarm(ending, event)
+        else:
+            self._decide(ending, assume(ending.failure))
+            self._opened(event)
+
+    def _false_alarm(self, ending: _Ending, event: Opened) -> None:
+        """The console was no end's victim, only cut and opened again: output may be missing in between."""
+        self._probes = False
+        self._effects += [ClearTimer(Timer.EVIDENCE), Explain(Cause.STREAM_ENDED)]
+        pause = Break(rfc3339(event.at), rfc3339(ending.failure.at), rfc3339(event.at))
+        self._sequence.complete(ending.mark, pause)
+        self._attach(event)
 
     def _reopening_failed(self, event: OpenFailed) -> None:
         """It cannot: where somebody else holds it, they took it. Else the first error goes on to wait for evidence."""
@@ -408,8 +537,11 @@ class Machine:
         ending.reopening, ending.reopened = False, True
         if event.error is not None:
             ending.later_errors.append(event.error)
-        if event.error is not None and opening_cause(event.error) is Cause.CONSOLE_BUSY:
-            self._decide(Verdict(Cause.CONSOLE_TAKEN_OVER))
+        cause = event.cause or (opening_cause(event.error) if event.error is not None else None)
+        if cause is Cause.CONSOLE_BUSY:
+            self._decide(ending, Verdict(Cause.CONSOLE_TAKEN_OVER))
+        elif ending.failure.stalled and cause in (Cause.HYPERVISOR_LOST, Cause.HYPERVISOR_TIMEOUT):
+            self._decide(ending, classify(ending.failure, ending.evidence) or Verdict(cause))
         elif ending.asked:
             self._give_up()
         self._proceed(event.at)
@@ -419,12 +551,12 @@ class Machine:
         ending = self._being_ended()
         if event.timer is not Timer.EVIDENCE or ending.verdict is not None:
             return
-        if ending.asked:
-            self._decide(classify(ending.failure, ending.evidence) or assume(ending.failure))
-            self._proceed(event.at)
-        else:
+        if not ending.asked:
             ending.asked = True
             self._effects += [Query(ending.attachment), SetTimer(Timer.EVIDENCE, self._timing.evidence)]
+        elif not (ending.failure.stalled and ending.reopening):  # that has a deadline of its own
+            self._decide(ending, classify(ending.failure, ending.evidence) or assume(ending.failure))
+            self._proceed(event.at)
 
     def _answered(self, event: Answered) -> None:
         ending = self._being_ended()
@@ -434,29 +566,28 @@ class Machine:
             self._proceed(event.at)
 
     def _give_up(self) -> None:
-        """Decide by what is known; but an error that can still be put to the test is."""
+        """Decide by what is known; but what can still be put to the test is."""
         ending = self._being_ended()
         verdict = classify(ending.failure, ending.evidence)
-        if verdict is not None or ending.failure.error is None or ending.reopened:
-            self._decide(verdict or assume(ending.failure))
+        if verdict is not None or not ending.failure.testable or ending.reopened:
+            self._decide(ending, verdict or assume(ending.failure))
 
     def _judge(self, at: int) -> None:
         ending = self._being_ended()
         verdict = classify(ending.failure, ending.evidence)
         if verdict is not None:
-            self._decide(verdict)
+            self._decide(ending, verdict)
             self._proceed(at)
 
-    def _decide(self, verdict: Verdict) -> None:
+    def _decide(self, ending: _Ending, verdict: Verdict) -> None:
         """Complete the mark. The first decision stands."""
-        ending = self._being_ended()
         if ending.verdict is not None:
             return
         ending.verdict = verdict
         self._marked = verdict.cause
         self._effects += [ClearTimer(Timer.EVIDENCE), Explain(verdict.cause)]
-        later_errors = tuple(ending.later_errors)
-        reason = self._reason(verdict, ending.failure, ending.evidence, offset=ending.mark.offset, errors=later_errors)
+        reason = self._reason(verdict, ending.failure, ending.evidence)
+        reason = structs.replace(reason, offset=ending.mark.offset, later_errors=tuple(ending.later_errors))
         self._sequence.complete(ending.mark, Ended(reason.at, ending.attachment, reason))
 
     def _proceed(self, at: int) -> None:
@@ -467,7 +598,7 @@ class Machine:
         self._ending = None
         cause = ending.verdict.cause
         same = self.newest is ending.evidence and self.newest.running and self.newest.device_removed is None
-        if same and self.wanted and self.available and cause is not Cause.CONSOLE_RELEASED:
+        if same and self.claim.laid and self.available and cause is not Cause.CONSOLE_RELEASED:
             if cause is Cause.CONSOLE_TAKEN_OVER:
                 cause = Cause.CONSOLE_BUSY
             failure = replace(ending.failure, at=at)
@@ -488,6 +619,8 @@ class Machine:
     def _enter(self, state: State) -> None:
         if self.state is State.WAITING:
             self._effects.append(ClearTimer(Timer.RETRY))
+        if self.state is State.ATTACHED:
+            self._effects.append(ClearTimer(Timer.PROBE))
         if state is not State.WAITING:
             self.waiting = None
         self.state = state
@@ -498,51 +631,79 @@ class Machine:
         failure: Failure,
         evidence: Evidence,
         *,
-        offset: int | None = None,
         after_s: float | None = None,
-        errors: tuple[SavedError, ...] = (),
         detail: str = "",
     ) -> Reason:
         console = self._identify(evidence.number)
+        moved_to = self._journey.uri if self._journey is not None and verdict.cause is Cause.GUEST_MIGRATED else None
         return Reason(
             cause=verdict.cause,
-            text=sentence(verdict.cause, console, detail),
+            text=sentence(verdict.cause, console, detail or self._detail(verdict.cause, moved_to)),
             phase=failure.phase,
             console=console,
-            offset=self._sequence.end if offset is None else offset,
+            offset=self._sequence.end,
             at=rfc3339(failure.at),
             error=failure.error,
             event=verdict.event,
-            later_errors=errors,
-            retry=Retry(self.wanted and CAUSES[verdict.cause].retry, after_s),
+            retry=Retry(self.claim.returns and CAUSES[verdict.cause].retry, after_s),
+            moved_to=moved_to,
         )
 
-    #: What is done for an event, by state. No entry: nothing. So, for example, a STARTED event changes nothing while an
-    #: old attachment has not ended, and the loss of the hypervisor nothing while opening: the opening will tell.
-    TABLE: ClassVar[dict[tuple[State, type[Event]], Callable[[Any, Any], None]]] = {
-        (State.ABSENT, Demand): _seek,
-        (State.ABSENT, Up): _seek,
-        (State.ABSENT, Started): _seek,
-        (State.OPENING, Opened): _opened,
-        (State.OPENING, OpenFailed): _opening_failed,
-        (State.ATTACHED, Failed): _failed,
-        (State.ATTACHED, Down): _lost,
-        (State.ATTACHED, Noted): _noted,
-        (State.ATTACHED, Elapsed): _release,
-        (State.ENDING, Stopped): _informed,
-        (State.ENDING, Unplugged): _informed,
-        (State.ENDING, Down): _informed,
-        (State.ENDING, Up): _informed,
-        (State.ENDING, Cleaned): _cleaned,
-        (State.ENDING, Opened): _reopened,
-        (State.ENDING, OpenFailed): _reopening_failed,
-        (State.ENDING, Elapsed): _evidence_due,
-        (State.ENDING, Answered): _answered,
-        (State.WAITING, Demand): _demanded_again,
-        (State.WAITING, Up): _seek,
-        (State.WAITING, Down): _stay_lost,
-        (State.WAITING, Started): _seek,
-        (State.WAITING, Stopped): _seek,
-        (State.WAITING, Undefined): _undefined,
-        (State.WAITING, Elapsed): _seek,
+    def _detail(self, cause: Cause, moved_to: str | None) -> str:
+        match cause:
+            case Cause.GUEST_MIGRATED:
+                return f"it goes on at {moved_to}" if moved_to else "it went where virtmux cannot follow"
+            case Cause.CONSOLE_RELEASED:
+                return self.claim.why_not or ""
+            case _:
+                return ""
+
+    #: What is done for an event, by state, and where that may lead. No entry: nothing. So, for example, a STARTED event
+    #: changes nothing while an old attachment has not ended, and the loss of the hypervisor nothing while opening: the
+    #: opening will tell. The diagram in docs/console-life.md is drawn from this.
+    TABLE: ClassVar[dict[tuple[State, type[Event]], Transition]] = {
+        (State.ABSENT, Demand): Transition(_seek, _SOUGHT),
+        (State.ABSENT, Up): Transition(_seek, _SOUGHT),
+        (State.ABSENT, Started): Transition(_seek, _SOUGHT),
+        (State.ABSENT, Arrived): Transition(_seek, _SOUGHT),
+        (State.ABSENT, Stopped): Transition(_seek, _SOUGHT),
+        (State.ABSENT, Renamed): Transition(_renamed),
+        (State.ABSENT, Reclaimed): Transition(_seek, _SOUGHT),
+        (State.ABSENT, Lent): Transition(_seek, _SOUGHT),
+        (State.ABSENT, Elapsed): Transition(_seek, _SOUGHT),
+        (State.OPENING, Opened): Transition(_opened, (State.ATTACHED, State.ENDING)),
+        (State.OPENING, OpenFailed): Transition(_opening_failed, (State.WAITING, State.ABSENT, State.OPENING)),
+        (State.ATTACHED, Failed): Transition(_failed, (State.ENDING,)),
+        (State.ATTACHED, Down): Transition(_lost, (State.ENDING,)),
+        (State.ATTACHED, Noted): Transition(_noted),
+        (State.ATTACHED, Paused): Transition(_paused),
+        (State.ATTACHED, Resumed): Transition(_resumed),
+        (State.ATTACHED, Incoming): Transition(_migrating),
+        (State.ATTACHED, TurnedBack): Transition(_turned_back),
+        (State.ATTACHED, Spoke): Transition(_spoke),
+        (State.ATTACHED, Fenced): Transition(_watch_again),
+        (State.ATTACHED, Released): Transition(_release, (State.ENDING,)),
+        (State.ATTACHED, Lent): Transition(_release, (State.ENDING,)),
+        (State.ATTACHED, Elapsed): Transition(_elapsed, (State.ENDING,)),
+        (State.ENDING, Stopped): Transition(_informed, _SOUGHT),
+        (State.ENDING, Unplugged): Transition(_informed, _SOUGHT),
+        (State.ENDING, Down): Transition(_informed, _SOUGHT),
+        (State.ENDING, Up): Transition(_informed, _SOUGHT),
+        (State.ENDING, Cleaned): Transition(_cleaned, _SOUGHT),
+        (State.ENDING, Opened): Transition(_reopened, (State.ATTACHED,)),
+        (State.ENDING, OpenFailed): Transition(_reopening_failed, _SOUGHT),
+        (State.ENDING, Elapsed): Transition(_evidence_due, _SOUGHT),
+        (State.ENDING, Answered): Transition(_answered, _SOUGHT),
+        (State.WAITING, Demand): Transition(_demanded_again, _SOUGHT),
+        (State.WAITING, Up): Transition(_seek, _SOUGHT),
+        (State.WAITING, Down): Transition(_stay_lost, _SOUGHT),
+        (State.WAITING, Started): Transition(_seek, _SOUGHT),
+        (State.WAITING, Stopped): Transition(_seek, _SOUGHT),
+        (State.WAITING, Undefined): Transition(_undefined, (State.ABSENT,)),
+        (State.WAITING, Arrived): Transition(_seek, _SOUGHT),
+        (State.WAITING, Renamed): Transition(_renamed),
+        (State.WAITING, Released): Transition(_seek, _SOUGHT),
+        (State.WAITING, Reclaimed): Transition(_seek, _SOUGHT),
+        (State.WAITING, Lent): Transition(_seek, _SOUGHT),
+        (State.WAITING, Elapsed): Transition(_seek, _SOUGHT),
     }

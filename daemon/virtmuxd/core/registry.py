@@ -96,6 +96,19 @@ class Registry:
         """A new console."""
         self._by_key[console.key] = console
 
+    def rekey(self, console: Console, former: ConsoleKey) -> None:
+        """A console went to another hypervisor; nobody else has its key there."""
+        del self._by_key[former]
+        self._by_key[console.key] = console
+
+    def running_elsewhere(self, uuid: str, hypervisor: str) -> list[Console]:
+        """The consoles of a domain that runs at another hypervisor than this one."""
+        return [
+            console
+            for console in self._by_key.values()
+            if console.key.uuid == uuid and console.key.hypervisor != hypervisor and console.machine.running_id >= 0
+        ]
+
     def remove(self, console: Console) -> None:
         """Forget a console that has vanished."""
         del self._by_key[console.key]

@@ -32,7 +32,8 @@ class Store(Protocol):
     """Where a sequence lies. `start` to `end` are the offsets of the bytes it still holds.
 
     It also keeps what a console needs to go on after a restart of the daemon: the newest incarnation it knew (number
-    and running id) and until when (ns) it was surely held; 0, -1 and None in a new one.
+    and running id), until when (ns) it was surely held, and until when it is released: 0, -1, None and None in a new
+    one.
     """
 
     @property
@@ -47,6 +48,8 @@ class Store(Protocol):
     def incarnation(self) -> tuple[int, int]: ...
     @property
     def held_until(self) -> int | None: ...
+    @property
+    def released_until(self) -> int | None: ...
 
     def append(self, data: bytes, at: int) -> None:
         """Take output that was received `at`; it must be safe from a crash of the daemon when this returns."""
@@ -68,6 +71,9 @@ class Store(Protocol):
 
     def remember(self, number: int, running_id: int) -> None:
         """Store the newest incarnation."""
+
+    def release(self, until: int | None) -> None:
+        """Store until when the console is released."""
 
     def close(self, at: int) -> None:
         """Record a clean stop and let go of the store."""

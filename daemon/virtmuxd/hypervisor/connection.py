@@ -144,6 +144,8 @@ class Connection:
 
     def __init__(self, route: Route, transport: Transport, libvirt_: Any) -> None:
         self.libvirt = libvirt_
+        #: Whether it carries other consoles too.
+        self.shared = False
         #: Why the connection is lost, once it is.
         self.lost: Cause | None = None
         self._route = route
@@ -161,14 +163,16 @@ class Connection:
         async with self._one_at_a_time:
             return await self._route.workers.call(self._transport, self._route.deadline, api, partial(function, *args))
 
-    async def send(self, function: Callable[[bytes], int], data: bytes) -> int:
-        """Give input to a stream of this connection; it may take as long as the guest takes no input.
+    async def send(self, function: Callable[..., None], *args: Any) -> None:
+        """Give input to a stream of this connection, by a function that makes the calls in a worker thread.
+
+        It may take as long as the guest takes no input: whoever calls this sees to a deadline.
 
         Raises:
             CallFailed: libvirt said no, or the connection was cut.
         """
         async with self._one_at_a_time:
-            return await self._route.senders.call(self._transport, math.inf, "virStreamSend", partial(function, data))
+            await self._route.senders.call(self._transport, math.inf, "virStreamSend", partial(function, *args))
 
     def cut(self) -> None:
         """End every call on the connection, now and later; see `Transport.cut`."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
@@ -38,27 +39,45 @@ from virtmuxd.hypervisor.stream import ConsoleStream
 
 _log = logging.getLogger(__name__)
 
-#: What is sent to libvirt with one call, in bytes; a PTY takes some 13 KB before it blocks.
-_PIECE = 4096
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """How long an answer may take, in seconds, and of how many empty packets it consists: the `max_client_requests` of
+    libvirtd, or more."""
+
+    deadline: float
+    packets: int
 
 
 class ConsoleSupervisor:
     """See the module. `run` is its life; events from the hypervisor come in by `post`."""
 
-    def __init__(self, console: Console, route: Route, retired: "Callable[[ConsoleSupervisor], None]") -> None:
-        """`retired` is called when the console has vanished and nobody has a place at it any more."""
+    def __init__(
+        self,
+        console: Console,
+        route: Route,
+        fence: Fence,
+        *,
+        retired: "Callable[[ConsoleSupervisor], None]",
+        departed: "Callable[[ConsoleSupervisor], None]",
+    ) -> None:
+        """`retired` is called when the console has vanished and nobody has a place at it any more, `departed` when it
+        went to another hypervisor with its guest."""
         self.console = console
         self._route = route
+        self._fence = fence
         self._retired = retired
+        self._departed = departed
         self._work: asyncio.Queue[tuple[str, Callable[[], Coroutine[Any, Any, object]]]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._connection: Connection | None = None
         self._stream: ConsoleStream | None = None
+        self._opening = asyncio.Lock()
+        self._ahead: _Open | None = None
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._sending = False
         self._over = False
         self._mending = False
-        console.hold_by(self)
 
     def post(self, event: Event) -> None:
         """Tell the console what happened. On the loop's thread; after the end of `run` nobody listens."""
@@ -72,8 +91,9 @@ class ConsoleSupervisor:
         finally:
             for timer in self._timers.values():
                 timer.cancel()
-            if self._stream is not None:
-                await self._stream.close()
+            for stream in (self._stream, self._ahead.stream if self._ahead else None):
+                if stream is not None:
+                    await stream.close()
 
     async def _live(self) -> None:
         async with asyncio.TaskGroup() as life:
@@ -99,6 +119,11 @@ class ConsoleSupervisor:
     def retire(self) -> None:
         """Nobody needs the console any more."""
         self._loop.call_soon(self._retired, self)
+
+    def depart(self) -> None:
+        """The console goes on at another hypervisor, by another holder."""
+        self._over = True
+        self._loop.call_soon(self._departed, self)
 
     def report_bug(self) -> None:
         """Log the bug that is being handled, and end what it may have left half done."""
@@ -161,30 +186,48 @@ class ConsoleSupervisor:
         self._timers.pop(timer, None)
         self.post(Elapsed(time.time_ns(), timer))
 
+    def prepare(self) -> None:
+        """Open the console ahead of the command to do so; libvirt keeps its output until then."""
+        self._start(self._open_ahead)
+
+    async def _open_ahead(self) -> None:
+        async with self._opening:
+            opened = await self._try_to_open()
+            self._ahead = opened if isinstance(opened, _Open) else None
+
     async def _open(self) -> None:
+        async with self._opening:
+            ahead, self._ahead = self._ahead, None
+            if ahead is not None and ahead.connection.lost is not None:
+                await ahead.stream.close()
+                ahead = None
+            opened = ahead or await self._try_to_open()
+        if isinstance(opened, OpenFailed):
+            self.post(opened)
+        else:
+            self._opened(opened)
+
+    async def _try_to_open(self) -> "_Open | OpenFailed":
         try:
             connection = await self._route.connect()
         except CallFailed as failed:
-            self.post(OpenFailed(time.time_ns(), failed.error, connecting_cause(failed.error)))
-            return
+            return OpenFailed(time.time_ns(), failed.error, connecting_cause(failed.error))
         except DeadlineMissed:
-            self.post(OpenFailed(time.time_ns(), cause=Cause.HYPERVISOR_TIMEOUT))
-            return
+            return OpenFailed(time.time_ns(), cause=Cause.HYPERVISOR_TIMEOUT)
         key = self.console.key
         try:
             await connection.watch_close(partial(self._connection_lost, connection))
             stream = await ConsoleStream.open(connection, key.uuid, key.device)
         except CallFailed as failed:
             await connection.close()
-            self.post(OpenFailed(time.time_ns(), failed.error, self._why_not(failed.error)))
+            return OpenFailed(time.time_ns(), failed.error, self._why_not(failed.error))
         except DeadlineMissed:
             await connection.close()
-            self.post(OpenFailed(time.time_ns(), cause=Cause.HYPERVISOR_TIMEOUT))
+            return OpenFailed(time.time_ns(), cause=Cause.HYPERVISOR_TIMEOUT)
         except BaseException:
             await connection.close()
             raise
-        else:
-            self._opened(connection, stream)
+        return _Open(connection, stream, time.time_ns())
 
     def _why_not(self, error: SavedError) -> Cause:
         """What the error of an opening means; that the device is no PTY is known without it."""
@@ -192,9 +235,9 @@ class ConsoleSupervisor:
         not_pty = self.console.naming.backend != "pty"
         return Cause.CONSOLE_NOT_PTY if not_pty and cause is Cause.STREAM_ERROR else cause
 
-    def _opened(self, connection: Connection, stream: ConsoleStream) -> None:
-        self._connection, self._stream = connection, stream
-        self.post(Opened(time.time_ns(), stream.running_id))
+    def _opened(self, opened: "_Open") -> None:
+        self._connection, self._stream = connection, stream = opened.connection, opened.stream
+        self.post(Opened(time.time_ns(), stream.running_id, opened.since, stream.shared))
         if self._stream is not stream:
             return
         if self.console.machine.state is not State.ATTACHED:  # it is not waited for any more
@@ -238,8 +281,12 @@ class ConsoleSupervisor:
             self.post(Failed(failure))
 
     def _connection_lost(self, connection: Connection, cause: Cause) -> None:
+        """libvirtd ends a connection too where a paused guest takes no input for long: that says nothing about it."""
         if self._stream is not None and self._connection is connection:
-            self.post(Failed(Failure(Phase.CONNECTION, time.time_ns(), cause=cause)))
+            now = time.time_ns()
+            stalled = self._stream.sending and self.console.machine.paused
+            failure = Failure(Phase.SEND, now, stalled=True) if stalled else Failure(Phase.CONNECTION, now, cause=cause)
+            self.post(Failed(failure))
 
     # Input.
 
@@ -251,14 +298,34 @@ class ConsoleSupervisor:
 
     async def _send_all(self, stream: ConsoleStream) -> None:
         """Send what is queued, until nothing is, or the attachment is over."""
-        attachment = self.console.machine.attachment
         try:
-            while self._stream is stream and (data := self.console.inputs.take(_PIECE)):
-                await stream.send(data)
-                self.console.inputs.sent(attachment)
+            while self._stream is stream and (batch := self.console.inputs.take()):
+                overdue = self._loop.call_later(self._fence.deadline, self._overdue, stream)
+                try:
+                    await stream.send(batch.packets, self._fence.packets if batch.fence else 0)
+                finally:
+                    overdue.cancel()
+                self.console.sent(batch, time.time_ns())
         except CallFailed as failed:
             self._ended(stream, Failure(Phase.SEND, time.time_ns(), failed.error))
         finally:
             self._sending = False
         if self.console.inputs.waiting:
             self.send_input()
+
+    def _overdue(self, stream: ConsoleStream) -> None:
+        """libvirt serves the stream no more, or the guest takes no input; a paused guest is not to blame for that."""
+        if self.console.machine.paused:
+            return  # libvirtd's own keepalive ends the connection, unless the guest goes on
+        if self._stream is stream:
+            _log.warning("a console does not take what it is sent", extra=self._about())
+            self.post(Failed(Failure(Phase.SEND, time.time_ns(), stalled=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An open console, and since when (ns)."""
+
+    connection: Connection
+    stream: ConsoleStream
+    since: int

@@ -20,8 +20,9 @@ from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Down, Event, Undefined, Up
 from virtmuxd.core.evidence import connecting_cause, connection_cause
 from virtmuxd.core.registry import AlreadyServedError, Registry
+from virtmuxd.hypervisor.arrivals import Arrivals, Supervised
 from virtmuxd.hypervisor.connection import Connection, Route
-from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor
+from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.inventory import DomainState, identify, look_up
 from virtmuxd.hypervisor.lifecycle import DomainEvent, Lifecycle
@@ -35,12 +36,13 @@ _LOOK_AGAIN = 5.0
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a hypervisor's supervisor looks after: where its consoles go, how one is made, which domains are meant
-    (globs on their names), and the keepalive of its control connection (seconds, count)."""
+    (globs on their names), the keepalive of its control connection (seconds, count), and what a fence is."""
 
     registry: Registry
     make_console: Callable[[ConsoleKey, Naming], Console]
     domains: tuple[str, ...]
     keepalive: tuple[int, int]
+    fence: Fence
 
 
 class HypervisorSupervisor:
@@ -51,7 +53,8 @@ class HypervisorSupervisor:
         self._scope = scope
         self._registry = scope.registry
         self._hypervisor = ""
-        self._consoles: dict[ConsoleKey, tuple[ConsoleSupervisor, asyncio.Task[None]]] = {}
+        self._consoles: dict[ConsoleKey, Supervised] = {}
+        self._arrivals = Arrivals(route.uri, scope.registry, self._supervise, self._settle)
         self._loop = asyncio.get_running_loop()
         self._supervisors: asyncio.TaskGroup
         self._lifecycle = Lifecycle(self._hear)
@@ -90,6 +93,7 @@ class HypervisorSupervisor:
                 cause = Cause.INTERNAL_ERROR
             self._in_step = False
             self._registry.surveyed(self._route.uri, cause, error)
+            self._arrivals.turn_back()
             self._tell_all(Down(time.time_ns(), cause, error))
             pause = backoff.next()
             why = {"cause": cause.value, "error": error.message if error else None}
@@ -127,7 +131,8 @@ class HypervisorSupervisor:
 
     def _hear(self, happened: DomainEvent) -> None:
         """On the loop. Before the survey is over, its result says what the events do."""
-        if happened.event is not None and self._in_step:
+        on_its_way = happened.event is not None and self._arrivals.hear(self._hypervisor, happened.uuid, happened.event)
+        if happened.event is not None and self._in_step and not on_its_way:
             for key, (supervisor, _) in tuple(self._consoles.items()):
                 if key.uuid == happened.uuid and happened.device in (None, key.device):
                     supervisor.post(happened.event)
@@ -225,9 +230,11 @@ class HypervisorSupervisor:
         wanted = any(fnmatchcase(state.name, pattern) for pattern in self._scope.domains)
         keys = {ConsoleKey(self._hypervisor, state.uuid, device.alias): device for device in state.devices if wanted}
         for key, device in keys.items():
+            if key in self._arrivals:
+                continue
             naming = Naming(self._route.uri, state.name, device.backend, device.index)
             if self._appear(key, naming) or all_news:
-                self._consoles[key][0].post(Up(time.time_ns(), state.running_id, state.stopped))
+                self._consoles[key][0].post(Up(time.time_ns(), state.running_id, state.stopped, state.paused))
         for key in [key for key in self._consoles if key.uuid == state.uuid and key not in keys]:
             self._consoles[key][0].console.vanish(time.time_ns())
             self._retire(self._consoles[key][0])
@@ -237,11 +244,33 @@ class HypervisorSupervisor:
         if key in self._consoles:
             return self._consoles[key][0].console.appear(naming, time.time_ns())
         console = self._scope.make_console(key, naming)
-        supervisor = ConsoleSupervisor(console, self._route, retired=self._retire)
-        task = self._supervisors.create_task(supervisor.run(), name=f"console {naming.domain}:{key.device}")
-        self._consoles[key] = (supervisor, task)
+        self._consoles[key] = self._supervise(console)
+        console.hold_by(self._consoles[key].supervisor)
         self._registry.add(console)
         return console.appear(naming, time.time_ns())
+
+    def _supervise(self, console: Console) -> Supervised:
+        supervisor = ConsoleSupervisor(
+            console, self._route, self._scope.fence, retired=self._retire, departed=self._departed
+        )
+        name = f"console {console.naming.domain}:{console.key.device}"
+        return Supervised(supervisor, self._supervisors.create_task(supervisor.run(), name=name))
+
+    def _settle(self, key: ConsoleKey, supervised: Supervised) -> None:
+        """A console has come with its guest. The one that waited here for the domain to be started makes room."""
+        former = self._consoles.get(key)
+        self._consoles[key] = supervised
+        if former is not None:
+            former.task.cancel()
+            former.supervisor.console.vanish(time.time_ns())
+            former.supervisor.console.close(time.time_ns())
+        self._look_again(key.uuid)
+
+    def _departed(self, supervisor: ConsoleSupervisor) -> None:
+        """A console went with its guest; what the domain leaves here is another one."""
+        for key in [key for key in self._consoles if self._consoles[key].supervisor is supervisor]:
+            self._consoles.pop(key).task.cancel()
+            self._look_again(key.uuid)
 
     def _lose_domain(self, uuid: str) -> None:
         """The domain does not exist any more; its end may not have been seen."""

@@ -25,6 +25,9 @@ _SHUTOFF = {
     libvirt.VIR_DOMAIN_SHUTOFF_DAEMON: "DESTROYED",
 }
 
+#: States of a domain that is there, and whose CPUs are stopped.
+_PAUSED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED, libvirt.VIR_DOMAIN_CRASHED)
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -37,13 +40,17 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class DomainState:
-    """A domain as it stands: `running_id` -1 where it is shut off; `stopped` then says how, where libvirt knows."""
+    """A domain as it stands: `running_id` -1 where it is shut off; `stopped` then says how, where libvirt knows.
+
+    `paused`: it is there, and its CPUs are stopped.
+    """
 
     uuid: str
     name: str
     running_id: int
     stopped: LibvirtEvent | None
     devices: tuple[Device, ...]
+    paused: bool = False
 
 
 def devices_of(xml: str) -> tuple[Device, ...]:
@@ -82,14 +89,16 @@ def examine(domain: Any) -> DomainState:
         CallFailed: it is gone, may not be looked at, or cannot be understood; or its hypervisor is gone.
     """
     with named("virDomainGetState"):
-        stopped = stopped_how(*domain.state())
+        state, reason = domain.state()
+    stopped, paused = stopped_how(state, reason), state in _PAUSED
     with named("virDomainGetXMLDesc"):
         xml = domain.XMLDesc()
     try:
         devices = devices_of(xml)
     except ET.ParseError as error:
         raise CallFailed(unreadable(f"the domain's XML cannot be read: {error}", "virDomainGetXMLDesc")) from None
-    return DomainState(domain.UUIDString(), domain.name(), domain.ID() if stopped is None else -1, stopped, devices)
+    running_id = domain.ID() if stopped is None else -1
+    return DomainState(domain.UUIDString(), domain.name(), running_id, stopped, devices, paused)
 
 
 def look_up(connection: Any, uuid: str) -> DomainState | None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import libvirt
 
 from virtmux.reasons import LibvirtEvent
-from virtmuxd.core.events import Event, Noted, Started, Stopped, Undefined, Unplugged
+from virtmuxd.core.events import Event, Noted, Paused, Resumed, Started, Stopped, Undefined, Unplugged
 from virtmuxd.hypervisor.connection import Connection
 
 
@@ -29,22 +29,28 @@ def _details(kind: str) -> dict[int, str]:
     return {value: name.removeprefix(prefix) for name, value in vars(libvirt).items() if name.startswith(prefix)}
 
 
-_STOPPED, _SUSPENDED, _RESUMED = _details("STOPPED"), _details("SUSPENDED"), _details("RESUMED")
+_STOPPED, _RESUMED = _details("STOPPED"), _details("RESUMED")
+#: What leaves a domain there, its CPUs stopped.
+_PAUSES = {
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: _details("SUSPENDED"),
+    libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: _details("PMSUSPENDED"),
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: _details("CRASHED"),
+}
 
 
 def translate(at: int, running_id: int, event: int, detail: int) -> Event | None:
     """A lifecycle event (virDomainEventType and its detail) as an event of the domain's consoles, if it is one."""
     match event:
         case libvirt.VIR_DOMAIN_EVENT_STARTED:
-            return Started(at, running_id)
+            return Started(at, running_id, detail == libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED)
         case libvirt.VIR_DOMAIN_EVENT_STOPPED:
             return Stopped(at, LibvirtEvent("STOPPED", _STOPPED.get(detail)))
-        case libvirt.VIR_DOMAIN_EVENT_SUSPENDED:
-            return Noted(at, "paused", _SUSPENDED.get(detail))
         case libvirt.VIR_DOMAIN_EVENT_RESUMED:
-            return Noted(at, "resumed", _RESUMED.get(detail))
+            return Resumed(at, _RESUMED.get(detail))
         case libvirt.VIR_DOMAIN_EVENT_UNDEFINED if detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_REMOVED:
             return Undefined(at, LibvirtEvent("UNDEFINED", "REMOVED"))
+        case _ if event in _PAUSES:
+            return Paused(at, _PAUSES[event].get(detail))
         case _:
             return None
 
@@ -72,7 +78,7 @@ class Lifecycle:
 
     def _on_lifecycle(self, _connection: object, domain: Any, event: int, detail: int, _opaque: None) -> None:
         happened = translate(time.time_ns(), domain.ID(), event, detail)
-        self._tell(DomainEvent(domain.UUIDString(), happened, look_again=not isinstance(happened, Noted)))
+        self._tell(DomainEvent(domain.UUIDString(), happened, look_again=not isinstance(happened, Paused | Resumed)))
 
     def _on_reboot(self, _connection: object, domain: Any, _opaque: None) -> None:
         self._tell(DomainEvent(domain.UUIDString(), Noted(time.time_ns(), "rebooted")))

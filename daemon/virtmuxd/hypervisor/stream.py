@@ -8,7 +8,7 @@ own, emptied when the callback is removed, keeps nothing alive (docs/libvirt.md,
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -53,6 +53,11 @@ class ConsoleStream:
         """
         stream, running_id = await connection.call("virDomainOpenConsole", _open, connection.libvirt, uuid, device)
         return cls(connection, stream, running_id)
+
+    @property
+    def shared(self) -> bool:
+        """Whether its connection carries other consoles too."""
+        return self._connection.shared
 
     def start(self, on_output: Callable[[list[bytes], int], None], on_end: Callable[[Failure], None]) -> None:
         """Begin to receive.
@@ -111,19 +116,23 @@ class ConsoleStream:
             # Not within this dispatch: the binding still uses the dict.
             self._loop.call_soon(self._opaque.clear)
 
-    async def send(self, data: bytes) -> None:
-        """Give all of `data` to libvirt; it blocks, in a worker thread, while the guest takes no input.
+    @property
+    def sending(self) -> bool:
+        """Whether input is on its way to libvirt."""
+        return self._sending
+
+    async def send(self, packets: Sequence[bytes], fence: int) -> None:
+        """Give packets to libvirt, and then, where `fence` is not 0, a fence of so many empty packets.
+
+        Without a fence it returns once they are on the way. With one it returns once they are in the guest's serial
+        line, which takes as long as the guest takes no input; and never, where libvirt serves the stream no more.
 
         Raises:
             CallFailed: as `Connection.send`.
         """
         self._sending = True
         try:
-            while data:
-                count = await self._connection.send(self._stream.send, data)
-                if count <= 0:  # never over RPC, where a send blocks (docs/libvirt.md)
-                    raise RuntimeError(f"virStreamSend returned {count}")
-                data = data[count:]
+            await self._connection.send(_send, self._connection.libvirt, self._stream, packets, fence)
         finally:
             self._sending = False
 
@@ -168,6 +177,24 @@ def _open(connection: Any, uuid: str, device: str) -> tuple[Any, int]:
             return stream, running_id
         with named("virStreamAbort"):
             stream.abort()
+
+
+def _send(connection: Any, stream: Any, packets: Sequence[bytes], fence: int) -> None:
+    """In a worker thread. The fence: libvirtd serves a stream's packets in order, and answers no call as long as it has
+    too many requests of a connection unserved (docs/libvirt.md, "The fence")."""
+    with named("virStreamSend"):
+        for packet in packets:
+            sent = 0
+            while sent < len(packet):
+                count = stream.send(packet[sent:])
+                if count <= 0:  # never over RPC, where a send blocks
+                    raise RuntimeError(f"virStreamSend returned {count}")
+                sent += count
+        for _ in range(fence):
+            stream.send(b"")
+    if fence:
+        with named("virConnectGetLibVersion"):
+            connection.getLibVersion()
 
 
 def _ignore_output(_pieces: list[bytes], _at: int) -> None:

@@ -66,7 +66,7 @@ class _ClientPlace(Place):
     """A place, as the socket sees it."""
 
     def __init__(self, console: Console, feed: Feed, writer: Writer) -> None:
-        super().__init__(feed.cursor, writer)
+        super().__init__(feed.cursor, writer, _nobody_is_told)
         self.console = console
         self.feed = feed
         self.answered = False
@@ -159,6 +159,10 @@ class Client:
                 self._outgoing.answer(messages.Done(id))
             case messages.Flow(handle, paused):
                 self._flow(handle, paused=paused)
+            case messages.Confirm(handle):
+                place = self._places.get(handle)
+                if place is not None:
+                    place.console.confirm(place)
             case messages.Watch(id):
                 self._watch(id)
             case _:
@@ -287,6 +291,10 @@ class Client:
         finally:
             self._outgoing.close()
             self._socket.close()
+
+
+def _nobody_is_told(_reason: Reason) -> None:
+    """No command evicts a client yet; the one that does will tell it."""
 
 
 def _reason(cause: Cause, phase: Phase, detail: str = "") -> Reason:

@@ -57,6 +57,7 @@ class _Word(IntEnum):
     STOPPED = 12
     INCARNATION = 13
     RUNNING_ID = 14  # plus one: 0 is none
+    RELEASED_UNTIL = 15  # 0: it is not
 
 
 class Life(NamedTuple):
@@ -157,6 +158,13 @@ class Ring:
     def held_until(self) -> int | None:
         return self._words[_Word.HELD_UNTIL] or None
 
+    @property
+    def released_until(self) -> int | None:
+        return self._words[_Word.RELEASED_UNTIL] or None
+
+    def release(self, until: int | None) -> None:
+        self._words[_Word.RELEASED_UNTIL] = until or 0
+
     def remember(self, number: int, running_id: int) -> None:
         self._words[_Word.INCARNATION] = number
         self._words[_Word.RUNNING_ID] = running_id + 1
@@ -238,11 +246,29 @@ class Ring:
 
     def close(self, at: int) -> None:
         self._words[_Word.STOPPED] = at
-        unused = self.end == 0 and self.next_mark == 1
+        unused = self.end == 0 and self.next_mark == 1 and self.released_until is None
         self._release()
         if unused and self._path is not None:
             for suffix in (".ring", ".marks"):
                 self._path.with_suffix(suffix).unlink(missing_ok=True)
+
+    def move(self, path: Path) -> None:
+        """Go on under another name (without its suffix); a ring that is there is kept under its history's.
+
+        Whenever a crash comes in between, one of the two names has both files, and the other has not both.
+        """
+        former = self._path
+        if former is None:
+            return
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            _put_aside(path)
+            os.link(former.with_suffix(".marks"), path.with_suffix(".marks"))
+            former.with_suffix(".ring").rename(path.with_suffix(".ring"))
+            self._path = path
+            former.with_suffix(".marks").unlink()
+        except OSError as error:
+            _log.error("a ring cannot be moved", extra={"ring": former.name, "to": path.name, "why": error.strerror})
 
     def _release(self) -> None:
         self._words.release()
@@ -265,6 +291,7 @@ def _checksum(words: memoryview) -> int:
 def _create(path: Path, boot: int) -> mmap.mmap:
     """A new history: the marks first, the ring last and whole, so that a crash in between leaves neither."""
     history = uuid4().int
+    path.with_suffix(".marks").unlink(missing_ok=True)  # never truncated: a crash while it moved may have left a link
     _write(path.with_suffix(".marks"), f"{history:032x}\n".encode(), os.O_TRUNC)
     new = path.with_suffix(".ring.new")
     new.unlink(missing_ok=True)
@@ -283,6 +310,15 @@ def _set_up(map_: mmap.mmap, history: int, boot: int, capacity: int) -> None:
     words[_Word.CAPACITY] = capacity
     words[_Word.NEXT_MARK] = 1
     words.release()
+
+
+def _put_aside(path: Path) -> None:
+    """Keep a ring whose name is needed for another, under its history's name."""
+    marks = path.with_suffix(".marks")
+    if marks.exists():
+        history = marks.read_bytes()[:32].decode(errors="replace")
+        for suffix in (".ring", ".marks"):
+            path.with_suffix(suffix).rename(path.with_name(f"{path.name}_{history}").with_suffix(suffix))
 
 
 def _map(path: Path, size: int) -> mmap.mmap:

@@ -7,7 +7,7 @@ from tests.harness.life import BUSY
 from tests.harness.memory_store import MemoryStore
 from tests.harness.reading import Reader
 from virtmux.messages import MarkMessage, State
-from virtmux.reasons import Cause, LibvirtEvent, Phase
+from virtmux.reasons import Cause, LibvirtEvent, Phase, Reason
 from virtmux.records import Attached, Break, Ended, Position, rfc3339
 from virtmux.wire import Output
 from virtmuxd.core.console import Place
@@ -39,7 +39,11 @@ def held(**facts: object) -> Bench:
 
 def place(bench: Bench) -> Place:
     position = bench.console.sequence.position
-    return Place(Cursor(position.offset, position.mark, _unheard), Writer(_unheard))
+    return Place(Cursor(position.offset, position.mark, _unheard), Writer(_unheard), _not_evicted)
+
+
+def _not_evicted(reason: Reason) -> None:
+    raise AssertionError(reason)
 
 
 def _unheard() -> None:

@@ -5,7 +5,7 @@ import pytest
 from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
-from virtmuxd.core.inputs import Inputs, Writer
+from virtmuxd.core.inputs import BUDGET, PACKET, UNFENCED, Batch, Inputs, Writer
 
 WINDOW = 20
 
@@ -37,15 +37,41 @@ class Typist:
 
 
 def status(
-    attachment: int = 1, *, accepted: int = 0, unknown: int = 0, rejected: int = 0, cause: Cause | None = None
+    attachment: int = 1,
+    *,
+    accepted: int = 0,
+    unknown: int = 0,
+    rejected: int = 0,
+    cause: Cause | None = None,
+    held: bool = False,
 ) -> InputStatus:
-    return InputStatus(7, attachment, accepted, unknown, rejected, cause)
+    return InputStatus(7, attachment, accepted, unknown, rejected, cause, held)
 
 
-def started(attachment: int = 1) -> Inputs:
-    inputs = Inputs(WINDOW)
-    inputs.start(attachment)
+def started(attachment: int = 1, *, window: int = WINDOW, shared: bool = False) -> Inputs:
+    inputs = Inputs(window)
+    inputs.start(attachment, shared=shared)
     return inputs
+
+
+def take(inputs: Inputs) -> bytes:
+    """What is to be sent next, as one."""
+    batch = inputs.take()
+    return b"".join(batch.packets) if batch is not None else b""
+
+
+def send(inputs: Inputs) -> Batch:
+    """Send what is to be sent next, and let libvirt take it."""
+    batch = inputs.take()
+    assert batch is not None
+    inputs.sent(batch)
+    return batch
+
+
+def confirmed(inputs: Inputs) -> Batch:
+    """Send it with a fence behind it."""
+    inputs.ask()
+    return send(inputs)
 
 
 def test_input_is_sent_in_the_order_of_arrival() -> None:
@@ -57,7 +83,7 @@ def test_input_is_sent_in_the_order_of_arrival() -> None:
     first.type(b"\r")
 
     assert inputs.waiting
-    assert inputs.take(100) == b"lsps\r"
+    assert take(inputs) == b"lsps\r"
 
 
 def test_what_was_sent_is_accepted_for_each_who_typed_it() -> None:
@@ -66,51 +92,199 @@ def test_what_was_sent_is_accepted_for_each_who_typed_it() -> None:
     first.type(b"ls")
     second.type(b"ps ")
     first.type(b"\r")
-    inputs.take(100)
 
-    inputs.sent(1)
+    confirmed(inputs)
 
     assert (first.told, second.told, third.told) == ([status(accepted=3)], [status(accepted=3)], [])
     assert not inputs.waiting
 
 
-def test_nothing_is_taken_while_something_is_in_flight() -> None:
+def test_nothing_is_taken_while_something_is_being_sent() -> None:
     inputs = started()
     typist = Typist(inputs)
     typist.type(b"ls")
-    assert inputs.take(100) == b"ls"
+    batch = inputs.take()
+    assert batch == Batch(1, (b"ls",), fence=False)
     typist.type(b"\r")
 
-    assert (inputs.waiting, inputs.take(100)) == (False, b"")
+    assert (inputs.waiting, inputs.take()) == (False, None)
 
-    inputs.sent(1)
-    assert (inputs.waiting, inputs.take(100)) == (True, b"\r")
+    inputs.sent(batch)
+    assert (inputs.waiting, take(inputs)) == (True, b"\r")
 
 
-def test_a_long_input_is_taken_in_pieces() -> None:
-    inputs = started()
+def test_a_long_input_is_sent_in_batches_of_three_packets_and_a_fence() -> None:
+    inputs = started(window=100_000)
     first, second = Typist(inputs), Typist(inputs)
-    first.type(b"0123456789")
-    second.type(b"abc")
+    first.type(bytes(3 * PACKET))
+    second.type(b"abc" + bytes(PACKET))
 
-    pieces = []
-    while piece := inputs.take(4):
-        pieces.append(piece)
-        inputs.sent(1)
+    assert send(inputs) == Batch(1, (bytes(PACKET),) * 3, fence=True)
+    assert (first.told, second.told) == ([status(accepted=3 * PACKET)], [])
+    assert send(inputs) == Batch(1, (b"abc" + bytes(PACKET - 3), bytes(3)), fence=False)
 
-    assert pieces == [b"0123", b"4567", b"89ab", b"c"]
-    assert first.told == [status(accepted=4), status(accepted=8), status(accepted=10)]
-    assert second.told == [status(accepted=2), status(accepted=3)]
+
+def test_keystrokes_have_a_fence_with_every_third_of_them_and_none_else() -> None:
+    inputs = started()
+    typist = Typist(inputs)
+    fences = []
+    for _ in range(2 * UNFENCED):
+        typist.type(b"x")
+        fences.append(send(inputs).fence)
+
+    assert fences == [False, False, True, False, False, True]
+    assert typist.told == [status(accepted=3), status(accepted=6)]
+
+
+def test_who_asks_is_told_the_fate_of_what_was_sent_before_and_of_what_waits() -> None:
+    inputs = started()
+    typist = Typist(inputs)
+    typist.type(b"a")
+    send(inputs)
+    typist.type(b"b")
+
+    inputs.ask()
+
+    assert send(inputs) == Batch(1, (b"b",), fence=True)
+    assert typist.told == [status(accepted=2)]
+
+
+def test_who_asks_when_all_was_sent_gets_a_fence_alone() -> None:
+    inputs = started()
+    typist = Typist(inputs)
+    typist.type(b"a")
+    send(inputs)
+    assert not inputs.waiting
+
+    inputs.ask()
+
+    assert send(inputs) == Batch(1, (), fence=True)
+    assert typist.told == [status(accepted=1)]
+    assert not inputs.waiting
+
+
+def test_asking_about_nothing_sends_nothing() -> None:
+    inputs = started()
+
+    inputs.ask()
+
+    assert not inputs.waiting
+
+
+def test_what_was_asked_for_while_more_input_came_is_answered_behind_all_of_it() -> None:
+    inputs = started(window=100_000)
+    typist = Typist(inputs)
+    typist.type(bytes(4 * PACKET))
+    inputs.ask()
+
+    assert [send(inputs).fence, send(inputs).fence] == [True, True]
+    assert typist.status.accepted == 4 * PACKET
+    assert not inputs.waiting
+
+
+def test_a_probe_is_a_fence_that_accepts_what_was_sent_before() -> None:
+    inputs = started()
+    typist = Typist(inputs)
+    inputs.probe()
+    assert send(inputs) == Batch(1, (), fence=True)
+    typist.type(b"a")
+    send(inputs)
+
+    inputs.probe()
+
+    assert send(inputs) == Batch(1, (), fence=True)
+    assert typist.status.accepted == 1
+
+
+# A guest that takes none.
+
+
+def test_the_input_of_a_paused_guest_waits_and_its_writer_is_told() -> None:
+    inputs = started()
+    typist, idle = Typist(inputs), Typist(inputs)
+    inputs.hold(held=True)
+
+    typist.type(b"one")
+    typist.type(b"two")
+
+    assert not inputs.waiting
+    assert (typist.told, idle.told) == ([status(held=True)], [])
+
+    inputs.hold(held=False)
+
+    assert typist.told[-1] == status()
+    assert take(inputs) == b"onetwo"
+
+
+def test_nothing_is_asked_of_a_paused_guest_that_has_input_to_take() -> None:
+    inputs = started()
+    typist = Typist(inputs)
+    typist.type(b"a")
+    send(inputs)
+    inputs.hold(held=True)
+
+    inputs.probe()
+    inputs.ask()
+
+    assert not inputs.waiting
+    inputs.hold(held=False)
+    assert send(inputs).fence
+
+
+def test_a_paused_guest_with_nothing_to_take_can_be_probed() -> None:
+    inputs = started()
+    inputs.hold(held=True)
+
+    inputs.probe()
+
+    assert send(inputs) == Batch(1, (), fence=True)
+
+
+def test_what_waits_at_the_end_is_rejected_and_waits_no_more() -> None:
+    inputs = started()
+    typist = Typist(inputs)
+    inputs.hold(held=True)
+    typist.type(b"one")
+
+    inputs.end()
+    inputs.explain(Cause.GUEST_DESTROYED)
+
+    assert typist.told[-1] == status(rejected=3, cause=Cause.GUEST_DESTROYED)
+
+
+def test_a_shared_connection_is_never_fenced_and_libvirts_word_is_taken() -> None:
+    inputs = started(shared=True)
+    typist = Typist(inputs)
+    typist.type(b"ls")
+    inputs.ask()
+    inputs.probe()
+
+    assert send(inputs) == Batch(1, (b"ls",), fence=False)
+    assert typist.told == [status(accepted=2)]
+    assert not inputs.waiting
+
+
+def test_a_guest_behind_a_shared_connection_gets_no_more_than_a_budget_until_it_speaks() -> None:
+    inputs = started(window=100_000, shared=True)
+    typist = Typist(inputs)
+    typist.type(bytes(2 * BUDGET))
+    while inputs.waiting:
+        send(inputs)
+    assert typist.told[-1] == status(accepted=BUDGET, held=True)
+
+    assert inputs.heard()
+    assert typist.told[-1] == status(accepted=BUDGET)
+    assert send(inputs).packets
+    assert typist.status.accepted > BUDGET
 
 
 def test_at_the_end_what_is_in_flight_is_unknown_and_what_waits_is_rejected() -> None:
     inputs = started()
     typist = Typist(inputs)
     typist.type(b"one")
-    inputs.take(100)
-    inputs.sent(1)
+    confirmed(inputs)
     typist.type(b"four")
-    inputs.take(100)
+    inputs.take()
     typist.type(b"fives")
 
     inputs.end()
@@ -154,7 +328,7 @@ def test_nothing_that_was_typed_at_one_attachment_reaches_the_next() -> None:
 
     typist.type(b"late\r", attachment=1)
 
-    assert (inputs.waiting, inputs.take(100)) == (False, b"")
+    assert (inputs.waiting, inputs.take()) == (False, None)
     assert typist.status == status(rejected=12, cause=Cause.GUEST_DESTROYED)
 
 
@@ -162,17 +336,21 @@ def test_what_an_old_attachment_took_late_is_not_accepted_by_the_next() -> None:
     inputs = started()
     typist = Typist(inputs)
     typist.type(b"old")
-    inputs.take(100)
+    inputs.ask()
+    old = inputs.take()
+    assert old is not None
     inputs.end()
     inputs.explain(Cause.GUEST_DESTROYED)
     inputs.start(2)
     typist.type(b"new!", attachment=2)
-    assert inputs.take(100) == b"new!"
+    inputs.ask()
+    new = inputs.take()
+    assert new == Batch(2, (b"new!",), fence=True)
 
-    inputs.sent(1)
+    inputs.sent(old)
     assert typist.status == status(2)
 
-    inputs.sent(2)
+    inputs.sent(new)
     assert typist.status == status(2, accepted=4)
 
 
@@ -198,7 +376,7 @@ def test_a_new_attachment_counts_from_zero() -> None:
     typist.type(b"ps", attachment=2)
 
     assert typist.status == status(2)
-    assert inputs.take(100) == b"ps"
+    assert take(inputs) == b"ps"
 
 
 @pytest.mark.parametrize("offset", [0, 1, 3])
@@ -235,7 +413,7 @@ def test_the_window_is_what_waits_and_what_is_in_flight() -> None:
     inputs = started()
     typist = Typist(inputs)
     typist.type(bytes(WINDOW - 5))
-    inputs.take(5)
+    inputs.take()
     typist.type(bytes(5))
 
     with pytest.raises(ProtocolError, match="window"):
@@ -246,12 +424,11 @@ def test_the_window_opens_again_with_what_is_accepted() -> None:
     inputs = started()
     typist = Typist(inputs)
     typist.type(bytes(WINDOW))
-    inputs.take(5)
-    inputs.sent(1)
+    confirmed(inputs)
 
-    typist.type(bytes(5))
+    typist.type(bytes(WINDOW))
 
-    assert inputs.take(100) == bytes(WINDOW)
+    assert take(inputs) == bytes(WINDOW)
 
 
 def test_each_writer_has_a_window_of_its_own() -> None:
@@ -260,7 +437,7 @@ def test_each_writer_has_a_window_of_its_own() -> None:
     Typist(inputs).type(bytes(WINDOW))
     Typist(inputs).type(bytes(WINDOW))
 
-    assert inputs.take(100) == bytes(2 * WINDOW)
+    assert take(inputs) == bytes(2 * WINDOW)
 
 
 def test_who_may_only_watch_is_told_and_nothing_is_sent() -> None:
@@ -280,6 +457,36 @@ def test_what_somebody_typed_before_leaving_still_goes_its_way() -> None:
 
     inputs.forget(typist.writer)
 
-    assert inputs.take(100) == b"poweroff\r"
-    inputs.sent(1)
+    assert confirmed(inputs).packets == (b"poweroff\r",)
     assert typist.told == []
+
+
+def test_what_those_who_left_have_queued_for_a_paused_guest_is_bounded() -> None:
+    inputs = started()
+    inputs.hold(held=True)
+    for _ in range(3):
+        typist = Typist(inputs)
+        typist.type(bytes(WINDOW - 1))
+        inputs.forget(typist.writer)
+
+    inputs.hold(held=False)
+
+    assert take(inputs) == bytes(WINDOW - 1)
+
+
+def test_who_may_type_no_more_is_told_what_goes_no_further() -> None:
+    inputs = started()
+    typist, other = Typist(inputs), Typist(inputs)
+    typist.type(b"sent")
+    batch = inputs.take()
+    assert batch is not None
+    typist.type(b"queued")
+    other.type(b"ok")
+
+    inputs.refuse(typist.writer, Cause.ACCESS_DENIED)
+    typist.type(b"late")
+
+    assert typist.status == status(rejected=10, cause=Cause.ACCESS_DENIED)
+    inputs.sent(batch)
+    assert confirmed(inputs).packets == (b"ok",)
+    assert typist.status == status(accepted=4, rejected=10, cause=Cause.ACCESS_DENIED)

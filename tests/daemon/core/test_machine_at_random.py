@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.harness.life import BUSY, CONNECTION_LOST, NOT_RUNNING, TAKEN_OVER, Life, at
+from tests.harness.life import BUSY, CONNECTION_LOST, NOT_RUNNING, SECOND, TAKEN_OVER, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Attached, Ended
@@ -21,13 +21,20 @@ from virtmuxd.core.events import (
     Elapsed,
     Event,
     Failed,
+    Fenced,
+    Lent,
     Noted,
     Open,
     Opened,
     OpenFailed,
+    Paused,
     Policy,
     Query,
+    Reclaimed,
+    Released,
+    Resumed,
     SetTimer,
+    Spoke,
     Started,
     Stopped,
     Timer,
@@ -35,6 +42,7 @@ from virtmuxd.core.events import (
     Up,
 )
 from virtmuxd.core.evidence import Failure
+from virtmuxd.core.machine import Machine
 
 _DETAILS = ("SHUTDOWN", "DESTROYED", "CRASHED", "SAVED", "FAILED")
 
@@ -69,13 +77,19 @@ class Lives(RuleBasedStateMachine):
         self.completed: dict[int, Cause] = {}
         self.unplugged: set[int] = set()
         self.somebody = False
+        self.stalled: set[int] = set()
+        self.lent = 0
 
     def moment(self) -> int:
         self.now += 1
         return at(self.now)
 
     def happen(self, event: Event) -> None:
-        for command in self.life.happen(event):
+        before = self.life.state
+        entry = Machine.TABLE.get((before, type(event)))
+        commands = self.life.happen(event)
+        assert self.life.state in (before, *(entry.to if entry is not None else ())), "as the table says"
+        for command in commands:
             match command:
                 case Open():
                     assert not self.open_asked, "one opening at a time"
@@ -87,7 +101,7 @@ class Lives(RuleBasedStateMachine):
                 case Query(attachment):
                     self.queries.append(attachment)
                 case SetTimer(timer, seconds):
-                    assert seconds > 0
+                    assert seconds >= 0
                     self.timers.add(timer)
                 case ClearTimer(timer):
                     self.timers.discard(timer)
@@ -121,14 +135,17 @@ class Lives(RuleBasedStateMachine):
         self.happen(Failed(Failure(Phase.RECEIVE, self.moment())))
 
     @precondition(lambda self: self.stream)
-    @rule(kind=st.sampled_from(["error", "connection", "bug"]))
+    @rule(kind=st.sampled_from(["error", "connection", "bug", "stall"]))
     def the_stream_fails(self, kind: str) -> None:
+        if kind == "stall":
+            self.stalled.add(self.life.machine.attachment)
         self.happen(
             Failed(
                 {
                     "error": Failure(Phase.RECEIVE, self.moment(), TAKEN_OVER),
                     "connection": Failure(Phase.CONNECTION, self.moment(), cause=Cause.HYPERVISOR_LOST),
                     "bug": Failure(Phase.SERVER, self.moment(), cause=Cause.INTERNAL_ERROR),
+                    "stall": Failure(Phase.SEND, self.moment(), stalled=True),
                 }[kind]
             )
         )
@@ -148,6 +165,16 @@ class Lives(RuleBasedStateMachine):
     def the_guest_reboots(self) -> None:
         if self.up:
             self.happen(Noted(self.moment(), "rebooted"))
+
+    @rule(event=st.sampled_from([Paused, Resumed, Fenced]))
+    def the_guest_is_paused_or_goes_on(self, event: type[Paused] | type[Resumed] | type[Fenced]) -> None:
+        if self.up:
+            self.happen(event(self.moment()))
+
+    @precondition(lambda self: self.life.machine.unwatched)
+    @rule()
+    def the_guest_speaks(self) -> None:
+        self.happen(Spoke(self.moment()))
 
     @precondition(lambda self: self.up and self.running and not self.events)
     @rule()
@@ -247,6 +274,26 @@ class Lives(RuleBasedStateMachine):
         self.somebody = False
         self.happen(Demand(self.moment(), present=False))
 
+    @rule(seconds=st.sampled_from([None, 5, 500]))
+    def the_console_is_released(self, seconds: int | None) -> None:
+        now = self.moment()
+        self.happen(Released(now, None if seconds is None else now + seconds * SECOND))
+
+    @rule()
+    def the_console_is_reclaimed(self) -> None:
+        self.happen(Reclaimed(self.moment()))
+
+    @rule()
+    def somebody_needs_it(self) -> None:
+        self.lent += 1
+        self.happen(Lent(self.moment(), lent=True))
+
+    @precondition(lambda self: self.lent)
+    @rule()
+    def somebody_needs_it_no_more(self) -> None:
+        self.lent -= 1
+        self.happen(Lent(self.moment(), lent=False))
+
     # What always holds.
 
     @invariant()
@@ -271,7 +318,7 @@ class Lives(RuleBasedStateMachine):
             match mark.record:
                 case Attached(attachment=attachment):
                     assert attachment == last + 1
-                    assert ended, "one end for each attachment"
+                    assert ended or last in self.stalled, "one end for each attachment, or a break for a false alarm"
                     last, ended, cause = attachment, False, None
                 case Ended(attachment=None, reason=reason):
                     assert ended, "an end without attachment while there is one"
@@ -311,7 +358,7 @@ class Lives(RuleBasedStateMachine):
 
     def go_on(self) -> bool:
         """Answer one thing that is open, as the world stands; False where nothing is."""
-        timers = self.timers - {Timer.LINGER}
+        timers = self.timers - {Timer.LINGER, Timer.PROBE, Timer.RECLAIM}
         if self.opening is not None:
             self.the_opening_is_answered()
         elif self.open_asked:
@@ -342,8 +389,9 @@ class Lives(RuleBasedStateMachine):
         self.every_attachment_has_one_end_behind_its_beginning()
         self.evidence_is_of_the_attachments_own_incarnation()
         assert self.life.reserved == []
-        if not self.life.machine.wanted:
-            assert self.life.state is State.ABSENT
+        claim = self.life.machine.claim
+        if not claim.laid:
+            assert self.life.state is (State.WAITING if claim.demanded and claim.why_not else State.ABSENT)
         elif not self.running:
             assert self.life.state is State.WAITING
         elif self.starts not in self.unplugged:

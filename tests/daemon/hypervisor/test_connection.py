@@ -168,7 +168,7 @@ async def test_input_waits_as_long_as_the_guest_takes_none_until_the_connection_
     transport.add(ours.fileno())
     connection = Connection(Route("test:///default", cast(EventBridge, None), workers, workers, SHORT), transport, None)
 
-    def refuse(data: bytes) -> int:
+    def refuse(data: bytes) -> None:
         ours.recv(1)
         raise libvirt.libvirtError(data.decode())
 

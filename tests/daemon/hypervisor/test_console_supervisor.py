@@ -11,7 +11,7 @@ from virtmux.messages import State
 from virtmux.reasons import Cause
 from virtmuxd.core.events import Demand, Up
 from virtmuxd.hypervisor.connection import Connection, Route
-from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor
+from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, unreadable
 
 
@@ -29,7 +29,10 @@ class Nowhere:
 async def supervised(*errors: Exception) -> AsyncIterator[Bench]:
     """A console that somebody wants, of a running guest, at the end of such a route."""
     bench = Consoles().add()
-    supervisor = ConsoleSupervisor(bench.console, cast(Route, Nowhere(*errors)), retired=_never)
+    supervisor = ConsoleSupervisor(
+        bench.console, cast(Route, Nowhere(*errors)), Fence(8.0, 5), retired=_never, departed=_never
+    )
+    bench.console.hold_by(supervisor)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(supervisor.run())
         supervisor.post(Demand(START, present=True))

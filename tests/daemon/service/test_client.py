@@ -574,8 +574,11 @@ async def test_input_is_queued_for_the_guest_and_its_fate_is_told() -> None:
         await peer.put(handle, 1, 2, b"\r")
         await everything_taken(peer)
 
-        assert bench.console.inputs.take(100) == b"ls\r"
-        bench.console.inputs.sent(1)
+        bench.console.inputs.ask()
+        batch = bench.console.inputs.take()
+        assert batch is not None
+        assert batch.packets == (b"ls\r",)
+        bench.console.sent(batch, bench.tick())
 
         assert await peer.expect(InputStatus) == InputStatus(handle, 1, 3)
 
@@ -588,7 +591,7 @@ async def test_input_in_flight_and_waiting_is_settled_when_the_attachment_ends()
         handle = (await peer.attach()).info.console
         await peer.put(handle, 1, 0, b"one")
         await everything_taken(peer)
-        bench.console.inputs.take(100)
+        bench.console.inputs.take()
         await peer.put(handle, 1, 3, b"two!")
         await everything_taken(peer)
 

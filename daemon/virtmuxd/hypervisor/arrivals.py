@@ -1,0 +1,86 @@
+"""Guests on their way to one hypervisor, by live migration from another that this daemon serves too.
+
+STARTED/MIGRATED begins it: the guest's consoles are opened here, before a byte of their output can be lost. It has
+arrived with RESUMED/MIGRATED, or SUSPENDED/PAUSED where it was paused; whether it is gone there, each console's own
+state machine knows. Events and their order: docs/libvirt.md, "Migration".
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from virtmux.messages import State
+from virtmuxd.core.console import Console, ConsoleKey, Destination
+from virtmuxd.core.events import Event, Paused, Resumed, Started, Stopped
+from virtmuxd.core.registry import Registry
+from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor
+
+
+class Supervised(NamedTuple):
+    """A console's supervisor, and the task that is its life."""
+
+    supervisor: ConsoleSupervisor
+    task: asyncio.Task[None]
+
+
+class Arrivals:
+    """See the module."""
+
+    def __init__(
+        self,
+        uri: str,
+        registry: Registry,
+        supervise: Callable[[Console], Supervised],
+        settle: Callable[[ConsoleKey, Supervised], None],
+    ) -> None:
+        """`supervise` makes a supervisor here for a console that another one holds; `settle` is called when the console
+        has come, with its key here."""
+        self._uri = uri
+        self._registry = registry
+        self._supervise = supervise
+        self._settle = settle
+        self._expected: dict[ConsoleKey, Supervised] = {}
+        self._running_ids: dict[str, int] = {}
+
+    def __contains__(self, key: object) -> bool:
+        """Whether the console with this key is on its way."""
+        return key in self._expected
+
+    def hear(self, hypervisor: str, uuid: str, event: Event) -> bool:
+        """Take an event of a domain of this hypervisor; gives whether it is about a guest on its way, and seen to."""
+        if isinstance(event, Started) and event.incoming:
+            self._running_ids[uuid] = event.running_id
+            for console in self._registry.running_elsewhere(uuid, hypervisor):
+                self._expect(console, console.key._replace(hypervisor=hypervisor), event.at)
+        coming = [self._expected[key].supervisor.console for key in self._expected if key.uuid == uuid]
+        for console in coming:
+            match event:
+                case Resumed(at) | Paused(at):
+                    console.arrived(at, self._running_ids[uuid], paused=isinstance(event, Paused))
+                case Stopped():
+                    self.turn_back(uuid)
+                case _:
+                    pass  # that it was started, or is defined now too
+        return bool(coming)
+
+    def _expect(self, console: Console, key: ConsoleKey, at: int) -> None:
+        there = self._registry.get(key)
+        if there is not None and there.occupied:
+            return  # somebody waits for the guest here: then this is another console
+        naming = replace(console.naming, uri=self._uri)
+        self._expected[key] = supervised = self._supervise(console)
+        if console.machine.state is State.ATTACHED:
+            supervised.supervisor.prepare()
+        console.expect(Destination(key, naming, supervised.supervisor, lambda: self._arrive(key)), at)
+
+    def _arrive(self, key: ConsoleKey) -> None:
+        self._settle(key, self._expected.pop(key))
+
+    def turn_back(self, uuid: str | None = None) -> None:
+        """This domain, or none of all, comes."""
+        for key in [key for key in self._expected if uuid in (None, key.uuid)]:
+            supervisor, task = self._expected.pop(key)
+            supervisor.console.turned_back(time.time_ns())
+            task.cancel()
