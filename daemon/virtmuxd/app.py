@@ -85,7 +85,7 @@ async def _attend(
         partial(_make_console, config=config, registry=registry, runtime=runtime, boot=boot_id()),
         config.domain,
         (config.keepalive_interval, config.keepalive_count),
-        Fence(config.fence_deadline, config.client_requests),
+        Fence(config.fence_deadline, config.client_requests, config.fence_patience),
     )
     async with asyncio.TaskGroup() as hypervisors:
         beating = hypervisors.create_task(runtime.stay_alive(), name="alive")

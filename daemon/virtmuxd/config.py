@@ -43,7 +43,10 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     probe_after: _Seconds = 3.0
     """A console that was silent so long after output is probed: is its stream still served?"""
     fence_deadline: _Seconds = 8.0
-    """How long libvirt may take to answer a probe, or to take a few KB of input, before the console is opened anew."""
+    """How long libvirt may take to answer a probe before the console is opened anew."""
+    fence_patience: _Seconds = 35.0
+    """The same where the guest has input to take; libvirtd itself waits for its `keepalive_interval` times (its
+    `keepalive_count` + 1)."""
     client_requests: Annotated[int, Meta(ge=5)] = 5
     """What libvirtd.conf says of `max_client_requests`, where it says more."""
     workers: _Count = 8

@@ -66,11 +66,15 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Packets to be sent in order, and whether a fence follows them; a fence alone is a probe."""
+    """Packets to be sent in order, and whether a fence follows them; a fence alone is a probe.
+
+    `under_way`: bytes that the guest may have to take before the fence is answered.
+    """
 
     attachment: int
     packets: tuple[bytes, ...]
     fence: bool
+    under_way: int = 0
 
 
 class Inputs:
@@ -249,7 +253,8 @@ class Inputs:
         if fence:
             self._probing = False
             self._asked = self._asked and bool(self._queue)
-        self._batch = Batch(self._attachment, tuple(packets), fence)
+        under_way = sum(size for _, size in self._under_way)
+        self._batch = Batch(self._attachment, tuple(packets), fence, under_way)
         if self._shared and self._budget <= 0:
             self._tell_held()
         return self._batch

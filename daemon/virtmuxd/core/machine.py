@@ -183,7 +183,7 @@ class Machine:
         self._timing = timing
         self._exclusive = exclusive
         #: Whether a probe that is not answered means something: not after a false alarm, until a fence is answered.
-        self._probes = True
+        self.probes = True
         self._shared = False
         self._input_held = False
         self._journey: _Journey | None = None
@@ -259,7 +259,7 @@ class Machine:
             case TurnedBack():
                 self._journey = None
             case Fenced():
-                self._probes = True
+                self.probes = True
             case _:
                 pass  # it concerns the claim, the incarnation, or the state alone
         self._effects += self.claim.learn(event, held=self.state is not State.ABSENT)
@@ -450,7 +450,7 @@ class Machine:
 
     def _watch_again(self, _event: Event | None = None) -> None:
         """Notice the silence after the next output: a stream that is dead without a word falls silent."""
-        self.unwatched = self._exclusive and self._probes and not self._shared
+        self.unwatched = self._exclusive and self.probes and not self._shared
 
     def _spoke(self, event: Spoke) -> None:
         self.unwatched = False
@@ -525,7 +525,7 @@ class Machine:
 
     def _false_alarm(self, ending: _Ending, event: Opened) -> None:
         """The console was no end's victim, only cut and opened again: output may be missing in between."""
-        self._probes = False
+        self.probes = False
         self._effects += [ClearTimer(Timer.EVIDENCE), Explain(Cause.STREAM_ENDED)]
         pause = Break(rfc3339(event.at), rfc3339(ending.failure.at), rfc3339(event.at))
         self._sequence.complete(ending.mark, pause)

@@ -31,7 +31,8 @@ from virtmuxd.core.events import (
     SetTimer,
     Timer,
 )
-from virtmuxd.core.evidence import Failure, connecting_cause, opening_cause
+from virtmuxd.core.evidence import Failure, connecting_cause, connection_cause, opening_cause
+from virtmuxd.core.inputs import Batch
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.inventory import look_up
@@ -39,14 +40,22 @@ from virtmuxd.hypervisor.stream import ConsoleStream
 
 _log = logging.getLogger(__name__)
 
+#: So few bytes, to a guest that takes input, are no reason for a fence to take long.
+_FEW = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Fence:
     """How long an answer may take, in seconds, and of how many empty packets it consists: the `max_client_requests` of
-    libvirtd, or more."""
+    libvirtd, or more.
+
+    A fence behind input waits for a guest that is slow to take it; libvirtd itself ends a connection on which it waits
+    for longer than 30 s, and gives the console free only then, so we have a little more `patience` than that.
+    """
 
     deadline: float
     packets: int
+    patience: float
 
 
 class ConsoleSupervisor:
@@ -76,6 +85,7 @@ class ConsoleSupervisor:
         self._ahead: _Open | None = None
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._sending = False
+        self._sending_since: float | None = None
         self._over = False
         self._mending = False
 
@@ -281,12 +291,13 @@ class ConsoleSupervisor:
             self.post(Failed(failure))
 
     def _connection_lost(self, connection: Connection, cause: Cause) -> None:
-        """libvirtd ends a connection too where a paused guest takes no input for long: that says nothing about it."""
+        """libvirtd ends a connection too where the guest takes no input for long: that is no fault of libvirtd."""
         if self._stream is not None and self._connection is connection:
             now = time.time_ns()
-            stalled = self._stream.sending and self.console.machine.paused
-            failure = Failure(Phase.SEND, now, stalled=True) if stalled else Failure(Phase.CONNECTION, now, cause=cause)
-            self.post(Failed(failure))
+            if self._waited_long:
+                self.post(Failed(Failure(Phase.SEND, now, stalled=True)))
+            else:
+                self.post(Failed(Failure(Phase.CONNECTION, now, cause=cause)))
 
     # Input.
 
@@ -300,24 +311,37 @@ class ConsoleSupervisor:
         """Send what is queued, until nothing is, or the attachment is over."""
         try:
             while self._stream is stream and (batch := self.console.inputs.take()):
-                overdue = self._loop.call_later(self._fence.deadline, self._overdue, stream)
-                try:
-                    await stream.send(batch.packets, self._fence.packets if batch.fence else 0)
-                finally:
-                    overdue.cancel()
-                self.console.sent(batch, time.time_ns())
-        except CallFailed as failed:
-            self._ended(stream, Failure(Phase.SEND, time.time_ns(), failed.error))
+                await self._send(stream, batch)
         finally:
             self._sending = False
         if self.console.inputs.waiting:
             self.send_input()
 
+    async def _send(self, stream: ConsoleStream, batch: Batch) -> None:
+        prompt = batch.under_way <= _FEW and self.console.machine.probes
+        seconds = self._fence.deadline if prompt else self._fence.patience
+        overdue = self._loop.call_later(seconds, self._overdue, stream)
+        self._sending_since = self._loop.time()
+        try:
+            await stream.send(batch.packets, self._fence.packets if batch.fence else 0)
+        except CallFailed as failed:
+            stalled = self._waited_long and connection_cause(failed.error) is not None
+            error = None if stalled else failed.error
+            self._ended(stream, Failure(Phase.SEND, time.time_ns(), error, stalled=stalled))
+        else:
+            self.console.sent(batch, time.time_ns())
+        finally:
+            self._sending_since = None
+            overdue.cancel()
+
+    @property
+    def _waited_long(self) -> bool:
+        """Whether the guest has not taken what it is sent for so long that libvirtd may have ended the connection."""
+        return self._sending_since is not None and self._loop.time() - self._sending_since > self._fence.deadline
+
     def _overdue(self, stream: ConsoleStream) -> None:
-        """libvirt serves the stream no more, or the guest takes no input; a paused guest is not to blame for that."""
-        if self.console.machine.paused:
-            return  # libvirtd's own keepalive ends the connection, unless the guest goes on
-        if self._stream is stream:
+        """libvirt serves the stream no more, or the guest takes no input."""
+        if self._stream is stream and not self.console.machine.paused:
             _log.warning("a console does not take what it is sent", extra=self._about())
             self.post(Failed(Failure(Phase.SEND, time.time_ns(), stalled=True)))
 

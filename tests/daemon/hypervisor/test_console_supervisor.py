@@ -30,7 +30,7 @@ async def supervised(*errors: Exception) -> AsyncIterator[Bench]:
     """A console that somebody wants, of a running guest, at the end of such a route."""
     bench = Consoles().add()
     supervisor = ConsoleSupervisor(
-        bench.console, cast(Route, Nowhere(*errors)), Fence(8.0, 5), retired=_never, departed=_never
+        bench.console, cast(Route, Nowhere(*errors)), Fence(8.0, 5, 35.0), retired=_never, departed=_never
     )
     bench.console.hold_by(supervisor)
     async with asyncio.TaskGroup() as tasks:
