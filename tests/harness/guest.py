@@ -69,6 +69,32 @@ class Guest:
             while await self.state() != state:
                 await asyncio.sleep(0.02)
 
+    async def migrate(self, *options: str, to: Libvirtd) -> None:
+        """Moves it to another libvirtd, live, definition and all; from then on it is a guest of that one.
+
+        `options` are more of `virsh migrate`'s.
+        """
+        await self._migrate(to, f"unix://{to.base}/migration", "--persistent", "--undefinesource", *options)
+        self.libvirtd = to
+
+    async def fail_to_migrate(self, *, to: Libvirtd) -> None:
+        """Begins to move it, and fails once its QEMU at the destination waits: it runs on where it is.
+
+        /run/libvirt is each libvirtd's own: nobody listens where the source connects to.
+        """
+        try:
+            await self._migrate(to, "unix:///run/libvirt/migration")
+        except VirshError as error:
+            if "Failed to connect socket" not in str(error):
+                raise
+        else:
+            raise AssertionError("it was moved")
+
+    async def _migrate(self, to: Libvirtd, through: str, *options: str) -> None:
+        await self.libvirtd.virsh(
+            "migrate", "--live", "--p2p", "--unsafe", *options, self.name, to.uri, "--migrateuri", through
+        )
+
     def qemu_pid(self) -> int:
         """The pid of its QEMU; raises CalledProcessError when it does not run."""
         return int(run_as_root("cat", self.libvirtd.base / "run" / "qemu" / f"{self.name}.pid"))
