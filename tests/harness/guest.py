@@ -15,6 +15,7 @@ PROMPT = b"virtmux-guest# "
 
 POWER_OFF = b"\x04"
 FLOOD = b"\x06"
+PANIC = b"\x10"
 RESET = b"\x12"
 STOP_READING = b"\x13"
 
@@ -106,11 +107,13 @@ class Guest:
         wait_for_exit(pid, 10.0)
 
 
-def boot_sector_guest(libvirtd: Libvirtd, *, memory_mib: int = 4, extra_devices: str = "") -> Guest:
-    """A guest that prints BANNER and echoes; POWER_OFF, FLOOD, RESET and STOP_READING are its commands."""
+def boot_sector_guest(
+    libvirtd: Libvirtd, *, memory_mib: int = 4, extra_devices: str = "", on_crash: str = "destroy"
+) -> Guest:
+    """A guest that prints BANNER and echoes; POWER_OFF, FLOOD, PANIC, RESET and STOP_READING are its commands."""
     _require("boot-sector.img")
     name, domain_uuid = _unique()
-    xml = boot_sector_xml(name, domain_uuid, memory_mib=memory_mib, extra_devices=extra_devices)
+    xml = boot_sector_xml(name, domain_uuid, memory_mib=memory_mib, extra_devices=extra_devices, on_crash=on_crash)
     return Guest(libvirtd, name, domain_uuid, xml)
 
 

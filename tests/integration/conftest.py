@@ -15,14 +15,14 @@ State = Literal["defined", "paused", "running"]
 
 
 class StartGuest(Protocol):
-    """Makes a guest on a libvirtd and brings it to `state`."""
+    """Makes a guest on a libvirtd and brings it to `state`; `options` are those of the function that makes it."""
 
     async def __call__(
         self,
         libvirtd: Libvirtd,
         *,
         state: State = "running",
-        extra_devices: str = "",
+        **options: str,
     ) -> Guest: ...
 
 
@@ -64,14 +64,14 @@ def own_libvirtd(new_libvirtd: Callable[[], Libvirtd]) -> Libvirtd:
 @pytest.fixture
 async def boot_guest(libvirtd: Libvirtd) -> AsyncIterator[StartGuest]:
     """A factory of boot-sector guests: quick, small, and as many as a test needs."""
-    async with _factory(libvirtd, boot_sector_guest) as start:
+    async with guest_factory(libvirtd, boot_sector_guest) as start:
         yield start
 
 
 @pytest.fixture
 async def linux(libvirtd: Libvirtd) -> AsyncIterator[StartGuest]:
     """A factory of Linux guests: for what needs a shell."""
-    async with _factory(libvirtd, linux_guest) as start:
+    async with guest_factory(libvirtd, linux_guest) as start:
         yield start
 
 
@@ -95,11 +95,12 @@ async def daemon() -> AsyncIterator[StartDaemon]:
 
 
 @asynccontextmanager
-async def _factory(shared: Libvirtd, make: Callable[..., Guest]) -> AsyncIterator[StartGuest]:
+async def guest_factory(shared: Libvirtd, make: Callable[..., Guest]) -> AsyncIterator[StartGuest]:
+    """A factory of guests, which are gone when the context is left, if `shared` is their libvirtd."""
     guests: list[Guest] = []
 
-    async def start(libvirtd: Libvirtd, *, state: State = "running", extra_devices: str = "") -> Guest:
-        guest = make(libvirtd, extra_devices=extra_devices)
+    async def start(libvirtd: Libvirtd, *, state: State = "running", **options: str) -> Guest:
+        guest = make(libvirtd, **options)
         guests.append(guest)
         await guest.define()
         if state != "defined":

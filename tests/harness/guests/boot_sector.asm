@@ -6,6 +6,7 @@
 ; Control bytes:
 ;   ^D  power off through ACPI           ^F  print numbered lines until the next byte arrives
 ;   ^R  reset                            ^S  read the port no more, but keep running
+;   ^P  panic, as an operating system tells it to QEMU's `pvpanic` device
 ; The byte that ends a flood is then treated like any other; the numbers go on where they stopped.
 
         bits    16
@@ -18,6 +19,7 @@ PIC_MASK        equ     0x21
 IRQ4_VECTOR     equ     0x0c * 4
 PM1A_CONTROL    equ     0x604           ; where SeaBIOS puts it on QEMU's `pc` machine
 KEYBOARD        equ     0x64
+PVPANIC         equ     0x505
 
 start:
         cli
@@ -52,6 +54,8 @@ next_byte:
         je      power_off
         cmp     al, 'F' - '@'
         je      flood
+        cmp     al, 'P' - '@'
+        je      panic
         cmp     al, 'R' - '@'
         je      reset
         cmp     al, 'S' - '@'
@@ -63,6 +67,12 @@ power_off:
         mov     dx, PM1A_CONTROL
         mov     ax, 0x2000              ; SLP_EN with sleep type 0: soft off
         out     dx, ax
+        jmp     deaf
+
+panic:
+        mov     dx, PVPANIC
+        mov     al, 0x01                ; PVPANIC_PANICKED
+        out     dx, al
         jmp     deaf
 
 reset:
