@@ -4,10 +4,11 @@ import asyncio
 import secrets
 import signal
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.harness.domain_xml import GUESTS, boot_sector_xml, linux_xml
-from tests.harness.libvirtd import Libvirtd
+from tests.harness.libvirtd import Libvirtd, VirshError
 from tests.harness.privilege import run_as_root, send_signal, wait_for_exit
 
 BANNER = b"virtmux boot-sector guest ready\r\n"
@@ -18,6 +19,9 @@ FLOOD = b"\x06"
 PANIC = b"\x10"
 RESET = b"\x12"
 STOP_READING = b"\x13"
+
+#: What `virsh migrate` needs so that the definition goes along. Without it the guest stays defined where it was.
+DEFINITION_TOO = ("--persistent", "--undefinesource")
 
 
 @dataclass
@@ -70,28 +74,28 @@ class Guest:
             while await self.state() != state:
                 await asyncio.sleep(0.02)
 
-    async def migrate(self, *options: str, to: Libvirtd) -> None:
-        """Moves it to another libvirtd, live, definition and all; from then on it is a guest of that one.
+    async def migrate(self, to: Libvirtd, options: Sequence[str] = DEFINITION_TOO) -> None:
+        """Moves it to another libvirtd, live; from then on it is a guest of that one. Takes about a second.
 
         `options` are more of `virsh migrate`'s.
         """
-        await self._migrate(to, f"unix://{to.base}/migration", "--persistent", "--undefinesource", *options)
+        await self._migrate(to, f"unix://{to.base}/migration", options)
         self.libvirtd = to
 
-    async def fail_to_migrate(self, *, to: Libvirtd) -> None:
+    async def fail_to_migrate(self, to: Libvirtd) -> None:
         """Begins to move it, and fails once its QEMU at the destination waits: it runs on where it is.
 
         /run/libvirt is each libvirtd's own: nobody listens where the source connects to.
         """
         try:
-            await self._migrate(to, "unix:///run/libvirt/migration")
+            await self._migrate(to, "unix:///run/libvirt/migration", ())
         except VirshError as error:
             if "Failed to connect socket" not in str(error):
                 raise
         else:
             raise AssertionError("it was moved")
 
-    async def _migrate(self, to: Libvirtd, through: str, *options: str) -> None:
+    async def _migrate(self, to: Libvirtd, through: str, options: Sequence[str]) -> None:
         await self.libvirtd.virsh(
             "migrate", "--live", "--p2p", "--unsafe", *options, self.name, to.uri, "--migrateuri", through
         )

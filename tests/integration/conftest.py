@@ -1,7 +1,7 @@
 """Fixtures of the integration tests: all that they start is ended, also where a test fails or is interrupted."""
 
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from typing import Literal, NoReturn, Protocol
 
@@ -10,6 +10,9 @@ import pytest
 from tests.harness.daemon import Daemon
 from tests.harness.guest import Guest, boot_sector_guest, linux_guest
 from tests.harness.libvirtd import Libvirtd, VirshError
+
+#: The marker of tests that need what not every machine can have.
+OPTIONAL = "where_it_can_be_had"
 
 State = Literal["defined", "paused", "running"]
 
@@ -32,13 +35,26 @@ class StartDaemon(Protocol):
     async def __call__(self, *uris: str, attach: str = "on-demand", arguments: Sequence[str] = ()) -> Daemon: ...
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A run that is terminated cleans up as one that is interrupted from the keyboard does."""
+    config.addinivalue_line("markers", f"{OPTIONAL}: it may be skipped where the machine cannot do it")
 
     def interrupt(number: int, frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that is skipped fails, but for what is marked as to be had on some machines only.
+
+    Those are listed with their reasons at the end of the run.
+    """
+    report = yield
+    if report.skipped and item.get_closest_marker(OPTIONAL) is None:
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")
