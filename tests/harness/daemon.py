@@ -31,9 +31,10 @@ class Daemon:
         *,
         attach: str = "on-demand",
         arguments: Sequence[str] = (),
+        config: str = "",
         through: Sequence[str] = (),
     ) -> None:
-        """`through` is a command that runs it, as `BOUND` and `AS_NOBODY` do."""
+        """`config` is a configuration file; `through` is a command that runs it, as `BOUND` and `AS_NOBODY` do."""
         self.directory = Path(tempfile.mkdtemp(prefix="vmxd-"))
         self.runtime = self.directory / "run"
         self.runtime.mkdir(mode=0o700)
@@ -41,11 +42,12 @@ class Daemon:
         self.read_only_socket = self.runtime / "virtmux-ro.sock"
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
+        (self.directory / "virtmuxd.toml").write_text(config)
         if through == AS_NOBODY and IS_ROOT:
             for path in (self.directory, self.runtime):
                 os.chown(path, NOBODY, NOBODY)
         self._command: list[str | Path] = [*through, PROGRAMS / "virtmuxd", "--socket", str(self.socket)]
-        self._command += ["--attach", attach]
+        self._command += ["--attach", attach, *(["--config", str(self.directory / "virtmuxd.toml")] if config else [])]
         self._command += ["--log-level", "debug", *(part for uri in uris for part in ("--uri", uri)), *arguments]
 
     @property

@@ -49,6 +49,14 @@ LINUX_BOOT = """\
     <initrd>{directory}/initramfs.cpio</initrd>
     <cmdline>console=ttyS0 loglevel=6</cmdline>"""
 
+# A disk that can hold snapshots.
+DISK = """\
+<disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/>
+      <source file='{image}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>"""
+
 
 def boot_sector_xml(
     name: str,
@@ -60,7 +68,14 @@ def boot_sector_xml(
 ) -> str:
     """The boot-sector guest: prints a banner and echoes (its control bytes: guests/boot_sector.asm)."""
     floppy = FLOPPY.format(image=escape(str(GUESTS / "boot-sector.img")))
-    return _domain(name, domain_uuid, memory_mib, "<boot dev='fd'/>", floppy + extra_devices, on_crash)
+    return DOMAIN.format(
+        name=escape(name),
+        uuid=domain_uuid,
+        memory=memory_mib,
+        boot="<boot dev='fd'/>",
+        on_crash=on_crash,
+        devices=floppy + extra_devices,
+    )
 
 
 def linux_xml(
@@ -68,12 +83,11 @@ def linux_xml(
 ) -> str:
     """The Linux guest: a busybox shell on its serial port. `directory` holds `vmlinuz` and `initramfs.cpio`."""
     boot = LINUX_BOOT.format(directory=escape(str(directory)))
-    return _domain(name, domain_uuid, memory_mib, boot, extra_devices)
-
-
-def _domain(
-    name: str, domain_uuid: uuid.UUID, memory_mib: int, boot: str, devices: str, on_crash: str = "destroy"
-) -> str:
     return DOMAIN.format(
-        name=escape(name), uuid=domain_uuid, memory=memory_mib, boot=boot, devices=devices, on_crash=on_crash
+        name=escape(name),
+        uuid=domain_uuid,
+        memory=memory_mib,
+        boot=boot,
+        on_crash="destroy",
+        devices=extra_devices,
     )

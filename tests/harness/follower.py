@@ -51,6 +51,10 @@ class Follower:
         """Wait until the console is attached, as far as the records tell."""
         await self.until(lambda self: self.console.attachment is not None)
 
+    async def until_noted(self, note: str) -> None:
+        """Wait for a note."""
+        await self.until(lambda self: note in self.notes)
+
     async def until_ended(self) -> Reason:
         """Wait for the first `ended` mark, and give its Reason."""
         await self.until(lambda self: self.reasons)
@@ -82,6 +86,11 @@ class Follower:
         """The marks of one kind."""
         records = (record.record for record in self.records if isinstance(record, MarkMessage))
         return [record for record in records if isinstance(record, kind)]
+
+    @property
+    def notes(self) -> list[str]:
+        """The names of the notes."""
+        return [mark.note for mark in self.marks(Note)]
 
     @property
     def reasons(self) -> list[Reason]:

@@ -3,11 +3,13 @@
 import asyncio
 import secrets
 import signal
+import subprocess
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
 
-from tests.harness.domain_xml import GUESTS, boot_sector_xml, linux_xml
+from tests.harness.domain_xml import DISK, GUESTS, boot_sector_xml, linux_xml
 from tests.harness.libvirtd import Libvirtd, VirshError
 from tests.harness.privilege import run_as_root, send_signal, wait_for_exit
 
@@ -53,7 +55,8 @@ class Guest:
         await self.libvirtd.virsh("destroy", self.name)
 
     async def undefine(self) -> None:
-        await self.libvirtd.virsh("undefine", self.name)
+        """With its snapshots, if it has any."""
+        await self.libvirtd.virsh("undefine", "--snapshots-metadata", self.name)
 
     async def rename(self, name: str) -> None:
         """Only a domain that is not running can be renamed."""
@@ -112,11 +115,23 @@ class Guest:
 
 
 def boot_sector_guest(
-    libvirtd: Libvirtd, *, memory_mib: int = 4, extra_devices: str = "", on_crash: str = "destroy"
+    libvirtd: Libvirtd,
+    *,
+    memory_mib: int = 4,
+    extra_devices: str = "",
+    on_crash: str = "destroy",
+    snapshots: bool = False,
 ) -> Guest:
-    """A guest that prints BANNER and echoes; POWER_OFF, FLOOD, PANIC, RESET and STOP_READING are its commands."""
+    """A guest that prints BANNER and echoes; POWER_OFF, FLOOD, PANIC, RESET and STOP_READING are its commands.
+
+    `snapshots` gives it a disk that can hold them.
+    """
     _require("boot-sector.img")
     name, domain_uuid = _unique()
+    if snapshots:
+        image = libvirtd.base / f"{name}.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+        extra_devices += DISK.format(image=escape(str(image)))
     xml = boot_sector_xml(name, domain_uuid, memory_mib=memory_mib, extra_devices=extra_devices, on_crash=on_crash)
     return Guest(libvirtd, name, domain_uuid, xml)
 

@@ -176,6 +176,7 @@ class Libvirtd:
     async def virsh(self, *arguments: str | Path, seconds: float = 30.0) -> str:
         """Runs one virsh command and returns what it printed. Raises VirshError, and TimeoutError after `seconds`."""
         process = await asyncio.create_subprocess_exec(
+            *(AS_ROOT if self._bus else ()),  # polkit asks nobody about root
             "virsh", "--quiet", "--connect", self.uri, *arguments,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C"},

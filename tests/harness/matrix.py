@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,7 +16,8 @@ from tests.harness.command import Running, running
 from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, Follower, follow
 from tests.harness.guest import BANNER, Guest
-from virtmux import Cause, Ended, MarkMessage, Output, Phase, Reason
+from tests.harness.terminal import Terminal
+from virtmux import Attached, Break, Cause, Ended, Mark, MarkMessage, Note, Output, Phase, Reason
 
 
 @dataclass
@@ -29,6 +32,10 @@ class Scene:
     clients: tuple[Follower, Follower]
     command: "Watching"
     bystander: Follower
+
+    async def virsh(self, command: str, *arguments: str | Path) -> str:
+        """`virsh COMMAND` for the guest."""
+        return await self.guest.libvirtd.virsh(command, self.guest.name, *arguments)
 
     async def reason(self) -> Reason:
         """Wait until each client has its reason; hold that it is the same one, behind the last byte; and give it."""
@@ -65,10 +72,25 @@ class Row:
     #: Whether the console is attached again by itself after `happens` was left.
     comes_back: bool = True
     #: What the guest needs: arguments of `boot_sector_guest`.
-    guest: dict[str, str] = field(default_factory=dict)
+    guest: dict[str, Any] = field(default_factory=dict)
+    #: The console's device; None for the first.
+    device: str | None = None
 
     def __str__(self) -> str:
         return self.name
+
+
+def decode(talk: str) -> Reason:
+    """The last Reason that `virtmux attach --json` told."""
+    return msgspec.json.decode(talk.splitlines()[-1], type=Reason)
+
+
+@asynccontextmanager
+async def virsh_console(guest: Guest, *flags: str) -> AsyncIterator[Terminal]:
+    """Libvirt's own client at the console; it says so before it tries."""
+    async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", guest.name, *flags]) as terminal:
+        await terminal.expect(b"Escape character is ^] (Ctrl + ])\r\n")
+        yield terminal
 
 
 class Watching:
@@ -82,8 +104,12 @@ class Watching:
         self._err = tasks.create_task(process.stderr.read())
         self._process = process
 
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        self._process.kill()
+
     async def end(self) -> tuple[int, bytes, str]:
-        """Wait for its end: exit status, stdout behind the banner, stderr. Raises TimeoutError."""
+        """Wait for its end: exit status, stdout, stderr behind the first line. Raises TimeoutError."""
         async with asyncio.timeout(PATIENCE):
             return await self._process.wait(), await self._out, (await self._err).decode()
 
@@ -92,7 +118,10 @@ class Watching:
 async def open_scene(
     mux: Daemon, guest: Guest, bystander: Follower, *, device: str | None = None
 ) -> AsyncIterator[Scene]:
-    """Let the clients attach to a guest that was started paused, let it run, and wait until each has its banner."""
+    """Let the clients attach to a guest that was started paused, let it run, and wait until each has seen that.
+
+    The boot-sector guest has its BANNER on its first serial port and prints nothing on other devices.
+    """
     console = guest.name if device is None else f"{guest.name}:{device}"
     async with (
         follow(mux.socket, guest.name, device) as first,
@@ -103,8 +132,10 @@ async def open_scene(
         await first.until_attached()
         await guest.resume()
         for client in (first, second):
-            await client.until_output(BANNER)
-        assert await command.read(len(BANNER)) == BANNER
+            await client.until_noted("resumed")
+            await client.until_output(BANNER if device is None else b"")
+        while '"resumed"' not in await command.line():
+            pass  # what came before
         watching = Watching(command, tasks)
         try:
             yield Scene(mux, guest, (first, second), watching, bystander)
@@ -124,13 +155,14 @@ async def play(row: Row, scene: Scene) -> None:
         assert reason.retry.will_retry is row.will_retry, reason
         assert reason.exit_status == row.exit_status, reason
         status, output, talk = await scene.command.end()
-        assert (status, BANNER + output) == (row.exit_status, scene.clients[0].output[: reason.offset])
-        assert msgspec.json.decode(talk.splitlines()[-1], type=Reason) == reason
+        assert (status, output) == (row.exit_status, scene.clients[0].output[: reason.offset])
+        assert decode(talk) == reason
         await scene.bystander_is_well()
     for client in scene.clients:
         if row.comes_back:
             await client.until_attached()
-        assert [each.cause for each in client.reasons] == [row.cause], "one end is told once"
+            assert [type(mark) for mark in _marks_behind_the_end(client)] == [Break, Attached]
+        assert client.reasons == [reason], "one end is told once"
 
 
 def output_before_the_end(client: Follower) -> int:
@@ -142,3 +174,10 @@ def output_before_the_end(client: Follower) -> int:
         if isinstance(record, Output):
             offset = record.offset + len(record.data)
     raise AssertionError("no end")
+
+
+def _marks_behind_the_end(client: Follower) -> list[Mark]:
+    """Without notes."""
+    marks = [record.record for record in client.records if isinstance(record, MarkMessage)]
+    behind = marks[marks.index(client.marks(Ended)[0]) + 1 :]
+    return [mark for mark in behind if not isinstance(mark, Note)]

@@ -3,11 +3,13 @@
 import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
-from typing import Literal, NoReturn, Protocol
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol
 
 import pytest
+import pytest_asyncio
 
 from tests.harness.daemon import Daemon
+from tests.harness.follower import Follower, follow
 from tests.harness.guest import Guest, boot_sector_guest, linux_guest
 from tests.harness.libvirtd import Libvirtd, VirshError
 
@@ -25,7 +27,7 @@ class StartGuest(Protocol):
         libvirtd: Libvirtd,
         *,
         state: State = "running",
-        **options: str,
+        **options: Any,
     ) -> Guest: ...
 
 
@@ -33,6 +35,15 @@ class StartDaemon(Protocol):
     """Starts a virtmuxd for the libvirtds at `uris`."""
 
     async def __call__(self, *uris: str, attach: str = "on-demand", arguments: Sequence[str] = ()) -> Daemon: ...
+
+
+class Stage(NamedTuple):
+    """What the rows of a matrix share: `start` makes the row's guest."""
+
+    libvirtd: Libvirtd
+    mux: Daemon
+    bystander: Follower
+    start: StartGuest
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -110,12 +121,36 @@ async def daemon() -> AsyncIterator[StartDaemon]:
             await one.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _long_run(libvirtd: Libvirtd) -> AsyncIterator[tuple[Daemon, Follower]]:
+    mux = Daemon([libvirtd.uri])
+    async with guest_factory(libvirtd, boot_sector_guest) as start:
+        guest = await start(libvirtd)
+        await mux.start()
+        try:
+            async with follow(mux.socket, guest.name) as bystander:
+                yield mux, bystander
+                assert not bystander.reasons
+        finally:
+            await mux.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(libvirtd: Libvirtd, _long_run: tuple[Daemon, Follower]) -> AsyncIterator[Stage]:
+    """The stage of a row. One daemon and one bystander live through all rows of a module."""
+    mux, bystander = _long_run
+    logged = len(mux.log)
+    async with guest_factory(libvirtd, boot_sector_guest) as start:
+        yield Stage(libvirtd, mux, bystander, start)
+    print(mux.log[logged:])
+
+
 @asynccontextmanager
 async def guest_factory(shared: Libvirtd, make: Callable[..., Guest]) -> AsyncIterator[StartGuest]:
     """A factory of guests, which are gone when the context is left, if `shared` is their libvirtd."""
     guests: list[Guest] = []
 
-    async def start(libvirtd: Libvirtd, *, state: State = "running", **options: str) -> Guest:
+    async def start(libvirtd: Libvirtd, *, state: State = "running", **options: Any) -> Guest:
         guest = make(libvirtd, **options)
         guests.append(guest)
         await guest.define()

@@ -29,7 +29,15 @@ def _details(kind: str) -> dict[int, str]:
     return {value: name.removeprefix(prefix) for name, value in vars(libvirt).items() if name.startswith(prefix)}
 
 
-_STOPPED, _SUSPENDED, _RESUMED = _details("STOPPED"), _details("SUSPENDED"), _details("RESUMED")
+_STOPPED = _details("STOPPED")
+
+#: Events that end nothing: the note that each makes, and its details. What comes of a crash is for the domain's
+#: on_crash to say, and has events of its own.
+_NOTED = {
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: ("paused", _details("SUSPENDED")),
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: ("resumed", _details("RESUMED")),
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: ("crashed", _details("CRASHED")),
+}
 
 
 def translate(at: int, running_id: int, event: int, detail: int) -> Event | None:
@@ -39,12 +47,11 @@ def translate(at: int, running_id: int, event: int, detail: int) -> Event | None
             return Started(at, running_id)
         case libvirt.VIR_DOMAIN_EVENT_STOPPED:
             return Stopped(at, LibvirtEvent("STOPPED", _STOPPED.get(detail)))
-        case libvirt.VIR_DOMAIN_EVENT_SUSPENDED:
-            return Noted(at, "paused", _SUSPENDED.get(detail))
-        case libvirt.VIR_DOMAIN_EVENT_RESUMED:
-            return Noted(at, "resumed", _RESUMED.get(detail))
         case libvirt.VIR_DOMAIN_EVENT_UNDEFINED if detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_REMOVED:
             return Undefined(at, LibvirtEvent("UNDEFINED", "REMOVED"))
+        case _ if event in _NOTED:
+            note, details = _NOTED[event]
+            return Noted(at, note, details.get(detail))
         case _:
             return None
 
@@ -61,6 +68,7 @@ class Lifecycle:
         for number, callback in (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_reboot),
+            (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, self._on_device_added),
             (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._on_device_removed),
         ):
             with suppress(libvirt.libvirtError):  # not every driver has every event
@@ -76,6 +84,9 @@ class Lifecycle:
 
     def _on_reboot(self, _connection: object, domain: Any, _opaque: None) -> None:
         self._tell(DomainEvent(domain.UUIDString(), Noted(time.time_ns(), "rebooted")))
+
+    def _on_device_added(self, _connection: object, domain: Any, alias: str, _opaque: None) -> None:
+        self._tell(DomainEvent(domain.UUIDString(), None, alias, look_again=True))
 
     def _on_device_removed(self, _connection: object, domain: Any, alias: str, _opaque: None) -> None:
         event = Unplugged(time.time_ns(), LibvirtEvent("DEVICE_REMOVED", alias))

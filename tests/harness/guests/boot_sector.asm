@@ -7,6 +7,7 @@
 ;   ^D  power off through ACPI           ^F  print numbered lines until the next byte arrives
 ;   ^R  reset                            ^S  read the port no more, but keep running
 ;   ^P  panic, as an operating system tells it to QEMU's `pvpanic` device
+; ACPI's power button (`virsh shutdown`) powers it off too, unless it floods or reads no more.
 ; The byte that ends a flood is then treated like any other; the numbers go on where they stopped.
 
         bits    16
@@ -16,8 +17,11 @@ COM1            equ     0x3f8           ; data; +1 interrupt enable, +2 FIFO, +4
 LINE_STATUS     equ     COM1 + 5
 PIC_COMMAND     equ     0x20
 PIC_MASK        equ     0x21
+PIC2_MASK       equ     0xa1
 IRQ4_VECTOR     equ     0x0c * 4
-PM1A_CONTROL    equ     0x604           ; where SeaBIOS puts it on QEMU's `pc` machine
+IRQ9_VECTOR     equ     0x71 * 4        ; of ACPI
+PM1A_ENABLE     equ     0x602           ; where SeaBIOS puts them on QEMU's `pc` machine
+PM1A_CONTROL    equ     0x604
 KEYBOARD        equ     0x64
 PVPANIC         equ     0x505
 
@@ -33,8 +37,15 @@ start:
 
         mov     word [IRQ4_VECTOR], wake
         mov     word [IRQ4_VECTOR + 2], ax
-        mov     al, 0xef                ; the serial port alone may wake us, not even the clock
+        mov     word [IRQ9_VECTOR], power_off
+        mov     word [IRQ9_VECTOR + 2], ax
+        mov     al, 0xeb                ; the serial port and ACPI alone may wake us, not even the clock
         out     PIC_MASK, al
+        mov     al, 0xfd
+        out     PIC2_MASK, al
+        mov     dx, PM1A_ENABLE
+        mov     ax, 0x0100              ; PWRBTN_EN: the one ACPI event that is let through
+        out     dx, ax
 
         mov     si, uart_settings       ; pairs of port and value
         mov     cx, 3
