@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 
 # The commands as installed beside the Python that runs the tests.
@@ -24,7 +25,16 @@ STOP_SECONDS = 20.0
 class Daemon:
     """One virtmuxd. `kill` and `start` again keep the runtime directory, as a crash and a restart do."""
 
-    def __init__(self, uris: Sequence[str], *, attach: str = "on-demand", arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        uris: Sequence[str],
+        *,
+        attach: str = "on-demand",
+        arguments: Sequence[str] = (),
+        config: str = "",
+        through: Sequence[str] = (),
+    ) -> None:
+        """`config` is a configuration file; `through` is a command that runs it, as `BOUND` and `AS_NOBODY` do."""
         self.directory = Path(tempfile.mkdtemp(prefix="vmxd-"))
         self.runtime = self.directory / "run"
         self.runtime.mkdir(mode=0o700)
@@ -32,7 +42,12 @@ class Daemon:
         self.read_only_socket = self.runtime / "virtmux-ro.sock"
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._command: list[str | Path] = [PROGRAMS / "virtmuxd", "--socket", str(self.socket), "--attach", attach]
+        (self.directory / "virtmuxd.toml").write_text(config)
+        if through == AS_NOBODY and IS_ROOT:
+            for path in (self.directory, self.runtime):
+                os.chown(path, NOBODY, NOBODY)
+        self._command: list[str | Path] = [*through, PROGRAMS / "virtmuxd", "--socket", str(self.socket)]
+        self._command += ["--attach", attach, *(["--config", str(self.directory / "virtmuxd.toml")] if config else [])]
         self._command += ["--log-level", "debug", *(part for uri in uris for part in ("--uri", uri)), *arguments]
 
     @property

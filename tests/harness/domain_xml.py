@@ -21,7 +21,7 @@ DOMAIN = """\
   <features><acpi/></features>
   <on_poweroff>destroy</on_poweroff>
   <on_reboot>restart</on_reboot>
-  <on_crash>destroy</on_crash>
+  <on_crash>{on_crash}</on_crash>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
     <controller type='usb' model='none'/>
@@ -49,12 +49,32 @@ LINUX_BOOT = """\
     <initrd>{directory}/initramfs.cpio</initrd>
     <cmdline>console=ttyS0 loglevel=6</cmdline>"""
 
+# A disk that can hold snapshots.
+DISK = """\
+<disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/>
+      <source file='{image}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>"""
 
-def boot_sector_xml(name: str, domain_uuid: uuid.UUID, *, memory_mib: int = 4, extra_devices: str = "") -> str:
+
+def boot_sector_xml(
+    name: str,
+    domain_uuid: uuid.UUID,
+    *,
+    memory_mib: int = 4,
+    extra_devices: str = "",
+    on_crash: str = "destroy",
+) -> str:
     """The boot-sector guest: prints a banner and echoes (its control bytes: guests/boot_sector.asm)."""
     floppy = FLOPPY.format(image=escape(str(GUESTS / "boot-sector.img")))
     return DOMAIN.format(
-        name=escape(name), uuid=domain_uuid, memory=memory_mib, boot="<boot dev='fd'/>", devices=floppy + extra_devices
+        name=escape(name),
+        uuid=domain_uuid,
+        memory=memory_mib,
+        boot="<boot dev='fd'/>",
+        on_crash=on_crash,
+        devices=floppy + extra_devices,
     )
 
 
@@ -63,4 +83,11 @@ def linux_xml(
 ) -> str:
     """The Linux guest: a busybox shell on its serial port. `directory` holds `vmlinuz` and `initramfs.cpio`."""
     boot = LINUX_BOOT.format(directory=escape(str(directory)))
-    return DOMAIN.format(name=escape(name), uuid=domain_uuid, memory=memory_mib, boot=boot, devices=extra_devices)
+    return DOMAIN.format(
+        name=escape(name),
+        uuid=domain_uuid,
+        memory=memory_mib,
+        boot=boot,
+        on_crash="destroy",
+        devices=extra_devices,
+    )

@@ -51,6 +51,10 @@ class Follower:
         """Wait until the console is attached, as far as the records tell."""
         await self.until(lambda self: self.console.attachment is not None)
 
+    async def until_noted(self, note: str) -> None:
+        """Wait for a note."""
+        await self.until(lambda self: note in self.notes)
+
     async def until_ended(self) -> Reason:
         """Wait for the first `ended` mark, and give its Reason."""
         await self.until(lambda self: self.reasons)
@@ -84,15 +88,22 @@ class Follower:
         return [record for record in records if isinstance(record, kind)]
 
     @property
+    def notes(self) -> list[str]:
+        """The names of the notes."""
+        return [mark.note for mark in self.marks(Note)]
+
+    @property
     def reasons(self) -> list[Reason]:
         """The Reason of every `ended` mark."""
         return [mark.reason for mark in self.marks(Ended)]
 
 
 @asynccontextmanager
-async def follow(socket: Path, domain: str, *, position: str | None = None) -> AsyncIterator[Follower]:
+async def follow(
+    socket: Path, domain: str, device: str | None = None, *, uri: str | None = None, position: str | None = None
+) -> AsyncIterator[Follower]:
     """A follower of a console, on a connection of its own, until the context is left."""
-    async with virtmux.connect(socket) as mux, mux.attach(domain, position=position) as console:
+    async with virtmux.connect(socket) as mux, mux.attach(domain, device, uri=uri, position=position) as console:
         follower = Follower(console)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follower.run())

@@ -3,11 +3,14 @@
 import asyncio
 import secrets
 import signal
+import subprocess
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from xml.sax.saxutils import escape
 
-from tests.harness.domain_xml import GUESTS, boot_sector_xml, linux_xml
-from tests.harness.libvirtd import Libvirtd
+from tests.harness.domain_xml import DISK, GUESTS, boot_sector_xml, linux_xml
+from tests.harness.libvirtd import Libvirtd, VirshError
 from tests.harness.privilege import run_as_root, send_signal, wait_for_exit
 
 BANNER = b"virtmux boot-sector guest ready\r\n"
@@ -15,8 +18,12 @@ PROMPT = b"virtmux-guest# "
 
 POWER_OFF = b"\x04"
 FLOOD = b"\x06"
+PANIC = b"\x10"
 RESET = b"\x12"
 STOP_READING = b"\x13"
+
+#: What `virsh migrate` needs so that the definition goes along. Without it the guest stays defined where it was.
+DEFINITION_TOO = ("--persistent", "--undefinesource")
 
 
 @dataclass
@@ -48,7 +55,8 @@ class Guest:
         await self.libvirtd.virsh("destroy", self.name)
 
     async def undefine(self) -> None:
-        await self.libvirtd.virsh("undefine", self.name)
+        """With its snapshots, if it has any."""
+        await self.libvirtd.virsh("undefine", "--snapshots-metadata", self.name)
 
     async def rename(self, name: str) -> None:
         """Only a domain that is not running can be renamed."""
@@ -69,6 +77,32 @@ class Guest:
             while await self.state() != state:
                 await asyncio.sleep(0.02)
 
+    async def migrate(self, to: Libvirtd, options: Sequence[str] = DEFINITION_TOO) -> None:
+        """Moves it to another libvirtd, live; from then on it is a guest of that one. Takes about a second.
+
+        `options` are more of `virsh migrate`'s.
+        """
+        await self._migrate(to, f"unix://{to.base}/migration", options)
+        self.libvirtd = to
+
+    async def fail_to_migrate(self, to: Libvirtd) -> None:
+        """Begins to move it, and fails once its QEMU at the destination waits: it runs on where it is.
+
+        /run/libvirt is each libvirtd's own: nobody listens where the source connects to.
+        """
+        try:
+            await self._migrate(to, "unix:///run/libvirt/migration", ())
+        except VirshError as error:
+            if "Failed to connect socket" not in str(error):
+                raise
+        else:
+            raise AssertionError("it was moved")
+
+    async def _migrate(self, to: Libvirtd, through: str, options: Sequence[str]) -> None:
+        await self.libvirtd.virsh(
+            "migrate", "--live", "--p2p", "--unsafe", *options, self.name, to.uri, "--migrateuri", through
+        )
+
     def qemu_pid(self) -> int:
         """The pid of its QEMU; raises CalledProcessError when it does not run."""
         return int(run_as_root("cat", self.libvirtd.base / "run" / "qemu" / f"{self.name}.pid"))
@@ -80,11 +114,25 @@ class Guest:
         wait_for_exit(pid, 10.0)
 
 
-def boot_sector_guest(libvirtd: Libvirtd, *, memory_mib: int = 4, extra_devices: str = "") -> Guest:
-    """A guest that prints BANNER and echoes; POWER_OFF, FLOOD, RESET and STOP_READING are its commands."""
+def boot_sector_guest(
+    libvirtd: Libvirtd,
+    *,
+    memory_mib: int = 4,
+    extra_devices: str = "",
+    on_crash: str = "destroy",
+    snapshots: bool = False,
+) -> Guest:
+    """A guest that prints BANNER and echoes; POWER_OFF, FLOOD, PANIC, RESET and STOP_READING are its commands.
+
+    `snapshots` gives it a disk that can hold them.
+    """
     _require("boot-sector.img")
     name, domain_uuid = _unique()
-    xml = boot_sector_xml(name, domain_uuid, memory_mib=memory_mib, extra_devices=extra_devices)
+    if snapshots:
+        image = libvirtd.base / f"{name}.qcow2"
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)
+        extra_devices += DISK.format(image=escape(str(image)))
+    xml = boot_sector_xml(name, domain_uuid, memory_mib=memory_mib, extra_devices=extra_devices, on_crash=on_crash)
     return Guest(libvirtd, name, domain_uuid, xml)
 
 

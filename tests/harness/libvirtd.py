@@ -53,6 +53,8 @@ if ! getent passwd libvirt-qemu >/dev/null; then
     echo 'libvirt-qemu:x:64055:' >>"$base/group"
     for file in passwd group; do mount --bind "$base/$file" "/etc/$file"; done
 fi
+# Containers cannot be had where cgroup v1 and v2 are mixed.
+if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi
 echo "$hostname" >/proc/sys/kernel/hostname
 exec libvirtd --config "$base/etc/libvirtd.conf" --pid-file "$base/pid"
 """
@@ -61,7 +63,7 @@ LIBVIRTD_CONF = """\
 host_uuid = "{host_uuid}"
 unix_sock_dir = "{sockets}"
 unix_sock_rw_perms = "0777"
-auth_unix_rw = "none"
+auth_unix_rw = "{auth}"
 auth_unix_ro = "none"
 log_outputs = "3:file:{log}"
 """
@@ -84,23 +86,31 @@ class VirshError(RuntimeError):
 class Libvirtd:
     """One libvirtd and its guests. `close` (or leaving the `with` block) ends them all and removes every file."""
 
-    def __init__(self) -> None:
+    def __init__(self, driver: str = "qemu", *, bus: Path | None = None) -> None:
+        """`driver` is the one that is spoken to. With `bus`, polkit is asked on that system bus who may connect."""
         missing = [program for program in ("libvirtd", "virsh", "qemu-system-x86_64", "unshare") if not _which(program)]
         if missing:
             raise RuntimeError(f"the integration tests need {', '.join(missing)}: run 'make setup'")
         self.base = Path(tempfile.mkdtemp(prefix="vmx-"))
         self.socket = self.base / "sock" / "libvirt-sock"
-        self.uri = f"qemu+unix:///system?socket={self.socket}"
+        self.uri = f"{driver}+unix:///system?socket={self.socket}"
         self.host_uuid = str(uuid.uuid4())
         self.hostname = f"vmx-{secrets.token_hex(3)}"
         self.log = self.base / "log" / "libvirtd.log"
         self.pid = 0
+        self._bus = bus
         self._reapers: list[subprocess.Popen[bytes]] = []
         CACHE.mkdir(parents=True, exist_ok=True)
         for name in ("etc", "run", "lib", "log", "sock"):
             (self.base / name).mkdir()
+        self.base.chmod(0o711)  # a virtmuxd may be another user's
         (self.base / "etc" / "libvirtd.conf").write_text(
-            LIBVIRTD_CONF.format(host_uuid=self.host_uuid, sockets=self.socket.parent, log=self.log)
+            LIBVIRTD_CONF.format(
+                host_uuid=self.host_uuid,
+                sockets=self.socket.parent,
+                log=self.log,
+                auth="polkit" if bus else "none",
+            )
         )
         (self.base / "etc" / "qemu.conf").write_text(QEMU_CONF)
 
@@ -109,6 +119,8 @@ class Libvirtd:
         assert self.pid == 0, "it runs"
         with ReadinessSocket(self.base / "notify") as ready:
             environment = ["env", f"NOTIFY_SOCKET={ready.path}", "LC_ALL=C"]
+            if self._bus is not None:
+                environment.append(f"DBUS_SYSTEM_BUS_ADDRESS=unix:path={self._bus}")
             isolated = ["unshare", "--mount", "--uts", "sh", "-c", LAUNCH, "sh"]
             arguments = [str(self.base), str(CACHE), self.hostname]
             with (self.base / "output").open("ab") as output:
@@ -124,7 +136,10 @@ class Libvirtd:
                 self.pid = int(run_as_root("cat", self.base / "pid"))
                 # Ready means that it listens. The first answer comes once its drivers have loaded, or never.
                 subprocess.run(
-                    ["virsh", "--connect", self.uri, "uri"], check=True, capture_output=True, timeout=START_SECONDS
+                    [*AS_ROOT, "virsh", "--connect", self.uri, "uri"],
+                    check=True,
+                    capture_output=True,
+                    timeout=START_SECONDS,
                 )
             except (NeverReadyError, OSError, ValueError, subprocess.SubprocessError) as error:
                 error.add_note(self.output)
@@ -145,6 +160,13 @@ class Libvirtd:
     def thaw(self) -> None:
         send_signal(self.pid, signal.SIGCONT)
 
+    def close_door(self) -> None:
+        """Lets nobody but root connect; `open_door` lets everybody again."""
+        run_as_root("chmod", "0", self.socket)
+
+    def open_door(self) -> None:
+        run_as_root("chmod", "0777", self.socket)
+
     @property
     def output(self) -> str:
         """What libvirtd has logged so far."""
@@ -154,6 +176,7 @@ class Libvirtd:
     async def virsh(self, *arguments: str | Path, seconds: float = 30.0) -> str:
         """Runs one virsh command and returns what it printed. Raises VirshError, and TimeoutError after `seconds`."""
         process = await asyncio.create_subprocess_exec(
+            *(AS_ROOT if self._bus else ()),  # polkit asks nobody about root
             "virsh", "--quiet", "--connect", self.uri, *arguments,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C"},

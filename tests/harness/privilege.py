@@ -6,7 +6,13 @@ import signal
 import subprocess
 from pathlib import Path
 
-AS_ROOT: tuple[str, ...] = () if os.geteuid() == 0 else ("sudo", "-n", "--")
+IS_ROOT = os.geteuid() == 0
+AS_ROOT: tuple[str, ...] = () if IS_ROOT else ("sudo", "-n", "--")
+#: Runs a program as one that file permissions bind; whoever is not root is bound already.
+BOUND: tuple[str, ...] = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override") if IS_ROOT else ()
+NOBODY = 65534
+#: Runs a program as a user who is not root.
+AS_NOBODY: tuple[str, ...] = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups") if IS_ROOT else ()
 
 
 def run_as_root(*command: str | Path) -> str:

@@ -21,6 +21,7 @@ class ReadinessSocket:
         path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
+        path.chmod(0o666)  # the service may be another user's
 
     def wait(self, pid: int, *, seconds: float) -> None:
         """Returns once `READY=1` has arrived. Raises NeverReadyError when process `pid` ends first or time is up."""

@@ -1,28 +1,33 @@
 """Fixtures of the integration tests: all that they start is ended, also where a test fails or is interrupted."""
 
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
-from typing import Literal, NoReturn, Protocol
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol
 
 import pytest
+import pytest_asyncio
 
 from tests.harness.daemon import Daemon
+from tests.harness.follower import Follower, follow
 from tests.harness.guest import Guest, boot_sector_guest, linux_guest
 from tests.harness.libvirtd import Libvirtd, VirshError
+
+#: The marker of tests that need what not every machine can have.
+OPTIONAL = "where_it_can_be_had"
 
 State = Literal["defined", "paused", "running"]
 
 
 class StartGuest(Protocol):
-    """Makes a guest on a libvirtd and brings it to `state`."""
+    """Makes a guest on a libvirtd and brings it to `state`; `options` are those of the function that makes it."""
 
     async def __call__(
         self,
         libvirtd: Libvirtd,
         *,
         state: State = "running",
-        extra_devices: str = "",
+        **options: Any,
     ) -> Guest: ...
 
 
@@ -32,13 +37,35 @@ class StartDaemon(Protocol):
     async def __call__(self, *uris: str, attach: str = "on-demand", arguments: Sequence[str] = ()) -> Daemon: ...
 
 
-def pytest_configure() -> None:
+class Stage(NamedTuple):
+    """What the rows of a matrix share: `start` makes the row's guest."""
+
+    libvirtd: Libvirtd
+    mux: Daemon
+    bystander: Follower
+    start: StartGuest
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """A run that is terminated cleans up as one that is interrupted from the keyboard does."""
+    config.addinivalue_line("markers", f"{OPTIONAL}: it may be skipped where the machine cannot do it")
 
     def interrupt(number: int, frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that is skipped fails, but for what is marked as to be had on some machines only.
+
+    Those are listed with their reasons at the end of the run.
+    """
+    report = yield
+    if report.skipped and item.get_closest_marker(OPTIONAL) is None:
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -64,14 +91,14 @@ def own_libvirtd(new_libvirtd: Callable[[], Libvirtd]) -> Libvirtd:
 @pytest.fixture
 async def boot_guest(libvirtd: Libvirtd) -> AsyncIterator[StartGuest]:
     """A factory of boot-sector guests: quick, small, and as many as a test needs."""
-    async with _factory(libvirtd, boot_sector_guest) as start:
+    async with guest_factory(libvirtd, boot_sector_guest) as start:
         yield start
 
 
 @pytest.fixture
 async def linux(libvirtd: Libvirtd) -> AsyncIterator[StartGuest]:
     """A factory of Linux guests: for what needs a shell."""
-    async with _factory(libvirtd, linux_guest) as start:
+    async with guest_factory(libvirtd, linux_guest) as start:
         yield start
 
 
@@ -94,12 +121,37 @@ async def daemon() -> AsyncIterator[StartDaemon]:
             await one.close()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _long_run(libvirtd: Libvirtd) -> AsyncIterator[tuple[Daemon, Follower]]:
+    mux = Daemon([libvirtd.uri])
+    async with guest_factory(libvirtd, boot_sector_guest) as start:
+        guest = await start(libvirtd)
+        await mux.start()
+        try:
+            async with follow(mux.socket, guest.name) as bystander:
+                yield mux, bystander
+                assert not bystander.reasons
+        finally:
+            await mux.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(libvirtd: Libvirtd, _long_run: tuple[Daemon, Follower]) -> AsyncIterator[Stage]:
+    """The stage of a row. One daemon and one bystander live through all rows of a module."""
+    mux, bystander = _long_run
+    logged = len(mux.log)
+    async with guest_factory(libvirtd, boot_sector_guest) as start:
+        yield Stage(libvirtd, mux, bystander, start)
+    print(mux.log[logged:])
+
+
 @asynccontextmanager
-async def _factory(shared: Libvirtd, make: Callable[..., Guest]) -> AsyncIterator[StartGuest]:
+async def guest_factory(shared: Libvirtd, make: Callable[..., Guest]) -> AsyncIterator[StartGuest]:
+    """A factory of guests, which are gone when the context is left, if `shared` is their libvirtd."""
     guests: list[Guest] = []
 
-    async def start(libvirtd: Libvirtd, *, state: State = "running", extra_devices: str = "") -> Guest:
-        guest = make(libvirtd, extra_devices=extra_devices)
+    async def start(libvirtd: Libvirtd, *, state: State = "running", **options: Any) -> Guest:
+        guest = make(libvirtd, **options)
         guests.append(guest)
         await guest.define()
         if state != "defined":

@@ -10,6 +10,8 @@ from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
 
 # libvirt's numbers, from include/libvirt/virterror.h; the core does not import libvirt.
 _FROM_RPC = 7
+_FROM_DBUS = 47
+_FROM_POLKIT = 60
 _ERR_INTERNAL = 1
 _ERR_NO_SUPPORT = 3
 _ERR_INVALID_ARG = 8
@@ -119,8 +121,11 @@ def connection_cause(error: SavedError | None) -> Cause | None:
 
 
 def connecting_cause(error: SavedError) -> Cause:
-    """What it means that a hypervisor cannot be connected to."""
-    if error.code in _DENIED:
+    """What it means that a hypervisor cannot be connected to.
+
+    Where libvirtd cannot ask polkit, it allows nothing, and its error is D-Bus's.
+    """
+    if error.code in _DENIED or error.domain in (_FROM_DBUS, _FROM_POLKIT):
         return Cause.HYPERVISOR_DENIED
     return connection_cause(error) or Cause.HYPERVISOR_LOST
 

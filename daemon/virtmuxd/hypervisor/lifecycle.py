@@ -29,12 +29,12 @@ def _details(kind: str) -> dict[int, str]:
     return {value: name.removeprefix(prefix) for name, value in vars(libvirt).items() if name.startswith(prefix)}
 
 
-_STOPPED, _RESUMED = _details("STOPPED"), _details("RESUMED")
-#: What leaves a domain there, its CPUs stopped.
-_PAUSES = {
-    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: _details("SUSPENDED"),
-    libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: _details("PMSUSPENDED"),
-    libvirt.VIR_DOMAIN_EVENT_CRASHED: _details("CRASHED"),
+_STOPPED, _CRASHED = _details("STOPPED"), _details("CRASHED")
+#: Events of a domain that is there: whether its CPUs go on or were stopped, and their details.
+_STANDING: dict[int, tuple[type[Paused] | type[Resumed], dict[int, str]]] = {
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: (Paused, _details("SUSPENDED")),
+    libvirt.VIR_DOMAIN_EVENT_PMSUSPENDED: (Paused, _details("PMSUSPENDED")),
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: (Resumed, _details("RESUMED")),
 }
 
 
@@ -45,12 +45,13 @@ def translate(at: int, running_id: int, event: int, detail: int) -> Event | None
             return Started(at, running_id, detail == libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED)
         case libvirt.VIR_DOMAIN_EVENT_STOPPED:
             return Stopped(at, LibvirtEvent("STOPPED", _STOPPED.get(detail)))
-        case libvirt.VIR_DOMAIN_EVENT_RESUMED:
-            return Resumed(at, _RESUMED.get(detail))
+        case libvirt.VIR_DOMAIN_EVENT_CRASHED:  # what comes of it is for the domain's on_crash to say, by other events
+            return Noted(at, "crashed", _CRASHED.get(detail))
         case libvirt.VIR_DOMAIN_EVENT_UNDEFINED if detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_REMOVED:
             return Undefined(at, LibvirtEvent("UNDEFINED", "REMOVED"))
-        case _ if event in _PAUSES:
-            return Paused(at, _PAUSES[event].get(detail))
+        case _ if event in _STANDING:
+            kind, details = _STANDING[event]
+            return kind(at, details.get(detail))
         case _:
             return None
 
@@ -67,6 +68,7 @@ class Lifecycle:
         for number, callback in (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_reboot),
+            (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, self._on_device_added),
             (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._on_device_removed),
         ):
             with suppress(libvirt.libvirtError):  # not every driver has every event
@@ -82,6 +84,9 @@ class Lifecycle:
 
     def _on_reboot(self, _connection: object, domain: Any, _opaque: None) -> None:
         self._tell(DomainEvent(domain.UUIDString(), Noted(time.time_ns(), "rebooted")))
+
+    def _on_device_added(self, _connection: object, domain: Any, alias: str, _opaque: None) -> None:
+        self._tell(DomainEvent(domain.UUIDString(), None, alias, look_again=True))
 
     def _on_device_removed(self, _connection: object, domain: Any, alias: str, _opaque: None) -> None:
         event = Unplugged(time.time_ns(), LibvirtEvent("DEVICE_REMOVED", alias))

@@ -72,6 +72,9 @@ def test_only_errors_of_the_connection_say_that_it_is_gone(error: SavedError | N
     ("error", "cause"),
     [
         (libvirt_error(45, 7, "authentication failed"), Cause.HYPERVISOR_DENIED),
+        (libvirt_error(94, 60, "authentication unavailable: no polkit agent available"), Cause.HYPERVISOR_DENIED),
+        (libvirt_error(89, 47, "The name org.freedesktop.PolicyKit1 was not provided"), Cause.HYPERVISOR_DENIED),
+        (libvirt_error(1, 47, "Unable to get system bus connection"), Cause.HYPERVISOR_DENIED),
         (libvirt_error(38, 7, "Failed to connect socket: Permission denied", int1=13), Cause.HYPERVISOR_DENIED),
         (libvirt_error(38, 7, "Failed to connect socket: No such file or directory", int1=2), Cause.HYPERVISOR_LOST),
         (libvirt_error(1, 7, "connection closed due to keepalive timeout"), Cause.HYPERVISOR_TIMEOUT),

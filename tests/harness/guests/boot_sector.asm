@@ -6,6 +6,8 @@
 ; Control bytes:
 ;   ^D  power off through ACPI           ^F  print numbered lines until the next byte arrives
 ;   ^R  reset                            ^S  read the port no more, but keep running
+;   ^P  panic, as an operating system tells it to QEMU's `pvpanic` device
+; ACPI's power button (`virsh shutdown`) powers it off too, unless it floods or reads no more.
 ; The byte that ends a flood is then treated like any other; the numbers go on where they stopped.
 
         bits    16
@@ -15,9 +17,13 @@ COM1            equ     0x3f8           ; data; +1 interrupt enable, +2 FIFO, +4
 LINE_STATUS     equ     COM1 + 5
 PIC_COMMAND     equ     0x20
 PIC_MASK        equ     0x21
+PIC2_MASK       equ     0xa1
 IRQ4_VECTOR     equ     0x0c * 4
-PM1A_CONTROL    equ     0x604           ; where SeaBIOS puts it on QEMU's `pc` machine
+IRQ9_VECTOR     equ     0x71 * 4        ; of ACPI
+PM1A_ENABLE     equ     0x602           ; where SeaBIOS puts them on QEMU's `pc` machine
+PM1A_CONTROL    equ     0x604
 KEYBOARD        equ     0x64
+PVPANIC         equ     0x505
 
 start:
         cli
@@ -31,8 +37,15 @@ start:
 
         mov     word [IRQ4_VECTOR], wake
         mov     word [IRQ4_VECTOR + 2], ax
-        mov     al, 0xef                ; the serial port alone may wake us, not even the clock
+        mov     word [IRQ9_VECTOR], power_off
+        mov     word [IRQ9_VECTOR + 2], ax
+        mov     al, 0xeb                ; the serial port and ACPI alone may wake us, not even the clock
         out     PIC_MASK, al
+        mov     al, 0xfd
+        out     PIC2_MASK, al
+        mov     dx, PM1A_ENABLE
+        mov     ax, 0x0100              ; PWRBTN_EN: the one ACPI event that is let through
+        out     dx, ax
 
         mov     si, uart_settings       ; pairs of port and value
         mov     cx, 3
@@ -52,6 +65,8 @@ next_byte:
         je      power_off
         cmp     al, 'F' - '@'
         je      flood
+        cmp     al, 'P' - '@'
+        je      panic
         cmp     al, 'R' - '@'
         je      reset
         cmp     al, 'S' - '@'
@@ -63,6 +78,12 @@ power_off:
         mov     dx, PM1A_CONTROL
         mov     ax, 0x2000              ; SLP_EN with sleep type 0: soft off
         out     dx, ax
+        jmp     deaf
+
+panic:
+        mov     dx, PVPANIC
+        mov     al, 0x01                ; PVPANIC_PANICKED
+        out     dx, al
         jmp     deaf
 
 reset:

@@ -1,0 +1,77 @@
+"""Containers: a driver whose consoles take no flags, and which several libvirt clients can hold at once."""
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.harness.container import END, GREETING, container, remove_cgroups
+from tests.harness.follower import follow
+from tests.harness.guest import Guest
+from tests.harness.libvirtd import Libvirtd, VirshError
+from tests.harness.terminal import Terminal
+from tests.integration.conftest import StartDaemon, guest_factory
+from virtmux import Cause, LibvirtEvent
+
+pytestmark = pytest.mark.where_it_can_be_had
+
+
+@pytest.fixture(scope="module")
+def lxc() -> Iterator[Libvirtd]:
+    """A libvirtd with containers."""
+    try:
+        with Libvirtd("lxc") as libvirtd:
+            yield libvirtd
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"libvirt has no containers here: {error.stderr.decode().strip()}")
+    finally:
+        remove_cgroups()
+
+
+@pytest.fixture
+async def guest(lxc: Libvirtd) -> AsyncIterator[Guest]:
+    """A container that runs."""
+    async with guest_factory(lxc, container) as start:
+        guest = await start(lxc, state="defined")
+        try:
+            await guest.start()
+        except VirshError as error:
+            pytest.skip(f"no container can be started here: {error}")
+        yield guest
+
+
+async def test_one_sits_at_a_container_and_is_told_of_its_end(guest: Guest, daemon: StartDaemon) -> None:
+    mux = await daemon(guest.libvirtd.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_output(GREETING)
+        await client.write(b"hello\n")
+        await client.until_output(b"hello\n")
+        await client.write(END)
+        reason = await client.until_ended()
+        assert reason.cause is Cause.GUEST_SHUTDOWN
+        assert reason.event == LibvirtEvent("STOPPED", "SHUTDOWN")
+        assert reason.error is None
+        assert reason.offset == len(client.output) == len(GREETING) + len("hello\n")
+
+        await guest.start()
+        await client.until(lambda one: one.output.count(GREETING) == 2)
+        await guest.destroy()
+        await client.until(lambda one: len(one.reasons) == 2)
+        assert client.reasons[1].cause is Cause.GUEST_DESTROYED
+
+
+async def test_nothing_keeps_other_libvirt_clients_from_a_containers_console(guest: Guest, daemon: StartDaemon) -> None:
+    mux = await daemon(guest.libvirtd.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_output(GREETING)
+        (exclusive,) = [
+            row["exclusive"] for row in await mux.consoles() if row.get("id", {}).get("domain") == guest.name
+        ]
+        assert exclusive is False
+        async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", guest.name]) as other:
+            await other.expect(b"Escape character is")
+            other.send(b"\x1d")
+            await other.exit()
+        await client.write(b"still ours\n")
+        await client.until_output(b"still ours\n")
+        assert not client.reasons

@@ -1,0 +1,306 @@
+"""The matrix, guests: whatever happens to one, everybody at its console is told the truth, exactly once.
+
+Two tables: what ends a console, and what ends nothing; then what happens while a guest is off. Each row is a real event
+on a real libvirtd and a real guest. One virtmuxd lives through all, and a bystander's console notices nothing.
+"""
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+from tests.harness.command import running
+from tests.harness.counts import count
+from tests.harness.follower import Follower, follow
+from tests.harness.guest import BANNER, PANIC, POWER_OFF, RESET, Guest
+from tests.harness.matrix import Row, Scene, decode, open_scene, play, virsh_console
+from tests.harness.privilege import send_signal
+from tests.integration.conftest import Stage
+from virtmux import Attached, Cause, LibvirtEvent, Phase
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ESCAPE = b"\x1d"
+PANIC_DEVICE = "<panic model='isa'/>"
+VIRTIO_CONSOLE = "<console type='pty'><target type='virtio' port='1'/></console>"
+
+# What ends a console.
+
+
+@asynccontextmanager
+async def shutdown_from_inside(scene: Scene) -> AsyncIterator[None]:
+    await scene.clients[0].write(POWER_OFF)
+    yield
+    await scene.guest.start()
+
+
+@asynccontextmanager
+async def power_button(scene: Scene) -> AsyncIterator[None]:
+    await scene.virsh("shutdown")
+    yield
+    await scene.guest.start()
+
+
+@asynccontextmanager
+async def destroy(scene: Scene) -> AsyncIterator[None]:
+    await scene.guest.destroy()
+    yield
+    await scene.guest.start()
+
+
+@asynccontextmanager
+async def managed_save(scene: Scene) -> AsyncIterator[None]:
+    await scene.virsh("managedsave")
+    yield
+    await scene.guest.start()
+    await scene.clients[0].until_attached()
+    await scene.clients[0].write(b"restored")  # without a boot, so without a banner
+    await scene.clients[1].until(lambda one: one.output.endswith(b"ready\r\nrestored"))
+
+
+@asynccontextmanager
+async def panic(scene: Scene) -> AsyncIterator[None]:
+    await scene.clients[0].write(PANIC)
+    yield
+    await scene.guest.start()
+
+
+@asynccontextmanager
+async def kill_qemu(scene: Scene) -> AsyncIterator[None]:
+    scene.guest.kill_qemu()
+    yield
+    await scene.guest.start()
+
+
+@asynccontextmanager
+async def revert_to_snapshot(scene: Scene) -> AsyncIterator[None]:
+    await scene.virsh("snapshot-create-as", "before")
+    await scene.virsh("snapshot-revert", "before")  # ends QEMU and starts it from the snapshot
+    yield
+
+
+@asynccontextmanager
+async def unplug(scene: Scene) -> AsyncIterator[None]:
+    await scene.virsh("detach-device-alias", "console1")
+    yield
+    xml = scene.guest.libvirtd.base / "device.xml"
+    xml.write_text(VIRTIO_CONSOLE)
+    await scene.virsh("attach-device", xml)
+
+
+@asynccontextmanager
+async def take_over(scene: Scene) -> AsyncIterator[None]:
+    async with virsh_console(scene.guest, "--force") as thief:
+        yield
+        thief.send(ESCAPE)
+        await thief.exit()
+
+
+ENDS = [
+    Row("shutdown from inside", shutdown_from_inside, Cause.GUEST_SHUTDOWN, 10, event=("STOPPED", "SHUTDOWN")),
+    Row("virsh shutdown, by ACPI", power_button, Cause.GUEST_SHUTDOWN, 10, event=("STOPPED", "SHUTDOWN")),
+    Row("virsh destroy", destroy, Cause.GUEST_DESTROYED, 10, event=("STOPPED", "DESTROYED")),
+    Row("virsh managedsave, then restored", managed_save, Cause.GUEST_SAVED, 10, event=("STOPPED", "SAVED")),
+    Row(
+        "panic, on_crash destroy",
+        panic,
+        Cause.GUEST_CRASHED,
+        11,
+        event=("STOPPED", "CRASHED"),
+        guest={"extra_devices": PANIC_DEVICE},
+    ),
+    Row("QEMU killed", kill_qemu, Cause.GUEST_FAILED, 11, event=("STOPPED", "FAILED")),
+    Row(
+        "reverted to a snapshot",
+        revert_to_snapshot,
+        Cause.GUEST_REVERTED,
+        10,
+        event=("STOPPED", "FROM_SNAPSHOT"),
+        guest={"snapshots": True},
+    ),
+    Row(
+        "virtio console unplugged, then plugged in again",
+        unplug,
+        Cause.DEVICE_REMOVED,
+        10,
+        event=("DEVICE_REMOVED", "console1"),
+        guest={"extra_devices": VIRTIO_CONSOLE},
+        device="console1",
+    ),
+    Row(
+        "taken over by force",
+        take_over,
+        Cause.CONSOLE_TAKEN_OVER,
+        8,
+        error=("VIR_ERR_RPC", "VIR_FROM_STREAMS"),
+    ),
+]
+
+
+@pytest.mark.parametrize("row", ENDS, ids=str)
+async def test_what_ends_a_console_is_told_truly_and_once(row: Row, stage: Stage) -> None:
+    guest = await stage.start(stage.libvirtd, state="paused", **row.guest)
+    async with open_scene(stage.mux, guest, stage.bystander, device=row.device) as scene:
+        await play(row, scene)
+
+
+# What ends nothing.
+
+
+def booted_twice(client: Follower) -> bool:
+    """Only a guest that has booted listens."""
+    return client.output.count(BANNER) == 2
+
+
+async def reboot_from_inside(guest: Guest, client: Follower) -> None:
+    await client.write(RESET)
+    await client.until(booted_twice)
+
+
+async def reset(guest: Guest, client: Follower) -> None:
+    await guest.reset()
+    await client.until(booted_twice)
+
+
+async def suspend_and_resume(guest: Guest, client: Follower) -> None:
+    await guest.suspend()
+    await guest.resume()
+
+
+async def stop_and_continue_qemu(guest: Guest, client: Follower) -> None:
+    pid = guest.qemu_pid()
+    send_signal(pid, signal.SIGSTOP)
+    await client.write(b"while stopped")
+    send_signal(pid, signal.SIGCONT)
+    await client.until_output(b"while stopped")
+
+
+async def panic_and_restart(guest: Guest, client: Follower) -> None:
+    await client.write(PANIC)
+    await client.until(booted_twice)
+
+
+async def panic_and_be_preserved(guest: Guest, client: Follower) -> None:
+    await client.write(PANIC)
+    await client.until_noted("crashed")
+    assert await guest.state() == "crashed (panicked)"
+    await guest.resume()
+    await guest.reset()  # else its processor halts for ever
+    await client.until(booted_twice)
+
+
+@dataclass(frozen=True)
+class NoEnd:
+    """Something that happens to a running guest and ends nothing; what repeats at once is noted once."""
+
+    name: str
+    happen: Callable[[Guest, Follower], Awaitable[None]]
+    notes: list[str]
+    guest: dict[str, Any] = field(default_factory=dict)
+
+
+ENDS_NOTHING = [
+    NoEnd("reboot from inside", reboot_from_inside, ["rebooted"]),
+    NoEnd("virsh reset", reset, ["rebooted"]),
+    NoEnd("virsh suspend and resume", suspend_and_resume, ["paused", "resumed"]),
+    NoEnd("QEMU stopped and continued by signals", stop_and_continue_qemu, []),
+    NoEnd(
+        "panic, on_crash restart",
+        panic_and_restart,
+        ["paused", "crashed", "rebooted", "resumed", "rebooted"],
+        {"extra_devices": PANIC_DEVICE, "on_crash": "restart"},
+    ),
+    NoEnd(
+        "panic, on_crash preserve, resumed and reset",
+        panic_and_be_preserved,
+        ["paused", "crashed", "resumed", "rebooted"],
+        {"extra_devices": PANIC_DEVICE, "on_crash": "preserve"},
+    ),
+]
+
+
+@pytest.mark.parametrize("row", ENDS_NOTHING, ids=lambda row: row.name)
+async def test_what_ends_nothing_is_a_note(row: NoEnd, stage: Stage) -> None:
+    guest = await stage.start(stage.libvirtd, state="paused", **row.guest)
+    async with follow(stage.mux.socket, guest.name) as client, follow(stage.mux.socket, guest.name) as other:
+        await client.until_attached()
+        await guest.resume()
+        await client.until_output(BANNER)
+        await row.happen(guest, client)
+        await client.write(b"goes on")
+        for one in (client, other):
+            await one.until_output(b"goes on")
+            await one.until(lambda one: [note for note, _ in groupby(one.notes)] == ["resumed", *row.notes])
+            assert not one.reasons
+            assert len(one.marks(Attached)) <= 1
+
+
+# What happens to a guest that is off, while somebody waits for it.
+
+
+async def test_a_guest_that_is_undefined_ends_the_waiting(stage: Stage) -> None:
+    guest = await stage.start(stage.libvirtd, state="defined")
+    async with (
+        follow(stage.mux.socket, guest.name) as client,
+        running(stage.mux.socket, "attach", guest.name, "--wait", "--json") as command,
+    ):
+        assert decode(await command.line()).cause is Cause.GUEST_NOT_RUNNING
+        await guest.undefine()
+        reason = await client.until_ended()
+        assert (reason.cause, reason.phase) == (Cause.GUEST_UNDEFINED, Phase.LIFECYCLE)
+        assert reason.event == LibvirtEvent("UNDEFINED", "REMOVED")
+        assert not reason.retry.will_retry
+        status, talk = await command.end()
+        assert (status, decode(talk)) == (3, reason)
+
+
+async def test_a_guest_that_is_renamed_is_the_same_guest(stage: Stage) -> None:
+    guest = await stage.start(stage.libvirtd, state="defined")
+    async with follow(stage.mux.socket, guest.name) as client:
+        await guest.rename(f"{guest.name}-renamed")
+        await client.until_noted("renamed")
+        await guest.start()
+        await client.until_attached()
+        assert not client.reasons
+        async with follow(stage.mux.socket, guest.name) as by_new_name:
+            assert by_new_name.console.position.history == client.console.position.history
+
+
+async def test_a_guest_that_starts_is_attached_by_those_who_wait(stage: Stage) -> None:
+    guest = await stage.start(stage.libvirtd, state="defined")
+    async with (
+        follow(stage.mux.socket, guest.name) as client,
+        running(stage.mux.socket, "attach", guest.name, "--wait", "--json") as command,
+    ):
+        assert decode(await command.line()).cause is Cause.GUEST_NOT_RUNNING
+        await guest.start()
+        await client.until_attached()
+        await client.until_output(BANNER[-2:])  # of its beginning some may be lost
+        await client.write(b"attached")
+        assert b"attached" in await command.read(len(client.output)) + await command.read(len(b"attached"))
+
+
+# One end after the other.
+
+
+async def test_a_guest_that_is_destroyed_and_started_at_once_has_an_end_for_every_start(stage: Stage) -> None:
+    guest = await stage.start(stage.libvirtd)
+    starts = count(3, 20)
+    async with follow(stage.mux.socket, guest.name) as first, follow(stage.mux.socket, guest.name) as second:
+        for number in range(1, starts + 1):
+            for client in (first, second):
+                await client.until_attached()
+            await stage.libvirtd.virsh(f"destroy {guest.name}; start {guest.name}")
+            for client in (first, second):
+                await client.until(lambda one, ends=number: len(one.reasons) == ends)  # type: ignore[misc]
+        for client in (first, second):
+            await client.until_attached()
+            assert {reason.cause for reason in client.reasons} == {Cause.GUEST_DESTROYED}
+            assert {reason.event for reason in client.reasons} == {LibvirtEvent("STOPPED", "DESTROYED")}
+            ended = [reason.console.incarnation for reason in client.reasons if reason.console]
+            assert ended == list(range(1, starts + 1))
+            assert [mark.incarnation for mark in client.marks(Attached)][-starts:] == [number + 1 for number in ended]

@@ -1,0 +1,237 @@
+"""The matrix, consoles: those that somebody else holds or takes, those that cannot be opened, and many of one guest.
+
+One virtmuxd lives through all of it, and a bystander's console notices nothing.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+import pytest
+
+from tests.harness.counts import count
+from tests.harness.follower import follow
+from tests.harness.guest import BANNER, FLOOD, PROMPT, Guest, linux_guest
+from tests.harness.matrix import decode, output_before_the_end, virsh_console
+from tests.harness.privilege import run_as_root
+from tests.integration.conftest import Stage, State, guest_factory
+from virtmux import Cause, LibvirtEvent, Phase
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ESCAPE = b"\x1d"
+
+VIRTIO_CONSOLE = "<console type='pty'><target type='virtio' port='1'/></console>"
+
+#: Seconds within which everybody is told of a takeover, even where libvirtd tells nobody.
+TAKEOVER_TOLD = 15.0
+
+
+@pytest.mark.parametrize("turn", range(count(3, 30)))
+async def test_a_console_taken_over_while_the_guest_floods_is_told_in_time(turn: int, stage: Stage) -> None:
+    guest = await stage.start(stage.libvirtd, state="paused")
+    async with follow(stage.mux.socket, guest.name) as first, follow(stage.mux.socket, guest.name) as second:
+        await first.until_attached()
+        await guest.resume()
+        await first.until_output(BANNER)
+        await first.write(FLOOD)
+        for client in (first, second):
+            await client.until_output(b"line 00000100")
+        async with virsh_console(guest, "--force"):
+            async with asyncio.timeout(TAKEOVER_TOLD):
+                reasons = [await client.until_ended() for client in (first, second)]
+            assert reasons[0] == reasons[1]
+            assert reasons[0].cause is Cause.CONSOLE_TAKEN_OVER
+            assert reasons[0].retry.will_retry
+            for client in (first, second):
+                assert reasons[0].offset == output_before_the_end(client)
+        for client in (first, second):
+            await client.until_attached()
+            assert len(client.reasons) == 1
+
+
+# Consoles that somebody else holds.
+
+
+@asynccontextmanager
+async def held_by_virsh(guest: Guest) -> AsyncIterator[None]:
+    async with virsh_console(guest) as holder:
+        yield
+        holder.send(ESCAPE)
+        await holder.exit()
+
+
+@asynccontextmanager
+async def locked(guest: Guest) -> AsyncIterator[None]:
+    """As by minicom, cu or ppp; libvirt looks whether the process lives that the lock names."""
+    tty = (await guest.libvirtd.virsh("ttyconsole", guest.name)).removeprefix("/dev")
+    lock = f"/var/lock/LCK..{tty.replace('/', '_')}"
+    run_as_root("sh", "-c", f"printf '%10d\n' {os.getpid()} >{lock}")
+    try:
+        async with virsh_console(guest, "--force") as virsh:
+            assert b"is locked by lock file" in (await virsh.exit())[1], "force does not help"
+        yield
+    finally:
+        run_as_root("rm", lock)
+
+
+class Held(NamedTuple):
+    """Who holds the console before virtmux asks for it, and what libvirt says to that."""
+
+    name: str
+    hold: Callable[[Guest], AbstractAsyncContextManager[None]]
+    error: tuple[str, str]
+    message: str
+
+
+HELD = [
+    Held(
+        "virsh console",
+        held_by_virsh,
+        ("VIR_ERR_OPERATION_FAILED", "VIR_FROM_QEMU"),
+        "Active console session exists for this domain",
+    ),
+    Held("a UUCP lock", locked, ("VIR_ERR_OPERATION_FAILED", "VIR_FROM_NONE"), "is locked by lock file"),
+]
+
+
+@pytest.mark.parametrize("row", HELD, ids=lambda row: row.name)
+async def test_a_console_held_by_somebody_else_is_busy_until_it_is_free(row: Held, stage: Stage) -> None:
+    guest = await stage.start(stage.libvirtd)
+    async with AsyncExitStack() as stack:
+        async with row.hold(guest):
+            first = await stack.enter_async_context(follow(stage.mux.socket, guest.name))
+            second = await stack.enter_async_context(follow(stage.mux.socket, guest.name))
+            for client in (first, second):
+                reason = client.console.place.reason
+                assert reason is not None
+                assert (reason.cause, reason.phase) == (Cause.CONSOLE_BUSY, Phase.OPEN)
+                assert reason.error is not None
+                assert (reason.error.code_name, reason.error.domain_name) == row.error
+                assert row.message in reason.error.message
+                assert reason.retry.will_retry
+            assert (await first.until_ended()).cause is Cause.CONSOLE_BUSY
+            status, _, talk = await stage.mux.run_client("attach", guest.name, "--json")
+            assert (status, decode(talk).cause) == (8, Cause.CONSOLE_BUSY)
+        for client in (first, second):
+            await client.until_attached()
+        assert len(first.reasons) == 1
+        assert not second.reasons, "what its answer said is not said again"
+
+
+# What cannot be opened.
+
+NOT_A_PTY = {
+    "file": "<source path='{base}/serial.log'/>",
+    "unix": "<source mode='bind' path='{base}/serial.sock'/>",
+    "tcp": "<source mode='bind' host='127.0.0.1' service='0'/><protocol type='raw'/>",
+    "udp": "<source mode='connect' host='127.0.0.1' service='9'/>",
+    "pipe": "<source path='{base}/serial.pipe'/>",
+    "dev": "<source path='/dev/ptmx'/>",
+    "null": "",
+    "stdio": "",
+    "vc": "",
+}
+
+
+async def test_a_device_that_is_no_pty_is_no_console(stage: Stage) -> None:
+    base = stage.libvirtd.base
+    os.mkfifo(base / "serial.pipe")
+    # A machine has four ISA ports, and any number on PCI.
+    devices = "".join(
+        f"<serial type='{backend}'>{source.format(base=base)}<target type='pci-serial' port='{port}'/></serial>"
+        for port, (backend, source) in enumerate(NOT_A_PTY.items(), 1)
+    )
+    guest = await stage.start(stage.libvirtd, extra_devices=devices)
+
+    async def attach(device: str) -> None:
+        status, output, talk = await stage.mux.run_client("attach", f"{guest.name}:{device}", "--json")
+        assert (status, output) == (3, b"")
+        reason = decode(talk)
+        assert (reason.cause, reason.phase) == (Cause.CONSOLE_NOT_PTY, Phase.OPEN)
+        assert reason.error is not None
+        assert (reason.error.code_name, reason.error.domain_name) == ("VIR_ERR_INTERNAL_ERROR", "VIR_FROM_QEMU")
+        assert reason.error.message == f"internal error: character device {device} is not using a PTY"
+        assert not reason.retry.will_retry
+
+    async with asyncio.TaskGroup() as tasks:
+        for port in range(1, len(NOT_A_PTY) + 1):
+            tasks.create_task(attach(f"serial{port}"))
+
+
+class NoConsole(NamedTuple):
+    """A console that is asked for in vain."""
+
+    name: str
+    device: str
+    cause: Cause
+    exit_status: int
+    phase: Phase
+    state: State = "running"
+
+
+NO_CONSOLE = [
+    NoConsole("a guest that is off", "", Cause.GUEST_NOT_RUNNING, 9, Phase.LIFECYCLE, "defined"),
+    NoConsole("no such device", ":serial7", Cause.CONSOLE_MISSING, 3, Phase.CLIENT),
+]
+
+
+@pytest.mark.parametrize("row", NO_CONSOLE, ids=lambda row: row.name)
+async def test_what_cannot_be_opened_is_said_at_once(row: NoConsole, stage: Stage) -> None:
+    guest = await stage.start(stage.libvirtd, state=row.state)
+    status, output, talk = await stage.mux.run_client("attach", f"{guest.name}{row.device}", "--json")
+    assert (status, output) == (row.exit_status, b"")
+    reason = decode(talk)
+    assert (reason.cause, reason.phase, reason.error) == (row.cause, row.phase, None)
+
+
+async def test_a_guest_without_a_console_has_none(stage: Stage) -> None:
+    guest = await stage.start(stage.libvirtd, state="defined")
+    bare = re.sub("<(serial|console).*</\\1>", "", guest.xml)
+    await stage.libvirtd.define(guest.name, bare)
+    await guest.start()
+    status, _, talk = await stage.mux.run_client("attach", guest.name, "--json")
+    assert (status, decode(talk).cause) == (3, Cause.CONSOLE_MISSING)
+
+
+# Many consoles of one guest.
+
+FOUR_CONSOLES = f"""
+<serial type='pty'><target port='1'/></serial>
+<serial type='pty'><target type='pci-serial' port='2'/></serial>
+{VIRTIO_CONSOLE}"""
+
+
+async def test_the_consoles_of_one_guest_end_each_by_itself_or_all_together(stage: Stage) -> None:
+    async with guest_factory(stage.libvirtd, linux_guest) as start, AsyncExitStack() as stack:
+        guest = await start(stage.libvirtd, state="paused", extra_devices=FOUR_CONSOLES)
+        consoles = {
+            device: await stack.enter_async_context(follow(stage.mux.socket, guest.name, device))
+            for device in ("serial0", "serial1", "serial2", "console1")
+        }
+        for client in consoles.values():
+            await client.until_attached()
+        await guest.resume()
+        shell, second, on_pci, _ = consoles.values()
+        await shell.until_output(PROMPT)
+        await shell.write(b"for port in 1 2; do echo this is $port >/dev/ttyS$port; done\r")
+        await second.until_output(b"this is 1\r\n")
+        await on_pci.until_output(b"this is 2\r\n")
+
+        await stage.libvirtd.virsh("detach-device-alias", guest.name, "serial2")
+        reason = await on_pci.until_ended()
+        assert (reason.cause, reason.event) == (Cause.DEVICE_REMOVED, LibvirtEvent("DEVICE_REMOVED", "serial2"))
+        assert reason.exit_status == 10
+
+        await shell.write(b"poweroff -f\r")
+        for device, client in consoles.items():
+            await client.until(lambda one: Cause.GUEST_SHUTDOWN in [reason.cause for reason in one.reasons])
+            last = client.reasons[-1]
+            assert last.event == LibvirtEvent("STOPPED", "SHUTDOWN")
+            assert last.console is not None
+            assert last.console.device == device
+            assert last.offset == len(client.output)
+            assert len(client.reasons) == (2 if client is on_pci else 1)

@@ -1,0 +1,285 @@
+"""A guest that moves between two hypervisors that the daemon knows takes its console along.
+
+The order of what libvirt says in each case: docs/libvirt.md, "Migration".
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack
+from typing import Any
+
+import pytest
+
+from tests.harness.daemon import Daemon
+from tests.harness.follower import PATIENCE, Follower, follow
+from tests.harness.guest import DEFINITION_TOO, FLOOD, PROMPT, Guest
+from tests.harness.libvirtd import Libvirtd, VirshError
+from tests.integration.conftest import StartDaemon, StartGuest
+from virtmux import Attached, Break, Cause, Ended, MarkMessage, Note, Output, Phase
+
+#: A Linux guest is then on its way for half a minute.
+SLOWLY = (*DEFINITION_TOO, "--bandwidth", "1")
+
+Hosts = tuple[Libvirtd, Libvirtd]
+
+
+@pytest.fixture(scope="module")
+def hosts() -> Iterator[Hosts]:
+    """Two hypervisors between which guests move."""
+    with ExitStack() as stack:
+        yield stack.enter_context(Libvirtd()), stack.enter_context(Libvirtd())
+
+
+async def consoles_of(mux: Daemon, guest: Guest) -> list[dict[str, Any]]:
+    return [row for row in await mux.consoles() if row.get("id", {}).get("uuid") == str(guest.uuid)]
+
+
+def notes(client: Follower) -> list[str]:
+    """The notes on migration, in order; that a guest is paused for a moment while it moves is no matter here."""
+    return [mark.note for mark in client.marks(Note) if mark.note.startswith("migrat")]
+
+
+def openings_and_ends(client: Follower) -> list[type]:
+    marks = (record.record for record in client.records if isinstance(record, MarkMessage))
+    return [type(mark) for mark in marks if isinstance(mark, Attached | Ended)]
+
+
+async def echoes(client: Follower, text: bytes) -> None:
+    """The guest hears and answers."""
+    seen = len(client.output)
+    await client.write(text)
+    await client.until(lambda one: text in one.output[seen:])
+
+
+@pytest.mark.parametrize("options", [DEFINITION_TOO, ()], ids=["definition and all", "the definition stays"])
+async def test_clients_stay_attached_while_their_guest_moves_away_and_back(
+    hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon, options: tuple[str, ...]
+) -> None:
+    here, there = hosts
+    guest = await boot_guest(here)
+    mux = await daemon(here.uri, there.uri)
+    async with follow(mux.socket, guest.name) as first, follow(mux.socket, guest.name) as second:
+        clients = (first, second)
+        for client in clients:
+            await client.until_attached()
+        handle, history = first.console.place.info.console, first.console.position.history
+        for moves, to in enumerate((there, here), 1):
+            await guest.migrate(to, options)
+            for client in clients:
+                await client.until(lambda one, moves=moves: len(one.marks(Attached)) == moves + 1)  # type: ignore[misc]
+                assert openings_and_ends(client)[-2:] == [Ended, Attached]
+                reason = client.reasons[-1]
+                assert (reason.cause, reason.moved_to) == (Cause.GUEST_MIGRATED, to.uri)
+                assert reason.exit_status == 10
+                assert reason.offset == first.console.position.offset
+            await echoes(first, f"move {moves}".encode())
+            await second.until_output(f"move {moves}".encode())
+            (listed,) = [row for row in await consoles_of(mux, guest) if row["state"] == "attached"]
+            assert (listed["console"], listed["id"]["uri"]) == (handle, to.uri)
+            assert listed["position"].startswith(history)
+        for client in clients:
+            assert len(client.reasons) == 2
+            assert len(client.offsets) == 1, "offsets go on"
+            assert all(isinstance(record, Output | MarkMessage) for record in client.records), "never disconnected"
+        assert first.output == second.output
+
+
+async def test_a_flood_crosses_over_with_nothing_twice(
+    hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    here, there = hosts
+    guest = await boot_guest(here)
+    mux = await daemon(here.uri, there.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        await client.write(FLOOD)
+        await client.until_output(b"line 00000100")
+        await guest.migrate(there)
+        await client.until(lambda one: one.reasons)
+        seam = client.reasons[0].offset
+        assert seam is not None
+        await client.until(lambda one: len(one.output) > seam + 10_000)
+        before, after = (_numbers(part) for part in (client.output[:seam], client.output[seam:]))
+        assert before == list(range(before[0], before[0] + len(before)))
+        assert after == list(range(after[0], after[0] + len(after)))
+        assert after[0] > before[-1]
+        if after[0] > before[-1] + 2:  # the line at the seam may be in two parts
+            assert client.marks(Break), "what may be missing is named"
+        await guest.destroy()
+
+
+def _numbers(flood: bytes) -> list[int]:
+    """The numbers of the whole lines."""
+    return [int(number) for number in re.findall(rb"line (\d{8})\r\n", flood)]
+
+
+async def test_a_paused_guest_that_moves_is_followed_too(
+    hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    here, there = hosts
+    guest = await boot_guest(here)
+    mux = await daemon(here.uri, there.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        await guest.suspend()
+        await guest.migrate(there)
+        await client.until(lambda one: len(one.marks(Attached)) == 2)
+        assert [reason.moved_to for reason in client.reasons] == [there.uri]
+        await guest.resume()
+        await echoes(client, b"awake at the new host")
+
+
+async def test_a_migration_that_fails_leaves_notes_and_no_end(
+    hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    here, there = hosts
+    guest = await boot_guest(here)
+    mux = await daemon(here.uri, there.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        for failures in (1, 2):
+            await guest.fail_to_migrate(there)
+            await client.until(lambda one, failures=failures: len(notes(one)) == 2 * failures)  # type: ignore[misc]
+            assert notes(client) == ["migrating", "migration-failed"] * failures
+            await echoes(client, f"stayed {failures}".encode())
+        assert openings_and_ends(client) == [Attached]
+        await guest.migrate(there)
+        await client.until(lambda one: len(one.marks(Attached)) == 2)
+        assert [reason.moved_to for reason in client.reasons] == [there.uri], "after failures it can still be moved"
+
+
+async def test_a_migration_that_is_called_off_on_the_way_is_no_end(
+    hosts: Hosts, linux: StartGuest, daemon: StartDaemon
+) -> None:
+    here, there = hosts
+    guest = await linux(here, state="paused")
+    mux = await daemon(here.uri, there.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        await guest.resume()
+        await client.until_output(PROMPT)
+        async with asyncio.TaskGroup() as tasks:
+            moving = tasks.create_task(_fail(guest, there, "canceled by client"))
+            await client.until(lambda one: notes(one) == ["migrating"])
+            await echoes(client, b"echo on the way\r")
+            await here.virsh("domjobabort", guest.name)
+            await moving
+        await client.until(lambda one: notes(one) == ["migrating", "migration-failed"])
+        await echoes(client, b"echo stayed\r")
+        assert openings_and_ends(client) == [Attached]
+        await guest.destroy()
+
+
+async def test_a_migration_whose_destination_dies_at_the_last_moment_is_no_end(
+    libvirtd: Libvirtd, own_libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon
+) -> None:
+    """The guest stands still already, and goes on where it was."""
+    guest = await linux(libvirtd, state="paused")
+    mux = await daemon(libvirtd.uri, own_libvirtd.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        await guest.resume()
+        await client.until_output(PROMPT)
+        async with asyncio.TaskGroup() as tasks:
+            moving = tasks.create_task(_fail(guest, own_libvirtd, "client socket is closed"))
+            await client.until(lambda one: notes(one) == ["migrating"])
+            own_libvirtd.freeze()
+            await libvirtd.virsh("migrate-setspeed", guest.name, "1000")
+            await guest.until("paused (migrating)")
+            own_libvirtd.kill()
+            await moving
+        await client.until(lambda one: notes(one) == ["migrating", "migration-failed"])
+        await echoes(client, b"echo stayed\r")
+        assert openings_and_ends(client) == [Attached]
+
+
+async def _fail(guest: Guest, to: Libvirtd, why: str) -> None:
+    with pytest.raises(VirshError, match=why):
+        await guest.migrate(to, SLOWLY)
+
+
+async def test_a_guest_that_moves_where_virtmux_does_not_look_has_ended(
+    hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    here, there = hosts
+    guest = await boot_guest(here)
+    mux = await daemon(here.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        await guest.migrate(there)
+        reason = await client.until_ended()
+        assert (reason.cause, reason.moved_to) == (Cause.GUEST_MIGRATED, None)
+        assert "does not know" in reason.text
+        assert reason.event is not None
+        assert (reason.event.name, reason.event.detail) == ("STOPPED", "MIGRATED")
+        assert reason.phase is Phase.RECEIVE
+        assert openings_and_ends(client) == [Attached, Ended]
+
+
+async def test_attach_rides_out_a_move_that_is_followed_and_once_does_not(
+    hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    here, there = hosts
+    guest = await boot_guest(here)
+    mux = await daemon(here.uri, there.uri)
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(follow(mux.socket, guest.name))
+        await client.until_attached()
+        riding = await _attach(stack, mux, guest, b"r")
+        once = await _attach(stack, mux, guest, b"o", "--once")
+        assert riding.stdout is not None
+        assert await riding.stdout.readexactly(1) == b"o"
+        await guest.migrate(there)
+        async with asyncio.timeout(PATIENCE):
+            _, talk = await once.communicate()
+            assert once.returncode == 10
+            assert json.loads(talk.splitlines()[-1])["moved_to"] == there.uri
+            await client.until(lambda one: len(one.marks(Attached)) == 2)
+            await echoes(client, b"at its new host")
+            assert await riding.stdout.readexactly(15) == b"at its new host"
+        assert riding.returncode is None
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+
+
+async def _attach(
+    stack: AsyncExitStack, mux: Daemon, guest: Guest, key: bytes, *options: str
+) -> asyncio.subprocess.Process:
+    """`virtmux attach`, which has typed `key` and seen its echo."""
+    process = await mux.client("attach", guest.name, "--json", *options)
+    stack.callback(_end, process)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(key)
+    async with asyncio.timeout(PATIENCE):
+        assert await process.stdout.readexactly(1) == key
+    return process
+
+
+async def test_two_domains_of_one_uuid_are_two_consoles(
+    hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    here, there = hosts
+    guest = await boot_guest(here)
+    twin = Guest(there, guest.name, guest.uuid, guest.xml)
+    await twin.define()
+    mux = await daemon(here.uri, there.uri)
+    async with follow(mux.socket, guest.name, uri=here.uri) as client:
+        await client.until_attached()
+        await twin.start()
+        async with follow(mux.socket, guest.name, uri=there.uri) as other:
+            await other.until_attached()
+            await echoes(client, b"one")
+            await echoes(other, b"the other")
+            assert b"other" not in client.output
+            assert len({row["console"] for row in await consoles_of(mux, guest)}) == 2
+            await twin.destroy()
+            assert (await other.until_ended()).cause is Cause.GUEST_DESTROYED
+            await echoes(client, b"still one")
+            assert openings_and_ends(client) == [Attached]
+            assert not notes(client)
