@@ -29,15 +29,7 @@ def _details(kind: str) -> dict[int, str]:
     return {value: name.removeprefix(prefix) for name, value in vars(libvirt).items() if name.startswith(prefix)}
 
 
-_STOPPED = _details("STOPPED")
-
-#: Events that end nothing: the note that each makes, and its details. What comes of a crash is for the domain's
-#: on_crash to say, and has events of its own.
-_NOTED = {
-    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: ("paused", _details("SUSPENDED")),
-    libvirt.VIR_DOMAIN_EVENT_RESUMED: ("resumed", _details("RESUMED")),
-    libvirt.VIR_DOMAIN_EVENT_CRASHED: ("crashed", _details("CRASHED")),
-}
+_STOPPED, _SUSPENDED, _RESUMED = _details("STOPPED"), _details("SUSPENDED"), _details("RESUMED")
 
 
 def translate(at: int, running_id: int, event: int, detail: int) -> Event | None:
@@ -47,11 +39,12 @@ def translate(at: int, running_id: int, event: int, detail: int) -> Event | None
             return Started(at, running_id)
         case libvirt.VIR_DOMAIN_EVENT_STOPPED:
             return Stopped(at, LibvirtEvent("STOPPED", _STOPPED.get(detail)))
+        case libvirt.VIR_DOMAIN_EVENT_SUSPENDED:
+            return Noted(at, "paused", _SUSPENDED.get(detail))
+        case libvirt.VIR_DOMAIN_EVENT_RESUMED:
+            return Noted(at, "resumed", _RESUMED.get(detail))
         case libvirt.VIR_DOMAIN_EVENT_UNDEFINED if detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_REMOVED:
             return Undefined(at, LibvirtEvent("UNDEFINED", "REMOVED"))
-        case _ if event in _NOTED:
-            note, details = _NOTED[event]
-            return Noted(at, note, details.get(detail))
         case _:
             return None
 
