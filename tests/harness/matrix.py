@@ -130,8 +130,8 @@ async def open_scene(
         for client in (first, second):
             await client.until_noted("resumed")
             await client.until_output(BANNER if device is None else b"")
-        while '"resumed"' not in await command.line():
-            pass  # what came before
+        while '"resumed"' not in (line := await command.line()):
+            assert line, "it has left"
         watching = Watching(command, tasks)
         try:
             yield Scene(mux, guest, (first, second), watching, bystander)

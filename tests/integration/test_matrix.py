@@ -101,24 +101,32 @@ async def take_over(scene: Scene) -> AsyncIterator[None]:
 
 
 ENDS = [
-    Row("shutdown from inside", shutdown_from_inside, Cause.GUEST_SHUTDOWN, 10, event=("STOPPED", "SHUTDOWN")),
-    Row("virsh shutdown, by ACPI", power_button, Cause.GUEST_SHUTDOWN, 10, event=("STOPPED", "SHUTDOWN")),
-    Row("virsh destroy", destroy, Cause.GUEST_DESTROYED, 10, event=("STOPPED", "DESTROYED")),
-    Row("virsh managedsave, then restored", managed_save, Cause.GUEST_SAVED, 10, event=("STOPPED", "SAVED")),
+    Row(
+        "shutdown from inside",
+        shutdown_from_inside,
+        Cause.GUEST_SHUTDOWN,
+        exit_status=10,
+        event=("STOPPED", "SHUTDOWN"),
+    ),
+    Row("virsh shutdown, by ACPI", power_button, Cause.GUEST_SHUTDOWN, exit_status=10, event=("STOPPED", "SHUTDOWN")),
+    Row("virsh destroy", destroy, Cause.GUEST_DESTROYED, exit_status=10, event=("STOPPED", "DESTROYED")),
+    Row(
+        "virsh managedsave, then restored", managed_save, Cause.GUEST_SAVED, exit_status=10, event=("STOPPED", "SAVED")
+    ),
     Row(
         "panic, on_crash destroy",
         panic,
         Cause.GUEST_CRASHED,
-        11,
+        exit_status=11,
         event=("STOPPED", "CRASHED"),
         guest={"extra_devices": PANIC_DEVICE},
     ),
-    Row("QEMU killed", kill_qemu, Cause.GUEST_FAILED, 11, event=("STOPPED", "FAILED")),
+    Row("QEMU killed", kill_qemu, Cause.GUEST_FAILED, exit_status=11, event=("STOPPED", "FAILED")),
     Row(
         "reverted to a snapshot",
         revert_to_snapshot,
         Cause.GUEST_REVERTED,
-        10,
+        exit_status=10,
         event=("STOPPED", "FROM_SNAPSHOT"),
         guest={"snapshots": True},
     ),
@@ -126,7 +134,7 @@ ENDS = [
         "virtio console unplugged, then plugged in again",
         unplug,
         Cause.DEVICE_REMOVED,
-        10,
+        exit_status=10,
         event=("DEVICE_REMOVED", "console1"),
         guest={"extra_devices": VIRTIO_CONSOLE},
         device="console1",
@@ -135,7 +143,7 @@ ENDS = [
         "taken over by force",
         take_over,
         Cause.CONSOLE_TAKEN_OVER,
-        8,
+        exit_status=8,
         error=("VIR_ERR_RPC", "VIR_FROM_STREAMS"),
     ),
 ]
