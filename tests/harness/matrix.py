@@ -134,8 +134,8 @@ async def open_scene(
         for client in (first, second):
             await client.until_noted("resumed")
             await client.until_output(BANNER if device is None else b"")
-        while '"resumed"' not in await command.line():
-            pass  # what came before
+        while '"resumed"' not in (line := await command.line()):
+            assert line, "it has left"
         watching = Watching(command, tasks)
         try:
             yield Scene(mux, guest, (first, second), watching, bystander)
@@ -157,11 +157,17 @@ async def play(row: Row, scene: Scene) -> None:
         status, output, talk = await scene.command.end()
         assert (status, output) == (row.exit_status, scene.clients[0].output[: reason.offset])
         assert decode(talk) == reason
+        assert talk.count('"cause"') == 1
         await scene.bystander_is_well()
     for client in scene.clients:
         if row.comes_back:
             await client.until_attached()
-            assert [type(mark) for mark in _marks_behind_the_end(client)] == [Break, Attached]
+            gap, attached = _marks_behind_the_end(client)
+            assert isinstance(gap, Break)
+            assert isinstance(attached, Attached)
+            assert reason.console is not None
+            starts = 1 if row.cause.startswith("guest-") else 0
+            assert attached.incarnation == reason.console.incarnation + starts
         assert client.reasons == [reason], "one end is told once"
 
 

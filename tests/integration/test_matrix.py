@@ -20,7 +20,7 @@ from tests.harness.guest import BANNER, PANIC, POWER_OFF, RESET, Guest
 from tests.harness.matrix import Row, Scene, decode, open_scene, play, virsh_console
 from tests.harness.privilege import send_signal
 from tests.integration.conftest import Stage
-from virtmux import Attached, Cause, LibvirtEvent, Phase
+from virtmux import Attached, Cause, LibvirtEvent, Note, Phase
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -101,24 +101,32 @@ async def take_over(scene: Scene) -> AsyncIterator[None]:
 
 
 ENDS = [
-    Row("shutdown from inside", shutdown_from_inside, Cause.GUEST_SHUTDOWN, 10, event=("STOPPED", "SHUTDOWN")),
-    Row("virsh shutdown, by ACPI", power_button, Cause.GUEST_SHUTDOWN, 10, event=("STOPPED", "SHUTDOWN")),
-    Row("virsh destroy", destroy, Cause.GUEST_DESTROYED, 10, event=("STOPPED", "DESTROYED")),
-    Row("virsh managedsave, then restored", managed_save, Cause.GUEST_SAVED, 10, event=("STOPPED", "SAVED")),
+    Row(
+        "shutdown from inside",
+        shutdown_from_inside,
+        Cause.GUEST_SHUTDOWN,
+        exit_status=10,
+        event=("STOPPED", "SHUTDOWN"),
+    ),
+    Row("virsh shutdown, by ACPI", power_button, Cause.GUEST_SHUTDOWN, exit_status=10, event=("STOPPED", "SHUTDOWN")),
+    Row("virsh destroy", destroy, Cause.GUEST_DESTROYED, exit_status=10, event=("STOPPED", "DESTROYED")),
+    Row(
+        "virsh managedsave, then restored", managed_save, Cause.GUEST_SAVED, exit_status=10, event=("STOPPED", "SAVED")
+    ),
     Row(
         "panic, on_crash destroy",
         panic,
         Cause.GUEST_CRASHED,
-        11,
+        exit_status=11,
         event=("STOPPED", "CRASHED"),
         guest={"extra_devices": PANIC_DEVICE},
     ),
-    Row("QEMU killed", kill_qemu, Cause.GUEST_FAILED, 11, event=("STOPPED", "FAILED")),
+    Row("QEMU killed", kill_qemu, Cause.GUEST_FAILED, exit_status=11, event=("STOPPED", "FAILED")),
     Row(
         "reverted to a snapshot",
         revert_to_snapshot,
         Cause.GUEST_REVERTED,
-        10,
+        exit_status=10,
         event=("STOPPED", "FROM_SNAPSHOT"),
         guest={"snapshots": True},
     ),
@@ -126,7 +134,7 @@ ENDS = [
         "virtio console unplugged, then plugged in again",
         unplug,
         Cause.DEVICE_REMOVED,
-        10,
+        exit_status=10,
         event=("DEVICE_REMOVED", "console1"),
         guest={"extra_devices": VIRTIO_CONSOLE},
         device="console1",
@@ -135,7 +143,7 @@ ENDS = [
         "taken over by force",
         take_over,
         Cause.CONSOLE_TAKEN_OVER,
-        8,
+        exit_status=8,
         error=("VIR_ERR_RPC", "VIR_FROM_STREAMS"),
     ),
 ]
@@ -186,8 +194,7 @@ async def panic_and_restart(guest: Guest, client: Follower) -> None:
 
 async def panic_and_be_preserved(guest: Guest, client: Follower) -> None:
     await client.write(PANIC)
-    await client.until_noted("crashed")
-    assert await guest.state() == "crashed (panicked)"
+    await guest.until("crashed (panicked)")
     await guest.resume()
     await guest.reset()  # else its processor halts for ever
     await client.until(booted_twice)
@@ -206,21 +213,27 @@ class NoEnd:
 ENDS_NOTHING = [
     NoEnd("reboot from inside", reboot_from_inside, ["rebooted"]),
     NoEnd("virsh reset", reset, ["rebooted"]),
-    NoEnd("virsh suspend and resume", suspend_and_resume, ["paused", "resumed"]),
+    NoEnd("virsh suspend and resume", suspend_and_resume, ["paused: PAUSED", "resumed: UNPAUSED"]),
     NoEnd("QEMU stopped and continued by signals", stop_and_continue_qemu, []),
     NoEnd(
         "panic, on_crash restart",
         panic_and_restart,
-        ["paused", "crashed", "rebooted", "resumed", "rebooted"],
+        ["paused: PAUSED", "crashed: PANICKED", "rebooted", "resumed: UNPAUSED", "rebooted"],
         {"extra_devices": PANIC_DEVICE, "on_crash": "restart"},
     ),
     NoEnd(
         "panic, on_crash preserve, resumed and reset",
         panic_and_be_preserved,
-        ["paused", "crashed", "resumed", "rebooted"],
+        ["paused: PAUSED", "crashed: PANICKED", "resumed: UNPAUSED", "rebooted"],
         {"extra_devices": PANIC_DEVICE, "on_crash": "preserve"},
     ),
 ]
+
+
+def told_notes(client: Follower) -> list[str]:
+    """libvirt tells a reset twice."""
+    notes = (f"{mark.note}: {mark.detail}" if mark.detail else mark.note for mark in client.marks(Note))
+    return [note for note, _ in groupby(notes)]
 
 
 @pytest.mark.parametrize("row", ENDS_NOTHING, ids=lambda row: row.name)
@@ -234,7 +247,7 @@ async def test_what_ends_nothing_is_a_note(row: NoEnd, stage: Stage) -> None:
         await client.write(b"goes on")
         for one in (client, other):
             await one.until_output(b"goes on")
-            await one.until(lambda one: [note for note, _ in groupby(one.notes)] == ["resumed", *row.notes])
+            await one.until(lambda one: told_notes(one) == ["resumed: UNPAUSED", *row.notes])
             assert not one.reasons
             assert len(one.marks(Attached)) <= 1
 
@@ -261,8 +274,9 @@ async def test_a_guest_that_is_undefined_ends_the_waiting(stage: Stage) -> None:
 async def test_a_guest_that_is_renamed_is_the_same_guest(stage: Stage) -> None:
     guest = await stage.start(stage.libvirtd, state="defined")
     async with follow(stage.mux.socket, guest.name) as client:
-        await guest.rename(f"{guest.name}-renamed")
-        await client.until_noted("renamed")
+        old_name = guest.name
+        await guest.rename(f"{old_name}-renamed")
+        await client.until(lambda one: told_notes(one) == [f"renamed: {old_name} to {guest.name}"])
         await guest.start()
         await client.until_attached()
         assert not client.reasons
