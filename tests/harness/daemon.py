@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
+from tests.harness.watched_daemon import WatchPort
 
 # The commands as installed beside the Python that runs the tests.
 PROGRAMS = Path(sys.executable).parent
@@ -22,9 +23,14 @@ STOP_SECONDS = 20.0
 
 
 class Daemon:
-    """One virtmuxd. `kill` and `start` again keep the runtime directory, as a crash and a restart do."""
+    """One virtmuxd. `kill` and `start` again keep the runtime directory, as a crash and a restart do.
 
-    def __init__(self, uris: Sequence[str], *, attach: str = "on-demand", arguments: Sequence[str] = ()) -> None:
+    `watched`: its loop is watched; ask `watch` what it saw.
+    """
+
+    def __init__(
+        self, uris: Sequence[str], *, attach: str = "on-demand", arguments: Sequence[str] = (), watched: bool = False
+    ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="vmxd-"))
         self.runtime = self.directory / "run"
         self.runtime.mkdir(mode=0o700)
@@ -32,7 +38,13 @@ class Daemon:
         self.read_only_socket = self.runtime / "virtmux-ro.sock"
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._command: list[str | Path] = [PROGRAMS / "virtmuxd", "--socket", str(self.socket), "--attach", attach]
+        self.watch = WatchPort(self.directory / "watch")
+        self._command: list[str | Path] = [PROGRAMS / "virtmuxd"]
+        self._environment: dict[str, str] = {}
+        if watched:
+            self._command = [sys.executable, "-m", "tests.harness.watched_daemon", self.watch.path]
+            self._environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self._command += ["--socket", str(self.socket), "--attach", attach]
         self._command += ["--log-level", "debug", *(part for uri in uris for part in ("--uri", uri)), *arguments]
 
     @property
@@ -55,7 +67,7 @@ class Daemon:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, "NOTIFY_SOCKET": str(ready.path)},
+                    env={**os.environ, **self._environment, "NOTIFY_SOCKET": str(ready.path)},
                 )
             try:
                 await asyncio.to_thread(ready.wait, self._process.pid, seconds=START_SECONDS)

@@ -90,9 +90,11 @@ class Follower:
 
 
 @asynccontextmanager
-async def follow(socket: Path, domain: str, *, position: str | None = None) -> AsyncIterator[Follower]:
+async def follow(
+    socket: Path, domain: str, device: str | None = None, *, position: str | None = None
+) -> AsyncIterator[Follower]:
     """A follower of a console, on a connection of its own, until the context is left."""
-    async with virtmux.connect(socket) as mux, mux.attach(domain, position=position) as console:
+    async with virtmux.connect(socket) as mux, mux.attach(domain, device, position=position) as console:
         follower = Follower(console)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follower.run())

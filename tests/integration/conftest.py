@@ -27,9 +27,11 @@ class StartGuest(Protocol):
 
 
 class StartDaemon(Protocol):
-    """Starts a virtmuxd for the libvirtds at `uris`."""
+    """Starts a virtmuxd for the libvirtds at `uris`; `watched`: see `Daemon`."""
 
-    async def __call__(self, *uris: str, attach: str = "on-demand", arguments: Sequence[str] = ()) -> Daemon: ...
+    async def __call__(
+        self, *uris: str, attach: str = "on-demand", arguments: Sequence[str] = (), watched: bool = False
+    ) -> Daemon: ...
 
 
 def pytest_configure() -> None:
@@ -80,8 +82,10 @@ async def daemon() -> AsyncIterator[StartDaemon]:
     """A factory of daemons. What they logged is shown where the test fails."""
     started: list[Daemon] = []
 
-    async def start(*uris: str, attach: str = "on-demand", arguments: Sequence[str] = ()) -> Daemon:
-        started.append(Daemon(uris, attach=attach, arguments=arguments))
+    async def start(
+        *uris: str, attach: str = "on-demand", arguments: Sequence[str] = (), watched: bool = False
+    ) -> Daemon:
+        started.append(Daemon(uris, attach=attach, arguments=arguments, watched=watched))
         await started[-1].start()
         return started[-1]
 
