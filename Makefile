@@ -43,7 +43,7 @@ integration:
 chaos: export VIRTMUX_CHAOS = 1
 chaos:
 	@$(MAKE) --no-print-directory setup
-	$(BIN)python3 -m pytest tests/integration
+	$(BIN)python3 -m pytest -o faulthandler_timeout=3600 tests/integration
 
 # Where the tests ran through sudo, libvirt's files are root's.
 clean:

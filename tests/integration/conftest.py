@@ -3,10 +3,12 @@
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Literal, NoReturn, Protocol
 
 import pytest
 
+from tests.harness.counts import CHAOS
 from tests.harness.daemon import Daemon
 from tests.harness.guest import Guest, boot_sector_guest, linux_guest
 from tests.harness.libvirtd import Libvirtd, VirshError
@@ -96,6 +98,27 @@ async def daemon() -> AsyncIterator[StartDaemon]:
             print(one.log)
         for one in started:
             await one.close()
+
+
+@pytest.fixture
+def letting_go(tmp_path: Path) -> list[str]:
+    """Arguments for a daemon that lets a console go at once when nobody is at it."""
+    config = tmp_path / "letting-go.toml"
+    config.write_text("linger = 0\n")
+    return ["--config", str(config)]
+
+
+@pytest.fixture
+def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Tells how far a long test has come, past pytest's capturing; in `make chaos` alone."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def tell(text: str) -> None:
+        if CHAOS and capture is not None:
+            with capture.global_and_fixture_disabled():
+                print(f"\n{request.node.name}: {text}", end="", flush=True)
+
+    return tell
 
 
 @asynccontextmanager
