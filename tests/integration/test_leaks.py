@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.harness.counts import count
 from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, follow
-from tests.harness.guest import Guest
+from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import Terminal
 from tests.harness.watched_daemon import Census
@@ -48,8 +48,10 @@ async def end_and_start(mux: Daemon, guest: Guest) -> None:
         await client.until_attached()
         await guest.destroy()
         assert (await client.until_ended()).cause is Cause.GUEST_DESTROYED
-        await guest.start()
+        await guest.start(paused=True)
         await client.until_attached()
+        await guest.resume()
+        await client.until_output(BANNER)
 
 
 async def be_taken_over(mux: Daemon, guest: Guest) -> None:
@@ -72,12 +74,12 @@ async def settled(mux: Daemon, before: Census) -> Census:
 
     It asks again and again: that the last connection is closed and freed is no event for anybody.
     """
-    for _ in range(100):
+    until = asyncio.get_running_loop().time() + 10.0
+    while True:
         now = await mux.watch.census()
-        if not now.more_than(before):
+        if not now.more_than(before) or asyncio.get_running_loop().time() > until:
             return now
         await asyncio.sleep(0.1)
-    return now
 
 
 def rss_kib(mux: Daemon) -> int:
