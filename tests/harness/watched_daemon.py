@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 #: More than any callback may need at once, in ms of CPU; 256 KiB of output, the most that a turn takes, needs some 5.
 BUDGET_MS = 50.0
+#: How long it may take until what was let go is gone, in seconds.
+SETTLE_S = 10.0
 
 
 class Report(NamedTuple):
@@ -70,6 +72,18 @@ class WatchPort:
     async def census(self) -> Census:
         """What there is now."""
         return Census(**await self._ask("census"))
+
+    async def settled(self, before: Census) -> Census:
+        """The census once there is no more of anything than before, or after a while that would have been enough.
+
+        It asks again and again: that the last connection is closed and freed is no event for anybody.
+        """
+        until = asyncio.get_running_loop().time() + SETTLE_S
+        while True:
+            now = await self.census()
+            if not now.more_than(before) or asyncio.get_running_loop().time() > until:
+                return now
+            await asyncio.sleep(0.1)
 
     async def plant(self) -> None:
         """Have the loop run a callback that blocks in every way that is watched for."""

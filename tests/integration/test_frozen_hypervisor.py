@@ -115,6 +115,9 @@ async def test_stuck_calls_give_their_threads_back(
     mux = await daemon(own_libvirtd.uri, libvirtd.uri, arguments=deadlines, watched=True)
     async with follow(mux.socket, healthy.name) as bystander:
         await bystander.until_attached()
+        async with follow_all(mux.socket, places(sick)) as clients:
+            await back(clients)
+        before = await mux.watch.census()
         counted: list[int] = []
         for _ in range(count(2, 6)):
             own_libvirtd.freeze()
@@ -129,10 +132,8 @@ async def test_stuck_calls_give_their_threads_back(
                     await other.until_attached()
                 own_libvirtd.thaw()
                 await back(clients)
-            busy = [(await mux.watch.census()).busy_workers]
-            while busy[-1] and len(busy) < 100:  # the last consoles are being let go
-                await asyncio.sleep(0.1)
-                busy.append((await mux.watch.census()).busy_workers)
-            assert busy[-1] == 0, "threads are still inside libvirt"
+            after = await mux.watch.settled(before)
+            assert not after.more_than(before), f"left behind: {after.grown(before)}"
+            assert after.busy_workers == 0, "threads are still inside libvirt"
         assert max(counted) <= counted[0] + 2, f"threads pile up: {counted}"
         assert "although its connection was cut" not in mux.log

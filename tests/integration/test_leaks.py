@@ -11,7 +11,6 @@ from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import Terminal
-from tests.harness.watched_daemon import Census
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause
 
@@ -69,19 +68,6 @@ async def be_taken_over(mux: Daemon, guest: Guest) -> None:
 KINDS = (attach_and_leave, be_killed, end_and_start, be_taken_over)
 
 
-async def settled(mux: Daemon, before: Census) -> Census:
-    """The census once there is no more of anything than before, or after a while that would have been long enough.
-
-    It asks again and again: that the last connection is closed and freed is no event for anybody.
-    """
-    until = asyncio.get_running_loop().time() + 10.0
-    while True:
-        now = await mux.watch.census()
-        if not now.more_than(before) or asyncio.get_running_loop().time() > until:
-            return now
-        await asyncio.sleep(0.1)
-
-
 def rss_kib(mux: Daemon) -> int:
     """The daemon's memory that is not shared with files: code is mapped as it is used."""
     status = Path(f"/proc/{mux.pid}/status").read_text()
@@ -107,7 +93,7 @@ async def test_cycles_leave_nothing_behind(
         await KINDS[number % len(KINDS)](mux, guest)
         if number % 20 == 0:
             progress(f"{number} of {CYCLES}, RSS {rss_kib(mux)} KiB, {len(mux.log)} bytes of log")
-    after = await settled(mux, before)
+    after = await mux.watch.settled(before)
     grown = after.grown(before)
     assert not after.more_than(before), grown
     assert after.busy_workers == 0
