@@ -59,7 +59,8 @@ async def be_taken_over(mux: Daemon, guest: Guest) -> None:
         await client.until_attached()
         async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", "--force", guest.name]) as thief:
             await thief.expect(b"Escape character is")
-            assert (await client.until_ended()).cause is Cause.CONSOLE_TAKEN_OVER
+            reason = await client.until_ended()
+            assert reason.cause is Cause.CONSOLE_TAKEN_OVER, reason
             thief.send(b"\x1d")
             await thief.exit()
         await client.until_attached()
