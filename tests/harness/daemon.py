@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -56,6 +57,19 @@ class Daemon:
     def log(self) -> str:
         """All that it has written, over all its lives."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    @property
+    def threads(self) -> int:
+        """Its threads, as the kernel counts them."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
+
+    @property
+    def rss_kib(self) -> int:
+        """Its memory that is not shared with files, in KiB: code and rings are mapped as they are used."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
+        assert found is not None
+        return int(found[1])
 
     async def start(self) -> None:
         """Starts it and returns once it has said that it is ready. Raises NeverReadyError, the log in a note."""

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.harness.counts import CHAOS, count
-from tests.harness.daemon import Daemon
 from tests.harness.echo import echoing, quiet_echoes
 from tests.harness.follower import Follower, follow, follow_all
 from tests.harness.guest import Guest
@@ -43,11 +42,6 @@ async def start_guests(libvirtd: Libvirtd, boot_guest: StartGuest) -> list[Guest
 def places(guests: list[Guest]) -> list[tuple[str, str]]:
     """The consoles of the guests."""
     return [(guest.name, device) for guest in guests for device in DEVICES]
-
-
-def threads_of(mux: Daemon) -> int:
-    """The daemon's threads, as the kernel counts them."""
-    return sum(1 for _ in Path(f"/proc/{mux.pid}/task").iterdir())
 
 
 async def back(clients: list[Follower]) -> None:
@@ -127,7 +121,7 @@ async def test_stuck_calls_give_their_threads_back(
                     why_not = client.console.place.reason
                     assert why_not is not None
                     assert why_not.cause is Cause.HYPERVISOR_TIMEOUT
-                counted.append(threads_of(mux))
+                counted.append(mux.threads)
                 async with follow(mux.socket, healthy.name) as other:
                     await other.until_attached()
                 own_libvirtd.thaw()

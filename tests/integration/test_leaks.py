@@ -1,9 +1,7 @@
 """Consoles that are attached, ended, taken and let go, over and over, leave nothing behind."""
 
 import asyncio
-import re
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.harness.counts import count
 from tests.harness.daemon import Daemon
@@ -69,14 +67,6 @@ async def be_taken_over(mux: Daemon, guest: Guest) -> None:
 KINDS = (attach_and_leave, be_killed, end_and_start, be_taken_over)
 
 
-def rss_kib(mux: Daemon) -> int:
-    """The daemon's memory that is not shared with files: code is mapped as it is used."""
-    status = Path(f"/proc/{mux.pid}/status").read_text()
-    found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
-    assert found is not None
-    return int(found[1])
-
-
 async def test_cycles_leave_nothing_behind(
     libvirtd: Libvirtd,
     boot_guest: StartGuest,
@@ -89,14 +79,14 @@ async def test_cycles_leave_nothing_behind(
     for number in range(WARM_UP):
         await KINDS[number % len(KINDS)](mux, guest)
     before = await mux.watch.census()
-    rss_before = rss_kib(mux)
+    rss_before = mux.rss_kib
     for number in range(CYCLES):
         await KINDS[number % len(KINDS)](mux, guest)
         if number % 20 == 0:
-            progress(f"{number} of {CYCLES}, RSS {rss_kib(mux)} KiB, {len(mux.log)} bytes of log")
+            progress(f"{number} of {CYCLES}, RSS {mux.rss_kib} KiB, {len(mux.log)} bytes of log")
     after = await mux.watch.settled(before)
     grown = after.grown(before)
     assert not after.more_than(before), grown
     assert after.busy_workers == 0
-    assert rss_kib(mux) - rss_before < RSS_KIB, grown
-    progress(f"RSS {rss_before} KiB, then {rss_kib(mux)} KiB; held {after.held}; more of {grown}")
+    assert mux.rss_kib - rss_before < RSS_KIB, grown
+    progress(f"RSS {rss_before} KiB, then {mux.rss_kib} KiB; held {after.held}; more of {grown}")
