@@ -8,6 +8,7 @@ help:
 	@echo 'make check        ruff, mypy and the import rules'
 	@echo 'make unit         the tests that need no libvirtd, no root and no network'
 	@echo 'make integration  the tests against a real libvirtd with real guests'
+	@echo 'make chaos        the same with full counts and real deadlines: long, and shows its progress'
 	@echo 'make setup        installs what the above need; says what, first'
 	@echo 'make clean        removes what the above made in this directory'
 
@@ -38,9 +39,15 @@ unit:
 integration:
 	$(BIN)python3 -m pytest tests/integration
 
+# What only repetition proves (tests/harness/counts.py).
+chaos: export VIRTMUX_CHAOS = 1
+chaos:
+	@$(MAKE) --no-print-directory setup
+	$(BIN)python3 -m pytest -o faulthandler_timeout=3600 tests/integration
+
 # Where the tests ran through sudo, libvirt's files are root's.
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache || sudo rm -rf build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check unit integration clean
+.PHONY: help setup demo test check unit integration chaos clean

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
+from tests.harness.watched_daemon import WatchPort
 
 # The commands as installed beside the Python that runs the tests.
 PROGRAMS = Path(sys.executable).parent
@@ -23,7 +25,10 @@ STOP_SECONDS = 20.0
 
 
 class Daemon:
-    """One virtmuxd. `kill` and `start` again keep the runtime directory, as a crash and a restart do."""
+    """One virtmuxd. `kill` and `start` again keep the runtime directory, as a crash and a restart do.
+
+    `watched`: its loop is watched; ask `watch` what it saw.
+    """
 
     def __init__(
         self,
@@ -33,6 +38,7 @@ class Daemon:
         arguments: Sequence[str] = (),
         config: str = "",
         through: Sequence[str] = (),
+        watched: bool = False,
     ) -> None:
         """`config` is a configuration file; `through` is a command that runs it, as `BOUND` and `AS_NOBODY` do."""
         self.directory = Path(tempfile.mkdtemp(prefix="vmxd-"))
@@ -46,8 +52,14 @@ class Daemon:
         if through == AS_NOBODY and IS_ROOT:
             for path in (self.directory, self.runtime):
                 os.chown(path, NOBODY, NOBODY)
-        self._command: list[str | Path] = [*through, PROGRAMS / "virtmuxd", "--socket", str(self.socket)]
-        self._command += ["--attach", attach, *(["--config", str(self.directory / "virtmuxd.toml")] if config else [])]
+        self.watch = WatchPort(self.directory / "watch")
+        self._command: list[str | Path] = [*through, PROGRAMS / "virtmuxd"]
+        self._environment: dict[str, str] = {}
+        if watched:
+            self._command = [sys.executable, "-m", "tests.harness.watched_daemon", self.watch.path]
+            self._environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self._command += ["--socket", str(self.socket), "--attach", attach]
+        self._command += ["--config", str(self.directory / "virtmuxd.toml")] if config else []
         self._command += ["--log-level", "debug", *(part for uri in uris for part in ("--uri", uri)), *arguments]
 
     @property
@@ -60,6 +72,19 @@ class Daemon:
         """All that it has written, over all its lives."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
+    @property
+    def threads(self) -> int:
+        """Its threads, as the kernel counts them."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
+
+    @property
+    def rss_kib(self) -> int:
+        """Its memory that is not shared with files, in KiB: code and rings are mapped as they are used."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
+        assert found is not None
+        return int(found[1])
+
     async def start(self) -> None:
         """Starts it and returns once it has said that it is ready. Raises NeverReadyError, the log in a note."""
         assert self._process is None, "it runs"
@@ -70,7 +95,7 @@ class Daemon:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, "NOTIFY_SOCKET": str(ready.path)},
+                    env={**os.environ, **self._environment, "NOTIFY_SOCKET": str(ready.path)},
                 )
             try:
                 await asyncio.to_thread(ready.wait, self._process.pid, seconds=START_SECONDS)

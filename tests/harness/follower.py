@@ -1,8 +1,8 @@
 """A client that follows one console and keeps all that it was given, for tests to wait on and look at."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -111,3 +111,18 @@ async def follow(
                 yield follower
             finally:
                 following.cancel()
+
+
+@asynccontextmanager
+async def follow_all(socket: Path, places: Iterable[tuple[str, str]]) -> AsyncIterator[list[Follower]]:
+    """A follower of each (domain, device), all on one connection and asked for at once, until the context is left."""
+    async with virtmux.connect(socket) as mux, AsyncExitStack() as stack:
+        attaching = [stack.enter_async_context(mux.attach(domain, device)) for domain, device in places]
+        followers = [Follower(console) for console in await asyncio.gather(*attaching)]
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(follower.run()) for follower in followers]
+            try:
+                yield followers
+            finally:
+                for each in following:
+                    each.cancel()

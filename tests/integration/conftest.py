@@ -3,11 +3,13 @@
 import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn, Protocol
 
 import pytest
 import pytest_asyncio
 
+from tests.harness.counts import CHAOS
 from tests.harness.daemon import Daemon
 from tests.harness.follower import Follower, follow
 from tests.harness.guest import Guest, boot_sector_guest, linux_guest
@@ -32,9 +34,11 @@ class StartGuest(Protocol):
 
 
 class StartDaemon(Protocol):
-    """Starts a virtmuxd for the libvirtds at `uris`."""
+    """Starts a virtmuxd for the libvirtds at `uris`; `watched`: see `Daemon`."""
 
-    async def __call__(self, *uris: str, attach: str = "on-demand", arguments: Sequence[str] = ()) -> Daemon: ...
+    async def __call__(
+        self, *uris: str, attach: str = "on-demand", arguments: Sequence[str] = (), watched: bool = False
+    ) -> Daemon: ...
 
 
 class Stage(NamedTuple):
@@ -107,8 +111,10 @@ async def daemon() -> AsyncIterator[StartDaemon]:
     """A factory of daemons. What they logged is shown where the test fails."""
     started: list[Daemon] = []
 
-    async def start(*uris: str, attach: str = "on-demand", arguments: Sequence[str] = ()) -> Daemon:
-        started.append(Daemon(uris, attach=attach, arguments=arguments))
+    async def start(
+        *uris: str, attach: str = "on-demand", arguments: Sequence[str] = (), watched: bool = False
+    ) -> Daemon:
+        started.append(Daemon(uris, attach=attach, arguments=arguments, watched=watched))
         await started[-1].start()
         return started[-1]
 
@@ -143,6 +149,27 @@ async def stage(libvirtd: Libvirtd, _long_run: tuple[Daemon, Follower]) -> Async
     async with guest_factory(libvirtd, boot_sector_guest) as start:
         yield Stage(libvirtd, mux, bystander, start)
     print(mux.log[logged:])
+
+
+@pytest.fixture
+def letting_go(tmp_path: Path) -> list[str]:
+    """Arguments for a daemon that lets a console go at once when nobody is at it."""
+    config = tmp_path / "letting-go.toml"
+    config.write_text("linger = 0\n")
+    return ["--config", str(config)]
+
+
+@pytest.fixture
+def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Tells how far a long test has come, past pytest's capturing; in `make chaos` alone."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def tell(text: str) -> None:
+        if CHAOS and capture is not None:
+            with capture.global_and_fixture_disabled():
+                print(f"\n{request.node.name}: {text}", end="", flush=True)
+
+    return tell
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from virtmuxd.hypervisor.arrivals import Arrivals, Supervised
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
-from virtmuxd.hypervisor.inventory import DomainState, identify, look_up
+from virtmuxd.hypervisor.inventory import DomainState, domains_of, identify, look_up
 from virtmuxd.hypervisor.lifecycle import DomainEvent, Lifecycle
 
 _log = logging.getLogger(__name__)
@@ -158,8 +158,8 @@ class HypervisorSupervisor:
         not_seen: set[str] = set()
         connection = await self._route.connect()
         try:
-            for domain in await connection.call("virConnectListAllDomains", connection.libvirt.listAllDomains):
-                self._stale[domain.UUIDString()] = None
+            for uuid in await connection.call("virConnectListAllDomains", domains_of, connection.libvirt):
+                self._stale[uuid] = None
             while self._stale:
                 uuid = next(iter(self._stale))
                 del self._stale[uuid]

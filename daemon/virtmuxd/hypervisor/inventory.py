@@ -101,6 +101,19 @@ def examine(domain: Any) -> DomainState:
     return DomainState(domain.UUIDString(), domain.name(), running_id, stopped, devices, paused)
 
 
+def domains_of(connection: Any) -> list[str]:
+    """In a worker thread: the UUID of every domain.
+
+    No domain gets out of here: as the last to hold its connection it would close that, a blocking call, wherever it is
+    dropped.
+
+    Raises:
+        CallFailed: the hypervisor does not say.
+    """
+    with named("virConnectListAllDomains"):
+        return [domain.UUIDString() for domain in connection.listAllDomains()]
+
+
 def look_up(connection: Any, uuid: str) -> DomainState | None:
     """In a worker thread: a domain as it stands, or None where it is gone.
 

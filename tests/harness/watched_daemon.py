@@ -1,0 +1,171 @@
+"""virtmuxd as it is, in a process where its loop is watched: `python -m tests.harness.watched_daemon PORT ARGUMENTS...`
+
+PORT is the path of a socket where the tests ask: a line with a word, answered by a line of JSON. A thread of its own
+serves it, so that the loop is not disturbed. `WatchPort` is the tests' end.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+#: More than any callback may need at once, in ms of CPU; 256 KiB of output, the most that a turn takes, needs some 5.
+BUDGET_MS = 50.0
+#: How long it may take until what was let go is gone, in seconds.
+SETTLE_S = 10.0
+
+
+class Report(NamedTuple):
+    """What the loop did since it was armed."""
+
+    offences: dict[str, int]
+    """Blocking calls: which, where in the code, called by which callback; and how often."""
+    most_ms: dict[str, float]
+    """The most CPU time that one call of a callback took, in ms, by the callback's name."""
+    calls: int
+
+    @property
+    def over_budget(self) -> dict[str, float]:
+        """The callbacks that took too long."""
+        return {name: most for name, most in self.most_ms.items() if most > BUDGET_MS}
+
+
+class Census(NamedTuple):
+    """What the process holds; see `loop_watch.census`."""
+
+    held: dict[str, int]
+    workers: int
+    busy_workers: int
+    types: dict[str, int]
+
+    def more_than(self, before: "Census") -> dict[str, int]:
+        """What there is more of than before."""
+        return {name: self.held[name] - count for name, count in before.held.items() if self.held[name] > count}
+
+    def grown(self, before: "Census") -> dict[str, int]:
+        """The types of which there are more objects than before, the most first: they name a leak."""
+        more = {name: count - before.types.get(name, 0) for name, count in self.types.items()}
+        return dict(sorted(((name, n) for name, n in more.items() if n > 0), key=lambda each: -each[1])[:12])
+
+
+class WatchPort:
+    """The tests' end of a watched daemon's port."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    async def arm(self) -> None:
+        """Begin to count calls and offences, from nothing."""
+        await self._ask("arm")
+
+    async def report(self) -> Report:
+        """What happened since `arm`."""
+        return Report(**await self._ask("report"))
+
+    async def census(self) -> Census:
+        """What there is now."""
+        return Census(**await self._ask("census"))
+
+    async def settled(self, before: Census) -> Census:
+        """The census once there is no more of anything than before, or after a while that would have been enough.
+
+        It asks again and again: that the last connection is closed and freed is no event for anybody.
+        """
+        until = asyncio.get_running_loop().time() + SETTLE_S
+        while True:
+            now = await self.census()
+            if not now.more_than(before) or asyncio.get_running_loop().time() > until:
+                return now
+            await asyncio.sleep(0.1)
+
+    async def plant(self) -> None:
+        """Have the loop run a callback that blocks in every way that is watched for."""
+        await self._ask("plant")
+
+    async def _ask(self, word: str) -> Any:
+        reader, writer = await asyncio.open_unix_connection(self.path, limit=1 << 24)
+        try:
+            writer.write(f"{word}\n".encode())
+            return json.loads(await reader.readline())
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+# The daemon's side.
+
+
+def main() -> None:
+    """Run virtmuxd's own main under a watch."""
+    import uvloop
+
+    from tests.harness.loop_watch import LoopWatch, census
+
+    port, *arguments = sys.argv[1:]
+    watch = LoopWatch()
+    watch.runtime = str(Path(arguments[arguments.index("--socket") + 1]).parent)
+    watch.install()
+    uvloop.new_event_loop = watch.new_loop
+
+    def report() -> dict[str, Any]:
+        most = {name: round(each.most / 1e6, 3) for name, each in watch.measured.copy().items()}
+        calls = sum(each.calls for each in watch.measured.copy().values())
+        return Report(dict(watch.offences), most, calls)._asdict()
+
+    def count() -> dict[str, Any]:
+        return {name.replace(" ", "_"): value for name, value in census(watch).items()}
+
+    def plant() -> None:
+        planted = threading.Event()
+        assert watch.loop is not None
+        watch.loop.call_soon_threadsafe(_offend, planted)
+        planted.wait()
+
+    answers: dict[str, Callable[[], Any]] = {"arm": watch.arm, "report": report, "census": count, "plant": plant}
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(port)
+    listener.listen()
+    threading.Thread(target=_serve, args=(listener, answers), name="watch", daemon=True).start()
+
+    from virtmuxd.__main__ import main as virtmuxd
+
+    sys.argv = ["virtmuxd", *arguments]
+    virtmuxd()
+
+
+def _serve(listener: socket.socket, answers: dict[str, Callable[[], Any]]) -> None:
+    while True:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rw") as stream:
+            stream.write(json.dumps(answers[stream.readline().strip()]()) + "\n")
+
+
+def _offend(done: threading.Event) -> None:
+    """A callback that does all that none may do."""
+    import libvirt
+
+    libvirt.open("test:///default").getLibVersion()
+    time.sleep(0.001)
+    subprocess.run(["true"], check=True)
+    near, far = socket.socketpair()
+    with near, far:
+        far.send(b"x")
+        near.settimeout(1.0)  # Python polls before it reads
+        near.recv(1)
+    with Path(os.environ["NOTIFY_SOCKET"] + ".planted").open("wb") as file:
+        os.fsync(file.fileno())
+    until = time.thread_time() + 2 * BUDGET_MS / 1000
+    while time.thread_time() < until:
+        pass
+    done.set()
+
+
+if __name__ == "__main__":
+    main()

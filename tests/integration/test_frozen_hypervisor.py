@@ -1,0 +1,133 @@
+"""A libvirtd under SIGSTOP, one of two: the other one's consoles never notice, no thread is lost, all comes back."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.harness.counts import CHAOS, count
+from tests.harness.echo import echoing, quiet_echoes
+from tests.harness.follower import Follower, follow, follow_all
+from tests.harness.guest import Guest
+from tests.harness.libvirtd import Libvirtd
+from tests.integration.conftest import StartDaemon, StartGuest
+from virtmux import Cause, InputRejected, NotAttached
+
+#: Guests of the libvirtd that is frozen; each has four consoles.
+GUESTS = count(2, 18)
+DEVICES = tuple(f"serial{number}" for number in range(4))
+MORE_DEVICES = "".join(f"<serial type='pty'><target port='{number}'/></serial>" for number in (1, 2, 3))
+#: Within this the clients know, in seconds.
+TOLD_WITHIN = 15.0
+#: Until all is back after SIGCONT: it is asked for again at intervals that have grown meanwhile.
+BACK_WITHIN = 90.0
+#: More than the window: so much is on its way to each console when its libvirtd hangs.
+PASTE = b"p" * 65536
+
+
+@pytest.fixture
+def deadlines(tmp_path: Path) -> list[str]:
+    """Short ones, except in `make chaos`, where it is the defaults that have to hold."""
+    config = tmp_path / "deadlines.toml"
+    short = "keepalive_interval = 1\nkeepalive_count = 2\ncall_deadline = 2\n"
+    config.write_text("linger = 0\n" + ("" if CHAOS else short))
+    return ["--config", str(config)]
+
+
+async def start_guests(libvirtd: Libvirtd, boot_guest: StartGuest) -> list[Guest]:
+    """Guests with four consoles each."""
+    return [await boot_guest(libvirtd, extra_devices=MORE_DEVICES) for _ in range(GUESTS)]
+
+
+def places(guests: list[Guest]) -> list[tuple[str, str]]:
+    """The consoles of the guests."""
+    return [(guest.name, device) for guest in guests for device in DEVICES]
+
+
+async def back(clients: list[Follower]) -> None:
+    """Wait until every client is at an attached console again."""
+    async with asyncio.timeout(BACK_WITHIN):
+        for client in clients:
+            await client.until_attached()
+
+
+async def paste(client: Follower) -> InputRejected | NotAttached | None:
+    """Type more than can be under way; gives why it did not all arrive."""
+    try:
+        await client.console.write(PASTE)
+    except (InputRejected, NotAttached) as rejected:
+        return rejected
+    return None
+
+
+async def test_the_consoles_of_another_hypervisor_never_notice(
+    libvirtd: Libvirtd,
+    own_libvirtd: Libvirtd,
+    boot_guest: StartGuest,
+    daemon: StartDaemon,
+    deadlines: list[str],
+) -> None:
+    sick = await start_guests(own_libvirtd, boot_guest)
+    healthy = await boot_guest(libvirtd)
+    mux = await daemon(own_libvirtd.uri, libvirtd.uri, arguments=deadlines)
+    loop = asyncio.get_running_loop()
+    async with follow(mux.socket, healthy.name) as bystander, follow_all(mux.socket, places(sick)) as clients:
+        await bystander.until_attached()
+        await back(clients)
+        quiet = await quiet_echoes(bystander)
+        async with echoing(bystander) as meanwhile, asyncio.TaskGroup() as tasks:
+            own_libvirtd.freeze()
+            frozen = loop.time()
+            pastes = [tasks.create_task(paste(client)) for client in clients]
+            for client in clients:
+                reason = await client.until_ended()
+                assert reason.cause is Cause.HYPERVISOR_TIMEOUT
+                assert reason.retry.will_retry
+            assert loop.time() - frozen < TOLD_WITHIN
+            for done in await asyncio.gather(*pastes):
+                assert isinstance(done, InputRejected), "nobody has said that it arrived"
+                assert done.reason.cause is Cause.HYPERVISOR_TIMEOUT
+                assert (done.accepted, done.unknown + done.rejected) == (0, len(PASTE))
+            own_libvirtd.thaw()
+            await back(clients)
+        assert not bystander.reasons
+        assert meanwhile.as_live_as(quiet), f"quiet: {quiet}; meanwhile: {meanwhile}"
+        print(f"quiet: {quiet}; meanwhile: {meanwhile}")
+        for client in clients:
+            assert len(client.reasons) == 1, "one end, whatever failed until all was back"
+
+
+async def test_stuck_calls_give_their_threads_back(
+    libvirtd: Libvirtd,
+    own_libvirtd: Libvirtd,
+    boot_guest: StartGuest,
+    daemon: StartDaemon,
+    deadlines: list[str],
+) -> None:
+    sick = await start_guests(own_libvirtd, boot_guest)
+    healthy = await boot_guest(libvirtd)
+    mux = await daemon(own_libvirtd.uri, libvirtd.uri, arguments=deadlines, watched=True)
+    async with follow(mux.socket, healthy.name) as bystander:
+        await bystander.until_attached()
+        async with follow_all(mux.socket, places(sick)) as clients:
+            await back(clients)
+        before = await mux.watch.census()
+        counted: list[int] = []
+        for _ in range(count(2, 6)):
+            own_libvirtd.freeze()
+            # Each of these is an opening that hangs.
+            async with follow_all(mux.socket, places(sick)) as clients:
+                for client in clients:
+                    why_not = client.console.place.reason
+                    assert why_not is not None
+                    assert why_not.cause is Cause.HYPERVISOR_TIMEOUT
+                counted.append(mux.threads)
+                async with follow(mux.socket, healthy.name) as other:
+                    await other.until_attached()
+                own_libvirtd.thaw()
+                await back(clients)
+            after = await mux.watch.settled(before)
+            assert not after.more_than(before), f"left behind: {after.grown(before)}"
+            assert after.busy_workers == 0, "threads are still inside libvirt"
+        assert max(counted) <= counted[0] + 2, f"threads pile up: {counted}"
+        assert "although its connection was cut" not in mux.log

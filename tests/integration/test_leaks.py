@@ -1,0 +1,92 @@
+"""Consoles that are attached, ended, taken and let go, over and over, leave nothing behind."""
+
+import asyncio
+from collections.abc import Callable
+
+from tests.harness.counts import count
+from tests.harness.daemon import Daemon
+from tests.harness.follower import PATIENCE, follow
+from tests.harness.guest import BANNER, Guest
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.terminal import Terminal
+from tests.integration.conftest import StartDaemon, StartGuest
+from virtmux import Cause
+
+#: The first cycles bring what is made once and stays: worker threads, imported modules, caches.
+WARM_UP = 8
+CYCLES = count(24, 1000)
+#: What Python's and libc's allocators may hold on to over all cycles; a stream or connection that stays is 11 KB.
+RSS_KIB = count(2048, 6144)
+
+
+async def attach_and_leave(mux: Daemon, guest: Guest) -> None:
+    """A client types, reads and goes; the console is let go."""
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        await client.write(b"knock")
+        await client.until_output(b"knock")
+
+
+async def be_killed(mux: Daemon, guest: Guest) -> None:
+    """A client dies with the console in its hands."""
+    client = await mux.client("attach", guest.name)
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write(b"last words")
+    async with asyncio.timeout(PATIENCE):
+        assert await client.stdout.readexactly(10) == b"last words"
+    client.kill()
+    await client.communicate()
+
+
+async def end_and_start(mux: Daemon, guest: Guest) -> None:
+    """The guest ends and starts with a client at it."""
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        await guest.destroy()
+        assert (await client.until_ended()).cause is Cause.GUEST_DESTROYED
+        await guest.start(paused=True)
+        await client.until_attached()
+        await guest.resume()
+        await client.until_output(BANNER)
+
+
+async def be_taken_over(mux: Daemon, guest: Guest) -> None:
+    """Another libvirt client takes the console by force, and gives it back."""
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", "--force", guest.name]) as thief:
+            await thief.expect(b"Escape character is")
+            reason = await client.until_ended()
+            assert reason.cause is Cause.CONSOLE_TAKEN_OVER, reason
+            thief.send(b"\x1d")
+            await thief.exit()
+        await client.until_attached()
+
+
+KINDS = (attach_and_leave, be_killed, end_and_start, be_taken_over)
+
+
+async def test_cycles_leave_nothing_behind(
+    libvirtd: Libvirtd,
+    boot_guest: StartGuest,
+    daemon: StartDaemon,
+    letting_go: list[str],
+    progress: Callable[[str], None],
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri, arguments=letting_go, watched=True)
+    for number in range(WARM_UP):
+        await KINDS[number % len(KINDS)](mux, guest)
+    before = await mux.watch.census()
+    rss_before = mux.rss_kib
+    for number in range(CYCLES):
+        await KINDS[number % len(KINDS)](mux, guest)
+        if number % 20 == 0:
+            progress(f"{number} of {CYCLES}, RSS {mux.rss_kib} KiB, {len(mux.log)} bytes of log")
+    after = await mux.watch.settled(before)
+    grown = after.grown(before)
+    assert not after.more_than(before), grown
+    assert after.busy_workers == 0
+    assert mux.rss_kib - rss_before < RSS_KIB, grown
+    progress(f"RSS {rss_before} KiB, then {mux.rss_kib} KiB; held {after.held}; more of {grown}")

@@ -1,0 +1,120 @@
+"""Input that a guest does not take: it harms no other console, and what becomes of it is said, byte for byte."""
+
+import asyncio
+
+from tests.harness.counts import count
+from tests.harness.echo import quiet_echoes
+from tests.harness.follower import follow
+from tests.harness.guest import BANNER, STOP_READING
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.typist import typist
+from tests.integration.conftest import StartDaemon, StartGuest
+from virtmux import Attached, Break, Cause
+
+MIB = 1 << 20
+#: Lines that differ, so that what a guest echoes shows which of them it got, and how often.
+PASTE = b"".join(b"paste %09d\n" % number for number in range(MIB // 16))
+#: Echoes of a bystander meanwhile; in `make chaos` it takes longer than libvirtd's keepalive would bear, 30 s.
+ECHOES = count(100, 4000)
+#: What the daemon's memory may grow by with all that is on its way and the ring's 1 MiB of output, in KiB.
+MEMORY_KIB = 6144
+#: The fence's deadline and a reopening, in seconds.
+CUT_WITHIN = 20.0
+
+
+async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    paused, other = await boot_guest(libvirtd), await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    async with typist(mux.socket, paused.name) as paster, follow(mux.socket, other.name) as bystander:
+        await bystander.until_attached()
+        quiet = await quiet_echoes(bystander)
+        memory = mux.rss_kib
+        await paused.suspend()
+        async with asyncio.TaskGroup() as tasks:
+            pasting = tasks.create_task(paster.type(PASTE))
+            await paster.until(lambda one: one.fate(1).held)
+            meanwhile = await quiet_echoes(bystander, ECHOES)
+            assert meanwhile.as_live_as(quiet), f"quiet: {quiet}; meanwhile: {meanwhile}"
+            told = paster.fate(1)
+            assert told.held
+            assert told.accepted <= 16384, "no more than a serial line takes"
+            assert paster.undecided(1) > 0
+            assert (told.unknown, told.rejected) == (0, 0)
+            assert not pasting.done()
+            assert not paster.output
+            await paused.resume()
+        await paster.until_decided(1, seconds=120)
+        assert paster.fate(1).accepted == len(PASTE)
+        assert not paster.fate(1).held
+        await paster.until(lambda one: len(one.output) >= len(PASTE), seconds=120)
+        assert paster.output == PASTE, "whole, in order, once"
+        assert not paster.ends
+        assert not bystander.reasons
+        assert mux.rss_kib - memory < MEMORY_KIB
+
+
+async def test_a_paste_to_a_guest_that_reads_nothing_is_cut_and_named_unknown(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    deaf, other = await boot_guest(libvirtd), await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    async with typist(mux.socket, deaf.name) as paster, follow(mux.socket, other.name) as bystander:
+        await bystander.until_attached()
+        quiet = await quiet_echoes(bystander)
+        await paster.type(b"!")
+        await paster.until_output(b"!")
+        await paster.type(STOP_READING)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(paster.type(PASTE))
+            meanwhile = await quiet_echoes(bystander, ECHOES)
+            assert meanwhile.as_live_as(quiet), f"quiet: {quiet}; meanwhile: {meanwhile}"
+            await paster.until_attached(2, seconds=CUT_WITHIN)
+        assert [type(mark) for mark in paster.marks][-2:] == [Break, Attached], "cut and reopened"
+        assert not paster.ends, "the console did not end"
+        fate = paster.fate(1)
+        assert paster.undecided(1) == 0
+        assert fate.unknown > 0
+        assert fate.cause is not None
+        assert fate.accepted + fate.unknown <= 32768, "what is beyond a serial line and one batch is rejected"
+
+        # What the serial line still holds is the next to be read: a part of what may have arrived, once.
+        await deaf.reset()
+        await paster.until(lambda one: BANNER in one.output)
+        await paster.type(b"=end=", 2)
+        await paster.until_output(b"=end=")
+        echoed = paster.output.partition(BANNER)[2].removesuffix(b"=end=")
+        assert echoed in (STOP_READING + PASTE)[: fate.accepted + fate.unknown], "nothing was sent again"
+        assert not bystander.reasons
+        assert paster.fate(2).unknown == paster.fate(2).rejected == 0
+
+
+async def test_input_for_one_boot_never_reaches_the_next(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    async with typist(mux.socket, guest.name) as one:
+        for boot in range(1, count(4, 21)):
+            # Every other boot the guest runs and takes none, in the others it is paused.
+            if boot % 2:
+                await guest.suspend()
+            else:
+                await one.type(STOP_READING, boot)
+            await one.type(PASTE[:65000], boot)
+            await guest.destroy()
+            assert (await one.until_ended(boot)).cause is Cause.GUEST_DESTROYED
+            await one.until_decided(boot)
+            assert one.fate(boot).cause is Cause.GUEST_DESTROYED
+            before = len(one.output)
+            await guest.start(paused=True)
+            await one.until_attached(boot + 1)
+            rejected = one.fate(boot).rejected
+            one.put(b"late", boot)  # it still means the former boot
+            await one.until_decided(boot, rejected=rejected + 4)
+            await guest.resume()
+            await one.until_output(BANNER)
+            await one.type(b"=new=", boot + 1)
+            await one.until_output(b"=new=")
+            assert one.output[before:] == BANNER + b"=new="
