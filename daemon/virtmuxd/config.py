@@ -71,17 +71,17 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     keepalive_interval: _Count = 3
     keepalive_count: _Count = 3
     """A hypervisor that answers none of so many pings is lost, after interval * (count + 1) seconds."""
+    probe_after: _Seconds = 3.0
+    """A console that was silent so long after output is probed: is its stream still served?"""
+    fence_deadline: _Seconds = 8.0
+    """How long libvirt may take to answer a probe, or to take a few KB of input, before the console is opened anew."""
+    client_requests: Annotated[int, Meta(ge=5)] = 5
+    """What libvirtd.conf says of `max_client_requests`, where it says more."""
     workers: _Count = 8
     """How many libvirt calls may be under way at once for a hypervisor."""
 
     pool: _Pool = 4
     """How many connections the consoles and look-ups of a remote hypervisor share; 0: each has one of its own."""
-    probe_after: _Seconds = 3.0
-    """How long a console is silent after output before it is found out whether it is still there."""
-    fence_deadline: _Seconds = 8.0
-    """How long the answer to that may take, and a guest to take the input that was sent to it."""
-    client_requests: _Count = 5
-    """`max_client_requests` in libvirtd's configuration."""
 
     def settled(self) -> "Config":
         """With the defaults filled in that depend on the user; `uri` then names each hypervisor, once."""

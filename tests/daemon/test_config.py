@@ -53,10 +53,10 @@ _FIELDS: list[tuple[str, str, object]] = [
     ("keepalive_interval = 1", "keepalive_interval", 1),
     ("keepalive_count = 1", "keepalive_count", 1),
     ("workers = 1", "workers", 1),
-    ("pool = 0", "pool", 0),
     ("probe_after = 0.5", "probe_after", 0.5),
     ("fence_deadline = 2", "fence_deadline", 2),
     ("client_requests = 20", "client_requests", 20),
+    ("pool = 0", "pool", 0),
 ]
 
 
@@ -92,7 +92,7 @@ def test_every_field_is_tried_above() -> None:
         ("pool = -1", "pool"),
         ("probe_after = 0", "probe_after"),
         ("fence_deadline = 0", "fence_deadline"),
-        ("client_requests = 0", "client_requests"),
+        ("client_requests = 4", "client_requests"),
         ("[[hypervisor]]\npool = 1", "uri"),
         ('[[hypervisor]]\nuri = "a:///"\npool = 1.5', r"hypervisor\[.*\].pool"),
         ('[[hypervisor]]\nuri = "a:///"\ncolour = 1', "colour"),

@@ -95,14 +95,15 @@ class Connection:
         """
         return await self._link.call(api, partial(function, *args), dropped)
 
-    async def send(self, function: Callable[[bytes], int], data: bytes) -> int:
-        """Give input to a stream of this connection; it may take as long as the guest takes no input.
+    async def send(self, function: Callable[..., _T], *args: Any) -> _T:
+        """Give input to a stream of this connection, by a function that makes the calls in a worker thread.
+
+        On a connection of one's own it may take as long as the guest takes no input.
 
         Raises:
-            CallFailed: libvirt said no, or the connection was cut.
-            DeadlineMissed: it is shared, and was cut because the guest took no input in time.
+            CallFailed: libvirt said no, or the connection was cut; a shared one is after the deadline of a call.
         """
-        return await self._link.send(partial(function, data))
+        return await self._link.send(partial(function, *args))
 
     def cut(self) -> None:
         """End every call on the connection, now and later, also those of others; see `Transport.cut`."""

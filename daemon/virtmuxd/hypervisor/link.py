@@ -5,13 +5,14 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import libvirt
 
 from virtmux.reasons import Cause
 from virtmuxd.hypervisor.bridge import EventBridge, Transport
-from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
+from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, named, unreadable
 from virtmuxd.hypervisor.workers import Workers
 
 _T = TypeVar("_T")
@@ -23,6 +24,9 @@ _CLOSE_CAUSES = {
     libvirt.VIR_CONNECT_CLOSE_REASON_EOF: Cause.HYPERVISOR_LOST,
     libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: Cause.HYPERVISOR_TIMEOUT,
 }
+
+#: How old the last answer on a shared link may be when input is sent over it, in seconds.
+_CHECK_AFTER = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Link:
         self._told_of_loss: dict[object, Callable[[Cause], None]] = {}
         self._watched = False
         self._closing = False
+        #: When libvirtd last answered a call, on the loop's clock.
+        self._answered_at = 0.0
 
     @property
     def usable(self) -> bool:
@@ -90,17 +96,39 @@ class Link:
     async def call(self, api: str, function: Callable[[], _T], dropped: Callable[[_T], object] | None = None) -> _T:
         """Make a libvirt call; see `Workers.call`."""
         async with self._one_at_a_time:
-            return await self._means.workers.call(
+            outcome = await self._means.workers.call(
                 self.transport, self._means.deadline, api, function, shared=self.shared, dropped=dropped
             )
+            self._answered_at = self._loop.time()
+            return outcome
 
     async def send(self, function: Callable[[], _T]) -> _T:
-        """Give input to a stream. On a shared link it has a deadline, as every call there; see `Workers.call`."""
-        deadline = self._means.deadline if self.shared else math.inf
-        async with self._one_at_a_time:
-            return await self._means.senders.call(
-                self.transport, deadline, "virStreamSend", function, shared=self.shared
-            )
+        """Give input to a stream. On a shared link it has a deadline, as every call there.
+
+        Raises:
+            CallFailed: libvirt said no, or the connection was cut.
+        """
+        if not self.shared:
+            async with self._one_at_a_time:
+                return await self._means.senders.call(self.transport, math.inf, "virStreamSend", function)
+        try:
+            async with self._one_at_a_time:
+                return await self._means.senders.call(
+                    self.transport, self._means.deadline, "virStreamSend", partial(self._send, function), shared=True
+                )
+        except DeadlineMissed:
+            error = unreadable("the hypervisor took no input in time; the connection was cut", "virStreamSend")
+            raise CallFailed(error) from None
+
+    def _send(self, function: Callable[[], _T]) -> _T:
+        """Send on a shared link, and now and then see whether libvirtd reads it: a guest that takes no input may have
+        stopped that, and libvirtd's own pings then hide it from keepalive (docs/libvirt.md, "Shared connections")."""
+        outcome = function()
+        if self._loop.time() > self._answered_at + _CHECK_AFTER:
+            with named("virConnectGetLibVersion"):
+                self.libvirt.getLibVersion()
+            self._answered_at = self._loop.time()
+        return outcome
 
     # Its loss.
 

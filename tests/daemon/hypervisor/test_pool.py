@@ -26,6 +26,9 @@ class Handle:
     def __init__(self) -> None:
         self.is_open = True
         self.keepalive: tuple[int, int] | None = None
+        self.asked_for_version = 0
+        self.reads = threading.Event()
+        self.reads.set()
         self._callback: Callable[[object, int, None], None] | None = None
 
     def lose(self, reason: int = libvirt.VIR_CONNECT_CLOSE_REASON_ERROR) -> None:
@@ -40,6 +43,11 @@ class Handle:
 
     def setKeepAlive(self, interval: int, count: int) -> None:  # noqa: N802
         self.keepalive = (interval, count)
+
+    def getLibVersion(self) -> int:  # noqa: N802
+        self.asked_for_version += 1
+        assert self.reads.wait(10)
+        return 9_000_000
 
     def close(self) -> None:
         self.is_open = False
@@ -352,8 +360,51 @@ async def test_input_that_is_not_taken_in_time_on_a_shared_connection_cuts_it(
         taken.wait(10)
         return len(data)
 
-    with pytest.raises(DeadlineMissed, match="virStreamSend"):
+    with pytest.raises(CallFailed, match="took no input in time"):
         await connection.send(never, b"x")
 
     taken.set()
     assert (await hasty.connect()).libvirt is hypervisor.handles[1]
+
+
+async def test_input_over_a_shared_connection_shows_now_and_then_whether_libvirtd_reads_it(
+    workers: Workers, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await route(workers, pool=1).connect()
+    (handle,) = hypervisor.handles
+    for _ in range(10):
+        assert await connection.send(len, b"quick") == 5
+    assert handle.asked_for_version <= 1
+
+    monkeypatch.setattr("virtmuxd.hypervisor.link._CHECK_AFTER", -1.0)
+    before = handle.asked_for_version
+    await connection.send(len, b"later")
+
+    assert handle.asked_for_version == before + 1
+
+
+async def test_a_shared_connection_that_libvirtd_reads_no_more_is_cut(
+    workers: Workers, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("virtmuxd.hypervisor.workers._CUT_GRACE", SHORT)
+    monkeypatch.setattr("virtmuxd.hypervisor.link._CHECK_AFTER", -1.0)
+    hasty = route(workers, pool=1, deadline=SHORT)
+    connection = await hasty.connect()
+    hypervisor.handles[0].reads.clear()
+
+    with pytest.raises(CallFailed, match="took no input in time"):
+        await connection.send(len, b"x")
+
+    hypervisor.handles[0].reads.set()
+    assert (await hasty.connect()).libvirt is hypervisor.handles[1]
+
+
+async def test_input_over_a_connection_of_ones_own_is_no_such_question(
+    workers: Workers, hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("virtmuxd.hypervisor.link._CHECK_AFTER", -1.0)
+    connection = await route(workers, pool=0).connect()
+
+    await connection.send(len, b"x")
+
+    assert hypervisor.handles[0].asked_for_version == 0
