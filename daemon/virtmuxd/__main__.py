@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import msgspec
 
 from virtmuxd.config import Config, ConfigError, load
 
@@ -16,7 +15,12 @@ from virtmuxd.config import Config, ConfigError, load
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file; the other options win.")
 @click.option("--uri", multiple=True, help="A libvirt URI; may be given several times.")
 @click.option("--socket", help="The socket; its directory is the runtime directory.")
-@click.option("--attach", type=click.Choice(["on-demand", "always", "never"]), help="When a console is held.")
+@click.option(
+    "--attach",
+    multiple=True,
+    metavar="[GLOB=]POLICY",
+    help="When consoles are held: on-demand, always or never; may be repeated. GLOB is of DOMAIN or DOMAIN:DEVICE.",
+)
 @click.option("--domain", multiple=True, metavar="GLOB", help="Only domains with such a name; may be repeated.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.version_option(package_name="virtmux", message="virtmuxd %(version)s")
@@ -26,9 +30,8 @@ def main(config_file: Path | None, **options: Any) -> None:
         _fail("python -O drops code that libvirtaio needs; run it without -O", 2)
     try:
         config = load(config_file) if config_file else Config()
-        given = {name: value for name, value in options.items() if value}
-        config = msgspec.convert(msgspec.structs.asdict(config) | given, Config).settled()
-    except (ConfigError, msgspec.ValidationError) as error:
+        config = config.overridden(options).settled()
+    except ConfigError as error:
         _fail(str(error), 2)
     try:
         import uvloop

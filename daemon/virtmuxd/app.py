@@ -17,13 +17,15 @@ from virtmux.backoff import Backoff
 from virtmux.messages import Limits
 from virtmuxd.config import Config, read_only_socket
 from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.counters import Counters
 from virtmuxd.core.events import Timing
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
-from virtmuxd.hypervisor.connection import Route, Workers
+from virtmuxd.hypervisor.connection import Route
 from virtmuxd.hypervisor.console_supervisor import Fence
 from virtmuxd.hypervisor.hypervisor_supervisor import HypervisorSupervisor, Scope
+from virtmuxd.hypervisor.workers import Workers
 from virtmuxd.service.listener import Listener, bind
 from virtmuxd.service.ring import Ring
 from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, boot_id, notify
@@ -57,7 +59,8 @@ async def serve(config: Config) -> bool:
     errors.silence()
     bridge = EventBridge(loop)
     bridge.register()
-    routes = [_route(uri, bridge, config) for uri in config.uri]
+    counters = {uri: registry.serve(uri, time.time_ns()) for uri in config.uri}
+    routes = [_route(uri, bridge, config, counters[uri]) for uri in config.uri]
     try:
         await _attend(config, stop, routes, registry, runtime)
     finally:
@@ -71,6 +74,8 @@ async def serve(config: Config) -> bool:
             route.workers.close()
             route.senders.close()
         runtime.close()
+        for uri, counted in counters.items():
+            _log.info("what was counted at a hypervisor", extra={"uri": uri, **counted.fields()})
         _log.info("stopped")
     return not any(route.workers.stuck or route.senders.stuck for route in routes)
 
@@ -101,6 +106,7 @@ async def _attend(
             notify("STOPPING=1")
         for route in routes:
             route.workers.finish_within(_CLOSE_DEADLINE)
+            route.senders.finish_within(_CLOSE_DEADLINE)
         for task in (*tasks, beating):
             task.cancel()
 
@@ -118,9 +124,16 @@ def _listeners(config: Config, registry: Registry) -> list[Listener]:
     ]
 
 
-def _route(uri: str, bridge: EventBridge, config: Config) -> Route:
-    workers = Workers(config.workers, f"libvirt {uri}")
-    return Route(uri, bridge, workers, Workers(_SENDERS, f"input {uri}"), config.call_deadline)
+def _route(uri: str, bridge: EventBridge, config: Config, counters: Counters) -> Route:
+    return Route(
+        uri,
+        bridge,
+        Workers(config.workers, f"libvirt {uri}", counters),
+        Workers(_SENDERS, f"input {uri}", counters),
+        config.call_deadline,
+        pool=config.pool_of(uri),
+        keepalive=(config.keepalive_interval, config.keepalive_count),
+    )
 
 
 def _make_console(
@@ -138,9 +151,9 @@ def _make_console(
         naming,
         registry.next_handle(),
         ring,
-        policy=config.attach,
+        policy=config.policy_of(naming.domain, key.device),
         timing=Timing(
-            linger=config.linger,
+            linger=config.linger_of(naming.domain, key.device),
             probe_after=config.probe_after,
             eager_until=runtime.life.began + _EAGER,
         ),

@@ -1,8 +1,10 @@
 """The daemon's configuration: defaults, a TOML file, and the command line, which wins."""
 
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -10,18 +12,47 @@ from msgspec import Meta, Struct
 from virtmuxd.core.events import Policy
 
 _Seconds = Annotated[float, Meta(gt=0)]
+_Linger = Annotated[float, Meta(ge=0)]
 _Count = Annotated[int, Meta(gt=0)]
+_Pool = Annotated[int, Meta(ge=0)]
+
+#: libvirt's transports to other hosts; `unix` goes to a socket of this one.
+_REMOTE_TRANSPORTS = frozenset({"ssh", "libssh", "libssh2", "tls", "tcp", "ext"})
 
 
 class ConfigError(Exception):
     """The configuration cannot be used; the text says where and why."""
 
 
+class Hypervisor(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """A hypervisor to serve, with what is particular to it."""
+
+    uri: str
+    pool: _Pool | None = None
+    """How many connections its consoles and look-ups share; 0: each has one of its own."""
+
+
+class ConsoleRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """What is particular to some consoles: those whose DOMAIN or DOMAIN:DEVICE the glob matches."""
+
+    match: str
+    attach: Policy | None = None
+    linger: _Linger | None = None
+
+    def concerns(self, domain: str, device: str) -> bool:
+        """Whether this console is meant. A domain's name may hold a `:` itself, so it is tried alone too."""
+        return fnmatchcase(domain, self.match) or fnmatchcase(f"{domain}:{device}", self.match)
+
+
 class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """What can be configured. Times in seconds, sizes in bytes."""
 
     uri: tuple[str, ...] = ()
-    """libvirt URIs; none: the system's for root, else the user's session."""
+    """libvirt URIs, besides those of `hypervisor`; none at all: the system's for root, else the user's session."""
+    hypervisor: tuple[Hypervisor, ...] = ()
+    """Hypervisors with settings of their own."""
+    console: tuple[ConsoleRule, ...] = ()
+    """Consoles with settings of their own: of the rules that concern one, the first that has a key gives it."""
     socket: str | None = None
     """The socket; its directory is the runtime directory. The read-only one has `-ro` before `.sock`."""
     attach: Policy = Policy.ON_DEMAND
@@ -29,7 +60,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     domain: tuple[str, ...] = ("*",)
     """Which domains are meant, by globs on their names."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    linger: Annotated[float, Meta(ge=0)] = 60.0
+    linger: _Linger = 60.0
     """How long a console that nobody watches any more stays open, on demand."""
     ring: Annotated[int, Meta(ge=16384)] = 1048576
     """How much output of a console is kept in the runtime directory."""
@@ -52,11 +83,74 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     workers: _Count = 8
     """How many libvirt calls may be under way at once for a hypervisor."""
 
+    pool: _Pool = 4
+    """How many connections the consoles and look-ups of a remote hypervisor share; 0: each has one of its own."""
+
     def settled(self) -> "Config":
-        """With the defaults filled in that depend on the user."""
-        return msgspec.structs.replace(
-            self, uri=self.uri or (default_uri(),), socket=self.socket or str(default_socket())
-        )
+        """With the defaults filled in that depend on the user; `uri` then names each hypervisor, once."""
+        uris = dict.fromkeys((*self.uri, *(each.uri for each in self.hypervisor))) or (default_uri(),)
+        return msgspec.structs.replace(self, uri=tuple(uris), socket=self.socket or str(default_socket()))
+
+    def overridden(self, options: dict[str, Any]) -> "Config":
+        """As the command line wants it: `options` by the names of the fields, `attach` as a list of [GLOB=]POLICY.
+
+        A policy without a glob is for all consoles that no other of the command line is for. URIs that are given are
+        served, and no others.
+
+        Raises:
+            ConfigError: an option cannot be used.
+        """
+        fields = msgspec.to_builtins(self) | {name: value for name, value in options.items() if value}
+        if options.get("uri"):
+            fields["hypervisor"] = [each for each in fields["hypervisor"] if each["uri"] in options["uri"]]
+        fields["console"] = [*_rules(options.get("attach", ())), *fields["console"]]
+        fields["attach"] = self.attach
+        try:
+            return msgspec.convert(fields, Config)
+        except msgspec.ValidationError as error:
+            raise ConfigError(str(error)) from error
+
+    def policy_of(self, domain: str, device: str) -> Policy:
+        """When the console is held."""
+        return next((rule.attach for rule in self._rules_for(domain, device) if rule.attach is not None), self.attach)
+
+    def linger_of(self, domain: str, device: str) -> float:
+        """How long the console stays open once nobody watches it."""
+        return next((rule.linger for rule in self._rules_for(domain, device) if rule.linger is not None), self.linger)
+
+    def _rules_for(self, domain: str, device: str) -> list[ConsoleRule]:
+        return [rule for rule in self.console if rule.concerns(domain, device)]
+
+    def pool_of(self, uri: str) -> int:
+        """How many connections the consoles and look-ups of a hypervisor share; 0: each has one of its own."""
+        default = self.pool if is_remote(uri) else 0
+        return next((each.pool for each in self.hypervisor if each.uri == uri and each.pool is not None), default)
+
+
+def _rules(attach: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rules that `--attach` makes: those with a glob first.
+
+    Raises:
+        ConfigError: what is behind the last `=` is no policy.
+    """
+    rules = []
+    for text in attach:
+        glob, _, policy = text.rpartition("=")
+        if policy not in list(Policy):
+            choice = ", ".join(Policy)
+            raise ConfigError(f"--attach {text}: {policy!r} is no policy; say [GLOB=]POLICY, with one of {choice}")
+        rules.append({"match": glob or "*", "attach": policy})
+    return sorted(rules, key=lambda rule: rule["match"] == "*")
+
+
+def is_remote(uri: str) -> bool:
+    """Whether a URI leads to another host, or uses a transport that is for that: then a connection is dear."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # libvirt will say so too
+        return False
+    transport = parts.scheme.partition("+")[2]
+    return transport in _REMOTE_TRANSPORTS or (not transport and bool(parts.netloc))
 
 
 def load(path: Path) -> Config:

@@ -78,6 +78,35 @@ class ConsoleInfo(Struct, frozen=True, kw_only=True):
     released: str | None
 
 
+class Counters(Struct, frozen=True):
+    """What was counted at a hypervisor since the daemon started.
+
+    `cuts`: connections that were cut at their socket because a call missed its deadline; `stuck_calls`: calls that did
+    not return although; `ends`: ends of consoles, and openings that failed, by cause.
+    """
+
+    cuts: U63 = 0
+    stuck_calls: U63 = 0
+    ends: dict[Cause, U63] = {}
+
+
+class HypervisorInfo(Struct, frozen=True, kw_only=True):
+    """A hypervisor as `list` shows it. `id` is null until it has been connected to, `since`: when `connected` changed.
+
+    `reason` says why it is not connected; null while it is, and before the first attempt is over. `exclusive`: whether
+    its driver gives a console to one libvirt client at a time.
+    """
+
+    uri: str
+    id: str | None
+    connected: bool
+    since: str
+    reason: Reason | None
+    exclusive: bool
+    consoles: U32
+    counters: Counters
+
+
 # From the client.
 
 

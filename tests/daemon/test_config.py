@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from virtmuxd.config import Config, ConfigError, default_socket, default_uri, load, read_only_socket
+from virtmuxd.config import (
+    Config,
+    ConfigError,
+    ConsoleRule,
+    Hypervisor,
+    default_socket,
+    default_uri,
+    is_remote,
+    load,
+    read_only_socket,
+)
 from virtmuxd.core.events import Policy
 
 
@@ -21,6 +31,16 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
 
 _FIELDS: list[tuple[str, str, object]] = [
     ('uri = ["qemu:///system", "lxc:///"]', "uri", ("qemu:///system", "lxc:///")),
+    (
+        '[[hypervisor]]\nuri = "a:///"\n[[hypervisor]]\nuri = "b:///"\npool = 0',
+        "hypervisor",
+        (Hypervisor(uri="a:///"), Hypervisor(uri="b:///", pool=0)),
+    ),
+    (
+        '[[console]]\nmatch = "ci-*"\nattach = "always"\n[[console]]\nmatch = "*:serial1"\nlinger = 0',
+        "console",
+        (ConsoleRule(match="ci-*", attach=Policy.ALWAYS), ConsoleRule(match="*:serial1", linger=0)),
+    ),
     ('socket = "/run/x/y.sock"', "socket", "/run/x/y.sock"),
     ('attach = "always"', "attach", Policy.ALWAYS),
     ('domain = ["web*"]', "domain", ("web*",)),
@@ -37,6 +57,7 @@ _FIELDS: list[tuple[str, str, object]] = [
     ("fence_deadline = 2", "fence_deadline", 2),
     ("fence_patience = 10", "fence_patience", 10),
     ("client_requests = 20", "client_requests", 20),
+    ("pool = 0", "pool", 0),
 ]
 
 
@@ -69,6 +90,17 @@ def test_every_field_is_tried_above() -> None:
         ("keepalive_interval = 0", "keepalive_interval"),
         ("keepalive_count = 1.5", "keepalive_count"),
         ("workers = 0", "workers"),
+        ("pool = -1", "pool"),
+        ("probe_after = 0", "probe_after"),
+        ("fence_deadline = 0", "fence_deadline"),
+        ("client_requests = 4", "client_requests"),
+        ("[[hypervisor]]\npool = 1", "uri"),
+        ('[[hypervisor]]\nuri = "a:///"\npool = 1.5', r"hypervisor\[.*\].pool"),
+        ('[[hypervisor]]\nuri = "a:///"\ncolour = 1', "colour"),
+        ('[[console]]\nattach = "always"', "match"),
+        ('[[console]]\nmatch = "a"\nattach = "sometimes"', r"console\[.*\].attach"),
+        ('[[console]]\nmatch = "a"\nlinger = -1', "linger"),
+        ('[[console]]\nmatch = "a"\npool = 1', "pool"),
         ("linger = x", "line 1"),
     ],
 )
@@ -112,3 +144,135 @@ def test_what_is_said_is_not_settled_anew() -> None:
 
 def test_the_read_only_socket_stands_beside_the_other() -> None:
     assert read_only_socket(Path("/run/virtmux/virtmux.sock")) == Path("/run/virtmux/virtmux-ro.sock")
+
+
+# Hypervisors.
+
+
+def test_hypervisors_with_settings_stand_beside_those_without() -> None:
+    config = Config(uri=("a:///", "b:///"), hypervisor=(Hypervisor(uri="b:///"), Hypervisor(uri="c:///")))
+
+    assert config.settled().uri == ("a:///", "b:///", "c:///")
+
+
+def test_uris_of_the_command_line_are_served_and_no_others_with_the_settings_of_the_file() -> None:
+    config = Config(uri=("a:///",), hypervisor=(Hypervisor(uri="b:///", pool=7), Hypervisor(uri="c:///")))
+
+    given = config.overridden({"uri": ("d:///", "b:///")}).settled()
+
+    assert given.uri == ("d:///", "b:///")
+    assert given.pool_of("b:///") == 7
+
+
+@pytest.mark.parametrize(
+    ("uri", "remote"),
+    [
+        ("qemu:///system", False),
+        ("qemu+unix:///system?socket=/x", False),
+        ("lxc:///", False),
+        ("test:///default", False),
+        ("qemu+ssh:///system", True),
+        ("qemu+ssh://root@there/system", True),
+        ("qemu+libssh://there/system", True),
+        ("qemu+libssh2://there/system", True),
+        ("qemu+tls://there/system", True),
+        ("qemu+tcp://there/system", True),
+        ("qemu+ext:///system?command=/x", True),
+        ("qemu://there/system", True),
+        ("esx://there/", True),
+        ("", False),
+        ("qemu", False),
+        ("qemu://[there/system", False),
+    ],
+)
+def test_a_remote_hypervisor_is_known_by_its_uri_and_has_a_pool(uri: str, remote: bool) -> None:
+    assert is_remote(uri) is remote
+    assert Config().pool_of(uri) == (4 if remote else 0)
+    assert Config(pool=2).pool_of(uri) == (2 if remote else 0)
+
+
+@pytest.mark.parametrize("pool", [0, 3])
+@pytest.mark.parametrize("uri", ["qemu:///system", "qemu+ssh://there/system"])
+def test_what_is_said_of_a_hypervisor_wins(uri: str, pool: int) -> None:
+    assert Config(hypervisor=(Hypervisor(uri=uri, pool=pool),)).pool_of(uri) == pool
+    assert Config(hypervisor=(Hypervisor(uri="other:///", pool=9),)).pool_of("qemu:///system") == 0
+
+
+# Policies.
+
+
+@pytest.mark.parametrize(
+    ("match", "domain", "device", "concerned"),
+    [
+        ("ci-*", "ci-7", "serial0", True),
+        ("ci-*", "web1", "serial0", False),
+        ("web*:serial1", "web1", "serial1", True),
+        ("web*:serial1", "web1", "serial0", False),
+        ("web1", "web1", "serial1", True),
+        ("web1", "WEB1", "serial1", False),
+        ("a:b", "a:b", "serial0", True),
+        ("a:b", "a", "b", True),
+        ("a:b:serial0", "a:b", "serial0", True),
+        ("a:b:serial0", "a:b", "serial1", False),
+        ("*:serial1", "a:b", "serial1", True),
+        ("[ab]?", "b1", "serial0", True),
+        ("*", "anything", "serial0", True),
+        ("", "anything", "serial0", False),
+    ],
+)
+def test_a_rule_is_for_domains_or_for_devices_of_them(match: str, domain: str, device: str, concerned: bool) -> None:
+    assert ConsoleRule(match=match).concerns(domain, device) is concerned
+
+
+def test_the_first_rule_that_has_a_key_gives_it() -> None:
+    config = Config(
+        linger=5,
+        console=(
+            ConsoleRule(match="ci-1", linger=1),
+            ConsoleRule(match="ci-*", attach=Policy.ALWAYS, linger=2),
+            ConsoleRule(match="*:serial1", attach=Policy.NEVER),
+        ),
+    )
+
+    def of(domain: str, device: str) -> tuple[Policy, float]:
+        return config.policy_of(domain, device), config.linger_of(domain, device)
+
+    assert of("ci-1", "serial0") == (Policy.ALWAYS, 1)
+    assert of("ci-2", "serial1") == (Policy.ALWAYS, 2)
+    assert of("web1", "serial1") == (Policy.NEVER, 5)
+    assert of("web1", "serial0") == (Policy.ON_DEMAND, 5)
+
+
+def test_policies_of_the_command_line_come_before_those_of_the_file() -> None:
+    config = Config(attach=Policy.NEVER, console=(ConsoleRule(match="ci-*", attach=Policy.ALWAYS, linger=1),))
+
+    given = config.overridden({"attach": ("ci-1=never", "a=b=always")})
+    assert given.policy_of("ci-1", "serial0") is Policy.NEVER
+    assert given.policy_of("ci-2", "serial0") is Policy.ALWAYS
+    assert given.policy_of("a=b", "serial0") is Policy.ALWAYS
+    assert given.policy_of("web1", "serial0") is Policy.NEVER
+    assert given.linger_of("ci-1", "serial0") == 1
+
+
+def test_a_policy_without_a_glob_is_for_all_that_no_other_of_the_command_line_is_for() -> None:
+    config = Config(console=(ConsoleRule(match="ci-*", attach=Policy.NEVER),))
+
+    for options in (("always", "db*=never"), ("db*=never", "always")):
+        given = config.overridden({"attach": options})
+        assert given.policy_of("ci-1", "serial0") is Policy.ALWAYS
+        assert given.policy_of("db1", "serial0") is Policy.NEVER
+
+
+@pytest.mark.parametrize("text", ["sometimes", "web1=", "always=web1", "=", ""])
+def test_what_is_no_policy_is_answered_with_those_there_are(text: str) -> None:
+    with pytest.raises(ConfigError, match="on-demand, always, never") as error:
+        Config().overridden({"attach": (text,)})
+
+    assert f"--attach {text}" in str(error.value)
+
+
+def test_what_no_option_says_stays_as_it_is() -> None:
+    config = Config(linger=1, attach=Policy.ALWAYS, hypervisor=(Hypervisor(uri="a:///", pool=1),))
+
+    assert config.overridden({"uri": (), "attach": (), "socket": None, "domain": (), "log_level": None}) == config
+    assert config.overridden({"log_level": "debug"}).log_level == "debug"

@@ -175,9 +175,25 @@ class Libvirtd:
 
     async def virsh(self, *arguments: str | Path, seconds: float = 30.0) -> str:
         """Runs one virsh command and returns what it printed. Raises VirshError, and TimeoutError after `seconds`."""
+        return await self._run("virsh", self.uri, *arguments, seconds=seconds)
+
+    async def clients(self) -> list[int]:
+        """The ids of the connections to it, in the order in which they were made."""
+        rows = (await self._admin("client-list", "libvirtd")).splitlines()
+        return sorted(int(row.split()[0]) for row in rows if row.split()[0].isdigit())
+
+    async def disconnect(self, client: int) -> None:
+        """Closes one connection to it."""
+        await self._admin("client-disconnect", "libvirtd", str(client))
+
+    async def _admin(self, *arguments: str) -> str:
+        uri = f"libvirtd:///system?socket={self.socket.with_name('libvirt-admin-sock')}"
+        return await self._run("virt-admin", uri, *arguments, seconds=30.0)
+
+    async def _run(self, program: str, uri: str, *arguments: str | Path, seconds: float) -> str:
         process = await asyncio.create_subprocess_exec(
             *(AS_ROOT if self._bus else ()),  # polkit asks nobody about root
-            "virsh", "--quiet", "--connect", self.uri, *arguments,
+            program, "--quiet", "--connect", uri, *arguments,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C"},
             start_new_session=True,  # on a terminal virsh would start polkit's agent there
@@ -190,7 +206,7 @@ class Libvirtd:
             await process.wait()
             raise
         if process.returncode != 0:
-            raise VirshError(f"virsh {' '.join(map(str, arguments))}: {error.decode().strip()}")
+            raise VirshError(f"{program} {' '.join(map(str, arguments))}: {error.decode().strip()}")
         return output.decode().strip()
 
     async def define(self, name: str, xml: str) -> None:

@@ -71,6 +71,20 @@ async def test_always_holds_the_console_before_anybody_asks(
         assert client.offsets == [(0, len(BANNER))], "the first byte of the boot is there"
 
 
+async def test_a_policy_may_be_for_some_consoles_only(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmp_path: Path
+) -> None:
+    always, never, other = [await boot_guest(libvirtd) for _ in range(3)]
+    config = tmp_path / "virtmuxd.toml"
+    config.write_text(f'[[console]]\nmatch = "{never.name}:serial?"\nattach = "always"\n')
+    rules = ["--attach", f"{never.name}=never", "--attach", f"{always.name}:*=always"]
+    mux = await daemon(libvirtd.uri, arguments=["--config", str(config), *rules])
+    await _until_listed(mux, always.name, state="attached")
+    await _until_listed(mux, other.name, state="absent")
+    status, _, talk = await mux.run_client("attach", never.name)
+    assert (status, "'never'" in talk) == (8, True)
+
+
 async def test_never_opens_for_nobody_and_says_so(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:

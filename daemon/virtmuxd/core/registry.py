@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from virtmux import messages
-from virtmux.reasons import Cause, SavedError, sentence
+from virtmux.messages import HypervisorInfo
+from virtmux.reasons import Cause, SavedError
 from virtmuxd.core.console import Console, ConsoleKey
+from virtmuxd.core.counters import Counters
+from virtmuxd.core.hypervisors import Hypervisor
 
 Watcher = Callable[[messages.Event], None]
 
@@ -32,15 +35,15 @@ class Registry:
         #: Whether there are hypervisors that were not looked at since the daemon started.
         self.is_new = True
         self._unseen: set[str] = set()
-        self._troubles: dict[str, tuple[Cause, str]] = {}
-        self._served: dict[str, str] = {}
+        self._hypervisors: dict[str, Hypervisor] = {}
+        self._owners: dict[str, Hypervisor] = {}
         self._when_surveyed: list[Callable[[], None]] = []
 
-    # What is not known yet.
+    # Hypervisors, by URI.
 
-    def expect(self, uri: str) -> None:
-        """A hypervisor will be looked at."""
-        self._unseen.add(uri)
+    def serve(self, uri: str, at: int) -> Counters:
+        """A hypervisor is to be served from now on, `at` (ns); gives what is counted at it."""
+        return self._hypervisors.setdefault(uri, Hypervisor(uri, at)).counters
 
     def claim(self, hypervisor: str, uri: str) -> None:
         """Serve a hypervisor under this URI and no other.
@@ -48,16 +51,49 @@ class Registry:
         Raises:
             AlreadyServedError: another has it.
         """
-        owner = self._served.setdefault(hypervisor, uri)
-        if owner != uri:
-            raise AlreadyServedError(f"{uri} leads to {hypervisor}, which is served as {owner}")
+        here = self._hypervisors[uri]
+        here.id = hypervisor
+        owner = self._owners.setdefault(hypervisor, here)
+        if owner is not here:
+            raise AlreadyServedError(f"{uri} leads to {hypervisor}, which is served as {owner.uri}")
 
-    def surveyed(self, uri: str, cause: Cause | None = None, error: SavedError | None = None) -> None:
-        """A hypervisor was looked at, so what is missing is not there; or it could not be, for this cause."""
+    def connected(self, uri: str, at: int) -> None:
+        """A hypervisor answers and was looked at, so what is missing is not there."""
+        self._hypervisors[uri].connect(at)
+        self.surveyed(uri)
+
+    def disconnected(
+        self,
+        uri: str,
+        at: int,
+        cause: Cause,
+        error: SavedError | None = None,
+        *,
+        detail: str | None = None,
+        retry_s: float | None = None,
+    ) -> None:
+        """A hypervisor cannot be looked at, for this cause; see `Hypervisor.disconnect`."""
+        self._hypervisors[uri].disconnect(at, cause, error, detail=detail, retry_s=retry_s)
+        self.surveyed(uri)
+
+    def hypervisors(self) -> list[HypervisorInfo]:
+        """The hypervisors as `list` shows them, in the order in which they were configured."""
+        return [each.info(self._consoles_of(each)) for each in self._hypervisors.values()]
+
+    def _consoles_of(self, hypervisor: Hypervisor) -> int:
+        if hypervisor.id is None or self._owners.get(hypervisor.id) is not hypervisor:
+            return 0
+        return sum(console.present and console.key.hypervisor == hypervisor.id for console in self._by_key.values())
+
+    # What is not known yet.
+
+    def expect(self, uri: str) -> None:
+        """A hypervisor will be looked at."""
+        self._unseen.add(uri)
+
+    def surveyed(self, uri: str) -> None:
+        """A hypervisor was looked at, as far as that can be done."""
         self._unseen.discard(uri)
-        self._troubles.pop(uri, None)
-        if cause is not None:
-            self._troubles[uri] = (cause, error.message if error else sentence(cause))
         if not self._unseen:
             self.is_new = False
             answers, self._when_surveyed = self._when_surveyed, []
@@ -139,9 +175,11 @@ class Registry:
 
     def _not_found(self, domain: str, uri: str | None) -> NotFoundError:
         """Where a hypervisor cannot be reached, nobody knows what it has: that is the better reason."""
-        for each, (cause, why) in self._troubles.items():
-            if uri in (None, each):
-                return NotFoundError(f"no domain {domain!r} is known, and {each} cannot be looked at: {why}", cause)
+        for each in self._hypervisors.values():
+            is_double = each.id is not None and self._owners.get(each.id) is not each
+            if each.reason is not None and (uri == each.uri or (uri is None and not is_double)):
+                text = f"no domain {domain!r} is known, and {each.uri} cannot be looked at: {each.reason.text}"
+                return NotFoundError(text, each.reason.cause)
         where = f" at {uri}" if uri else ""
         return NotFoundError(f"no domain {domain!r} with a console{where}; 'virtmux list' shows what there is")
 
@@ -156,6 +194,9 @@ class Registry:
         self._watchers.discard(watcher)
 
     def tell(self, event: messages.Event) -> None:
-        """Tell all who watch."""
+        """Tell all who watch, and count ends: what is told of a mark is final."""
+        owner = self._owners.get(event.console.hypervisor)
+        if event.event == "ended" and event.reason is not None and owner is not None:
+            owner.counters.count_end(event.reason.cause)
         for watcher in tuple(self._watchers):
             watcher(event)

@@ -62,17 +62,21 @@ class HypervisorSupervisor:
         #: UUIDs of domains to look at again, in order, each once.
         self._stale: dict[str, None] = {}
         self._some_stale = asyncio.Event()
+        self._registry.serve(route.uri, time.time_ns())
         self._registry.expect(route.uri)
 
     async def run(self) -> None:
         """Serve the hypervisor until cancelled; then its consoles are let go first, the control connection last."""
-        async with asyncio.TaskGroup() as control:
-            keeping = control.create_task(self._keep_connected(), name=f"control {self._route.uri}")
-            try:
-                async with asyncio.TaskGroup() as self._supervisors:
-                    await asyncio.wait({keeping})
-            finally:
-                keeping.cancel()
+        try:
+            async with asyncio.TaskGroup() as control:
+                keeping = control.create_task(self._keep_connected(), name=f"control {self._route.uri}")
+                try:
+                    async with asyncio.TaskGroup() as self._supervisors:
+                        await asyncio.wait({keeping})
+                finally:
+                    keeping.cancel()
+        finally:
+            await self._route.close()
 
     async def _keep_connected(self) -> None:
         backoff = Backoff(random.random)
@@ -86,16 +90,18 @@ class HypervisorSupervisor:
                 cause = Cause.HYPERVISOR_TIMEOUT
             except AlreadyServedError as served:
                 _log.error("a second URI of one hypervisor is not served", extra={"why": str(served)})
-                self._registry.surveyed(self._route.uri)
+                self._registry.disconnected(
+                    self._route.uri, time.time_ns(), Cause.HYPERVISOR_DENIED, detail=str(served)
+                )
                 return
             except Exception:  # noqa: BLE001  # the failure boundary of a hypervisor
                 _log.exception("a bug in the supervisor of a hypervisor", extra={"uri": self._route.uri})
                 cause = Cause.INTERNAL_ERROR
             self._in_step = False
-            self._registry.surveyed(self._route.uri, cause, error)
             self._arrivals.turn_back()
-            self._tell_all(Down(time.time_ns(), cause, error))
             pause = backoff.next()
+            self._registry.disconnected(self._route.uri, time.time_ns(), cause, error, retry_s=round(pause, 1))
+            self._tell_all(Down(time.time_ns(), cause, error))
             why = {"cause": cause.value, "error": error.message if error else None}
             _log.warning("no hypervisor", extra={"uri": self._route.uri, **why, "retry_s": round(pause, 1)})
             await asyncio.sleep(pause)
@@ -107,7 +113,7 @@ class HypervisorSupervisor:
             CallFailed, DeadlineMissed: connecting failed.
             AlreadyServedError: the hypervisor is served under another URI.
         """
-        connection = await self._route.connect()
+        connection = await self._route.connect(shared=False)
         try:
             lost: asyncio.Queue[Cause] = asyncio.Queue()
             await connection.watch_close(lost.put_nowait)
@@ -180,7 +186,7 @@ class HypervisorSupervisor:
             self._see(state, all_news=True)
         for uuid in {key.uuid for key in self._consoles} - set(states) - not_seen:
             self._lose_domain(uuid)
-        self._registry.surveyed(self._route.uri)
+        self._registry.connected(self._route.uri, time.time_ns())
 
     async def _follow(self) -> None:
         """Look again at every domain that an event named, until cancelled."""

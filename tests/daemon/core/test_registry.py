@@ -1,5 +1,7 @@
 """How consoles are found, and who is told what happens to them."""
 
+from contextlib import suppress
+
 import pytest
 
 from tests.harness.consoles import START, Consoles
@@ -166,7 +168,8 @@ def test_answers_wait_until_every_hypervisor_was_looked_at() -> None:
 def test_a_hypervisor_that_cannot_be_looked_at_is_the_better_reason() -> None:
     consoles = Consoles()
     consoles.add("web1")
-    consoles.registry.surveyed(OTHER_URI, Cause.HYPERVISOR_DENIED)
+    consoles.registry.serve(OTHER_URI, START)
+    consoles.registry.disconnected(OTHER_URI, START, Cause.HYPERVISOR_DENIED)
 
     with pytest.raises(NotFoundError, match="cannot be looked at") as error:
         consoles.registry.find("db1")
@@ -175,7 +178,7 @@ def test_a_hypervisor_that_cannot_be_looked_at_is_the_better_reason() -> None:
         consoles.registry.find("db1", uri="qemu:///system")
     assert error.value.cause is Cause.CONSOLE_MISSING
 
-    consoles.registry.surveyed(OTHER_URI)
+    consoles.registry.connected(OTHER_URI, START)
     with pytest.raises(NotFoundError) as error:
         consoles.registry.find("db1")
     assert error.value.cause is Cause.CONSOLE_MISSING
@@ -183,8 +186,42 @@ def test_a_hypervisor_that_cannot_be_looked_at_is_the_better_reason() -> None:
 
 def test_a_hypervisor_is_served_under_one_uri() -> None:
     registry = Consoles().registry
+    for uri in ("qemu:///system", OTHER_URI):
+        registry.serve(uri, START)
     registry.claim("qemu/system/4a6b", "qemu:///system")
     registry.claim("qemu/system/4a6b", "qemu:///system")
 
     with pytest.raises(AlreadyServedError, match="served as qemu:///system"):
         registry.claim("qemu/system/4a6b", OTHER_URI)
+
+
+def test_a_second_uri_of_a_hypervisor_is_no_reason_for_what_is_missing_unless_it_is_asked_for() -> None:
+    registry = Consoles().registry
+    for uri in ("qemu:///system", OTHER_URI):
+        registry.serve(uri, START)
+        with suppress(AlreadyServedError):
+            registry.claim("qemu/system/4a6b", uri)
+    registry.connected("qemu:///system", START)
+    registry.disconnected(OTHER_URI, START, Cause.HYPERVISOR_DENIED, detail="it is served as qemu:///system")
+
+    with pytest.raises(NotFoundError) as error:
+        registry.find("db1")
+    assert error.value.cause is Cause.CONSOLE_MISSING
+    with pytest.raises(NotFoundError, match="served as qemu:///system") as error:
+        registry.find("db1", uri=OTHER_URI)
+    assert error.value.cause is Cause.HYPERVISOR_DENIED
+
+
+def test_a_hypervisor_that_cannot_be_reached_holds_no_answer_up() -> None:
+    registry = Consoles().registry
+    answers: list[str] = []
+    for uri in ("a", "b"):
+        registry.serve(uri, START)
+        registry.expect(uri)
+    registry.when_surveyed(lambda: answers.append("now"))
+
+    registry.disconnected("a", START, Cause.HYPERVISOR_TIMEOUT)
+    assert answers == []
+    registry.connected("b", START)
+
+    assert answers == ["now"]

@@ -1,4 +1,4 @@
-"""Blocking calls in threads: deadlines, the cut, the quota, and one connection to libvirt's own test driver."""
+"""Connections: calls one at a time, their loss, what is undone at their end; and one to libvirt's own test driver."""
 
 import asyncio
 import socket
@@ -6,17 +6,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import libvirt
 import pytest
 
 from virtmux.reasons import Cause
-from virtmuxd.hypervisor import connection as connection_module
 from virtmuxd.hypervisor.bridge import EventBridge, Transport
-from virtmuxd.hypervisor.connection import Connection, Route, Workers
-from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
+from virtmuxd.hypervisor.connection import Connection
+from virtmuxd.hypervisor.errors import CallFailed
+from virtmuxd.hypervisor.link import Link, Means
+from virtmuxd.hypervisor.workers import Workers
 
 LONG = 60.0
 SHORT = 0.01
@@ -29,105 +29,17 @@ async def workers() -> AsyncIterator[Workers]:
     workers.close()
 
 
-def route(workers: Workers) -> Route:
-    """Whose connections make their calls in these threads; nothing is opened by it."""
-    return Route("test:///default", cast(EventBridge, None), workers, workers, LONG)
-
-
-async def test_a_call_runs_in_another_thread_and_gives_what_it_returns(workers: Workers) -> None:
-    thread = await workers.call(Transport(), LONG, "virTest", threading.get_ident)
-
-    assert thread != threading.get_ident()
-
-
-async def test_an_error_of_libvirt_is_saved_with_the_name_of_the_call(workers: Workers) -> None:
-    def refuse() -> None:
-        error = libvirt.libvirtError("refused")
-        error.err = (9, 10, "Active console session exists for this domain", 2, "a", None, None, 4, -1)
-        raise error
-
-    with pytest.raises(CallFailed) as failed:
-        await workers.call(Transport(), LONG, "virDomainOpenConsole", refuse)
-
-    error = failed.value.error
-    assert (error.code, error.domain, error.api) == (9, 10, "virDomainOpenConsole")
-    assert error.message == "Active console session exists for this domain"
-
-
-async def test_a_bug_in_a_call_is_raised_as_it_is(workers: Workers) -> None:
-    with pytest.raises(ZeroDivisionError):
-        await workers.call(Transport(), LONG, "virTest", lambda: 1 // 0)
-
-
-async def test_a_call_that_misses_its_deadline_is_cut_and_gives_its_thread_back(workers: Workers) -> None:
-    ours, theirs = socket.socketpair()
-    transport = Transport()
-    transport.add(ours.fileno())
-    with ours, theirs:
-        with pytest.raises(DeadlineMissed, match="virStreamSend") as missed:
-            await workers.call(transport, SHORT, "virStreamSend", partial(ours.recv, 1))
-
-        assert missed.value.api == "virStreamSend"
-        assert transport.was_cut
-        assert workers.stuck == 0
-    transport.close()
-    for _ in range(8):
-        await workers.call(Transport(), LONG, "virTest", int)
-
-
-async def test_a_call_that_is_cancelled_is_cut_too(workers: Workers) -> None:
-    ours, theirs = socket.socketpair()
-    transport = Transport()
-    transport.add(ours.fileno())
-    returned = threading.Event()
-
-    def blocking() -> None:
-        ours.recv(1)
-        returned.set()
-
-    with ours, theirs:
-        async with asyncio.TaskGroup() as tasks:
-            call = tasks.create_task(workers.call(transport, LONG, "virTest", blocking))
-            await asyncio.sleep(0)
-            call.cancel()
-    assert returned.is_set()
-    assert call.cancelled()
-    transport.close()
-
-
-async def test_a_call_that_the_cut_does_not_free_is_counted_and_waited_for_no_longer(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection_module, "_CUT_GRACE", SHORT)
-    release = threading.Event()
-
-    with pytest.raises(DeadlineMissed):
-        await workers.call(Transport(), SHORT, "virConnectOpen", release.wait)
-
-    assert workers.stuck == 1
-    release.set()
-
-
-async def test_no_more_calls_than_the_quota_are_inside_libvirt(workers: Workers) -> None:
-    inside, most = 0, 0
-    lock, gate = threading.Lock(), threading.Barrier(4)
-
-    def enter() -> None:
-        nonlocal inside, most
-        with lock:
-            inside += 1
-            most = max(most, inside)
-        gate.wait(10)
-        with lock:
-            inside -= 1
-
-    await asyncio.gather(*(workers.call(Transport(), LONG, "virTest", enter) for _ in range(16)))
-
-    assert most == 4
+def connection_of(
+    workers: Workers, handle: Any = None, transport: Transport | None = None, deadline: float = LONG
+) -> Connection:
+    """A connection of one's own whose calls are made in these threads, as if it had been opened."""
+    link = Link(Means("test:///default", cast(EventBridge, None), workers, workers, deadline, (3, 3)))
+    link.libvirt, link.transport = handle, transport or link.transport
+    return Connection(link, link.close)
 
 
 async def test_calls_on_one_connection_are_made_one_at_a_time(workers: Workers) -> None:
-    connection = Connection(route(workers), Transport(), None)
+    connection = connection_of(workers)
     inside = threading.Lock()
     order: list[int] = []
 
@@ -152,7 +64,7 @@ async def test_closing_undoes_what_was_registered_last_first(workers: Workers) -
         done.append("refused")
         raise libvirt.libvirtError("refused")
 
-    connection = Connection(route(workers), Transport(), Handle())
+    connection = connection_of(workers, Handle())
     connection.undo_at_close(lambda: done.append("first"))
     connection.undo_at_close(refuse)
     connection.undo_at_close(lambda: done.append("last"))
@@ -166,7 +78,7 @@ async def test_input_waits_as_long_as_the_guest_takes_none_until_the_connection_
     ours, theirs = socket.socketpair()
     transport = Transport()
     transport.add(ours.fileno())
-    connection = Connection(Route("test:///default", cast(EventBridge, None), workers, workers, SHORT), transport, None)
+    connection = connection_of(workers, transport=transport, deadline=SHORT)
 
     def refuse(data: bytes) -> None:
         ours.recv(1)
@@ -215,7 +127,7 @@ class _Reporting:
 )
 async def test_the_loss_of_a_connection_is_told_once_on_the_loop(workers: Workers, number: int, cause: Cause) -> None:
     handle = _Reporting()
-    connection = Connection(route(workers), Transport(), handle)
+    connection = connection_of(workers, handle)
     told: list[tuple[Cause, int]] = []
     await connection.watch_close(lambda cause: told.append((cause, threading.get_ident())))
 
@@ -231,7 +143,7 @@ async def test_the_loss_of_a_connection_is_told_once_on_the_loop(workers: Worker
 
 async def test_our_own_close_is_no_loss(workers: Workers) -> None:
     handle = _Reporting()
-    connection = Connection(route(workers), Transport(), handle)
+    connection = connection_of(workers, handle)
     await connection.watch_close(lambda _: pytest.fail("it was closed by us"))
 
     await connection.close()
@@ -245,9 +157,10 @@ import gc
 import libvirt
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
-from virtmuxd.hypervisor.connection import Route, Workers
+from virtmuxd.hypervisor.connection import Route
 from virtmuxd.hypervisor.errors import CallFailed
 from virtmuxd.hypervisor.inventory import examine, identify
+from virtmuxd.hypervisor.workers import Workers
 
 async def main():
     errors.silence()

@@ -1,0 +1,28 @@
+"""What is counted at one hypervisor: one snapshot for the log and for `list`."""
+
+from collections import defaultdict
+
+from virtmux import messages
+from virtmux.reasons import Cause
+
+
+class Counters:
+    """Counts since the daemon started; see `messages.Counters`."""
+
+    def __init__(self) -> None:
+        self.cuts = 0
+        self.stuck_calls = 0
+        self.ends: dict[Cause, int] = defaultdict(int)
+
+    def count_end(self, cause: Cause) -> None:
+        """A console of it ended, or did not open."""
+        self.ends[cause] += 1
+
+    def snapshot(self) -> messages.Counters:
+        """The counts as they are now."""
+        return messages.Counters(self.cuts, self.stuck_calls, dict(self.ends))
+
+    def fields(self) -> dict[str, object]:
+        """The same for a log record."""
+        ends = {cause.value: count for cause, count in self.ends.items()}
+        return {"cuts": self.cuts, "stuck_calls": self.stuck_calls, "ends": ends}

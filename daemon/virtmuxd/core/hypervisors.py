@@ -1,0 +1,72 @@
+"""The hypervisors that the daemon was told to serve: whether each is connected, since when, and why not."""
+
+from virtmux.messages import HypervisorInfo
+from virtmux.reasons import Cause, Phase, Reason, Retry, SavedError
+from virtmux.records import rfc3339
+from virtmuxd.core.counters import Counters
+
+#: Drivers that give a console to several libvirt clients at once, who then steal each other's output.
+_SHARING_DRIVERS = frozenset({"lxc", "bhyve"})
+
+#: The causes that a hypervisor may be without, worded for it and not for a console of it.
+_TEXTS = {
+    Cause.HYPERVISOR_LOST: "the hypervisor cannot be reached",
+    Cause.HYPERVISOR_TIMEOUT: "the hypervisor does not answer",
+    Cause.HYPERVISOR_DENIED: "virtmux may not connect to the hypervisor",
+    Cause.INTERNAL_ERROR: "virtmux failed at the hypervisor; its log has the details",
+}
+
+
+def is_exclusive(hypervisor: str) -> bool:
+    """Whether a hypervisor, by its id or else its URI, gives a console to one libvirt client at a time."""
+    driver = hypervisor.partition(":")[0].partition("/")[0].partition("+")[0]
+    return driver.lower() not in _SHARING_DRIVERS
+
+
+class Hypervisor:
+    """What is known of one URI. Times in nanoseconds."""
+
+    def __init__(self, uri: str, at: int) -> None:
+        self.uri = uri
+        self.id: str | None = None
+        self.counters = Counters()
+        self.reason: Reason | None = None
+        self._connected = False
+        self._since = at
+
+    def connect(self, at: int) -> None:
+        """It answers, and was looked at."""
+        self._change(at, connected=True)
+        self.reason = None
+
+    def disconnect(
+        self, at: int, cause: Cause, error: SavedError | None, *, detail: str | None, retry_s: float | None
+    ) -> None:
+        """It cannot be reached, or is not served: then `detail` says why. Tried again in `retry_s`, or never."""
+        self._change(at, connected=False)
+        text = f"{_TEXTS[cause]}: libvirt: {error.message}" if error else _TEXTS[cause]
+        self.reason = Reason(
+            cause=cause,
+            text=detail or text,
+            phase=Phase.CONNECTION,
+            at=rfc3339(at),
+            error=error,
+            retry=Retry(will_retry=retry_s is not None, after_s=retry_s),
+        )
+
+    def _change(self, at: int, *, connected: bool) -> None:
+        if connected != self._connected:
+            self._connected, self._since = connected, at
+
+    def info(self, consoles: int) -> HypervisorInfo:
+        """The hypervisor, which has so many consoles, as `list` shows it."""
+        return HypervisorInfo(
+            uri=self.uri,
+            id=self.id,
+            connected=self._connected,
+            since=rfc3339(self._since),
+            reason=self.reason,
+            exclusive=is_exclusive(self.id or self.uri),
+            consoles=consoles,
+            counters=self.counters.snapshot(),
+        )
