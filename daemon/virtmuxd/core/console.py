@@ -46,12 +46,10 @@ from virtmuxd.core.events import (
     Wait,
 )
 from virtmuxd.core.evidence import Evidence
+from virtmuxd.core.hypervisors import is_exclusive
 from virtmuxd.core.inputs import Batch, Inputs, Writer
 from virtmuxd.core.machine import Machine
 from virtmuxd.core.sequence import Cursor, Sequence, Store, StoredMark
-
-#: Drivers that let any number of libvirt clients have a console at once; its output goes to one of them or another.
-_NOT_EXCLUSIVE = ("lxc", "bhyve")
 
 
 class ConsoleKey(NamedTuple):
@@ -65,11 +63,6 @@ class ConsoleKey(NamedTuple):
     def exclusive(self) -> bool:
         """Whether libvirt lets one client alone have the console."""
         return is_exclusive(self.hypervisor)
-
-
-def is_exclusive(hypervisor: str) -> bool:
-    """Whether the consoles of a hypervisor, by its identity, are for one libvirt client at a time."""
-    return hypervisor.partition("/")[0] not in _NOT_EXCLUSIVE
 
 
 @dataclass(slots=True)

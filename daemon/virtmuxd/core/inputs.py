@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
+from virtmuxd.core.budget import Budget
 
 #: Packets that may be sent without a fence behind them.
 UNFENCED = 3
@@ -95,7 +96,7 @@ class Inputs:
         self._unfenced = 0
         self._asked = False
         self._probing = False
-        self._budget = BUDGET
+        self._budget = Budget(BUDGET)
         #: Bytes queued by clients that have left.
         self._left_behind = 0
 
@@ -108,7 +109,12 @@ class Inputs:
 
     @property
     def _sendable(self) -> bool:
-        return bool(self._queue) and not self._held and (not self._shared or self._budget > 0)
+        return bool(self._queue) and not self._waits
+
+    @property
+    def _waits(self) -> bool:
+        """Whether input waits for the guest."""
+        return self._held or (self._shared and not self._budget.left)
 
     @property
     def _fence_due(self) -> bool:
@@ -124,7 +130,7 @@ class Inputs:
         self._attachment = attachment
         self._open = True
         self._shared = shared
-        self._budget = BUDGET
+        self._budget.heard()
 
     def end(self) -> None:
         """The attachment ended: what is under way is unknown, what is queued is rejected. `explain` says why."""
@@ -157,18 +163,17 @@ class Inputs:
 
     def heard(self) -> bool:
         """The guest said something, so it lives: it gets its budget anew. Gives whether input waited for that."""
-        waited = self._shared and self._budget <= 0 and bool(self._queue)
-        self._budget = BUDGET
+        waited = self._shared and not self._budget.left and bool(self._queue)
+        self._budget.heard()
         if waited:
             self._tell_held()
         return waited
 
     def _tell_held(self) -> None:
         """Tell each writer whose input begins to wait, or ceases to."""
-        waits = self._held or (self._shared and self._budget <= 0)
         for writer in dict.fromkeys(writer for writer, _ in self._queue):
-            if writer.account.held is not waits:
-                writer.account.held = waits
+            if writer.account.held is not self._waits:
+                writer.account.held = self._waits
                 writer.changed()
 
     # Input.
@@ -192,7 +197,7 @@ class Inputs:
         account.received += len(data)
         if writer.refusal is None and self._open and attachment == self._attachment:
             self._queue.append((writer, data))
-            if self._held or (self._shared and self._budget <= 0):
+            if self._waits:
                 self._tell_held()
             return
         account.rejected += len(data)
@@ -255,23 +260,25 @@ class Inputs:
             self._asked = self._asked and bool(self._queue)
         under_way = sum(size for _, size in self._under_way)
         self._batch = Batch(self._attachment, tuple(packets), fence, under_way)
-        if self._shared and self._budget <= 0:
+        if self._waits:
             self._tell_held()
         return self._batch
 
     def _packet(self) -> bytes:
         pieces: list[bytes] = []
-        room = min(PACKET, self._budget) if self._shared else PACKET
+        room = min(PACKET, self._budget.left) if self._shared else PACKET
         while self._queue and room > 0:
             writer, data = self._queue.popleft()
             if len(data) > room:
                 self._queue.appendleft((writer, data[room:]))
                 data = data[:room]
             room -= len(data)
-            self._budget -= len(data)
             pieces.append(data)
             self._under_way.append((writer, len(data)))
-        return b"".join(pieces)
+        packet = b"".join(pieces)
+        if self._shared:
+            self._budget.spend(len(packet))
+        return packet
 
     def sent(self, batch: Batch) -> None:
         """libvirt took the batch, and answered its fence; of one for an ended attachment nothing is left to be said."""
