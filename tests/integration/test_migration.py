@@ -68,7 +68,7 @@ async def test_clients_stay_attached_while_their_guest_moves_away_and_back(
         for moves, to in enumerate((there, here), 1):
             await guest.migrate(to, options)
             for client in clients:
-                await client.until(lambda one, moves=moves: len(one.marks(Attached)) == moves + 1)  # type: ignore[misc]
+                await client.until(lambda one, moves=moves: one.console.attachment == moves + 1)  # type: ignore[misc]
                 assert openings_and_ends(client)[-2:] == [Ended, Attached]
                 reason = client.reasons[-1]
                 assert (reason.cause, reason.moved_to) == (Cause.GUEST_MIGRATED, to.uri)

@@ -7,7 +7,7 @@ come to that.
 
 
 class Budget:
-    """Bytes that may be sent until the guest is heard again: its output shows that it lives and, mostly, that it reads.
+    """Bytes that may be sent until the guest is heard again: who says as much as it was sent has, mostly, read it.
 
     `size` has to leave room in a PTY, which takes about 13.8 KB.
     """
@@ -33,6 +33,6 @@ class Budget:
             raise ValueError(f"{n} bytes of input, and {self.left} may be sent")
         self._spent += n
 
-    def heard(self) -> None:
-        """The guest said something, or a new attachment begins: all of it may be spent anew."""
-        self._spent = 0
+    def heard(self, n: int) -> None:
+        """The guest said `n` bytes."""
+        self._spent = max(0, self._spent - n)

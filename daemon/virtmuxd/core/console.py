@@ -323,13 +323,15 @@ class Console:
 
     def receive(self, pieces: Iterable[bytes], at: int) -> None:
         """Append output that arrived together, and let the readers have it."""
+        size = 0
         for piece in pieces:
             self.sequence.append(piece, at)
+            size += len(piece)
         self.machine.spoke_at = at
         self.sequence.publish()
         if self.machine.unwatched:
             self.handle_event(Spoke(at))
-        if self.inputs.heard():
+        if self.inputs.heard(size):
             self._send_input()
 
     def sent(self, batch: Batch, at: int) -> None:

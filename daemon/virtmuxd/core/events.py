@@ -107,10 +107,11 @@ class Undefined:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The guest's CPUs were stopped; it takes no input."""
+    """The guest's CPUs were stopped; it takes no input. `note` says how: paused, or crashed."""
 
     at: int
     detail: str | None = None
+    note: str = "paused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ class Inputs:
         self._attachment = attachment
         self._open = True
         self._shared = shared
-        self._budget.heard()
+        self._budget = Budget(BUDGET)
 
     def end(self) -> None:
         """The attachment ended: what is under way is unknown, what is queued is rejected. `explain` says why."""
@@ -161,10 +161,12 @@ class Inputs:
         self._held = held
         self._tell_held()
 
-    def heard(self) -> bool:
-        """The guest said something, so it lives: it gets its budget anew. Gives whether input waited for that."""
-        waited = self._shared and not self._budget.left and bool(self._queue)
-        self._budget.heard()
+    def heard(self, size: int) -> bool:
+        """The guest said something, so it may be sent as much again. Gives whether input waited for that."""
+        if not self._shared:
+            return False
+        waited = not self._budget.left and bool(self._queue)
+        self._budget.heard(size)
         if waited:
             self._tell_held()
         return waited

@@ -431,7 +431,7 @@ class Machine:
         self._note(event.at, "renamed", f"{event.old} to {event.new}")
 
     def _paused(self, event: Paused) -> None:
-        self._note(event.at, "paused", event.detail)
+        self._note(event.at, event.note, event.detail)
 
     def _resumed(self, event: Resumed) -> None:
         self._note(event.at, "resumed", event.detail)
@@ -652,7 +652,7 @@ class Machine:
     def _detail(self, cause: Cause, moved_to: str | None) -> str:
         match cause:
             case Cause.GUEST_MIGRATED:
-                return f"it goes on at {moved_to}" if moved_to else "it went where virtmux cannot follow"
+                return f"it goes on at {moved_to}" if moved_to else "virtmux does not know where to"
             case Cause.CONSOLE_RELEASED:
                 return self.claim.why_not or ""
             case _:

@@ -46,7 +46,7 @@ def translate(at: int, running_id: int, event: int, detail: int) -> Event | None
         case libvirt.VIR_DOMAIN_EVENT_STOPPED:
             return Stopped(at, LibvirtEvent("STOPPED", _STOPPED.get(detail)))
         case libvirt.VIR_DOMAIN_EVENT_CRASHED:  # what comes of it is for the domain's on_crash to say, by other events
-            return Noted(at, "crashed", _CRASHED.get(detail))
+            return Paused(at, _CRASHED.get(detail), "crashed")
         case libvirt.VIR_DOMAIN_EVENT_UNDEFINED if detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_REMOVED:
             return Undefined(at, LibvirtEvent("UNDEFINED", "REMOVED"))
         case _ if event in _STANDING:

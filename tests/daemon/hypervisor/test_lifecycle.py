@@ -4,7 +4,7 @@ import libvirt
 import pytest
 
 from virtmux.reasons import LibvirtEvent
-from virtmuxd.core.events import Event, Noted, Paused, Resumed, Started, Stopped, Undefined
+from virtmuxd.core.events import Event, Paused, Resumed, Started, Stopped, Undefined
 from virtmuxd.hypervisor.lifecycle import translate
 
 AT = 1_700_000_000_000_000_000
@@ -18,7 +18,7 @@ AT = 1_700_000_000_000_000_000
         ("STOPPED", "CRASHED", Stopped(AT, LibvirtEvent("STOPPED", "CRASHED"))),
         ("SUSPENDED", "PAUSED", Paused(AT, "PAUSED")),
         ("RESUMED", "UNPAUSED", Resumed(AT, "UNPAUSED")),
-        ("CRASHED", "PANICKED", Noted(AT, "crashed", "PANICKED")),
+        ("CRASHED", "PANICKED", Paused(AT, "PANICKED", "crashed")),
         ("UNDEFINED", "REMOVED", Undefined(AT, LibvirtEvent("UNDEFINED", "REMOVED"))),
         ("UNDEFINED", "RENAMED", None),
         ("DEFINED", "UPDATED", None),
