@@ -51,7 +51,9 @@ class ConsoleStream:
         Raises:
             CallFailed, DeadlineMissed: as `Connection.call`.
         """
-        stream, running_id = await connection.call("virDomainOpenConsole", _open, connection.libvirt, uuid, device)
+        stream, running_id = await connection.call(
+            "virDomainOpenConsole", _open, connection.libvirt, uuid, device, dropped=_abort
+        )
         return cls(connection, stream, running_id)
 
     @property
@@ -139,13 +141,13 @@ class ConsoleStream:
     async def close(self) -> tuple[SavedError, ...]:
         """Abort the stream and close its connection; gives what failed meanwhile.
 
-        After an end of stream too: without it the console stays active on the server. A connection with input that
-        the guest does not take can only be cut.
+        After an end of stream too: without it the console stays active on the server. A connection of its own with
+        input that the guest does not take can only be cut; on a shared one sending has a deadline, and comes first.
         """
         self.stop()
         errors: list[SavedError] = []
         try:
-            if self._sending:
+            if self._sending and not self.shared:
                 self._connection.cut()  # the server drops the stream with its connection
             else:
                 await self._connection.call("virStreamAbort", self._stream.abort)
@@ -177,6 +179,13 @@ def _open(connection: Any, uuid: str, device: str) -> tuple[Any, int]:
             return stream, running_id
         with named("virStreamAbort"):
             stream.abort()
+
+
+def _abort(opened: tuple[Any, int]) -> None:
+    """In a worker thread: nobody waits for what was opened."""
+    stream, _ = opened
+    with named("virStreamAbort"):
+        stream.abort()
 
 
 def _send(connection: Any, stream: Any, packets: Sequence[bytes], fence: int) -> None:
