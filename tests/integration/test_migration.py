@@ -215,7 +215,7 @@ async def test_a_guest_that_moves_where_virtmux_does_not_look_has_ended(
         assert reason.event is not None
         assert (reason.event.name, reason.event.detail) == ("STOPPED", "MIGRATED")
         assert reason.phase is Phase.RECEIVE
-        assert openings_and_ends(client) == [Attached, Ended]
+        assert openings_and_ends(client)[:2] == [Attached, Ended], "then it is undefined here"
 
 
 async def test_attach_rides_out_a_move_that_is_followed_and_once_does_not(
