@@ -94,6 +94,9 @@ class Console:
         self._places: set[Place] = set()
         self._when_decided: list[Callable[[], None]] = []
         self._holder: Holder | None = None
+        self._policy = policy
+        self._released: str | None = None
+        self._lent = 0
         number, running_id = store.incarnation
         self.machine = Machine(
             self.sequence,
@@ -133,6 +136,10 @@ class Console:
             position=str(self.sequence.position),
             last_output=None if self.last_output is None else rfc3339(self.last_output),
             last_end=last_end.reason if last_end else None,
+            exclusive=True,
+            paused=False,
+            policy=self._policy,
+            released="while-in-use" if self._lent else self._released,
         )
 
     # From the hypervisor side.
@@ -242,6 +249,25 @@ class Console:
         self.inputs.offer(place.writer, attachment, input_offset, data)
         if self.inputs.waiting and self._holder is not None:
             self._holder.send_input()
+
+    def confirm(self, place: Place) -> None:
+        """Find out the fate of what the client typed so far, and tell it."""
+
+    def release(self, at: int, until: int | None) -> None:
+        """Let the console go, until a time (ns) or until it is reclaimed; over restarts too."""
+        self._released = "until-reclaimed" if until is None else rfc3339(until)
+
+    def reclaim(self, at: int) -> None:
+        """Take it back."""
+        self._released = None
+
+    def step_aside(self, at: int) -> None:
+        """Let it go until `step_back` was called as often."""
+        self._lent += 1
+
+    def step_back(self, at: int) -> None:
+        """See `step_aside`."""
+        self._lent -= 1
 
     def when_decided(self, answer: Callable[[], None]) -> None:
         """Call once it is decided whether the console can be had: now, or later."""

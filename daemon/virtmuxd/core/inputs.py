@@ -23,6 +23,7 @@ class Account:
     unknown: int = 0
     rejected: int = 0
     cause: Cause | None = None
+    held: bool = False
 
     @property
     def pending(self) -> int:
@@ -30,7 +31,7 @@ class Account:
 
     def status(self, console: int) -> InputStatus:
         """What the client is told."""
-        return InputStatus(console, self.attachment, self.accepted, self.unknown, self.rejected, self.cause)
+        return InputStatus(console, self.attachment, self.accepted, self.unknown, self.rejected, self.cause, self.held)
 
 
 class Writer:

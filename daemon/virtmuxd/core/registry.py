@@ -132,6 +132,10 @@ class Registry:
         where = f" at {uri}" if uri else ""
         return NotFoundError(f"no domain {domain!r} with a console{where}; 'virtmux list' shows what there is")
 
+    def hypervisors(self) -> list[messages.HypervisorInfo]:
+        """The hypervisors as `list` shows them."""
+        return []
+
     # Those who watch.
 
     def watch(self, watcher: Watcher) -> None:
