@@ -50,6 +50,10 @@ def place(console: int = 7, offset: int = 100, mark: int = 3, position: str | No
         position=f"{HISTORY}:5000:9",
         last_output=None,
         last_end=None,
+        exclusive=True,
+        paused=False,
+        policy="on-demand",
+        released=None,
     )
     return Place(request, info, position or f"{HISTORY}:{offset}:{mark}", read_only=False)
 
