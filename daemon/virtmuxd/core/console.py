@@ -253,19 +253,19 @@ class Console:
     def confirm(self, place: Place) -> None:
         """Find out the fate of what the client typed so far, and tell it."""
 
-    def release(self, at: int, until: int | None) -> None:
+    def release(self, _at: int, until: int | None) -> None:
         """Let the console go, until a time (ns) or until it is reclaimed; over restarts too."""
         self._released = "until-reclaimed" if until is None else rfc3339(until)
 
-    def reclaim(self, at: int) -> None:
+    def reclaim(self, _at: int) -> None:
         """Take it back."""
         self._released = None
 
-    def step_aside(self, at: int) -> None:
+    def step_aside(self, _at: int) -> None:
         """Let it go until `step_back` was called as often."""
         self._lent += 1
 
-    def step_back(self, at: int) -> None:
+    def step_back(self, _at: int) -> None:
         """See `step_aside`."""
         self._lent -= 1
 
