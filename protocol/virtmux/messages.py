@@ -98,7 +98,7 @@ class Counters(Struct, frozen=True):
 
 
 class HypervisorInfo(Struct, frozen=True, kw_only=True):
-    """A hypervisor as `list` shows it. `id` is null until it has been connected to, `since` is when `connected` changed.
+    """A hypervisor as `list` shows it. `id` is null until it was connected to, `since` is when `connected` changed.
 
     `reason` says why it is not connected; null while it is, and before the first attempt is over. `exclusive`: whether
     its driver gives a console to one libvirt client at a time.

@@ -142,12 +142,8 @@ class Client:
                     self._once_surveyed(partial(self._list, id))
                 else:
                     self._list(id)
-            case messages.Attach():
-                self._when_found(request, partial(self._attach, request))
-            case messages.Release():
-                self._when_found(request, partial(self._release, request))
-            case messages.Reclaim():
-                self._when_found(request, partial(self._reclaim, request))
+            case messages.Attach() | messages.Release() | messages.Reclaim():
+                self._when_found(request)
             case messages.Detach(id, handle):
                 place = self._places.get(handle)
                 if place is not None and place.answered:  # it does not withdraw an attach
@@ -180,23 +176,29 @@ class Client:
         consoles = (messages.Console(request, console.info()) for console in self._registry)
         self._outgoing.answer(*hypervisors, *consoles, messages.Done(request))
 
-    def _when_found(self, request: _Named, then: Callable[[Console], None]) -> None:
-        """Go on with the console that is named: at once, or, where none is known, once that is sure."""
+    def _when_found(self, request: _Named) -> None:
+        """Carry out what is asked of a console: at once, or, where it is not known, once that is sure."""
         try:
-            console = self._registry.find(request.domain, request.device, request.uri)
+            self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError:
-            self._once_surveyed(partial(self._find, request, then))
+            self._once_surveyed(partial(self._find, request))
         else:
-            then(console)
+            self._find(request)
 
     @_contained
-    def _find(self, request: _Named, then: Callable[[Console], None]) -> None:
+    def _find(self, request: _Named) -> None:
         try:
             console = self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError as error:
             self._refuse(request.id, error.cause, str(error))
-        else:
-            then(console)
+            return
+        match request:
+            case messages.Attach():
+                self._attach(request, console)
+            case messages.Release():
+                self._release(request, console)
+            case messages.Reclaim():
+                self._reclaim(request, console)
 
     def _attach(self, request: messages.Attach, console: Console) -> None:
         try:
