@@ -1,38 +1,16 @@
 """`virtmux attach`: the options; what it does is in `attach_session`."""
 
-import math
-import re
-from collections.abc import Callable
-from typing import TypeVar
-
 import click
 
-from virtmux.messages import sendable
 from virtmux.records import Position
 from virtmux_cli.attach_policy import Leave
 from virtmux_cli.attach_session import Options, attach
 from virtmux_cli.escape import DEFAULT, parse_escape
 from virtmux_cli.main import run_async
-
-_T = TypeVar("_T")
+from virtmux_cli.options import checked, console_argument, parse_duration, uri_option
 
 _MAX_DIGITS = 19
 _MAX_OFFSET = 2**63 - 1
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def parse_duration(text: str) -> float:
-    """Seconds from a number, alone or with a unit: 90, 5m, 2h; `forever` is infinite.
-
-    Raises:
-        ValueError: it is none of them.
-    """
-    if text == "forever":
-        return math.inf
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
-    if found is None:
-        raise ValueError(f"not a duration: {text!r} (expected for example 90, 5m or 2h)")
-    return float(found[1]) * _UNITS[found[2]]
 
 
 def parse_position(text: str) -> str:
@@ -63,42 +41,30 @@ def _escape_key(text: str) -> str:
     return text
 
 
-def _checked(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Parameter, str | None], _T | None]:
-    """An option's callback that turns what `parse` does not take into a usage error."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> _T | None:
-        try:
-            return None if value is None else parse(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error), ctx, param) from error
-
-    return callback
-
-
 @click.command("attach", cls=AttachCommand)
-@click.argument("console", callback=_checked(sendable))
-@click.option("--uri", callback=_checked(sendable), help="The hypervisor, where the name is ambiguous.")
+@console_argument
+@uri_option
 @click.option("--stay", is_flag=True, help="Wait for the guest's next start when it ends.")
 @click.option("--once", is_flag=True, help="Leave at any end.")
 @click.option(
     "--wait",
     metavar="[=S]",
-    callback=_checked(parse_duration),
+    callback=checked(parse_duration),
     help="Wait for a guest that does not run, a busy console, or a lost hypervisor.",
 )
 @click.option("--read-only", is_flag=True, help="Send no input.")
 @click.option(
-    "--escape", metavar="^X|none", callback=_checked(_escape_key), help=f"The key that leaves; {DEFAULT} on a terminal."
+    "--escape", metavar="^X|none", callback=checked(_escape_key), help=f"The key that leaves; {DEFAULT} on a terminal."
 )
 @click.option("--json", "as_json", is_flag=True, help="Reasons as JSON Lines on stderr.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but why it failed.")
 @click.option(
     "--linger",
     metavar="S",
-    callback=_checked(parse_duration),
+    callback=checked(parse_duration),
     help="After stdin's end, leave once S seconds were silent.",
 )
-@click.option("--from", "position", metavar="POSITION", callback=_checked(parse_position), help="Where to start.")
+@click.option("--from", "position", metavar="POSITION", callback=checked(parse_position), help="Where to start.")
 @click.pass_obj
 def command(
     socket: str | None,
@@ -118,9 +84,10 @@ def command(
     """Watch and use CONSOLE, which is DOMAIN[:DEVICE]; DOMAIN is a name, UUID or running id.
 
     The guest's output goes to stdout, stdin goes to the guest. It rides out what passes by itself (a lost connection,
-    a restart of virtmuxd or libvirtd) and leaves when the guest ends, with a status that says why: 3 no such console,
-    4 not allowed, 5 virtmuxd gone, 6 hypervisor gone, 7 --wait ran out, 8 busy, 9 guest not running, 10 guest ended,
-    11 guest crashed, 12 sent away; 0 after the escape key, --linger, or when nobody reads stdout any more.
+    a restart of virtmuxd or libvirtd, a migration that virtmux follows) and leaves when the guest ends, with a status
+    that says why: 3 no such console, 4 not allowed, 5 virtmuxd gone, 6 hypervisor gone, 7 --wait ran out, 8 busy,
+    9 guest not running, 10 guest ended, 11 guest crashed, 12 sent away; 0 after the escape key, --linger, or when
+    nobody reads stdout any more.
     """
     if stay and once:
         raise click.UsageError("--stay and --once exclude each other")

@@ -25,12 +25,13 @@ class Leave(NamedTuple):
 def leaves_with(reason: Reason, leave: Leave, *, begun: bool) -> int | None:
     """The status to leave with at this end; None to ride it out. `begun`: the console was attached once already."""
     status = reason.exit_status
+    followed = reason.cause is Cause.GUEST_MIGRATED and reason.moved_to is not None
     passes = reason.retry.will_retry and status in _PASSING
     if not begun and (status in _NOT_YET or (leave.wait and passes)):
         return None if leave.wait else status
     if leave.once:
         return status
-    if passes or (reason.retry.will_retry and reason.cause is Cause.GUEST_MIGRATED):
+    if passes or followed:
         return None
     if leave.stay and status in _NEXT_START:
         return None

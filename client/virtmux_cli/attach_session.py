@@ -2,7 +2,8 @@
 
 follow   records -> AttachState -> stdout, talk, or the decision to leave
 type     stdin -> escape key -> Typeahead          (from the first time the console is attached)
-send     Typeahead -> Console.write
+send     Typeahead -> Console.write, or Console.send for keys
+watch    what becomes of that input -> talk
 """
 
 import asyncio
@@ -16,13 +17,16 @@ from virtmux.backoff import Backoff
 from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import InputRejected, NotAttached, Refused, VirtmuxError
+from virtmux.ledger import InputState
 from virtmux.messages import Gap
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Reason, sentence
+from virtmux.reasons import Cause, Phase, Reason, sentence
 from virtmux.records import Break, Note
 from virtmux_cli.attach_policy import TIMED_OUT, Leave, leaves_refused, option_to_wait
 from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed, Write
 from virtmux_cli.escape import DEFAULT, parse_escape, until_escape
+from virtmux_cli.input_watch import Held, InputWatch, Lost
+from virtmux_cli.options import by_name
 from virtmux_cli.signals import handled
 from virtmux_cli.streams import Outlet, Typeahead, read
 from virtmux_cli.talk import Talk
@@ -33,6 +37,9 @@ _LAST_OUTPUT_S = 1.0
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 2.0
 _USAGE = 2
+#: Bytes that are read ahead: of a pipe, and of what is pasted, behind which the escape key stands.
+_PIPED_AHEAD = 65536
+_PASTED_AHEAD = 16 * 1048576
 
 
 class Options(NamedTuple):
@@ -84,7 +91,9 @@ class AttachSession:
         self._leaving: asyncio.Future[Leaving] = self._loop.create_future()
         self._outlet = Outlet(_STDOUT)
         self._outlet.failed.add_done_callback(self._stdout_failed)
-        self._typeahead = Typeahead()
+        self._typeahead = Typeahead(_PASTED_AHEAD if terminal.present else _PIPED_AHEAD)
+        self._watch = InputWatch(keys=terminal.present)
+        self._console: Console | None = None
         self._attached = asyncio.Event()
         self._begun = False
         self._escaped = False
@@ -99,6 +108,7 @@ class AttachSession:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow(), name="follow")
             await self._leaving
+            self._say_what_is_left()
             following.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_OUTPUT_S):
@@ -171,18 +181,14 @@ class AttachSession:
             await asyncio.sleep(backoff.next())
 
     async def _find(self, mux: Client, stack: contextlib.AsyncExitStack) -> Console:
-        """CONSOLE is tried as a whole name before what stands behind its last colon is a device."""
-        name, (domain, _, device) = self._options.console, self._options.console.rpartition(":")
-        try:
-            return await stack.enter_async_context(self._attach(mux, name, None))
-        except Refused as error:
-            if error.reason.cause is not Cause.CONSOLE_MISSING or not domain or not device:
-                raise
-        return await stack.enter_async_context(self._attach(mux, domain, device))
-
-    def _attach(self, mux: Client, domain: str, device: str | None) -> contextlib.AbstractAsyncContextManager[Console]:
         options = self._options
-        return mux.attach(domain, device, uri=options.uri, position=options.position, read_only=options.read_only)
+
+        async def attach(domain: str, device: str | None) -> Console:
+            return await stack.enter_async_context(
+                mux.attach(domain, device, uri=options.uri, position=options.position, read_only=options.read_only)
+            )
+
+        return await by_name(options.console, attach)
 
     def _refused(self, reason: Reason) -> None:
         status = leaves_refused(reason, self._options.leave)
@@ -235,8 +241,10 @@ class AttachSession:
         self._attached.set()
         self._talk.connected(console.place.info.id.domain, self._escape)
         self._terminal.make_raw()
+        self._console = console
         tasks.create_task(self._type(), name="type")
         tasks.create_task(self._send(console), name="send")
+        tasks.create_task(self._watch_input(console), name="watch")
 
     def _ended(self, end: End) -> None:
         self._attached.clear()
@@ -274,19 +282,45 @@ class AttachSession:
             self._lingering = self._loop.call_later(self._options.linger_s, self._silent)
 
     async def _send_all(self, console: Console, data: bytes) -> None:
-        """Send one piece; what is piped waits for the console."""
+        """Send one piece; what is piped waits for the console, and for its fate. `_watch_input` tells that."""
+        give = console.send if self._terminal.present else console.write
         while True:
             try:
-                return await console.write(data)
+                return await give(data)
             except NotAttached:
                 if self._terminal.present:
                     return None
                 self._attached.clear()
                 await self._attached.wait()
-            except InputRejected as error:
-                return self._talk.input_lost(error.reason, len(data), error.unknown + error.rejected)
+            except InputRejected:
+                return None
             except Refused as error:
                 return self._talk.input_lost(error.reason, len(data), len(data))
+
+    async def _watch_input(self, console: Console) -> None:
+        async with contextlib.aclosing(console.input_states()) as states:
+            async for state in states:
+                self._tell_input(console, state)
+
+    def _tell_input(self, console: Console, state: InputState) -> None:
+        for news in self._watch.take(state):
+            match news:
+                case Held(waiting, accepted):
+                    self._talk.input_held(console.place.info.id.domain, waiting, accepted)
+                case Lost(cause, size, lost):
+                    reason = reason_now(cause, phase=Phase.SEND, console=console.place.info.id)
+                    self._talk.input_lost(reason, size, lost)
+                case _:
+                    assert_never(news)
+
+    def _say_what_is_left(self) -> None:
+        """Of the input, as it leaves."""
+        left = self._typeahead.size
+        if self._console is not None and (state := self._console.input) is not None:
+            self._tell_input(self._console, state)
+            left += self._watch.undelivered(state)
+        if left:
+            self._talk.input_left(left)
 
     def _linger(self) -> None:
         """Output is no silence: begin to count anew."""

@@ -13,6 +13,8 @@ COMMANDS = {
     "attach": "virtmux_cli.attach",
     "events": "virtmux_cli.events",
     "list": "virtmux_cli.list",
+    "reclaim": "virtmux_cli.reclaim",
+    "release": "virtmux_cli.release",
 }
 INTERRUPTED = 130
 _STDIN, _STDOUT, _STDERR = 0, 1, 2

@@ -9,7 +9,6 @@ import threading
 
 READ = 16384
 _BUFFER = 262144
-_TYPEAHEAD = 65536
 
 
 async def read(fd: int) -> bytes:
@@ -35,16 +34,22 @@ async def read(fd: int) -> bytes:
 
 
 class Typeahead:
-    """What was read from stdin and not sent yet: at most about 64 KiB, then reading waits. One puts, one takes."""
+    """What was read from stdin and not sent yet: once that is `most` bytes, reading waits. One puts, one takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._buffer = bytearray()
         self._closed = False
         self._moved = asyncio.Event()
 
+    @property
+    def size(self) -> int:
+        """How many bytes are there."""
+        return len(self._buffer)
+
     async def put(self, data: bytes) -> None:
         """Add input, as soon as there is room."""
-        while len(self._buffer) >= _TYPEAHEAD:
+        while len(self._buffer) >= self._most:
             await self._move()
         self._buffer += data
         self._moved.set()

@@ -82,6 +82,21 @@ class Talk:
         else:
             self._say(f"virtmux: {lost} of {size} bytes of input may not have arrived: {printable(reason.text)}")
 
+    def input_held(self, domain: str, waiting: int, accepted: int) -> None:
+        """Input begins to wait because the guest takes none."""
+        if self._as_json:
+            self._say_json({"type": "input-held", "waiting": waiting, "accepted": accepted})
+        else:
+            counts = f"{waiting} bytes of input wait, {accepted} were accepted"
+            self._say(f"virtmux: guest {printable(domain)} takes no input now: {counts}")
+
+    def input_left(self, size: int) -> None:
+        """Input that still waits as the command ends."""
+        if self._as_json:
+            self._say_json({"type": "input-left", "size": size})
+        else:
+            self._say(f"virtmux: {size} bytes of input were not delivered")
+
     def failed(self, reason: Reason) -> None:
         """Why the command ends before it has begun."""
         if self._as_json:

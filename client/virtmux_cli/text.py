@@ -9,7 +9,7 @@ from unicodedata import combining, east_asian_width
 
 import msgspec
 
-from virtmux.messages import ConsoleInfo, Event, Gap
+from virtmux.messages import ConsoleInfo, Event, Gap, HypervisorInfo
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason
 from virtmux.records import Break, Note
 
@@ -121,7 +121,7 @@ def list_table(infos: Sequence[ConsoleInfo]) -> str:
         rows.append(
             [
                 console_name(info.id),
-                info.state.value,
+                ", ".join([info.state.value, *_marks(info)]),
                 local_time(info.since),
                 str(info.clients),
                 local_time(info.last_output),
@@ -131,6 +131,38 @@ def list_table(infos: Sequence[ConsoleInfo]) -> str:
         )
     several = len({info.id.hypervisor for info in infos}) > 1
     return table(rows if several else [row[:-1] for row in rows])
+
+
+def _marks(info: ConsoleInfo) -> list[str]:
+    """What else there is to say of a console's state."""
+    marks = ["paused"] if info.paused else []
+    match info.released:
+        case None:
+            pass
+        case "until-reclaimed":
+            marks.append("released")
+        case "while-in-use":
+            marks.append("released while in use")
+        case until:
+            marks.append(f"released until {local_time(until)}")
+    return marks if info.exclusive else [*marks, "shared"]
+
+
+def list_text(hypervisors: Sequence[HypervisorInfo], consoles: Sequence[ConsoleInfo]) -> str:
+    """The consoles, and a line for each hypervisor that is not connected."""
+    away = [info for info in hypervisors if not info.connected]
+    return list_table(consoles) + "".join(f"{_away_line(info)}\n" for info in away)
+
+
+def _away_line(info: HypervisorInfo) -> str:
+    return f"{printable(info.uri)}: {reason_text(info.reason) if info.reason else 'not connected yet'}"
+
+
+def list_json(hypervisors: Sequence[HypervisorInfo], consoles: Sequence[ConsoleInfo]) -> bytes:
+    """One line for each hypervisor, then one for each console; the field `type`, the first, tells which it is."""
+    lines = [{"type": "hypervisor", **msgspec.structs.asdict(info)} for info in hypervisors]
+    lines += [{"type": "console", **msgspec.structs.asdict(info)} for info in consoles]
+    return b"".join(map(json_line, lines))
 
 
 def event_line(event: Event) -> str:

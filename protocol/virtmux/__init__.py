@@ -7,11 +7,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from virtmux.client import Client, connect
+    from virtmux.client import Client, Inventory, connect
     from virtmux.console import Console
     from virtmux.errors import ConnectionLost, InputRejected, NotAttached, Refused, TooSlow, VirtmuxError
     from virtmux.following import Disconnected, Happening, Reconnected, Record, Resumed
-    from virtmux.messages import ConsoleInfo, Event, Gap, MarkMessage, Place, PlaceEnded, State
+    from virtmux.ledger import InputState
+    from virtmux.messages import (
+        ConsoleInfo,
+        Counters,
+        Event,
+        Gap,
+        HypervisorInfo,
+        MarkMessage,
+        Place,
+        PlaceEnded,
+        State,
+    )
     from virtmux.reasons import CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError
     from virtmux.records import Attached, Break, Ended, Mark, Note, Position
     from virtmux.wire import Output
@@ -19,11 +30,22 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
-    "client": ("Client", "connect"),
+    "client": ("Client", "Inventory", "connect"),
     "console": ("Console",),
     "errors": ("ConnectionLost", "InputRejected", "NotAttached", "Refused", "TooSlow", "VirtmuxError"),
     "following": ("Disconnected", "Happening", "Reconnected", "Record", "Resumed"),
-    "messages": ("ConsoleInfo", "Event", "Gap", "MarkMessage", "Place", "PlaceEnded", "State"),
+    "ledger": ("InputState",),
+    "messages": (
+        "ConsoleInfo",
+        "Counters",
+        "Event",
+        "Gap",
+        "HypervisorInfo",
+        "MarkMessage",
+        "Place",
+        "PlaceEnded",
+        "State",
+    ),
     "reasons": ("CAUSES", "Cause", "ConsoleId", "LibvirtEvent", "Phase", "Reason", "Retry", "SavedError"),
     "records": ("Attached", "Break", "Ended", "Mark", "Note", "Position"),
     "wire": ("Output",),
@@ -40,12 +62,16 @@ __all__ = [
     "Console",
     "ConsoleId",
     "ConsoleInfo",
+    "Counters",
     "Disconnected",
     "Ended",
     "Event",
     "Gap",
     "Happening",
+    "HypervisorInfo",
     "InputRejected",
+    "InputState",
+    "Inventory",
     "LibvirtEvent",
     "Mark",
     "MarkMessage",

@@ -15,11 +15,11 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from msgspec.structs import replace
 
@@ -28,8 +28,8 @@ from virtmux.console import Console
 from virtmux.errors import ConnectionLost, Refused, TooSlow, VirtmuxError
 from virtmux.following import Disconnected, Happening, Reconnected
 from virtmux.inbox import Inbox
-from virtmux.link import Link, LinkLost, open_link, socket_paths
-from virtmux.messages import ConsoleInfo, Event
+from virtmux.link import Link, LinkLost, Request, open_link, socket_paths
+from virtmux.messages import ConsoleInfo, Event, HypervisorInfo
 from virtmux.reason_now import reason_now
 from virtmux.reasons import CAUSES, Cause, Reason, Retry
 from virtmux.records import Position
@@ -39,6 +39,20 @@ _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 2.0
 _STABLE_S = 5.0
 _RECONNECTS = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
+
+
+class Inventory(NamedTuple):
+    """What the daemon knows."""
+
+    hypervisors: list[HypervisorInfo]
+    consoles: list[ConsoleInfo]
+
+
+class _Loan:
+    """A console that is released while this client is connected, by the names that it was given."""
+
+    def __init__(self, domain: str, device: str | None, uri: str | None) -> None:
+        self.names = domain, device, uri
 
 
 def connect(path: str | os.PathLike[str] | None = None, *, reconnect_for: float = 60.0) -> "Client":
@@ -75,6 +89,7 @@ class Client:
         self._decided = asyncio.Event()
         self._give_up_at = 0.0
         self._consoles: set[Console] = set()
+        self._loans: set[_Loan] = set()
         self._events: Inbox[Happening | VirtmuxError] | None = None
 
     async def __aenter__(self) -> Self:
@@ -109,11 +124,16 @@ class Client:
         Raises:
             ConnectionLost: there is no connection any more.
         """
-        while True:
-            request = (await self._online()).list()
-            with contextlib.suppress(LinkLost):
-                await request.done
-                return request.infos
+        return (await self.inventory()).consoles
+
+    async def inventory(self) -> Inventory:
+        """Every hypervisor that the daemon is to serve, and every console that it knows.
+
+        Raises:
+            ConnectionLost: there is no connection any more.
+        """
+        request = await self._asked(Link.list)
+        return Inventory(request.hypervisors, request.consoles)
 
     @contextlib.asynccontextmanager
     async def attach(
@@ -139,16 +159,60 @@ class Client:
         console = Console(read_only=read_only)
         at = None if position is None else str(position)
         try:
-            while True:
-                request = (await self._online()).attach(console, domain, device, uri, at)
-                with contextlib.suppress(LinkLost):
-                    await request.done
-                    break
+            await self._asked(lambda link: link.attach(console, domain, device, uri, at))
             self._consoles.add(console)
             yield console
         finally:
             self._consoles.discard(console)
             console.close()
+
+    async def release(
+        self, domain: str, device: str | None = None, *, uri: str | None = None, seconds: float | None = None
+    ) -> None:
+        """Have the daemon let a console go, named as for `attach`, for `seconds`, or until it is reclaimed.
+
+        It lasts over restarts of the daemon; a later release replaces it. Returns once the console is free for others.
+
+        Raises:
+            Refused: there is no such console, this client may not release it, or the daemon could not let it go yet.
+            ConnectionLost: there is no connection any more.
+            ValueError: as for `attach`.
+        """
+        await self._asked(lambda link: link.release(domain, device, uri, seconds))
+
+    @contextlib.asynccontextmanager
+    async def released(self, domain: str, device: str | None = None, *, uri: str | None = None) -> AsyncIterator[None]:
+        """A console is let go while the context lasts; asked for anew where the connection was lost and made again.
+
+        Raises:
+            Refused, ConnectionLost, ValueError: as `release`.
+        """
+        loan = _Loan(domain, device, uri)
+        try:
+            await self._asked(lambda link: link.release(*loan.names, None, while_connected=True))
+            self._loans.add(loan)
+            yield
+        finally:
+            self._loans.discard(loan)
+            if self._link is not None:
+                self._link.reclaim(*loan.names, while_connected=True)
+
+    async def reclaim(self, domain: str, device: str | None = None, *, uri: str | None = None) -> None:
+        """End what `release` began, whoever did. Others may have released the console while they are connected: it
+        is taken back once they all have gone.
+
+        Raises:
+            Refused, ConnectionLost, ValueError: as `release`.
+        """
+        await self._asked(lambda link: link.reclaim(domain, device, uri))
+
+    async def _asked(self, ask: Callable[[Link], Request]) -> Request:
+        """Ask, once more after each lost connection, until it is answered; gives the answered request."""
+        while True:
+            request = ask(await self._online())
+            with contextlib.suppress(LinkLost):
+                await request.done
+                return request
 
     async def events(self) -> AsyncGenerator[Happening, None]:
         """What happens to all consoles, beginning with one `appeared` event for each that exists.
@@ -255,6 +319,8 @@ class Client:
         self._decided.set()
 
     def _resume(self, link: Link) -> None:
+        for loan in self._loans:
+            link.release(*loan.names, None, while_connected=True)
         for console in self._consoles:
             self._attach_again(link, console)
         if self._events is not None:

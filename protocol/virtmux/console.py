@@ -1,6 +1,7 @@
 """A client's place at one console: its records in order, its input, and the position that survives a connection."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
@@ -8,11 +9,11 @@ from msgspec.structs import replace
 from virtmux.errors import InputRejected, NotAttached, Refused
 from virtmux.following import Disconnected, Progress, Record, Resumed
 from virtmux.inbox import Inbox
-from virtmux.ledger import InputLedger
+from virtmux.ledger import InputLedger, InputState
 from virtmux.messages import Confirm, Flow, Gap, InputStatus, MarkMessage, Place, PlaceEnded, encode
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
-from virtmux.records import Position
+from virtmux.records import Ended, Position
 from virtmux.wire import MAX_INPUT, Output, ProtocolError, encode_input
 
 if TYPE_CHECKING:
@@ -48,8 +49,15 @@ class Console:
         self._losses_ahead = 0
         self._exhausted = False
         self._cut: Reason | None = None
+        self._uri = ""
+        self._live_from = 0
         self._ledger: InputLedger | None = None
+        self._former: dict[int, InputLedger] = {}
+        """Ledgers of attachments before the one of `_ledger`, until all that was sent for them is settled."""
+        self._stirred: dict[InputLedger, None] = {}
+        """Those whose state `input_states` has not told yet."""
         self._input_moved = asyncio.Event()
+        self._input_stirred = asyncio.Event()
         self._writing = asyncio.Lock()
 
     # What the application uses.
@@ -91,7 +99,7 @@ class Console:
         return record
 
     async def write(self, data: bytes) -> None:
-        """Send input to the guest and return when libvirt has taken all of it.
+        """Send input to the guest and return when all of it was written to the guest's serial line.
 
         It goes to the attachment that the iteration has come to, so nothing that was typed at one boot reaches the
         next. At most the daemon's `input_window` is under way at a time; a guest that takes no input makes this wait.
@@ -102,31 +110,74 @@ class Console:
             InputRejected: the attachment or the connection ended, or the daemon did not take it; it counts the bytes.
             Refused: this place is read-only.
         """
+        await self._give(data, confirm=True)
+
+    async def send(self, data: bytes) -> None:
+        """Send input to the guest and return when it is on its way: for single keys, whose fate costs more than they.
+
+        As `write`, but the daemon is not asked for the fate of what was sent; `input_states` tells what it says.
+
+        Raises:
+            InputRejected: it could not all be sent, or what was sent before was not taken.
+            NotAttached, Refused: as `write`.
+        """
+        await self._give(data, confirm=False)
+
+    @property
+    def input(self) -> InputState | None:
+        """How the input fares within the attachment that it went to last; None where none was given."""
+        return self._ledger.state if self._ledger is not None else None
+
+    async def input_states(self) -> AsyncGenerator[InputState, None]:
+        """How the input fares, each time that changes by what the daemon says or by a lost connection.
+
+        A state replaces the one before of the same attachment: what changes faster than it is taken is told once. The
+        last one of a former attachment may come behind the first of the next. One iteration at a time.
+        """
+        while True:
+            while not self._stirred:
+                self._input_stirred.clear()
+                await self._input_stirred.wait()
+            ledger = next(iter(self._stirred))
+            del self._stirred[ledger]
+            yield ledger.state
+
+    async def _give(self, data: bytes, *, confirm: bool) -> None:
         if self.place.read_only:
             detail = "this place at the console is read-only"
             raise Refused(reason_now(Cause.ACCESS_DENIED, detail, console=self.place.info.id))
         async with self._writing:
-            if data:
-                await self._send_input(memoryview(data))
+            if not data:
+                return
+            link, ledger = self._target()
+            ledger.given += len(data)
+            try:
+                await self._send_input(link, ledger, memoryview(data), confirm=confirm)
+            finally:
+                if ledger.open:  # cancelled: the rest will not be sent
+                    ledger.given = ledger.sent
 
-    async def _send_input(self, data: memoryview) -> None:
-        link, ledger = self._target()
-        start, end, sent = ledger.sent, ledger.sent + len(data), 0
+    async def _send_input(self, link: "Link", ledger: InputLedger, data: memoryview, *, confirm: bool) -> None:
+        start, sent = ledger.sent, 0
         while sent < len(data) and await self._room(link, ledger):
             room = link.limits.input_window - ledger.in_flight()
             piece = data[sent : sent + min(room, link.limits.input, MAX_INPUT)]
             link.send(encode_input(self._handle, ledger.attachment, ledger.sent, piece))
             ledger.sent += len(piece)
             sent += len(piece)
+            if confirm and sent == len(data):
+                self._ask_for_fate(link)
             await link.drain()
-        if ledger.open and not ledger.settled(ledger.sent):
-            link.send(encode(Confirm(self._handle)))
-        await self._until_settled(ledger, min(end, ledger.sent))
-        fate = ledger.fate(start, len(data))
-        if fate.accepted < len(data):
-            cause = ledger.cause or Cause.STREAM_ENDED
-            reason = reason_now(cause, phase=Phase.SEND, console=self.place.info.id)
-            raise InputRejected(reason, accepted=fate.accepted, unknown=fate.unknown, rejected=fate.rejected)
+        if confirm or not ledger.open:
+            await self._until_settled(ledger, start + sent)
+            fate = ledger.fate(start, len(data))
+            if fate.accepted < len(data):
+                cause = ledger.cause or Cause.STREAM_ENDED
+                reason = reason_now(cause, phase=Phase.SEND, console=self.place.info.id)
+                raise InputRejected(reason, accepted=fate.accepted, unknown=fate.unknown, rejected=fate.rejected)
+
+    def _ask_for_fate(self, link: "Link") -> None:
+        link.send(encode(Confirm(self._handle)))
 
     def _target(self) -> tuple["Link", InputLedger]:
         attachment = self.attachment
@@ -134,10 +185,15 @@ class Console:
             cut = self._cut if self._losses_ahead or self._link is None else None
             raise NotAttached(cut or self.progress.why or reason_now(Cause.STREAM_ENDED, console=self.place.info.id))
         if self._ledger is None or self._ledger.attachment != attachment:
+            if self._ledger is not None and self._ledger.in_flight():
+                self._former[self._ledger.attachment] = self._ledger
             self._ledger = InputLedger(attachment)
         return self._link, self._ledger
 
     async def _room(self, link: "Link", ledger: InputLedger) -> bool:
+        """Wait until some of the window is free; whether more may be sent."""
+        if ledger.open and ledger.in_flight() >= link.limits.input_window:
+            self._ask_for_fate(link)
         while ledger.open and ledger.in_flight() >= link.limits.input_window:
             await self._moved()
         return ledger.open
@@ -155,11 +211,12 @@ class Console:
     def attach_again(self, link: "Link") -> "Request":
         """Ask on a new connection for the place, at the position that was received last."""
         identity = self.place.info.id
-        return link.attach(self, identity.uuid, identity.device, identity.uri, str(self._received))
+        return link.attach(self, identity.uuid, identity.device, self._uri, str(self._received))
 
     def placed(self, link: "Link", place: Place) -> None:
         """The daemon gave a place; records follow."""
         self._link, self._handle, self._paused = link, place.info.console, False
+        self._uri, self._live_from = place.info.id.uri, Position.parse(place.info.position).mark
         if self._received is None:
             self.progress = Progress(place)
         else:
@@ -174,13 +231,25 @@ class Console:
         """
         if self._inbox.cost > MOST_UNREAD:
             raise ProtocolError(f"records of console {self._handle}, which is paused")
+        if isinstance(record, MarkMessage) and isinstance(record.record, Ended) and record.mark >= self._live_from:
+            self._uri = record.record.reason.moved_to or self._uri
         self._put(record, len(record.data) if isinstance(record, Output) else _MARK_COST)
 
     def input_status(self, status: InputStatus) -> None:
         """The daemon's word on this place's input."""
-        if self._ledger is not None and status.attachment == self._ledger.attachment:
-            self._ledger.status(status)
-            self._input_moved.set()
+        current = self._ledger is not None and self._ledger.attachment == status.attachment
+        ledger = self._ledger if current else self._former.get(status.attachment)
+        if ledger is None:
+            return
+        ledger.status(status)
+        if not current and not ledger.in_flight():
+            del self._former[status.attachment]
+        self._stir(ledger)
+
+    def _stir(self, ledger: InputLedger) -> None:
+        self._stirred[ledger] = None
+        self._input_moved.set()
+        self._input_stirred.set()
 
     def lost(self, link: "Link", reason: Reason) -> None:
         """The connection is gone and is being made again."""
@@ -213,10 +282,11 @@ class Console:
     def _unlink(self, reason: Reason) -> None:
         self._link = None
         self._cut = reason
-        if self._ledger is not None:
-            self._ledger.close(reason.cause)
-            self._ledger = None
-        self._input_moved.set()
+        for ledger in (*self._former.values(), *((self._ledger,) if self._ledger is not None else ())):
+            ledger.close(reason.cause)
+            self._stir(ledger)
+        self._former.clear()
+        self._ledger = None
 
     def _put(self, record: Record, cost: int) -> None:
         self._inbox.put(record, cost)

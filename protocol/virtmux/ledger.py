@@ -14,14 +14,34 @@ class Fate(NamedTuple):
     rejected: int
 
 
+class InputState(NamedTuple):
+    """How the input of a place fares within one attachment, in bytes from its start.
+
+    The first `accepted` bytes were written to the guest's serial line, the next `unknown` bytes may have arrived or
+    not, the `rejected` bytes after them did not and never will; `cause` says why. The `waiting` bytes behind all these
+    are under way, and while `held` is true they wait for the guest, which takes no input: it is paused, for example.
+    """
+
+    attachment: int
+    accepted: int
+    unknown: int = 0
+    rejected: int = 0
+    waiting: int = 0
+    held: bool = False
+    cause: Cause | None = None
+
+
 class InputLedger:
     """A client's input within one attachment, in bytes from its start."""
 
     def __init__(self, attachment: int) -> None:
         self.attachment = attachment
+        self.given = 0
+        """What the application gave, whether it was sent yet or not."""
         self.sent = 0
         self.cause: Cause | None = None
         """Why input was not taken, once some was not; no more may be sent then."""
+        self.held = False
         self._accepted = 0
         self._unknown = 0
         self._settled = 0
@@ -44,6 +64,7 @@ class InputLedger:
         self._accepted = status.accepted
         self._unknown = status.unknown
         self._settled = status.accepted + status.unknown + status.rejected
+        self.held = status.held
         if status.unknown or status.rejected:
             self.cause = status.cause or Cause.STREAM_ENDED
 
@@ -51,7 +72,16 @@ class InputLedger:
         """No status will follow: what is in flight may have arrived or not."""
         self._unknown += self.in_flight()
         self._settled = self.sent
+        self.held = False
         self.cause = self.cause or cause
+
+    @property
+    def state(self) -> InputState:
+        """How it stands. What was given and can be sent no more is rejected."""
+        unsettled = max(self.given, self.sent) - self._settled
+        rejected, waiting = (0, unsettled) if self.open else (unsettled - self.in_flight(), self.in_flight())
+        rejected += self._settled - self._accepted - self._unknown
+        return InputState(self.attachment, self._accepted, self._unknown, rejected, waiting, self.held, self.cause)
 
     def fate(self, start: int, size: int) -> Fate:
         """What became of the `size` bytes from `start`; what was never sent counts as rejected."""

@@ -18,12 +18,15 @@ from virtmux.messages import (
     Event,
     Gap,
     Goodbye,
+    HypervisorInfo,
     InputStatus,
     Limits,
     ListConsoles,
     MarkMessage,
     Place,
     PlaceEnded,
+    Reclaim,
+    Release,
     ServerHello,
     ServerMessage,
     Watch,
@@ -67,7 +70,8 @@ class Request:
 
     def __init__(self, console: "Console | None") -> None:
         self.console = console
-        self.infos: list[ConsoleInfo] = []
+        self.hypervisors: list[HypervisorInfo] = []
+        self.consoles: list[ConsoleInfo] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def finish(self, error: Exception | None = None) -> None:
@@ -104,7 +108,7 @@ class Link:
         await self._socket.drain()
 
     def list(self) -> Request:
-        """Ask for every console."""
+        """Ask for every hypervisor and console."""
         return self._ask(ListConsoles(self.session.next_id()))
 
     def watch(self) -> Request:
@@ -117,17 +121,38 @@ class Link:
         Raises:
             ValueError: a text cannot be sent.
         """
-        for text in (domain, device, uri, at):
-            sendable(text or "")
+        _check(domain, device, uri, at)
         read_only = console.asked_read_only
         return self._ask(Attach(self.session.next_id(), domain, device, uri, at, read_only), console)
+
+    def release(
+        self, domain: str, device: str | None, uri: str | None, seconds: float | None, *, while_connected: bool = False
+    ) -> Request:
+        """Ask that a console be let go.
+
+        Raises:
+            ValueError: a text cannot be sent.
+        """
+        _check(domain, device, uri)
+        return self._ask(Release(self.session.next_id(), domain, device, uri, seconds, while_connected))
+
+    def reclaim(self, domain: str, device: str | None, uri: str | None, *, while_connected: bool = False) -> Request:
+        """Ask that a console be taken back.
+
+        Raises:
+            ValueError: a text cannot be sent.
+        """
+        _check(domain, device, uri)
+        return self._ask(Reclaim(self.session.next_id(), domain, device, uri, while_connected))
 
     def detach(self, handle: int) -> None:
         """Give a place up. What still arrives of it is dropped."""
         self.consoles.pop(handle, None)
         self._ask(self.session.detach(handle))
 
-    def _ask(self, message: ListConsoles | Watch | Attach | Detach, console: "Console | None" = None) -> Request:
+    def _ask(
+        self, message: ListConsoles | Watch | Attach | Detach | Release | Reclaim, console: "Console | None" = None
+    ) -> Request:
         request = self._requests[message.id] = Request(console)
         self._say(message)
         return request
@@ -185,18 +210,21 @@ class Link:
                     console.end(message)
             case Event():
                 on_event(message)
-            case messages.Console() | Place() | Done() | messages.Refused():
+            case messages.Hypervisor() | messages.Console() | Place() | Done() | messages.Refused():
                 self._answer(message)
             case Goodbye():
                 raise LinkLost(message.reason)
             case ServerHello():
                 pass
 
-    def _answer(self, message: messages.Console | Place | Done | messages.Refused) -> None:
+    def _answer(self, message: messages.Hypervisor | messages.Console | Place | Done | messages.Refused) -> None:
         if (request := self._requests.get(message.id)) is None:
             raise ProtocolError(f"an answer to request {message.id}, which is not open")
+        if isinstance(message, messages.Hypervisor):
+            request.hypervisors.append(message.info)
+            return
         if isinstance(message, messages.Console):
-            request.infos.append(message.info)
+            request.consoles.append(message.info)
             return
         del self._requests[message.id]
         if isinstance(message, messages.Refused):
@@ -228,6 +256,11 @@ class Link:
             await self._socket.close(CLOSING_S)
         finally:
             self.lose(reason_now(Cause.DETACHED))
+
+
+def _check(*texts: str | None) -> None:
+    for text in texts:
+        sendable(text or "")
 
 
 async def open_link(paths: Sequence[Path]) -> Link:

@@ -17,6 +17,10 @@ MAX_TEXT = 1024
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 """A string from a client, in characters: short enough to be repeated in an answer."""
 
+MAX_SECONDS = 1_000_000_000
+Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
+"""A length of time from a client: bounded, so that it can be added to any time that a daemon may live to see."""
+
 _MAX_ERROR_TEXT = 200
 
 
@@ -58,7 +62,10 @@ class Limits(Struct, frozen=True):
 class ConsoleInfo(Struct, frozen=True, kw_only=True):
     """A console as `list` shows it. `console` is its handle, `position` the end of its records.
 
-    `running` says whether its domain runs, `backend` is libvirt's type of the device (`pty`, `file`, ...).
+    `running` says whether its domain runs, `paused` whether it runs and is paused, `backend` is libvirt's type of the
+    device (`pty`, `file`, ...). `exclusive`: whether libvirt gives it to one client at a time. `policy` is its attach
+    policy. `released` is null where it is not released, else the time at which that ends (RFC 3339),
+    `until-reclaimed`, or `while-in-use`.
     """
 
     console: U32
@@ -91,7 +98,7 @@ class Counters(Struct, frozen=True):
 
 
 class HypervisorInfo(Struct, frozen=True, kw_only=True):
-    """A hypervisor as `list` shows it. `id` is null until it has been connected to, `since`: when `connected` changed.
+    """A hypervisor as `list` shows it. `id` is null until it was connected to, `since` is when `connected` changed.
 
     `reason` says why it is not connected; null while it is, and before the first attempt is over. `exclusive`: whether
     its driver gives a console to one libvirt client at a time.
@@ -119,7 +126,7 @@ class ClientHello(Struct, frozen=True, tag="hello"):
 
 
 class ListConsoles(Struct, frozen=True, tag="list"):
-    """Asks for every console: answered by a `console` message each, then `done`."""
+    """Asks what there is: answered by a `hypervisor` message each, a `console` message each, then `done`."""
 
     id: U32
 
@@ -154,10 +161,36 @@ class Flow(Struct, frozen=True, tag="flow"):
 
 
 class Confirm(Struct, frozen=True, tag="confirm"):
-    """Asks that the fate of all input sent so far be found out: an `input-status` tells it. Without it the daemon may
-    leave a few keystrokes unconfirmed; not answered by itself."""
+    """Asks for the fate of all input sent to a console so far, as soon as it can be found out: an `input-status` tells
+    it, there is no other answer. Unasked, the daemon may leave some small pieces without a word for any time."""
 
     console: U32
+
+
+class Release(Struct, frozen=True, tag="release"):
+    """Asks the daemon to let a console go, for others: answered by `done` once that is so, or by `refused`.
+
+    It lasts `seconds`, or, where that is null, until it is reclaimed, over restarts of the daemon too. With
+    `while_connected` it lasts until this connection ends or reclaims it; `seconds` has no meaning then.
+    """
+
+    id: U32
+    domain: Text
+    device: Text | None = None
+    uri: Text | None = None
+    seconds: Seconds | None = None
+    while_connected: bool = False
+
+
+class Reclaim(Struct, frozen=True, tag="reclaim"):
+    """Ends a release: with `while_connected` the last such one of this connection, else the other, whoever asked for
+    it. Answered by `done`, also where there is none, or by `refused`."""
+
+    id: U32
+    domain: Text
+    device: Text | None = None
+    uri: Text | None = None
+    while_connected: bool = False
 
 
 class Watch(Struct, frozen=True, tag="watch"):
@@ -166,7 +199,7 @@ class Watch(Struct, frozen=True, tag="watch"):
     id: U32
 
 
-ClientMessage = ClientHello | ListConsoles | Attach | Detach | Flow | Confirm | Watch
+ClientMessage = ClientHello | ListConsoles | Attach | Detach | Flow | Confirm | Release | Reclaim | Watch
 
 
 # From the daemon.
@@ -179,6 +212,13 @@ class ServerHello(Struct, frozen=True, tag="hello"):
     software: str = ""
     features: list[str] = []
     limits: Limits = Limits()
+
+
+class Hypervisor(Struct, frozen=True, tag="hypervisor"):
+    """One hypervisor of the answer to `list`."""
+
+    id: U32
+    info: HypervisorInfo
 
 
 class Console(Struct, frozen=True, tag="console"):
@@ -238,9 +278,10 @@ class Gap(Struct, frozen=True, tag="gap"):
 
 
 class InputStatus(Struct, frozen=True, tag="input-status"):
-    """How far a client's input within `attachment` came, in bytes from its start: the first `accepted` bytes were taken
-    by libvirt; the next `unknown` bytes may have arrived or not; the next `rejected` bytes did not and never will.
-    Sums, not differences: each status replaces the one before."""
+    """How far a client's input within `attachment` came, in bytes from its start: the first `accepted` bytes were
+    written to the guest's serial line; the next `unknown` bytes may have arrived or not; the next `rejected` bytes did
+    not and never will. Sums, not differences: each status replaces the one before. `held`: what is not settled waits in
+    the daemon, because the guest takes no input now."""
 
     console: U32
     attachment: U32
@@ -279,7 +320,18 @@ class Goodbye(Struct, frozen=True, tag="goodbye"):
 
 
 ServerMessage = (
-    ServerHello | Console | Place | Done | Refused | MarkMessage | Gap | InputStatus | PlaceEnded | Event | Goodbye
+    ServerHello
+    | Hypervisor
+    | Console
+    | Place
+    | Done
+    | Refused
+    | MarkMessage
+    | Gap
+    | InputStatus
+    | PlaceEnded
+    | Event
+    | Goodbye
 )
 
 _M = TypeVar("_M")

@@ -174,7 +174,8 @@ class Reason(Struct, frozen=True, kw_only=True):
 
     `offset` is the end of the console's output at that moment, `at` its time (RFC 3339, UTC), `error` the libvirt error
     that came first, `event` what libvirt's events or a state query added, `later_errors` what failed afterwards, while
-    cleaning up.
+    cleaning up. `moved_to` is set where a guest was migrated and virtmux goes with it: the URI of the hypervisor where
+    the console goes on.
     """
 
     cause: Cause

@@ -21,7 +21,7 @@ from tests.harness.scripted_daemon import (
     reason,
     waiting,
 )
-from virtmux.messages import Attach, Gap, InputStatus, MarkMessage, Refused
+from virtmux.messages import Attach, Confirm, Gap, InputStatus, MarkMessage, Refused
 from virtmux.reasons import Cause
 from virtmux.records import Break, Ended
 from virtmux.wire import Input, encode_output
@@ -334,6 +334,58 @@ class TestInput:
             )
             said.set()
             assert await command.finish() == (10, b"", DOWN_LINE)
+
+    async def test_input_that_waits_for_a_paused_guest_is_said_once_and_so_is_what_is_left(
+        self, daemon: ScriptedDaemon
+    ) -> None:
+        said = asyncio.Event()
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            assert await peer.expect_input(20) == bytes(20)
+            await peer.expect(Confirm)
+            peer.say(InputStatus(HANDLE, 1, accepted=5, held=True))
+            await said.wait()
+            peer.say(InputStatus(HANDLE, 1, accepted=7, held=True))
+            peer.output(b"up", at=0)
+            await peer.gone()
+
+        async with playing(daemon, script), running(daemon.path, "attach", "web1") as command:
+            command.type(bytes(20))
+            assert await command.line() == (
+                "virtmux: guest web1 takes no input now: 15 bytes of input wait, 5 were accepted\n"
+            )
+            said.set()
+            assert await command.read(2) == b"up"
+            command.process.send_signal(signal.SIGTERM)
+            assert await command.end() == (143, "virtmux: 13 bytes of input were not delivered\n")
+
+    async def test_in_json_both_are_objects(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            await peer.expect_input(20)
+            peer.say(InputStatus(HANDLE, 1, accepted=5, held=True))
+            await peer.gone()
+
+        async with playing(daemon, script), running(daemon.path, "attach", "--json", "web1") as command:
+            command.type(bytes(20))
+            assert json.loads(await command.line()) == {"type": "input-held", "waiting": 15, "accepted": 5}
+            command.process.send_signal(signal.SIGTERM)
+            status, err = await command.end()
+        assert (status, json.loads(err)) == (143, {"type": "input-left", "size": 15})
+
+    async def test_at_an_end_what_was_lost_is_said_before_it_leaves(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            await peer.expect_input(5)
+            peer.say(InputStatus(HANDLE, 1, accepted=1, unknown=4, cause=Cause.GUEST_SHUTDOWN))
+            peer.ended(1, DOWN, at=0)
+            await peer.gone()
+
+        async with playing(daemon, script), running(daemon.path, "attach", "web1") as command:
+            command.type(b"typed")
+            _, err = await command.end()
+        assert err == f"virtmux: 4 of 5 bytes of input may not have arrived: guest web1 shut down\n{DOWN_LINE}"
 
     async def test_the_escape_key_is_found_when_asked_for_behind_what_was_typed(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:

@@ -21,7 +21,7 @@ ROWS = [
     (Cause.HYPERVISOR_TIMEOUT, True, DEFAULT, None),
     (Cause.CONSOLE_BUSY, True, DEFAULT, None),
     (Cause.CONSOLE_TAKEN_OVER, True, DEFAULT, None),
-    (Cause.GUEST_MIGRATED, True, DEFAULT, None),
+    (Cause.GUEST_MIGRATED, True, DEFAULT, 10),
     (Cause.STREAM_ENDED, False, DEFAULT, 1),
     (Cause.INTERNAL_ERROR, False, DEFAULT, 1),
     (Cause.SERVER_LOST, False, DEFAULT, 5),
@@ -74,6 +74,12 @@ AT_THE_START = [
 @pytest.mark.parametrize(("cause", "leave", "status"), AT_THE_START)
 def test_at_the_start(cause: Cause, leave: Leave, status: int | None) -> None:
     assert leaves_with(reason(cause, will_retry=CAUSES[cause].retry), leave, begun=False) == status
+
+
+@pytest.mark.parametrize(("leave", "status"), [(DEFAULT, None), (STAY, None), (ONCE, 10)])
+def test_a_migration_that_virtmux_follows_is_ridden_out(leave: Leave, status: int | None) -> None:
+    gone = reason(Cause.GUEST_MIGRATED, will_retry=True, moved_to="qemu+ssh://b/system")
+    assert leaves_with(gone, leave, begun=True) == status
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -172,6 +172,18 @@ def test_breaks_and_notes_are_passed_on(record: Break | Note) -> None:
     assert actions(place(1), [mark(1, record)])[1:] == [record]
 
 
+def test_a_console_that_was_only_cut_and_opened_again_is_a_break_and_no_end() -> None:
+    first, cut = place(1), Break(AT, AT, AT)
+    progress = Progress(first)
+    state = AttachState(DEFAULT, progress)
+    done = state.enter()
+    for record in (output(b"a"), mark(1, cut, 1), attached(2, 1), output(b"b", 1)):
+        progress.take(record)
+        done += state.take(record)
+    assert done == [Live(first=True), Write(b"a"), cut, Write(b"b")]
+    assert progress.attachment == 2
+
+
 def test_a_gap_moves_on() -> None:
     gap = Gap(HANDLE, 0, 1, 10, 3)
     assert actions(place(1), [gap, output(b"x", 10), ended(3, DOWN, 11)])[1:] == [gap, Write(b"x"), End(DOWN, 10)]

@@ -42,6 +42,11 @@ class Screen:
         """Press keys."""
         os.write(self._person, keys)
 
+    def type_all(self, keys: bytes) -> None:
+        """Paste, as fast as it is taken."""
+        while keys:
+            keys = keys[os.write(self._person, keys) :]
+
     @property
     def raw(self) -> bool:
         """Whether keys go through one by one and unseen."""
@@ -92,8 +97,9 @@ async def test_keys_reach_the_guest_one_by_one_and_the_escape_key_leaves(
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await attached(daemon)
         for count, key in enumerate((b"\x03", b"\r", b"\x04"), start=1):
-            assert (await peer.expect(Input)).data == key
-            peer.say(InputStatus(HANDLE, 1, accepted=count))
+            heard = await peer.hear()  # and nobody asks for the fate of a key
+            assert isinstance(heard, Input)
+            assert heard.data == key
             peer.output(b"*", at=6 + count)
         await peer.gone()
 
@@ -105,6 +111,24 @@ async def test_keys_reach_the_guest_one_by_one_and_the_escape_key_leaves(
             await screen.until(b"*")
         screen.type(b"\x1d")
         assert await screen.until(b"detached\r\n") == b"\r\nvirtmux: detached\r\n"
+        assert await command.process.wait() == 0
+    assert screen.restored
+
+
+async def test_a_paste_that_waits_for_a_paused_guest_is_said_and_one_can_leave(
+    daemon: ScriptedDaemon, screen: Screen
+) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        await peer.expect_input(65536)
+        peer.say(InputStatus(HANDLE, 1, accepted=0, held=True))
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)) as command:
+        await screen.until(b"login: ")
+        pasted = asyncio.to_thread(screen.type_all, bytes(200_000) + b"\x1d")
+        await asyncio.gather(pasted, screen.until(b"bytes of input wait, 0 were accepted\r\n"))
+        await screen.until(b"virtmux: 200000 bytes of input were not delivered\r\nvirtmux: detached\r\n")
         assert await command.process.wait() == 0
     assert screen.restored
 

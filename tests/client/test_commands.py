@@ -15,10 +15,11 @@ from tests.harness.scripted_daemon import (
     Peer,
     ScriptedDaemon,
     console_info,
+    hypervisor_info,
     playing,
     reason,
 )
-from virtmux.messages import Console, Done, Event, ListConsoles, Watch
+from virtmux.messages import Console, Done, Event, Hypervisor, ListConsoles, Watch
 from virtmux.reasons import Cause
 
 APPEARED = Event(event="appeared", at=AT, console=CONSOLE, offset=0)
@@ -37,7 +38,7 @@ async def finished(socket: Path, *arguments: str, **streams: Any) -> tuple[int, 
 async def lists_one(daemon: ScriptedDaemon) -> None:
     peer = await daemon.accept()
     asked = await peer.expect(ListConsoles)
-    peer.say(Console(asked.id, console_info()), Done(asked.id))
+    peer.say(Hypervisor(asked.id, hypervisor_info()), Console(asked.id, console_info()), Done(asked.id))
     await peer.gone()
 
 
@@ -61,9 +62,10 @@ class TestList:
     async def test_it_prints_json_lines(self, daemon: ScriptedDaemon) -> None:
         async with playing(daemon, lists_one):
             status, out, _ = await finished(daemon.path, "list", "--json")
-        [line] = out.splitlines()
+        hypervisor, console = map(json.loads, out.splitlines())
         assert status == 0
-        assert json.loads(line)["id"]["domain"] == "web1"
+        assert (hypervisor["type"], hypervisor["uri"]) == ("hypervisor", "qemu:///system")
+        assert (console["type"], console["id"]["domain"]) == ("console", "web1")
 
     async def test_the_socket_can_be_an_option(self, daemon: ScriptedDaemon) -> None:
         async with playing(daemon, lists_one):
@@ -141,7 +143,17 @@ class TestFullDisk:
 
 
 class TestErrors:
-    @pytest.mark.parametrize("arguments", [["list"], ["events"], ["attach", "web1"]])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["list"],
+            ["events"],
+            ["attach", "web1"],
+            ["release", "web1"],
+            ["release", "web1", "--", "true"],
+            ["reclaim", "a"],
+        ],
+    )
     async def test_without_a_daemon_the_socket_is_named(self, tmp_path: Path, arguments: Sequence[str]) -> None:
         status, out, err = await finished(tmp_path / "s", *arguments)
         assert (status, out) == (5, b"")
@@ -183,4 +195,4 @@ class TestErrors:
     async def test_help_needs_no_daemon(self, tmp_path: Path) -> None:
         status, out, err = await finished(tmp_path / "s", "--help")
         assert (status, err) == (0, "")
-        assert all(name in out.decode() for name in ("attach", "events", "list"))
+        assert all(name in out.decode() for name in ("attach", "events", "list", "reclaim", "release"))

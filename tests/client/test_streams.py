@@ -101,7 +101,7 @@ class TestWriting:
 
 class TestTypeahead:
     async def test_it_gives_all_there_is_and_then_the_end(self) -> None:
-        typeahead = Typeahead()
+        typeahead = Typeahead(65536)
         await typeahead.put(b"a")
         await typeahead.put(b"b")
         assert await typeahead.take() == b"ab"
@@ -109,7 +109,7 @@ class TestTypeahead:
         assert await typeahead.take() == b""
 
     async def test_it_is_bounded(self) -> None:
-        typeahead = Typeahead()
+        typeahead = Typeahead(65536)
         await typeahead.put(bytes(65536))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
@@ -118,7 +118,7 @@ class TestTypeahead:
         await typeahead.put(b"x")
 
     async def test_what_is_forgotten_makes_room(self) -> None:
-        typeahead = Typeahead()
+        typeahead = Typeahead(65536)
         await typeahead.put(bytes(65536))
         async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
             tasks.create_task(typeahead.put(b"x"))

@@ -132,10 +132,17 @@ class Daemon:
         )  # fmt: skip
 
     async def consoles(self) -> list[dict[str, Any]]:
-        """What `virtmux list --json` prints."""
+        """The consoles, as `virtmux list --json` prints them."""
+        return await self._listed("console")
+
+    async def hypervisors(self) -> list[dict[str, Any]]:
+        """The hypervisors, likewise."""
+        return await self._listed("hypervisor")
+
+    async def _listed(self, kind: str) -> list[dict[str, Any]]:
         status, output, error = await self.run_client("list", "--json")
         assert status == 0, error
-        return [json.loads(line) for line in output.splitlines()]
+        return [row for row in map(json.loads, output.splitlines()) if row["type"] == kind]
 
     async def close(self) -> None:
         """Ends it, holds its log against what no log of ours may hold, and removes its directory."""

@@ -22,8 +22,11 @@ from msgspec.structs import replace
 
 from virtmux.messages import (
     ClientMessage,
+    Confirm,
     ConsoleInfo,
+    Counters,
     Goodbye,
+    HypervisorInfo,
     Limits,
     MarkMessage,
     Place,
@@ -90,6 +93,21 @@ def console_info(**facts: Any) -> ConsoleInfo:
     return replace(info, **facts)
 
 
+def hypervisor_info(**facts: Any) -> HypervisorInfo:
+    """A hypervisor that is connected."""
+    info = HypervisorInfo(
+        uri=CONSOLE.uri,
+        id=CONSOLE.hypervisor,
+        connected=True,
+        since=AT,
+        reason=None,
+        exclusive=True,
+        consoles=1,
+        counters=Counters(),
+    )
+    return replace(info, **facts)
+
+
 def place(
     request: int, *, position: str | None = None, end: str | None = None, read_only: bool = False, **facts: Any
 ) -> Place:
@@ -129,8 +147,10 @@ class Peer:
         return self._heard.popleft()
 
     async def expect(self, kind: type[_T]) -> _T:
-        """What the client says next, which must be of this kind."""
+        """What the client says next, which must be of this kind. A `confirm` is passed over unless it is asked for."""
         heard = await self.hear()
+        while isinstance(heard, Confirm) and kind is not Confirm:
+            heard = await self.hear()
         assert isinstance(heard, kind), f"expected {kind.__name__}, got {heard}"
         return heard
 

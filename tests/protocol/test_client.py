@@ -20,6 +20,7 @@ from tests.harness.scripted_daemon import (
     Peer,
     ScriptedDaemon,
     console_info,
+    hypervisor_info,
     place,
     playing,
     reason,
@@ -27,27 +28,32 @@ from tests.harness.scripted_daemon import (
 )
 from virtmux.console import MOST_UNREAD, PAUSE_ABOVE, Console
 from virtmux.following import Disconnected, Reconnected, Record, Resumed
+from virtmux.ledger import InputState
 from virtmux.link import socket_paths
 from virtmux.messages import (
     Attach,
+    Confirm,
     Detach,
     Done,
     Event,
     Flow,
     Gap,
+    Hypervisor,
     InputStatus,
     Limits,
     ListConsoles,
     MarkMessage,
     PlaceEnded,
+    Reclaim,
     Refused,
+    Release,
     Watch,
 )
 from virtmux.messages import (
     Console as ConsoleMessage,
 )
 from virtmux.reasons import Cause
-from virtmux.records import Attached, Position
+from virtmux.records import Attached, Break, Position
 from virtmux.wire import Input, Output, encode_output
 
 
@@ -118,6 +124,15 @@ class TestFindingTheDaemon:
                     raise ZeroDivisionError
 
 
+async def lets_go(daemon: ScriptedDaemon) -> Peer:
+    """A client that has asked to have a console released while it is connected, and was answered."""
+    peer = await daemon.accept()
+    asked = await peer.expect(Release)
+    assert asked == Release(asked.id, "web1", while_connected=True)
+    peer.say(Done(asked.id))
+    return peer
+
+
 class TestRequests:
     async def test_consoles_are_listed(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:
@@ -128,6 +143,67 @@ class TestRequests:
 
         async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
             assert [info.console for info in await mux.consoles()] == [7, 8]
+
+    async def test_with_their_hypervisors_in_one_answer(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            asked = await peer.expect(ListConsoles)
+            peer.say(Hypervisor(asked.id, hypervisor_info()), ConsoleMessage(asked.id, console_info()), Done(asked.id))
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            assert await mux.inventory() == ([hypervisor_info()], [console_info()])
+
+    async def test_a_release_is_done_once_the_console_is_let_go(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            asked = await peer.expect(Release)
+            assert asked == Release(asked.id, "web1", "serial0", "qemu:///system", 90)
+            peer.say(Refused(asked.id, reason(Cause.HYPERVISOR_TIMEOUT)))
+            reclaimed = await peer.expect(Reclaim)
+            assert reclaimed == Reclaim(reclaimed.id, "web1", "serial0")
+            peer.say(Done(reclaimed.id))
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            with pytest.raises(virtmux.Refused) as caught:
+                await mux.release("web1", "serial0", uri="qemu:///system", seconds=90)
+            assert caught.value.reason.cause is Cause.HYPERVISOR_TIMEOUT
+            await mux.reclaim("web1", "serial0")
+
+    async def test_a_release_for_a_while_is_asked_for_anew_after_a_lost_connection(
+        self, daemon: ScriptedDaemon
+    ) -> None:
+        again = asyncio.Event()
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            (await lets_go(daemon)).close()
+            peer = await lets_go(daemon)
+            again.set()
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+            reclaimed = await peer.expect(Reclaim)
+            assert reclaimed == Reclaim(reclaimed.id, "web1", while_connected=True)
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.released("web1"):
+            await again.wait()
+            await mux.consoles()
+
+    async def test_after_a_migration_a_console_is_asked_for_where_it_goes_on(self, daemon: ScriptedDaemon) -> None:
+        there = "qemu+ssh://b/system"
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            peer.ended(1, reason(Cause.GUEST_MIGRATED, will_retry=True, moved_to=there), at=0)
+            peer.attached(2, at=0)
+            peer.close()
+            peer = await daemon.accept()
+            asked = await peer.expect(Attach)
+            assert (asked.domain, asked.uri) == (CONSOLE.uuid, there)
+            peer.say(place(asked.id, position=asked.position))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            *_, last = await taken(console, 4)
+            assert isinstance(last, Resumed)
 
     async def test_a_request_survives_a_lost_connection(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:
@@ -445,6 +521,85 @@ class TestInput:
             await asyncio.sleep(0)  # let it begin
             await mux.consoles()
             assert not writing.done()
+
+    async def test_its_fate_is_asked_for_behind_the_last_byte_and_where_the_window_is_full(
+        self, tmp_path: Path
+    ) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            assert await peer.expect_input(100) == bytes(100)
+            assert await peer.hear() == Confirm(HANDLE)
+            peer.say(InputStatus(HANDLE, 1, accepted=100))
+            assert await peer.expect_input(50) == bytes(50)
+            assert await peer.hear() == Confirm(HANDLE)
+            peer.say(InputStatus(HANDLE, 1, accepted=150))
+            await peer.gone()
+
+        daemon = ScriptedDaemon(tmp_path / "s", limits=Limits(input_window=100))
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            await console.write(bytes(150))
+
+    async def test_what_is_only_sent_is_not_waited_for(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            for key in (b"l", b"s"):
+                heard = await peer.hear()
+                assert isinstance(heard, Input)
+                assert heard.data == key
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            none = console.input
+            assert none is None
+            await console.send(b"l")
+            await console.send(b"s")
+            assert console.input == InputState(1, accepted=0, waiting=2)
+            await mux.consoles()
+
+    async def test_what_follows_input_that_was_not_taken_is_not_sent(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            await peer.expect(Input)
+            peer.say(InputStatus(HANDLE, 1, accepted=0, rejected=1, cause=Cause.EVICTED))
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            await console.send(b"l")
+            await mux.consoles()
+            with pytest.raises(virtmux.InputRejected) as caught:
+                await console.send(b"ong")
+            assert (caught.value.rejected, caught.value.reason.cause) == (3, Cause.EVICTED)
+            assert console.input == InputState(1, 0, rejected=4, cause=Cause.EVICTED)
+
+    async def test_how_it_fares_is_told_as_it_changes_also_of_a_former_attachment(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon)
+            await peer.expect_input(5)
+            peer.say(InputStatus(HANDLE, 1, accepted=2, held=True))
+            peer.mark(1, Break(AT, AT, AT), at=0)
+            peer.attached(2, at=0, attachment=2)
+            assert await peer.expect_input(1) == b"n"
+            peer.say(InputStatus(HANDLE, 2, accepted=1))
+            peer.say(InputStatus(HANDLE, 1, accepted=2, unknown=1, rejected=2, cause=Cause.STREAM_ENDED))
+            peer.close()
+
+        async with (
+            playing(daemon, script),
+            virtmux.connect(daemon.path, reconnect_for=0) as mux,
+            mux.attach("web1") as console,
+            contextlib.aclosing(console.input_states()) as states,
+        ):
+            await console.send(b"typed")
+            assert await anext(states) == InputState(1, 2, waiting=3, held=True)
+            await taken(console, 2)
+            await console.send(b"n")
+            assert await anext(states) == InputState(2, accepted=1)
+            assert await anext(states) == InputState(1, 2, unknown=1, rejected=2, cause=Cause.STREAM_ENDED)
+            with pytest.raises(virtmux.ConnectionLost):
+                await mux.consoles()
+            assert console.input is None
 
     async def test_what_was_rejected_is_counted_from_its_own_start(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtmux.ledger import Fate, InputLedger
+from virtmux.ledger import Fate, InputLedger, InputState
 from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
 
@@ -46,3 +46,22 @@ def test_closed_what_was_under_way_is_unknown_and_what_was_not_sent_is_rejected(
     ledger.close(Cause.SERVER_LOST)
     assert ledger.fate(0, 12) == (4, 6, 2)
     assert ledger.cause is Cause.SERVER_LOST
+
+
+def test_its_state_counts_what_was_given_and_not_sent_as_waiting_while_it_can_be_sent() -> None:
+    ledger = InputLedger(3)
+    ledger.given, ledger.sent = 10, 8
+    ledger.status(InputStatus(7, 3, accepted=4, held=True))
+    assert ledger.state == InputState(3, accepted=4, waiting=6, held=True)
+    ledger.status(InputStatus(7, 3, accepted=5, unknown=1, rejected=1, cause=Cause.GUEST_DESTROYED))
+    assert ledger.state == InputState(3, 5, unknown=1, rejected=3, waiting=1, cause=Cause.GUEST_DESTROYED)
+    ledger.close(Cause.SERVER_LOST)
+    assert (ledger.state.waiting, ledger.state.held, ledger.state.cause) == (0, False, Cause.GUEST_DESTROYED)
+
+
+def test_closed_its_state_waits_for_nothing() -> None:
+    ledger = InputLedger(1)
+    ledger.given, ledger.sent = 12, 10
+    ledger.status(InputStatus(7, 1, accepted=4, held=True))
+    ledger.close(Cause.SERVER_LOST)
+    assert ledger.state == InputState(1, 4, unknown=6, rejected=2, cause=Cause.SERVER_LOST)

@@ -13,14 +13,20 @@ from virtmux.messages import (
     Attach,
     ClientHello,
     ClientMessage,
+    Confirm,
+    Counters,
     Detach,
     Done,
     Event,
     Flow,
     Goodbye,
+    Hypervisor,
+    HypervisorInfo,
     InputStatus,
     ListConsoles,
     MarkMessage,
+    Reclaim,
+    Release,
     ServerHello,
     ServerMessage,
     Watch,
@@ -36,6 +42,17 @@ AT = "2026-01-31T12:00:00.000000Z"
 CONSOLE = ConsoleId("host/QEMU/system", "qemu:///system", "web", "5f0f4a52", "serial0", 1)
 REASON = Reason(cause=Cause.GUEST_DESTROYED, text="guest web was destroyed", phase=Phase.RECEIVE, at=AT)
 
+HYPERVISOR = HypervisorInfo(
+    uri="qemu:///system",
+    id=None,
+    connected=False,
+    since=AT,
+    reason=REASON,
+    exclusive=True,
+    consoles=0,
+    counters=Counters(1, 2, {Cause.GUEST_DESTROYED: 3}),
+)
+
 CLIENT_MESSAGES: list[ClientMessage] = [
     ClientHello(software="test", features=["a"]),
     ListConsoles(1),
@@ -43,6 +60,10 @@ CLIENT_MESSAGES: list[ClientMessage] = [
     Attach(0, "ä" * MAX_TEXT, "serial0", "qemu:///system", "position", read_only=True),
     Detach(2, 3),
     Flow(3, paused=True),
+    Confirm(3),
+    Release(5, "web", "serial0", "qemu:///system", 1.5),
+    Release(5, "web", while_connected=True),
+    Reclaim(6, "web"),
     Watch(4),
 ]
 SERVER_MESSAGES: list[ServerMessage] = [
@@ -53,6 +74,8 @@ SERVER_MESSAGES: list[ServerMessage] = [
     MarkMessage(7, 0, 3, Break(AT, AT, AT)),
     MarkMessage(7, 0, 4, Note(AT, "rebooted")),
     InputStatus(7, 1, 2, 3, 4, Cause.GUEST_DESTROYED),
+    InputStatus(7, 1, 2, held=True),
+    Hypervisor(1, HYPERVISOR),
     Event(event="ended", at=AT, console=CONSOLE, offset=1, mark=2, reason=REASON),
     Goodbye(REASON),
 ]

@@ -10,7 +10,16 @@ import pytest
 from msgspec import NODEFAULT, inspect, json
 
 from virtmux import messages, wire
-from virtmux.messages import ClientMessage, ConsoleInfo, Limits, ServerMessage, State
+from virtmux.messages import (
+    MAX_SECONDS,
+    ClientMessage,
+    ConsoleInfo,
+    Counters,
+    HypervisorInfo,
+    Limits,
+    ServerMessage,
+    State,
+)
 from virtmux.reasons import CAUSES, PLACE_CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError
 from virtmux.records import Mark
 from virtmux.session import ClientSession, ServerSession
@@ -67,7 +76,17 @@ STRUCTS: dict[str, type] = {
     **{f"Mark `{tag(struct)}`": struct for struct in get_args(Mark)},
     **{
         f"Object {struct.__name__}": struct
-        for struct in (Reason, ConsoleId, SavedError, LibvirtEvent, Retry, ConsoleInfo, Limits)
+        for struct in (
+            Reason,
+            ConsoleId,
+            SavedError,
+            LibvirtEvent,
+            Retry,
+            ConsoleInfo,
+            HypervisorInfo,
+            Counters,
+            Limits,
+        )
     },
 }
 #: Strings to which the page gives a form.
@@ -86,14 +105,17 @@ def type_name(kind: inspect.Type) -> str:
             name = "text"
         case inspect.StrType(max_length=None):
             name = "string"
-        case inspect.FloatType():
-            name = "number"
+        case inspect.FloatType(gt=gt, le=le):
+            assert (gt, le) in {(0, MAX_SECONDS), (None, None)}
+            name = "number" if gt is None else "seconds"
         case inspect.BoolType():
             name = "boolean"
         case inspect.EnumType(cls=cls) | inspect.StructType(cls=cls):
             name = cls.__name__
         case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
             name = f"[{type_name(item)}]"
+        case inspect.DictType(key_type=key, value_type=value):
+            name = f"{{{type_name(key)}: {type_name(value)}}}"
         case inspect.UnionType(types=types) if {getattr(each, "cls", None) for each in types} == set(get_args(Mark)):
             name = "Mark"
         case _:

@@ -19,17 +19,22 @@ from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.console import Console, Place
 from virtmuxd.core.inputs import Writer
 from virtmuxd.core.registry import NotFoundError, Registry
+from virtmuxd.service.once import Once
 from virtmuxd.service.outgoing import MAX_ANSWERS, MAX_EVENTS, Feed, Outgoing
 
 _log = logging.getLogger(__name__)
 _Arguments = ParamSpec("_Arguments")
+_Named = messages.Attach | messages.Release | messages.Reclaim
 
 _READ = 65536
-#: Seconds within which a client greets, an attach is answered, a goodbye is read, a new daemon has looked round.
+#: Seconds within which a client greets, an attach is answered, a console is let go, a goodbye is read, a new daemon
+#: has looked round.
 _HELLO_DEADLINE = 10.0
 _ATTACH_DEADLINE = 15.0
+_RELEASE_DEADLINE = 15.0
 _GOODBYE_DEADLINE = 2.0
 _SURVEY_DEADLINE = 2.0
+_SECOND = 10**9
 
 
 def _contained(
@@ -46,20 +51,6 @@ def _contained(
             self.fail()
 
     return contained
-
-
-class _Once:
-    """Calls on the first call, or after `seconds`, and never again."""
-
-    def __init__(self, then: Callable[[], None], seconds: float) -> None:
-        self._then: Callable[[], None] | None = then
-        self._due = asyncio.get_running_loop().call_later(seconds, self)
-
-    def __call__(self) -> None:
-        self._due.cancel()
-        then, self._then = self._then, None
-        if then is not None:
-            then()
 
 
 class _ClientPlace(Place):
@@ -88,6 +79,7 @@ class Client:
         self._outgoing = Outgoing(connection, self._hang_up)
         self._places: dict[int, _ClientPlace] = {}
         self._former: set[int] = set()
+        self._lent: list[Console] = []
         self._deferred = 0
         self._reason: Reason | None = None
 
@@ -150,8 +142,8 @@ class Client:
                     self._once_surveyed(partial(self._list, id))
                 else:
                     self._list(id)
-            case messages.Attach():
-                self._attach(request)
+            case messages.Attach() | messages.Release() | messages.Reclaim():
+                self._when_found(request)
             case messages.Detach(id, handle):
                 place = self._places.get(handle)
                 if place is not None and place.answered:  # it does not withdraw an attach
@@ -160,9 +152,7 @@ class Client:
             case messages.Flow(handle, paused):
                 self._flow(handle, paused=paused)
             case messages.Confirm(handle):
-                place = self._places.get(handle)
-                if place is not None:
-                    place.console.confirm(place)
+                self._confirm(handle)
             case messages.Watch(id):
                 self._watch(id)
             case _:
@@ -174,7 +164,7 @@ class Client:
             answer()
             return
         self._deferred += 1
-        self._registry.when_surveyed(_Once(partial(self._no_longer_deferred, answer), _SURVEY_DEADLINE))
+        self._registry.when_surveyed(Once(partial(self._no_longer_deferred, answer), _SURVEY_DEADLINE))
 
     def _no_longer_deferred(self, answer: Callable[[], None]) -> None:
         self._deferred -= 1
@@ -182,25 +172,37 @@ class Client:
 
     @_contained
     def _list(self, request: int) -> None:
-        listed = (messages.Console(request, console.info()) for console in self._registry)
-        self._outgoing.answer(*listed, messages.Done(request))
+        hypervisors = (messages.Hypervisor(request, info) for info in self._registry.hypervisors())
+        consoles = (messages.Console(request, console.info()) for console in self._registry)
+        self._outgoing.answer(*hypervisors, *consoles, messages.Done(request))
 
-    def _attach(self, request: messages.Attach) -> None:
+    def _when_found(self, request: _Named) -> None:
+        """Carry out what is asked of a console: at once, or, where it is not known, once that is sure."""
         try:
             self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError:
-            self._once_surveyed(partial(self._attach_now, request))
+            self._once_surveyed(partial(self._find, request))
         else:
-            self._attach_now(request)
+            self._find(request)
 
     @_contained
-    def _attach_now(self, request: messages.Attach) -> None:
+    def _find(self, request: _Named) -> None:
         try:
             console = self._registry.find(request.domain, request.device, request.uri)
-            start, missing = console.start_of(request.position)
         except NotFoundError as error:
             self._refuse(request.id, error.cause, str(error))
             return
+        match request:
+            case messages.Attach():
+                self._attach(request, console)
+            case messages.Release():
+                self._release(request, console)
+            case messages.Reclaim():
+                self._reclaim(request, console)
+
+    def _attach(self, request: messages.Attach, console: Console) -> None:
+        try:
+            start, missing = console.start_of(request.position)
         except ValueError as error:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
             return
@@ -214,7 +216,7 @@ class Client:
         self._former.discard(console.handle)
         console.enter(place, time.time_ns())
         answer = partial(self._answer_attach, place, request.id, start, read_only=read_only, missing=missing)
-        console.when_decided(_Once(answer, _ATTACH_DEADLINE))
+        console.when_decided(Once(answer, _ATTACH_DEADLINE))
 
     @_contained
     def _answer_attach(
@@ -227,6 +229,48 @@ class Client:
             )
             place.answered = True
             place.feed.flow(paused=False)
+
+    def _release(self, request: messages.Release, console: Console) -> None:
+        if self._only_watches(request.id):
+            return
+        now = time.time_ns()
+        if request.while_connected:
+            self._lent.append(console)
+            console.step_aside(now)
+        else:
+            console.release(now, None if request.seconds is None else now + round(request.seconds * _SECOND))
+        console.when_decided(Once(partial(self._answer_release, request, console), _RELEASE_DEADLINE))
+
+    @_contained
+    def _answer_release(self, request: messages.Release, console: Console) -> None:
+        if console.machine.decided:
+            self._outgoing.answer(messages.Done(request.id))
+            return
+        text = f"the console of {console.naming.domain} was not let go within {_RELEASE_DEADLINE:g} s"
+        if request.while_connected:
+            self._give_back(console)
+        else:
+            text += "; it will be, as soon as that can be done"
+        self._refuse(request.id, Cause.HYPERVISOR_TIMEOUT, text)
+
+    def _reclaim(self, request: messages.Reclaim, console: Console) -> None:
+        if self._only_watches(request.id):
+            return
+        if request.while_connected:
+            self._give_back(console)
+        else:
+            console.reclaim(time.time_ns())
+        self._outgoing.answer(messages.Done(request.id))
+
+    def _give_back(self, console: Console) -> None:
+        if console in self._lent:
+            self._lent.remove(console)
+            console.step_back(time.time_ns())
+
+    def _only_watches(self, request: int) -> bool:
+        if self._read_only:
+            self._refuse(request, Cause.ACCESS_DENIED, sentence(Cause.ACCESS_DENIED, None, "this socket is to watch"))
+        return self._read_only
 
     def _refuse(self, request: int, cause: Cause, text: str) -> None:
         reason = replace(_reason(cause, Phase.CLIENT), text=text)
@@ -243,6 +287,11 @@ class Client:
         place = self._places.get(handle)
         if place is not None and place.answered:
             place.feed.flow(paused=paused)
+
+    def _confirm(self, handle: int) -> None:
+        place = self._places.get(handle)
+        if place is not None:
+            place.console.confirm(place)
 
     def _type(self, frame: Input) -> None:
         place = self._places.get(frame.console)
@@ -279,6 +328,8 @@ class Client:
         self._registry.unwatch(self._tell_event)
         for handle in tuple(self._places):
             self._detach(handle)
+        for console in tuple(self._lent):
+            self._give_back(console)
 
     async def _say_goodbye(self) -> None:
         """Tell the client, if it reads; then close the connection."""

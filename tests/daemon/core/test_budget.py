@@ -53,8 +53,8 @@ def test_a_guest_is_never_sent_more_than_it_said_and_the_size(steps: list[tuple[
             budget.heard(size)
             said += size
         else:
-            size = min(size, budget.left)
-            budget.spend(size)
-            sent += size
+            fitting = min(size, budget.left)
+            budget.spend(fitting)
+            sent += fitting
         assert sent <= said + 16
         assert 0 <= budget.left <= 16

@@ -1,6 +1,8 @@
 """The service side of one client, over a real socketpair, with real consoles that have no hypervisor."""
 
 import asyncio
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -10,18 +12,24 @@ from tests.harness.served import Peer, served
 from virtmux.messages import (
     Attach,
     ClientHello,
+    Confirm,
     Console,
+    Counters,
     Detach,
     Done,
     Event,
     Flow,
     Gap,
     Goodbye,
+    Hypervisor,
+    HypervisorInfo,
     InputStatus,
     ListConsoles,
     MarkMessage,
     Place,
+    Reclaim,
     Refused,
+    Release,
     ServerHello,
     State,
     Watch,
@@ -136,6 +144,144 @@ async def test_a_list_names_every_console() -> None:
         assert await peer.expect(Console) == Console(5, first.console.info())
         assert await peer.expect(Console) == Console(5, second.console.info())
         assert await peer.expect(Done) == Done(5)
+
+
+async def test_hypervisors_come_before_the_consoles(monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = Consoles()
+    consoles.add("web1")
+    info = HypervisorInfo(
+        uri="qemu:///system",
+        id=None,
+        connected=False,
+        since=STOPPING.at,
+        reason=None,
+        exclusive=True,
+        consoles=0,
+        counters=Counters(),
+    )
+    monkeypatch.setattr(consoles.registry, "hypervisors", lambda: [info])
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(ListConsoles(5))
+
+        assert await peer.expect(Hypervisor) == Hypervisor(5, info)
+        await peer.expect(Console)
+        assert await peer.expect(Done) == Done(5)
+
+
+# Releases.
+
+
+class Asked:
+    """What a console was asked for, in place of doing it."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        self.until: int | None = None
+        monkeypatch.setattr(bench.console, "release", self._release)
+        for name in ("reclaim", "step_aside", "step_back"):
+            monkeypatch.setattr(bench.console, name, partial(self._note, name))
+
+    def _release(self, at: int, until: int | None) -> None:
+        self.calls.append("release")
+        self.until = None if until is None else until - at
+
+    def _note(self, name: str, _at: int) -> None:
+        self.calls.append(name)
+
+
+@pytest.mark.parametrize(("seconds", "until"), [(None, None), (1.5, 1_500_000_000)])
+async def test_a_release_lasts_for_its_time_and_a_reclaim_ends_it(
+    monkeypatch: pytest.MonkeyPatch, seconds: float | None, until: int | None
+) -> None:
+    consoles = Consoles()
+    asked = Asked(consoles.add(), monkeypatch)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Release(1, "web1", seconds=seconds))
+        assert await peer.expect(Done) == Done(1)
+        assert (asked.calls, asked.until) == (["release"], until)
+        await peer.say(Reclaim(2, "web1"))
+        assert await peer.expect(Done) == Done(2)
+    assert asked.calls == ["release", "reclaim"]
+
+
+async def test_a_release_while_connected_ends_with_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = Consoles()
+    asked = Asked(consoles.add(), monkeypatch)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Release(1, "web1", while_connected=True), Release(2, "web1", while_connected=True))
+        assert [await peer.expect(Done) for _ in range(2)] == [Done(1), Done(2)]
+        assert asked.calls == ["step_aside"] * 2
+        peer.socket.close()
+        await peer.ended()
+    assert asked.calls == ["step_aside"] * 2 + ["step_back"] * 2
+
+
+async def test_or_with_its_reclaim_and_no_other_release_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = Consoles()
+    asked = Asked(consoles.add(), monkeypatch)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Release(1, "web1", while_connected=True))
+        await peer.say(*(Reclaim(request, "web1", while_connected=True) for request in (2, 3)))
+        assert [await peer.expect(Done) for _ in range(3)] == [Done(1), Done(2), Done(3)]
+    assert asked.calls == ["step_aside", "step_back"]
+
+
+async def test_a_release_is_done_once_the_console_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = always()
+    bench = consoles.add()
+    Asked(bench, monkeypatch)
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Release(1, "web1"))
+        await everything_taken(peer)
+        bench.answer_open()
+        assert await peer.expect(Done) == Done(1)
+
+
+@pytest.mark.parametrize(("while_connected", "calls"), [(True, ["step_aside", "step_back"]), (False, ["release"])])
+async def test_what_is_not_let_go_in_time_is_refused(
+    monkeypatch: pytest.MonkeyPatch, while_connected: bool, calls: list[str]
+) -> None:
+    monkeypatch.setattr(client_module, "_RELEASE_DEADLINE", 0.05)
+    consoles = always()
+    bench = consoles.add()
+    asked = Asked(bench, monkeypatch)
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Release(1, "web1", while_connected=while_connected))
+        refused = await peer.expect(Refused)
+        assert (refused.id, refused.reason.cause) == (1, Cause.HYPERVISOR_TIMEOUT)
+        assert "not let go within 0.05 s" in refused.reason.text
+        assert asked.calls == calls
+        bench.answer_open()
+        await everything_taken(peer)
+    assert asked.calls == calls
+
+
+@pytest.mark.parametrize("request_", [Release(1, "web1"), Release(1, "web1", while_connected=True), Reclaim(1, "web1")])
+async def test_who_may_only_watch_releases_nothing(
+    monkeypatch: pytest.MonkeyPatch, request_: Release | Reclaim
+) -> None:
+    consoles = Consoles()
+    asked = Asked(consoles.add(), monkeypatch)
+    async with served(consoles.registry, read_only=True) as peer:
+        await peer.greet()
+        await peer.say(request_)
+        assert (await peer.expect(Refused)).reason.cause is Cause.ACCESS_DENIED
+    assert asked.calls == []
+
+
+async def test_a_console_that_does_not_exist_cannot_be_released() -> None:
+    async with served(Consoles().registry) as peer:
+        await peer.greet()
+        await peer.say(Release(1, "web1"))
+        assert (await peer.expect(Refused)).reason.cause is Cause.CONSOLE_MISSING
 
 
 # Places.
@@ -581,6 +727,24 @@ async def test_input_is_queued_for_the_guest_and_its_fate_is_told() -> None:
         bench.console.sent(batch, bench.tick())
 
         assert await peer.expect(InputStatus) == InputStatus(handle, 1, 3)
+
+
+async def test_whose_input_is_held_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = always()
+    bench = held(consoles)
+    places: list[Any] = []
+    monkeypatch.setattr(bench.console, "confirm", places.append)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        handle = (await peer.attach()).info.console
+        await peer.put(handle, 1, 0, b"ls")
+        await peer.say(Confirm(handle), Confirm(handle + 1))
+        await everything_taken(peer)
+        [place] = places
+        place.writer.account.held = True
+        place.writer.changed()
+
+        assert await peer.expect(InputStatus) == InputStatus(handle, 1, 0, held=True)
 
 
 async def test_input_in_flight_and_waiting_is_settled_when_the_attachment_ends() -> None:
