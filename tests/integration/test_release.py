@@ -1,0 +1,49 @@
+"""A console that is released: free for others while that lasts, and taken back without force."""
+
+from tests.harness.daemon import PROGRAMS, Daemon
+from tests.harness.follower import PATIENCE, follow
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.terminal import Terminal
+from tests.integration.conftest import StartDaemon, StartGuest
+from virtmux import Cause
+
+
+async def _released(mux: Daemon, domain: str) -> object:
+    return next(row["released"] for row in await mux.consoles() if row["id"]["domain"] == domain)
+
+
+async def test_while_a_command_runs_the_console_is_its_own(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri, attach="always")
+    virsh = ["virsh", "-c", libvirtd.uri, "console", guest.name]
+    async with follow(mux.socket, guest.name) as watcher:
+        await watcher.until_attached()
+        arguments = ["--socket", str(mux.socket), "release", guest.name, "--", *virsh]
+        async with Terminal(PROGRAMS / "virtmux", arguments) as person:
+            await person.expect(b"Escape character is")
+            assert await _released(mux, guest.name) == "while-in-use"
+            person.send(b"\x1d")
+            status, _ = await person.exit()
+        assert status == 0
+        await watcher.until(lambda one: one.console.attachment == 2)
+    assert [reason.cause for reason in watcher.reasons] == [Cause.CONSOLE_RELEASED]
+    assert await _released(mux, guest.name) is None
+
+
+async def test_a_release_lasts_over_a_restart_until_it_is_reclaimed(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri, attach="always")
+    async with follow(mux.socket, guest.name) as watcher:
+        await watcher.until_attached()
+        assert await mux.run_client("release", guest.name) == (0, b"", "")
+        await watcher.until_ended()
+        await mux.stop()
+        await mux.start()
+        assert await _released(mux, guest.name) == "until-reclaimed"
+        assert await mux.run_client("reclaim", guest.name, seconds=PATIENCE) == (0, b"", "")
+        await watcher.until_attached()
+    assert [reason.cause for reason in watcher.reasons] == [Cause.CONSOLE_RELEASED]
