@@ -12,7 +12,7 @@ import pytest_asyncio
 from tests.harness.counts import CHAOS
 from tests.harness.daemon import Daemon
 from tests.harness.follower import Follower, follow
-from tests.harness.guest import Guest, boot_sector_guest, linux_guest
+from tests.harness.guest import BANNER, Guest, boot_sector_guest, linux_guest
 from tests.harness.libvirtd import Libvirtd, VirshError
 
 #: The marker of tests that need what not every machine can have.
@@ -131,10 +131,13 @@ async def daemon() -> AsyncIterator[StartDaemon]:
 async def _long_run(libvirtd: Libvirtd) -> AsyncIterator[tuple[Daemon, Follower]]:
     mux = Daemon([libvirtd.uri])
     async with guest_factory(libvirtd, boot_sector_guest) as start:
-        guest = await start(libvirtd)
+        guest = await start(libvirtd, state="paused")
         await mux.start()
         try:
             async with follow(mux.socket, guest.name) as bystander:
+                await bystander.until_attached()
+                await guest.resume()
+                await bystander.until_output(BANNER)
                 yield mux, bystander
                 assert not bystander.reasons
         finally:

@@ -293,11 +293,12 @@ async def test_a_guest_that_starts_is_attached_by_those_who_wait(stage: Stage) -
         running(stage.mux.socket, "attach", guest.name, "--wait", "--json") as command,
     ):
         assert decode(await command.line()).cause is Cause.GUEST_NOT_RUNNING
-        await guest.start()
+        await guest.start(paused=True)
         await client.until_attached()
-        await client.until_output(BANNER[-2:])  # of its beginning some may be lost
-        await client.write(b"attached")
-        assert b"attached" in await command.read(len(client.output)) + await command.read(len(b"attached"))
+        await guest.resume()
+        assert await command.read(len(BANNER)) == BANNER
+        command.type(b"attached")
+        assert await command.read(len(b"attached")) == b"attached"
 
 
 # One end after the other.
