@@ -179,7 +179,7 @@ class Console:
 
     def info(self) -> ConsoleInfo:
         """The console as `list` shows it."""
-        last_end, spoke_at = self.sequence.last_end, self.machine.spoke_at
+        last_end, spoke_at = self.sequence.last_end, self.machine.silence.spoke_at
         return ConsoleInfo(
             console=self.handle,
             id=self.id,
@@ -327,9 +327,9 @@ class Console:
         for piece in pieces:
             self.sequence.append(piece, at)
             size += len(piece)
-        self.machine.spoke_at = at
+        self.machine.silence.spoke_at = at
         self.sequence.publish()
-        if self.machine.unwatched:
+        if self.machine.silence.unwatched:
             self.handle_event(Spoke(at))
         if self.inputs.heard(size):
             self._send_input()

@@ -8,6 +8,7 @@ libvirt never uses twice while it runs.
 from dataclasses import replace
 
 from virtmux.reasons import LibvirtEvent
+from virtmuxd.core.events import Event, OpenFailed, Paused, Resumed, Started, Stopped, Undefined, Unplugged, Up
 from virtmuxd.core.evidence import Evidence
 
 
@@ -18,6 +19,27 @@ class Incarnations:
         self.newest = known
         self._told = known  # the one that the events have come to
         self._openable: dict[int, Evidence] | None = None  # by running id, while an opening is under way
+
+    def learn(self, event: Event) -> bool:
+        """Take what the event says about the domain; gives whether it is of a start that was not known."""
+        match event:
+            case Up():
+                self.found(event.running_id, event.stopped, paused=event.paused)
+            case Started():
+                return self.started(event.running_id, event.at)
+            case Stopped():
+                self.stopped(event.event)
+            case Unplugged():
+                self.unplugged(event.event)
+            case Paused() | Resumed():
+                self._told.paused = isinstance(event, Paused)
+            case OpenFailed():
+                self.opening_failed()
+            case Undefined() if event.gone:
+                self.found(-1, None)
+            case _:
+                pass  # it says nothing about the domain
+        return False
 
     def found(self, running_id: int, stopped: LibvirtEvent | None, *, paused: bool = False) -> None:
         """How the domain stands after a time without events: running, or (-1) stopped in this way.
@@ -60,10 +82,6 @@ class Incarnations:
     def unplugged(self, event: LibvirtEvent) -> None:
         """The console's device was removed from the running domain."""
         self._told.device_removed = self._told.device_removed or event
-
-    def paused(self, *, paused: bool) -> None:
-        """Its CPUs were stopped, or go on."""
-        self._told.paused = paused
 
     def moved(self, running_id: int, *, paused: bool) -> None:
         """The newest goes on at another hypervisor, under another id: it is the same start of the domain."""

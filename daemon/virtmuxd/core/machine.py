@@ -21,16 +21,17 @@ its console.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 from msgspec import structs
 
 from virtmux.backoff import Backoff
 from virtmux.messages import State
-from virtmux.reasons import CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError, sentence
+from virtmux.reasons import CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, sentence
 from virtmux.records import Attached, Break, Ended, Note, rfc3339
 from virtmuxd.core.claim import Claim
+from virtmuxd.core.ending import DOUBT_S, DOUBTS, Ending
 from virtmuxd.core.events import (
     Answered,
     Arrived,
@@ -58,7 +59,6 @@ from virtmuxd.core.events import (
     OpenFailed,
     Paused,
     Policy,
-    Probe,
     Query,
     Reclaimed,
     Released,
@@ -88,7 +88,8 @@ from virtmuxd.core.evidence import (
     stopped_cause,
 )
 from virtmuxd.core.incarnations import Incarnations
-from virtmuxd.core.sequence import Sequence, StoredMark
+from virtmuxd.core.sequence import Sequence
+from virtmuxd.core.silence import Silence
 
 #: What an end announces: waiting for one of these causes is no news after it, and makes no mark.
 _ANNOUNCED: dict[Cause, frozenset[Cause]] = {
@@ -99,29 +100,11 @@ _ANNOUNCED: dict[Cause, frozenset[Cause]] = {
     Cause.HYPERVISOR_TIMEOUT: frozenset({Cause.HYPERVISOR_LOST}),
 } | dict.fromkeys(GUEST_ENDS, frozenset({Cause.GUEST_NOT_RUNNING}))
 
-_SECOND = 10**9
 #: An attachment that lasted this long (ns) was a success: asking for the console starts over at short intervals.
-_LASTING = 10 * _SECOND
-
+_LASTING = 10 * 10**9
 
 #: Where it may lead to that a console is sought.
 _SOUGHT = (State.ABSENT, State.OPENING, State.WAITING)
-
-
-@dataclass(slots=True)
-class _Ending:
-    """An end under way. It is over once it is decided (its mark complete) and the stream cleaned up."""
-
-    failure: Failure
-    evidence: Evidence
-    attachment: int
-    mark: StoredMark
-    later_errors: list[SavedError] = field(default_factory=list)
-    verdict: Verdict | None = None
-    cleaned: bool = False
-    asked: bool = False
-    reopening: bool = False
-    reopened: bool = False
 
 
 @dataclass(slots=True)
@@ -167,10 +150,7 @@ class Machine:
         self.state = State.ABSENT
         self.since: int | None = None
         self.claim = Claim(policy, timing, released_until)
-        #: When the guest said something last (ns), which whoever receives it sets.
-        self.spoke_at: int | None = None
-        #: Whether the next output is to be told (`Spoke`): the silence after it is to be noticed.
-        self.unwatched = False
+        self.silence = Silence(exclusive=exclusive, after_s=timing.probe_after)
         self.attachment = 0
         self.waiting: Reason | None = None
         #: Why the hypervisor cannot be had; None where it can.
@@ -181,17 +161,13 @@ class Machine:
         self._identify = identify
         self._backoff = backoff
         self._timing = timing
-        self._exclusive = exclusive
-        #: Whether a probe that is not answered means something: not after a false alarm, until a fence is answered.
-        self.probes = True
-        self._shared = False
         self._input_held = False
         self._journey: _Journey | None = None
         self._unheld_since = unheld_since
         self._undefined_by: Undefined | None = None
         self._attached_at = 0
         self._marked: Cause | None = None
-        self._ending: _Ending | None = None
+        self._ending: Ending | None = None
         self._effects: list[Command | Duty] = []
 
     @property
@@ -259,35 +235,14 @@ class Machine:
             case TurnedBack():
                 self._journey = None
             case Fenced():
-                self.probes = True
+                self.silence.trusted = True
             case _:
                 pass  # it concerns the claim, the incarnation, or the state alone
         self._effects += self.claim.learn(event, held=self.state is not State.ABSENT)
-        self._learn_of_incarnation(event)
-
-    def _learn_of_incarnation(self, event: Event) -> None:
-        match event:
-            case Up():
-                self._incarnations.found(event.running_id, event.stopped, paused=event.paused)
-            case Started():
-                if self._incarnations.started(event.running_id, event.at):
-                    self._backoff.reset()
-            case Stopped():
-                self._incarnations.stopped(event.event)
-            case Unplugged():
-                self._incarnations.unplugged(event.event)
-            case Paused():
-                self._incarnations.paused(paused=True)
-            case Resumed():
-                self._incarnations.paused(paused=False)
-            case Opened():
-                self._held = self._incarnations.opened(event.running_id)
-            case OpenFailed():
-                self._incarnations.opening_failed()
-            case Undefined() if event.gone:
-                self._incarnations.found(-1, None)
-            case _:
-                pass  # it says nothing about the domain
+        if self._incarnations.learn(event):
+            self._backoff.reset()
+        if isinstance(event, Opened):
+            self._held = self._incarnations.opened(event.running_id)
 
     # Towards an attachment.
 
@@ -334,12 +289,11 @@ class Machine:
     def _attach(self, event: Opened) -> None:
         self._marked = None
         self._attached_at = event.at
-        self._shared = event.shared
         self.attachment += 1
         self._enter(State.ATTACHED)
         self._effects.append(Begin(event.at, self.attachment, event.shared))
         self._sequence.mark(Attached(rfc3339(event.at), self.attachment, self._held.number))
-        self._watch_again()
+        self.silence.begin(shared=event.shared)
         self._release(event)
 
     def _opening_failed(self, event: OpenFailed) -> None:
@@ -371,10 +325,9 @@ class Machine:
         *,
         event: LibvirtEvent | None = None,
         after_s: float | None = None,
-        detail: str = "",
     ) -> None:
         """Wait for `cause` to pass; `failure` is what it was seen by."""
-        self.waiting = self._reason(Verdict(cause, event), failure, self.newest, after_s=after_s, detail=detail)
+        self.waiting = self._reason(Verdict(cause, event), failure, self.newest, after_s=after_s)
         if self.state is State.WAITING:
             self._effects.append(ClearTimer(Timer.RETRY))
         else:
@@ -435,7 +388,7 @@ class Machine:
 
     def _resumed(self, event: Resumed) -> None:
         self._note(event.at, "resumed", event.detail)
-        self._watch_again()  # no probe could be sent behind input that waited
+        self.silence.watch()  # no probe could be sent behind input that waited
 
     def _migrating(self, event: Incoming) -> None:
         self._note(event.at, "migrating", event.uri)
@@ -446,28 +399,15 @@ class Machine:
     def _note(self, at: int, note: str, detail: str | None) -> None:
         self._sequence.mark(Note(rfc3339(at), note, detail))
 
-    # Silence.
-
-    def _watch_again(self, _event: Event | None = None) -> None:
-        """Notice the silence after the next output: a stream that is dead without a word falls silent."""
-        self.unwatched = self._exclusive and self.probes and not self._shared
-
     def _spoke(self, event: Spoke) -> None:
-        self.unwatched = False
-        self.spoke_at = event.at
-        self._effects.append(SetTimer(Timer.PROBE, self._timing.probe_after))
+        self._effects += self.silence.spoke(event.at)
 
-    def _silent(self, at: int) -> None:
-        silence = (at - (self.spoke_at or 0)) / _SECOND
-        if silence < self._timing.probe_after:
-            self._effects.append(SetTimer(Timer.PROBE, self._timing.probe_after - silence))
-        else:
-            self._watch_again()
-            self._effects.append(Probe())
+    def _fenced(self, _event: Fenced) -> None:
+        self.silence.watch()
 
     def _elapsed(self, event: Elapsed) -> None:
         if event.timer is Timer.PROBE:
-            self._silent(event.at)
+            self._effects += self.silence.elapsed(event.at)
         else:
             self._release(event)
 
@@ -484,31 +424,30 @@ class Machine:
     def _end(self, failure: Failure) -> None:
         """Save the root cause and reserve its mark at this offset; then clean up and look for evidence."""
         self._enter(State.ENDING)
-        self.unwatched = False
+        self.silence.end()
         self._unheld_since = failure.at
         if failure.at - self._attached_at > _LASTING:
             self._backoff.reset()
         provisional = self._reason(classify(failure, self._held) or assume(failure), failure, self._held)
         mark = self._sequence.reserve(Ended(provisional.at, self.attachment, provisional))
-        self._ending = _Ending(failure, self._held, self.attachment, mark)
+        self._ending = Ending(failure, self._held, self.attachment, mark)
         self._effects += [End(failure.at), Close(), SetTimer(Timer.EVIDENCE, self._timing.evidence)]
         self._judge(failure.at)
 
     # While ending.
 
     def _informed(self, event: Event) -> None:
-        """More evidence. The loss of the hypervisor explains an end that said nothing; an error speaks for itself."""
-        ending = self._being_ended()
-        if isinstance(event, Down) and ending.verdict is None and ending.failure.error is None:
-            ending.failure = replace(ending.failure, cause=event.cause, error=event.error)
+        """More evidence."""
+        if isinstance(event, Down):
+            self._being_ended().lost(event)
         self._judge(event.at)
 
     def _cleaned(self, event: Cleaned) -> None:
-        """The stream is gone. An error that nothing explains is put to the test: can the console be opened again?"""
+        """The stream is gone. What nothing explains is put to the test: can the console be opened again?"""
         ending = self._being_ended()
         ending.cleaned = True
         ending.later_errors += event.errors
-        if ending.verdict is None and ending.failure.testable:
+        if ending.needs_test:
             ending.reopening = True
             self._open()
         self._proceed(event.at)
@@ -523,9 +462,9 @@ class Machine:
             self._decide(ending, assume(ending.failure))
             self._opened(event)
 
-    def _false_alarm(self, ending: _Ending, event: Opened) -> None:
-        """The console was no end's victim, only cut and opened again: output may be missing in between."""
-        self.probes = False
+    def _false_alarm(self, ending: Ending, event: Opened) -> None:
+        """It was no end, the console was only cut and opened again: output may be missing in between."""
+        self.silence.trusted = False
         self._effects += [ClearTimer(Timer.EVIDENCE), Explain(Cause.STREAM_ENDED)]
         pause = Break(rfc3339(event.at), rfc3339(ending.failure.at), rfc3339(event.at))
         self._sequence.complete(ending.mark, pause)
@@ -534,29 +473,38 @@ class Machine:
     def _reopening_failed(self, event: OpenFailed) -> None:
         """It cannot: where somebody else holds it, they took it. Else the first error goes on to wait for evidence."""
         ending = self._being_ended()
+        verdict = ending.test_failed(event)
+        if verdict == Verdict(Cause.CONSOLE_TAKEN_OVER) and ending.may_wait and ending.doubts < DOUBTS:
+            ending.doubts += 1
+            self._effects.append(SetTimer(Timer.RETRY, DOUBT_S))
+            return
         ending.reopening, ending.reopened = False, True
-        if event.error is not None:
-            ending.later_errors.append(event.error)
-        cause = event.cause or (opening_cause(event.error) if event.error is not None else None)
-        if cause is Cause.CONSOLE_BUSY:
-            self._decide(ending, Verdict(Cause.CONSOLE_TAKEN_OVER))
-        elif ending.failure.stalled and cause in (Cause.HYPERVISOR_LOST, Cause.HYPERVISOR_TIMEOUT):
-            self._decide(ending, classify(ending.failure, ending.evidence) or Verdict(cause))
+        if verdict is not None:
+            self._decide(ending, verdict)
         elif ending.asked:
             self._give_up()
         self._proceed(event.at)
 
-    def _evidence_due(self, event: Elapsed) -> None:
+    def _due(self, event: Elapsed) -> None:
+        match event.timer:
+            case Timer.RETRY if self._being_ended().may_wait:
+                self._open()
+            case Timer.EVIDENCE:
+                self._evidence_due(event.at)
+            case _:
+                pass  # it concerns the claim
+
+    def _evidence_due(self, at: int) -> None:
         """No event has come in time: ask; and where nobody answers in time, go by what the stream said."""
         ending = self._being_ended()
-        if event.timer is not Timer.EVIDENCE or ending.verdict is not None:
+        if ending.verdict is not None:
             return
         if not ending.asked:
             ending.asked = True
             self._effects += [Query(ending.attachment), SetTimer(Timer.EVIDENCE, self._timing.evidence)]
-        elif not (ending.failure.stalled and ending.reopening):  # that has a deadline of its own
-            self._decide(ending, classify(ending.failure, ending.evidence) or assume(ending.failure))
-            self._proceed(event.at)
+        elif not ending.may_wait:
+            self._decide(ending, ending.last_word)
+            self._proceed(at)
 
     def _answered(self, event: Answered) -> None:
         ending = self._being_ended()
@@ -568,18 +516,17 @@ class Machine:
     def _give_up(self) -> None:
         """Decide by what is known; but what can still be put to the test is."""
         ending = self._being_ended()
-        verdict = classify(ending.failure, ending.evidence)
-        if verdict is not None or not ending.failure.testable or ending.reopened:
-            self._decide(ending, verdict or assume(ending.failure))
+        if ending.explained is not None or not ending.failure.testable or ending.reopened:
+            self._decide(ending, ending.last_word)
 
     def _judge(self, at: int) -> None:
         ending = self._being_ended()
-        verdict = classify(ending.failure, ending.evidence)
+        verdict = ending.explained
         if verdict is not None:
             self._decide(ending, verdict)
             self._proceed(at)
 
-    def _decide(self, ending: _Ending, verdict: Verdict) -> None:
+    def _decide(self, ending: Ending, verdict: Verdict) -> None:
         """Complete the mark. The first decision stands."""
         if ending.verdict is not None:
             return
@@ -593,7 +540,7 @@ class Machine:
     def _proceed(self, at: int) -> None:
         """Go on once the end is over: at once to a new incarnation, after an interval to the same."""
         ending = self._ending
-        if ending is None or ending.verdict is None or not ending.cleaned or ending.reopening:
+        if ending is None or ending.verdict is None or not ending.over:
             return
         self._ending = None
         cause = ending.verdict.cause
@@ -611,7 +558,7 @@ class Machine:
 
     # Shared.
 
-    def _being_ended(self) -> _Ending:
+    def _being_ended(self) -> Ending:
         if self._ending is None:
             raise AssertionError("ending without an end")
         return self._ending
@@ -626,19 +573,13 @@ class Machine:
         self.state = state
 
     def _reason(
-        self,
-        verdict: Verdict,
-        failure: Failure,
-        evidence: Evidence,
-        *,
-        after_s: float | None = None,
-        detail: str = "",
+        self, verdict: Verdict, failure: Failure, evidence: Evidence, *, after_s: float | None = None
     ) -> Reason:
         console = self._identify(evidence.number)
         moved_to = self._journey.uri if self._journey is not None and verdict.cause is Cause.GUEST_MIGRATED else None
         return Reason(
             cause=verdict.cause,
-            text=sentence(verdict.cause, console, detail or self._detail(verdict.cause, moved_to)),
+            text=sentence(verdict.cause, console, self._detail(verdict.cause, moved_to)),
             phase=failure.phase,
             console=console,
             offset=self._sequence.end,
@@ -681,7 +622,7 @@ class Machine:
         (State.ATTACHED, Incoming): Transition(_migrating),
         (State.ATTACHED, TurnedBack): Transition(_turned_back),
         (State.ATTACHED, Spoke): Transition(_spoke),
-        (State.ATTACHED, Fenced): Transition(_watch_again),
+        (State.ATTACHED, Fenced): Transition(_fenced),
         (State.ATTACHED, Released): Transition(_release, (State.ENDING,)),
         (State.ATTACHED, Lent): Transition(_release, (State.ENDING,)),
         (State.ATTACHED, Elapsed): Transition(_elapsed, (State.ENDING,)),
@@ -692,7 +633,7 @@ class Machine:
         (State.ENDING, Cleaned): Transition(_cleaned, _SOUGHT),
         (State.ENDING, Opened): Transition(_reopened, (State.ATTACHED,)),
         (State.ENDING, OpenFailed): Transition(_reopening_failed, _SOUGHT),
-        (State.ENDING, Elapsed): Transition(_evidence_due, _SOUGHT),
+        (State.ENDING, Elapsed): Transition(_due, _SOUGHT),
         (State.ENDING, Answered): Transition(_answered, _SOUGHT),
         (State.WAITING, Demand): Transition(_demanded_again, _SOUGHT),
         (State.WAITING, Up): Transition(_seek, _SOUGHT),

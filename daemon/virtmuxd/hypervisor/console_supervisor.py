@@ -318,7 +318,7 @@ class ConsoleSupervisor:
             self.send_input()
 
     async def _send(self, stream: ConsoleStream, batch: Batch) -> None:
-        prompt = batch.under_way <= _FEW and self.console.machine.probes
+        prompt = batch.under_way <= _FEW and self.console.machine.silence.trusted
         seconds = self._fence.deadline if prompt else self._fence.patience
         overdue = self._loop.call_later(seconds, self._overdue, stream)
         self._sending_since = self._loop.time()

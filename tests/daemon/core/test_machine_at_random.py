@@ -171,7 +171,7 @@ class Lives(RuleBasedStateMachine):
         if self.up:
             self.happen(event(self.moment()))
 
-    @precondition(lambda self: self.life.machine.unwatched)
+    @precondition(lambda self: self.life.machine.silence.unwatched)
     @rule()
     def the_guest_speaks(self) -> None:
         self.happen(Spoke(self.moment()))

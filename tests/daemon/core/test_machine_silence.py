@@ -6,6 +6,7 @@ from tests.harness.life import BUSY, CONNECTION_LOST, NOT_RUNNING, Life, at, lib
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Attached, Break, rfc3339
+from virtmuxd.core.ending import DOUBT_S, DOUBTS
 from virtmuxd.core.events import (
     Cleaned,
     ClearTimer,
@@ -44,8 +45,8 @@ def attached(*, exclusive: bool = True, shared: bool = False) -> Life:
 
 def spoke(life: Life, seconds: float) -> list[Command]:
     """The guest says something; gives what the first word after a silence leads to."""
-    life.machine.spoke_at = at(seconds)
-    return life.happen(Spoke(at(seconds))) if life.machine.unwatched else []
+    life.machine.silence.spoke_at = at(seconds)
+    return life.happen(Spoke(at(seconds))) if life.machine.silence.unwatched else []
 
 
 def silent(life: Life, seconds: float) -> list[Command]:
@@ -54,6 +55,15 @@ def silent(life: Life, seconds: float) -> list[Command]:
 
 def stalled(seconds: float) -> Failed:
     return Failed(Failure(Phase.SEND, at(seconds), stalled=True))
+
+
+def found_busy(life: Life) -> None:
+    """It is busy, at first and again after each short interval."""
+    for _ in range(DOUBTS):
+        assert life.happen(OpenFailed(at(11), BUSY)) == [SetTimer(Timer.RETRY, DOUBT_S)]
+        assert life.reserved
+        assert life.happen(Elapsed(at(11), Timer.RETRY)) == [Open()]
+    life.happen(OpenFailed(at(12), BUSY))
 
 
 def probes(life: Life) -> int:
@@ -70,7 +80,7 @@ def test_a_console_that_said_nothing_has_no_timer() -> None:
 def test_a_console_is_probed_once_it_was_silent_for_three_seconds() -> None:
     life = attached()
     assert spoke(life, 2) == [SetTimer(Timer.PROBE, 3.0)]
-    assert not life.machine.unwatched, "the next words cost nothing"
+    assert not life.machine.silence.unwatched, "the next words cost nothing"
     spoke(life, 4)
 
     assert silent(life, 5) == [SetTimer(Timer.PROBE, 2.0)]
@@ -84,7 +94,7 @@ def test_it_is_not_probed_again_until_it_has_spoken() -> None:
     life = attached()
     spoke(life, 2)
     silent(life, 5)
-    assert life.machine.unwatched
+    assert life.machine.silence.unwatched
 
     assert spoke(life, 60) == [SetTimer(Timer.PROBE, 3.0)]
 
@@ -93,7 +103,7 @@ def test_it_is_not_probed_again_until_it_has_spoken() -> None:
 def test_a_console_that_cannot_be_taken_in_silence_or_must_not_be_fenced_is_not_probed(
     exclusive: bool, shared: bool
 ) -> None:
-    assert not attached(exclusive=exclusive, shared=shared).machine.unwatched
+    assert not attached(exclusive=exclusive, shared=shared).machine.silence.unwatched
 
 
 def test_with_the_end_the_probing_ends() -> None:
@@ -101,7 +111,7 @@ def test_with_the_end_the_probing_ends() -> None:
     spoke(life, 2)
 
     assert ClearTimer(Timer.PROBE) in life.happen(Failed(Failure(Phase.RECEIVE, at(3))))
-    assert not life.machine.unwatched
+    assert not life.machine.silence.unwatched
 
 
 def test_after_a_pause_the_silence_is_noticed_again() -> None:
@@ -109,7 +119,7 @@ def test_after_a_pause_the_silence_is_noticed_again() -> None:
     spoke(life, 2)
     life.happen(Paused(at(3), "PAUSED"), Resumed(at(9), "UNPAUSED"))
 
-    assert life.machine.unwatched
+    assert life.machine.silence.unwatched
     assert life.story == ["attached 1", "paused", "resumed"]
 
 
@@ -120,12 +130,20 @@ def test_a_silent_end_whose_console_somebody_else_holds_was_a_takeover() -> None
     life = attached()
     assert Close() in life.happen(stalled(9))
     assert life.happen(Cleaned(at(10))) == [Open()]
-    life.happen(OpenFailed(at(11), BUSY))
+    found_busy(life)
 
     assert life.state is State.WAITING
     assert life.story == ["attached 1", "ended 1 console-taken-over"]
     assert (life.reason.phase, life.reason.error) == (Phase.SEND, None)
     assert life.reason.at == rfc3339(at(9))
+
+
+def test_our_own_dead_stream_is_no_takeover() -> None:
+    life = attached()
+    life.happen(stalled(9), Cleaned(at(10)), OpenFailed(at(11), BUSY), Elapsed(at(11), Timer.RETRY))
+    life.happen(Opened(at(12), ID))
+
+    assert life.story == ["attached 1", "break", "attached 2"]
 
 
 def test_a_false_alarm_is_a_break_and_no_end() -> None:
@@ -141,11 +159,11 @@ def test_a_false_alarm_is_a_break_and_no_end() -> None:
 def test_after_a_false_alarm_it_is_not_probed_until_a_fence_has_been_answered() -> None:
     life = attached()
     life.happen(stalled(9), Cleaned(at(10)), Opened(at(11), ID))
-    assert not life.machine.unwatched
+    assert not life.machine.silence.unwatched
 
     life.happen(Fenced(at(20)))
 
-    assert life.machine.unwatched
+    assert life.machine.silence.unwatched
 
 
 def test_a_silent_end_of_a_guest_that_ended_is_the_guests() -> None:
@@ -186,7 +204,7 @@ def test_a_silent_end_is_put_to_the_test_however_long_that_takes() -> None:
     life.happen(Elapsed(at(13), Timer.EVIDENCE))
     assert life.reserved
 
-    life.happen(OpenFailed(at(18), BUSY))
+    found_busy(life)
 
     assert life.story == ["attached 1", "ended 1 console-taken-over"]
 
