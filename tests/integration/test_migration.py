@@ -203,8 +203,10 @@ async def test_a_guest_that_moves_where_virtmux_does_not_look_has_ended(
     here, there = hosts
     guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri)
-    async with follow(mux.socket, guest.name) as client:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(follow(mux.socket, guest.name))
         await boots(guest, client)
+        attach = await _attach(stack, mux, guest, b"a")
         await guest.migrate(there, ())
         reason = await client.until_ended()
         assert (reason.cause, reason.moved_to) == (Cause.GUEST_MIGRATED, None)
@@ -212,7 +214,10 @@ async def test_a_guest_that_moves_where_virtmux_does_not_look_has_ended(
         assert reason.event is not None
         assert (reason.event.name, reason.event.detail) == ("STOPPED", "MIGRATED")
         assert reason.phase is Phase.RECEIVE
-        assert openings_and_ends(client)[:2] == [Attached, Ended], "then it is undefined here"
+        assert openings_and_ends(client) == [Attached, Ended]
+        async with asyncio.timeout(PATIENCE):
+            await attach.communicate()
+        assert attach.returncode == 10
 
 
 async def test_attach_rides_out_a_move_that_is_followed_and_once_does_not(
