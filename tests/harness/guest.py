@@ -77,6 +77,12 @@ class Guest:
             while await self.state() != state:
                 await asyncio.sleep(0.02)
 
+    async def until_on_its_way(self, *, seconds: float = 20.0) -> None:
+        """Waits until its memory is being sent to another libvirtd, which has said that it may. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while "Data processed" not in await self.libvirtd.virsh("domjobinfo", self.name):
+                await asyncio.sleep(0.02)
+
     async def migrate(self, to: Libvirtd, options: Sequence[str] = DEFINITION_TOO) -> None:
         """Moves it to another libvirtd, live; from then on it is a guest of that one. Takes about a second.
 

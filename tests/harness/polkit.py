@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.harness.privilege import AS_ROOT, run_as_root
+from tests.harness.privilege import AS_NOBODY, AS_ROOT, run_as_root
 
 ACTIONS = Path("/usr/share/polkit-1/actions")
 PROGRAMS = (Path("/usr/lib/polkit-1/polkitd"), Path("/usr/libexec/polkitd"))
@@ -73,9 +73,11 @@ class Polkit:
     def missing() -> str | None:
         """What this machine lacks for it."""
         if shutil.which("dbus-daemon") is None:
-            return "no dbus-daemon here"
+            return "no dbus-daemon here: install it"
         if not ACTIONS.is_dir() or not any(path.exists() for path in PROGRAMS):
-            return "no polkitd here"
+            return "no polkitd here: install it"
+        if subprocess.run([*AS_NOBODY, sys.executable, "-c", ""], stderr=subprocess.DEVNULL, check=False).returncode:
+            return f"{sys.executable} is not for every user"
         return None
 
     def answer(self, answer: str) -> None:

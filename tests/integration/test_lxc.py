@@ -46,7 +46,7 @@ async def test_one_sits_at_a_container_and_is_told_of_its_end(guest: Guest, daem
         await client.until_output(GREETING)
         await client.write(b"hello\n")
         await client.until_output(b"hello\n")
-        await client.write(END)
+        await client.console.send(END)  # it may end before it is known to have heard
         reason = await client.until_ended()
         assert reason.cause is Cause.GUEST_SHUTDOWN
         assert reason.event == LibvirtEvent("STOPPED", "SHUTDOWN")

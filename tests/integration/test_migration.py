@@ -14,13 +14,13 @@ import pytest
 
 from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, Follower, follow
-from tests.harness.guest import DEFINITION_TOO, FLOOD, PROMPT, Guest
+from tests.harness.guest import BANNER, DEFINITION_TOO, FLOOD, PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd, VirshError
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Break, Cause, Ended, MarkMessage, Note, Output, Phase
 
-#: A Linux guest is then on its way for half a minute.
-SLOWLY = (*DEFINITION_TOO, "--bandwidth", "1")
+#: At one MiB/s a Linux guest is on its way for half a minute.
+SLOWLY = ("--bandwidth", "1")
 
 Hosts = tuple[Libvirtd, Libvirtd]
 
@@ -46,6 +46,15 @@ def openings_and_ends(client: Follower) -> list[type]:
     return [type(mark) for mark in marks if isinstance(mark, Attached | Ended)]
 
 
+async def boots(guest: Guest, *clients: Follower) -> None:
+    """Let a guest that was started paused run, and wait until it listens."""
+    for client in clients:
+        await client.until_attached()
+    await guest.resume()
+    for client in clients:
+        await client.until_output(BANNER)
+
+
 async def echoes(client: Follower, text: bytes) -> None:
     """The guest hears and answers."""
     seen = len(client.output)
@@ -58,12 +67,11 @@ async def test_clients_stay_attached_while_their_guest_moves_away_and_back(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon, options: tuple[str, ...]
 ) -> None:
     here, there = hosts
-    guest = await boot_guest(here)
+    guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name) as first, follow(mux.socket, guest.name) as second:
         clients = (first, second)
-        for client in clients:
-            await client.until_attached()
+        await boots(guest, *clients)
         handle, history = first.console.place.info.console, first.console.position.history
         for moves, to in enumerate((there, here), 1):
             await guest.migrate(to, options)
@@ -80,6 +88,7 @@ async def test_clients_stay_attached_while_their_guest_moves_away_and_back(
             assert (listed["console"], listed["id"]["uri"]) == (handle, to.uri)
             assert listed["position"].startswith(history)
         for client in clients:
+            assert openings_and_ends(client)[-4:] == [Ended, Attached, Ended, Attached]
             assert len(client.reasons) == 2
             assert len(client.offsets) == 1, "offsets go on"
             assert all(isinstance(record, Output | MarkMessage) for record in client.records), "never disconnected"
@@ -90,10 +99,10 @@ async def test_a_flood_crosses_over_with_nothing_twice(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
     here, there = hosts
-    guest = await boot_guest(here)
+    guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name) as client:
-        await client.until_attached()
+        await boots(guest, client)
         await client.write(FLOOD)
         await client.until_output(b"line 00000100")
         await guest.migrate(there)
@@ -119,10 +128,10 @@ async def test_a_paused_guest_that_moves_is_followed_too(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
     here, there = hosts
-    guest = await boot_guest(here)
+    guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name) as client:
-        await client.until_attached()
+        await boots(guest, client)
         await guest.suspend()
         await guest.migrate(there)
         await client.until(lambda one: len(one.marks(Attached)) == 2)
@@ -135,10 +144,10 @@ async def test_a_migration_that_fails_leaves_notes_and_no_end(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
     here, there = hosts
-    guest = await boot_guest(here)
+    guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name) as client:
-        await client.until_attached()
+        await boots(guest, client)
         for failures in (1, 2):
             await guest.fail_to_migrate(there)
             await client.until(lambda one, failures=failures: len(notes(one)) == 2 * failures)  # type: ignore[misc]
@@ -150,32 +159,9 @@ async def test_a_migration_that_fails_leaves_notes_and_no_end(
         assert [reason.moved_to for reason in client.reasons] == [there.uri], "after failures it can still be moved"
 
 
-async def test_a_migration_that_is_called_off_on_the_way_is_no_end(
-    hosts: Hosts, linux: StartGuest, daemon: StartDaemon
-) -> None:
-    here, there = hosts
-    guest = await linux(here, state="paused")
-    mux = await daemon(here.uri, there.uri)
-    async with follow(mux.socket, guest.name) as client:
-        await client.until_attached()
-        await guest.resume()
-        await client.until_output(PROMPT)
-        async with asyncio.TaskGroup() as tasks:
-            moving = tasks.create_task(_fail(guest, there, "canceled by client"))
-            await client.until(lambda one: notes(one) == ["migrating"])
-            await echoes(client, b"echo on the way\r")
-            await here.virsh("domjobabort", guest.name)
-            await moving
-        await client.until(lambda one: notes(one) == ["migrating", "migration-failed"])
-        await echoes(client, b"echo stayed\r")
-        assert openings_and_ends(client) == [Attached]
-        await guest.destroy()
-
-
-async def test_a_migration_whose_destination_dies_at_the_last_moment_is_no_end(
+async def test_a_migration_that_fails_on_its_way_is_no_end_however_late(
     libvirtd: Libvirtd, own_libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon
 ) -> None:
-    """The guest stands still already, and goes on where it was."""
     guest = await linux(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, own_libvirtd.uri)
     async with follow(mux.socket, guest.name) as client:
@@ -183,14 +169,25 @@ async def test_a_migration_whose_destination_dies_at_the_last_moment_is_no_end(
         await guest.resume()
         await client.until_output(PROMPT)
         async with asyncio.TaskGroup() as tasks:
-            moving = tasks.create_task(_fail(guest, own_libvirtd, "client socket is closed"))
+            moving = tasks.create_task(_fail(guest, own_libvirtd, "canceled by client"))
             await client.until(lambda one: notes(one) == ["migrating"])
+            await echoes(client, b"echo on its way\r")
+            await libvirtd.virsh("domjobabort", guest.name)
+            await moving
+        await client.until(lambda one: notes(one) == ["migrating", "migration-failed"])
+        await echoes(client, b"echo called off\r")
+
+        # The destination dies when the guest stands still already.
+        async with asyncio.TaskGroup() as tasks:
+            moving = tasks.create_task(_fail(guest, own_libvirtd, "client socket is closed"))
+            await client.until(lambda one: notes(one)[2:] == ["migrating"])
+            await guest.until_on_its_way()
             own_libvirtd.freeze()
             await libvirtd.virsh("migrate-setspeed", guest.name, "1000")
             await guest.until("paused (migrating)")
             own_libvirtd.kill()
             await moving
-        await client.until(lambda one: notes(one) == ["migrating", "migration-failed"])
+        await client.until(lambda one: notes(one)[2:] == ["migrating", "migration-failed"])
         await echoes(client, b"echo stayed\r")
         assert openings_and_ends(client) == [Attached]
 
@@ -204,29 +201,34 @@ async def test_a_guest_that_moves_where_virtmux_does_not_look_has_ended(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
     here, there = hosts
-    guest = await boot_guest(here)
+    guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri)
-    async with follow(mux.socket, guest.name) as client:
-        await client.until_attached()
-        await guest.migrate(there)
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(follow(mux.socket, guest.name))
+        await boots(guest, client)
+        attach = await _attach(stack, mux, guest, b"a")
+        await guest.migrate(there, ())
         reason = await client.until_ended()
         assert (reason.cause, reason.moved_to) == (Cause.GUEST_MIGRATED, None)
         assert "does not know" in reason.text
         assert reason.event is not None
         assert (reason.event.name, reason.event.detail) == ("STOPPED", "MIGRATED")
         assert reason.phase is Phase.RECEIVE
-        assert openings_and_ends(client)[:2] == [Attached, Ended], "then it is undefined here"
+        assert openings_and_ends(client) == [Attached, Ended]
+        async with asyncio.timeout(PATIENCE):
+            await attach.communicate()
+        assert attach.returncode == 10
 
 
 async def test_attach_rides_out_a_move_that_is_followed_and_once_does_not(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
     here, there = hosts
-    guest = await boot_guest(here)
+    guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri, there.uri)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(follow(mux.socket, guest.name))
-        await client.until_attached()
+        await boots(guest, client)
         riding = await _attach(stack, mux, guest, b"r")
         once = await _attach(stack, mux, guest, b"o", "--once")
         assert riding.stdout is not None
@@ -265,15 +267,15 @@ async def test_two_domains_of_one_uuid_are_two_consoles(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
     here, there = hosts
-    guest = await boot_guest(here)
+    guest = await boot_guest(here, state="paused")
     twin = Guest(there, guest.name, guest.uuid, guest.xml)
     await twin.define()
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name, uri=here.uri) as client:
-        await client.until_attached()
-        await twin.start()
+        await boots(guest, client)
+        await twin.start(paused=True)
         async with follow(mux.socket, guest.name, uri=there.uri) as other:
-            await other.until_attached()
+            await boots(twin, other)
             await echoes(client, b"one")
             await echoes(other, b"the other")
             assert b"other" not in client.output
