@@ -21,7 +21,7 @@ class Typist:
         self.statuses: dict[int, list[InputStatus]] = {}
         #: Bytes sent to each attachment.
         self.sent: dict[int, int] = {}
-        self.output = b""
+        self.output = bytearray()
         self.marks: list[Mark] = []
         self._handle = place.info.console
         self._reader = reader

@@ -11,9 +11,10 @@ from tests.harness.typist import typist
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Break, Cause
 
-MIB = 1 << 20
-#: Lines that differ, so that what a guest echoes shows which of them it got, and how often.
-PASTE = b"".join(b"paste %09d\n" % number for number in range(MIB // 16))
+#: Lines that differ, so that what a guest echoes shows which of them it got, and how often. In `make chaos` 1 MiB; the
+#: guest echoes some 6 KB a second, because each byte is an interrupt and a packet of its own.
+PASTE = b"".join(b"paste %09d\n" % number for number in range(count(6144, 65536)))
+ECHOED_WITHIN = count(90, 900)
 #: Echoes of a bystander meanwhile; in `make chaos` it takes longer than libvirtd's keepalive would bear, 30 s.
 ECHOES = count(100, 4000)
 #: What the daemon's memory may grow by with all that is on its way and the ring's 1 MiB of output, in KiB.
@@ -45,10 +46,10 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
             assert not pasting.done()
             assert not paster.output
             await paused.resume()
-        await paster.until_decided(1, seconds=120)
+        await paster.until_decided(1, seconds=ECHOED_WITHIN)
         assert paster.fate(1).accepted == len(PASTE)
         assert not paster.fate(1).held
-        await paster.until(lambda one: len(one.output) >= len(PASTE), seconds=120)
+        await paster.until(lambda one: len(one.output) >= len(PASTE), seconds=ECHOED_WITHIN)
         assert paster.output == PASTE, "whole, in order, once"
         assert not paster.ends
         assert not bystander.reasons
