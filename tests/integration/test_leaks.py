@@ -90,3 +90,18 @@ async def test_cycles_leave_nothing_behind(
     assert after.busy_workers == 0
     assert mux.rss_kib - rss_before < RSS_KIB, grown
     progress(f"RSS {rss_before} KiB, then {mux.rss_kib} KiB; held {after.held}; more of {grown}")
+
+
+async def test_a_stop_at_any_moment_leaves_no_connection_open(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    for _ in range(3):
+        await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri, attach="always")
+    stops = count(8, 60)
+    for number in range(stops):
+        # Some moment between the first connection and the last opening.
+        await asyncio.sleep(0.3 * number / stops)
+        assert await mux.stop() == 0
+        assert "still holds event handles" not in mux.log
+        await mux.start()
