@@ -1,13 +1,16 @@
 """A libvirtd under SIGSTOP, one of two: the other one's consoles never notice, no thread is lost, all comes back."""
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
+import virtmux
 from tests.harness.counts import CHAOS, count
+from tests.harness.daemon import Daemon
 from tests.harness.echo import echoing, quiet_echoes
-from tests.harness.follower import Follower, follow, follow_all
+from tests.harness.follower import PATIENCE, Follower, follow, follow_all
 from tests.harness.guest import Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.integration.conftest import StartDaemon, StartGuest
@@ -44,6 +47,17 @@ def places(guests: list[Guest]) -> list[tuple[str, str]]:
     return [(guest.name, device) for guest in guests for device in DEVICES]
 
 
+async def until_known(mux: Daemon, guests: list[Guest]) -> None:
+    """Wait until the daemon has looked at all of the guests, which may take it longer than an attach waits for it."""
+    wanted = set(places(guests))
+    async with asyncio.timeout(PATIENCE), virtmux.connect(mux.socket) as client, aclosing(client.events()) as events:
+        async for event in events:
+            if isinstance(event, virtmux.Event):
+                wanted.discard((event.console.domain, event.console.device))
+            if not wanted:
+                return
+
+
 async def back(clients: list[Follower]) -> None:
     """Wait until every client is at an attached console again."""
     async with asyncio.timeout(BACK_WITHIN):
@@ -70,6 +84,7 @@ async def test_the_consoles_of_another_hypervisor_never_notice(
     sick = await start_guests(own_libvirtd, boot_guest)
     healthy = await boot_guest(libvirtd)
     mux = await daemon(own_libvirtd.uri, libvirtd.uri, arguments=deadlines)
+    await until_known(mux, sick)
     loop = asyncio.get_running_loop()
     async with follow(mux.socket, healthy.name) as bystander, follow_all(mux.socket, places(sick)) as clients:
         await bystander.until_attached()
@@ -107,6 +122,7 @@ async def test_stuck_calls_give_their_threads_back(
     sick = await start_guests(own_libvirtd, boot_guest)
     healthy = await boot_guest(libvirtd)
     mux = await daemon(own_libvirtd.uri, libvirtd.uri, arguments=deadlines, watched=True)
+    await until_known(mux, sick)
     async with follow(mux.socket, healthy.name) as bystander:
         await bystander.until_attached()
         async with follow_all(mux.socket, places(sick)) as clients:
