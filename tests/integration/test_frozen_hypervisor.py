@@ -112,6 +112,34 @@ async def test_the_consoles_of_another_hypervisor_never_notice(
             assert len(client.reasons) == 1, "one end, whatever failed until all was back"
 
 
+async def test_the_loop_goes_on_with_much_on_its_way_on_shared_connections(
+    libvirtd: Libvirtd, own_libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmp_path: Path
+) -> None:
+    sick = [await boot_guest(own_libvirtd, extra_devices=MORE_DEVICES) for _ in range(count(4, 18))]
+    healthy = await boot_guest(libvirtd)
+    config = tmp_path / "shared.toml"
+    # A keepalive that would end it only after 30 s: until then nobody may wait but the frozen one's own clients.
+    config.write_text(
+        f'keepalive_interval = 1\nkeepalive_count = 30\n[[hypervisor]]\nuri = "{own_libvirtd.uri}"\npool = 1\n'
+        f'[[hypervisor]]\nuri = "{libvirtd.uri}"\n'
+    )
+    mux = await daemon(arguments=["--config", str(config)])
+    await until_known(mux, sick)
+    async with follow(mux.socket, healthy.name) as bystander, follow_all(mux.socket, places(sick)) as clients:
+        await bystander.until_attached()
+        await back(clients)
+        quiet = await quiet_echoes(bystander)
+        async with asyncio.TaskGroup() as tasks:
+            own_libvirtd.freeze()
+            pastes = [tasks.create_task(paste(client)) for client in clients]
+            meanwhile = await quiet_echoes(bystander, 1500)  # some seconds, with a ping in each
+            own_libvirtd.thaw()
+            for each in pastes:
+                each.cancel()
+        print(f"quiet: {quiet}; meanwhile: {meanwhile}")
+        assert meanwhile.as_live_as(quiet), f"quiet: {quiet}; meanwhile: {meanwhile}"
+
+
 async def test_stuck_calls_give_their_threads_back(
     libvirtd: Libvirtd,
     own_libvirtd: Libvirtd,
