@@ -270,7 +270,8 @@ def census(watch: LoopWatch) -> dict[str, Any]:
     bridges = [each for each in objects if isinstance(each, libvirtaio.virEventAsyncIOImpl)]
     pools = [each for each in objects if isinstance(each, concurrent.futures.ThreadPoolExecutor)]
     workers = {thread.ident for pool in pools for thread in pool._threads}
-    frames = sys._current_frames()
+    # No frame may stay in a local: this one would hold itself, and all objects with it, until the next collection.
+    functions = {ident: frame.f_code.co_name for ident, frame in sys._current_frames().items()}
     return {
         "held": {
             "tasks": len(asyncio.all_tasks(watch.loop)),
@@ -280,14 +281,11 @@ def census(watch: LoopWatch) -> dict[str, Any]:
             "domains": count(libvirt.virDomain),
             "event handles": sum(len(bridge.callbacks) for bridge in bridges),
             "descriptors": sum(len(bridge.descriptors) for bridge in bridges),
-            "sockets": count(socket.socket),
             "files": sum(1 for _ in Path("/proc/self/fd").iterdir()),
             "other threads": sum(thread.ident not in workers for thread in threading.enumerate()),
         },
         "workers": len(workers),
         # One that has nothing to do waits in the pool's own function.
-        "busy workers": sum(
-            (frame := frames.get(ident or 0)) is not None and frame.f_code.co_name != "_worker" for ident in workers
-        ),
+        "busy workers": sum(functions.get(ident or 0, "_worker") != "_worker" for ident in workers),
         "types": dict(Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in objects)),
     }

@@ -153,8 +153,6 @@ async def test_stuck_calls_give_their_threads_back(
     await until_known(mux, sick)
     async with follow(mux.socket, healthy.name) as bystander:
         await bystander.until_attached()
-        async with follow_all(mux.socket, places(sick)) as clients:
-            await back(clients)
         before = await mux.watch.census()
         counted: list[int] = []
         for _ in range(count(2, 6)):
