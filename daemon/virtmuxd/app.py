@@ -132,7 +132,6 @@ def _route(uri: str, bridge: EventBridge, config: Config, counters: Counters) ->
         Workers(_SENDERS, f"input {uri}", counters),
         config.call_deadline,
         pool=config.pool_of(uri),
-        keepalive=(config.keepalive_interval, config.keepalive_count),
     )
 
 

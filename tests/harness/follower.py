@@ -61,9 +61,13 @@ class Follower:
         return self.reasons[0]
 
     async def write(self, text: bytes) -> None:
-        """Send input; returns once libvirt has taken it."""
+        """Send input; returns once the guest's serial line has taken it."""
         async with asyncio.timeout(PATIENCE):
             await self.console.write(text)
+
+    async def press(self, key: bytes) -> None:
+        """Send what may end the guest, without waiting for its fate."""
+        await self.console.send(key)
 
     @property
     def output(self) -> bytes:

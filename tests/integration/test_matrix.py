@@ -32,7 +32,7 @@ VIRTIO_CONSOLE = "<console type='pty'><target type='virtio' port='1'/></console>
 
 @asynccontextmanager
 async def shutdown_from_inside(scene: Scene) -> AsyncIterator[None]:
-    await scene.clients[0].write(POWER_OFF)
+    await scene.clients[0].press(POWER_OFF)
     yield
     await scene.guest.start()
 
@@ -63,7 +63,7 @@ async def managed_save(scene: Scene) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def panic(scene: Scene) -> AsyncIterator[None]:
-    await scene.clients[0].write(PANIC)
+    await scene.clients[0].press(PANIC)
     yield
     await scene.guest.start()
 
@@ -164,7 +164,7 @@ def booted_twice(client: Follower) -> bool:
 
 
 async def reboot_from_inside(guest: Guest, client: Follower) -> None:
-    await client.write(RESET)
+    await client.press(RESET)
     await client.until(booted_twice)
 
 
@@ -187,12 +187,12 @@ async def stop_and_continue_qemu(guest: Guest, client: Follower) -> None:
 
 
 async def panic_and_restart(guest: Guest, client: Follower) -> None:
-    await client.write(PANIC)
+    await client.press(PANIC)
     await client.until(booted_twice)
 
 
 async def panic_and_be_preserved(guest: Guest, client: Follower) -> None:
-    await client.write(PANIC)
+    await client.press(PANIC)
     await guest.until("crashed (panicked)")
     await guest.resume()
     await guest.reset()  # else its processor halts for ever
@@ -262,7 +262,7 @@ async def test_a_guest_that_panicked_and_is_preserved_is_paused(stage: Stage) ->
         await client.until_attached()
         await guest.resume()
         await client.until_output(BANNER)
-        await client.write(PANIC)
+        await client.press(PANIC)
         await client.until(lambda one: "crashed: PANICKED" in told_notes(one))
         (listed,) = [each for each in await stage.mux.consoles() if each["id"]["domain"] == guest.name]
         assert (listed["state"], listed["paused"]) == ("attached", True)

@@ -5,7 +5,7 @@ from itertools import count
 
 from virtmux import messages
 from virtmux.messages import HypervisorInfo
-from virtmux.reasons import Cause, SavedError
+from virtmux.reasons import Cause, Reason, SavedError
 from virtmuxd.core.console import Console, ConsoleKey
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.hypervisors import Hypervisor
@@ -18,11 +18,12 @@ class AlreadyServedError(Exception):
 
 
 class NotFoundError(Exception):
-    """No console, or more than one, answers to a name. `cause` and the text are for the client."""
+    """No console, or more than one, answers to a name. The text is for the client; `reason` says why a hypervisor that
+    may have it cannot be looked at."""
 
-    def __init__(self, text: str, cause: Cause = Cause.CONSOLE_MISSING) -> None:
+    def __init__(self, text: str, reason: Reason | None = None) -> None:
         super().__init__(text)
-        self.cause = cause
+        self.reason = reason
 
 
 class Registry:
@@ -152,6 +153,8 @@ class Registry:
     def find(self, domain: str, device: str | None = None, uri: str | None = None) -> Console:
         """The console that a person means: domain by name, UUID or running id, device by alias or the first.
 
+        Of a domain that several hypervisors have the one that runs is meant: a migration may leave a definition behind.
+
         Raises:
             NotFoundError: there is none, or more than one; the text says what there is.
         """
@@ -168,6 +171,7 @@ class Registry:
             matches = [console for console in matches if console.key.device == device]
             if not matches:
                 raise NotFoundError(f"domain {domain!r} has no console {device!r}, only {devices}")
+        matches = [console for console in matches if console.machine.running_id >= 0] or matches
         uris = dict.fromkeys(console.naming.uri for console in matches)
         if len(uris) > 1:
             raise NotFoundError(f"domain {domain!r} is at several hypervisors, name one with --uri: {', '.join(uris)}")
@@ -179,7 +183,7 @@ class Registry:
             is_double = each.id is not None and self._owners.get(each.id) is not each
             if each.reason is not None and (uri == each.uri or (uri is None and not is_double)):
                 text = f"no domain {domain!r} is known, and {each.uri} cannot be looked at: {each.reason.text}"
-                return NotFoundError(text, each.reason.cause)
+                return NotFoundError(text, each.reason)
         where = f" at {uri}" if uri else ""
         return NotFoundError(f"no domain {domain!r} with a console{where}; 'virtmux list' shows what there is")
 

@@ -29,14 +29,13 @@ class Route:
         deadline: float,
         *,
         pool: int = 0,
-        keepalive: tuple[int, int] = (3, 3),
     ) -> None:
         """`pool` is how many connections are shared by all who connect; 0: each has one of its own. For the rest see
         `Means`."""
         self.uri = uri
         self.workers = workers
         self.senders = senders
-        self._means = Means(uri, bridge, workers, senders, deadline, keepalive)
+        self._means = Means(uri, bridge, workers, senders, deadline)
         self._pool = Pool(pool, partial(Link, self._means, shared=True)) if pool else None
 
     async def connect(self, *, shared: bool = True) -> "Connection":

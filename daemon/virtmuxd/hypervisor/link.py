@@ -32,14 +32,13 @@ _CHECK_AFTER = 1.0
 @dataclass(frozen=True, slots=True)
 class Means:
     """What it takes to connect to a hypervisor. Input has threads of its own: a guest that takes none blocks the one
-    that sends it. `deadline` is that of a call, in seconds; `keepalive` is that of shared links: seconds, count."""
+    that sends it. `deadline` is that of a call, in seconds."""
 
     uri: str
     bridge: EventBridge
     workers: Workers
     senders: Workers
     deadline: float
-    keepalive: tuple[int, int]
 
 
 class Link:
@@ -66,7 +65,9 @@ class Link:
         return self.libvirt is not None and self.lost is None and not self.transport.was_cut
 
     async def open(self) -> None:
-        """Connect. A shared one is watched and kept alive from the start.
+        """Connect. A shared one is watched from the start.
+
+        It has no keepalive: with input on its way that could stop the loop, and the control connection speaks for all.
 
         Raises:
             CallFailed, DeadlineMissed: as `Workers.call`.
@@ -80,14 +81,9 @@ class Link:
             self.libvirt = await self._call("virConnectOpen", open_)
             if self.shared:
                 await self.watch()
-                with suppress(CallFailed):  # drivers without RPC have no keepalive, and need none
-                    await self._call("virConnectSetKeepAlive", self._keep_alive)
         except BaseException:
             await self.close()
             raise
-
-    def _keep_alive(self) -> None:
-        self.libvirt.setKeepAlive(*self._means.keepalive)
 
     async def _call(self, api: str, function: Callable[[], _T]) -> _T:
         """A call while nobody else uses the link: cancelled, it may be cut."""

@@ -33,7 +33,8 @@ _HELLO_DEADLINE = 10.0
 _ATTACH_DEADLINE = 15.0
 _RELEASE_DEADLINE = 15.0
 _GOODBYE_DEADLINE = 2.0
-_SURVEY_DEADLINE = 2.0
+_LIST_DEADLINE = 2.0
+_FIND_DEADLINE = 10.0
 _SECOND = 10**9
 
 
@@ -139,7 +140,7 @@ class Client:
                 pass  # greeted already
             case messages.ListConsoles(id):
                 if self._registry.is_new:
-                    self._once_surveyed(partial(self._list, id))
+                    self._once_surveyed(partial(self._list, id), _LIST_DEADLINE)
                 else:
                     self._list(id)
             case messages.Attach() | messages.Release() | messages.Reclaim():
@@ -158,13 +159,13 @@ class Client:
             case _:
                 assert_never(request)
 
-    def _once_surveyed(self, answer: Callable[[], None]) -> None:
-        """Answer once all hypervisors, and domains that have just changed, were looked at; or after a short while."""
+    def _once_surveyed(self, answer: Callable[[], None], seconds: float) -> None:
+        """Answer once all hypervisors, and domains that have just changed, were looked at; or after so long."""
         if self._deferred >= MAX_ANSWERS:
             answer()
             return
         self._deferred += 1
-        self._registry.when_surveyed(Once(partial(self._no_longer_deferred, answer), _SURVEY_DEADLINE))
+        self._registry.when_surveyed(Once(partial(self._no_longer_deferred, answer), seconds))
 
     def _no_longer_deferred(self, answer: Callable[[], None]) -> None:
         self._deferred -= 1
@@ -181,7 +182,7 @@ class Client:
         try:
             self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError:
-            self._once_surveyed(partial(self._find, request))
+            self._once_surveyed(partial(self._find, request), _FIND_DEADLINE)
         else:
             self._find(request)
 
@@ -190,7 +191,8 @@ class Client:
         try:
             console = self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError as error:
-            self._refuse(request.id, error.cause, str(error))
+            reason = error.reason or _reason(Cause.CONSOLE_MISSING, Phase.CLIENT)
+            self._outgoing.answer(messages.Refused(request.id, replace(reason, text=str(error))))
             return
         match request:
             case messages.Attach():

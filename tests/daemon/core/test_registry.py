@@ -48,7 +48,7 @@ def test_what_is_no_name_finds_nothing(name: str) -> None:
 
     with pytest.raises(NotFoundError, match="no domain") as error:
         consoles.registry.find(name)
-    assert error.value.cause is Cause.CONSOLE_MISSING
+    assert error.value.reason is None
 
 
 def test_a_running_id_of_a_guest_that_stopped_finds_nothing() -> None:
@@ -88,6 +88,17 @@ def test_a_name_at_two_hypervisors_has_to_be_told_apart() -> None:
     assert consoles.registry.find("web1", uri=here.naming.uri) is here
     assert consoles.registry.find("web1", uri=OTHER_URI) is there
     assert consoles.registry.find(OTHER_UUID) is there
+
+
+def test_of_a_name_at_two_hypervisors_the_guest_that_runs_is_meant() -> None:
+    consoles = Consoles()
+    left_behind = consoles.add("web1")
+    runs = consoles.add("web1", uri=OTHER_URI)
+    left_behind.happen(stands(-1))
+    runs.happen(stands(7))
+
+    assert consoles.registry.find("web1") is runs.console
+    assert consoles.registry.find("web1", uri=left_behind.console.naming.uri) is left_behind.console
 
 
 def test_a_console_that_vanished_is_not_found_and_still_known() -> None:
@@ -173,15 +184,16 @@ def test_a_hypervisor_that_cannot_be_looked_at_is_the_better_reason() -> None:
 
     with pytest.raises(NotFoundError, match="cannot be looked at") as error:
         consoles.registry.find("db1")
-    assert error.value.cause is Cause.HYPERVISOR_DENIED
+    assert error.value.reason is not None
+    assert error.value.reason.cause is Cause.HYPERVISOR_DENIED
     with pytest.raises(NotFoundError) as error:
         consoles.registry.find("db1", uri="qemu:///system")
-    assert error.value.cause is Cause.CONSOLE_MISSING
+    assert error.value.reason is None
 
     consoles.registry.connected(OTHER_URI, START)
     with pytest.raises(NotFoundError) as error:
         consoles.registry.find("db1")
-    assert error.value.cause is Cause.CONSOLE_MISSING
+    assert error.value.reason is None
 
 
 def test_a_hypervisor_is_served_under_one_uri() -> None:
@@ -206,10 +218,11 @@ def test_a_second_uri_of_a_hypervisor_is_no_reason_for_what_is_missing_unless_it
 
     with pytest.raises(NotFoundError) as error:
         registry.find("db1")
-    assert error.value.cause is Cause.CONSOLE_MISSING
+    assert error.value.reason is None
     with pytest.raises(NotFoundError, match="served as qemu:///system") as error:
         registry.find("db1", uri=OTHER_URI)
-    assert error.value.cause is Cause.HYPERVISOR_DENIED
+    assert error.value.reason is not None
+    assert error.value.reason.cause is Cause.HYPERVISOR_DENIED
 
 
 def test_a_hypervisor_that_cannot_be_reached_holds_no_answer_up() -> None:

@@ -33,7 +33,7 @@ def connection_of(
     workers: Workers, handle: Any = None, transport: Transport | None = None, deadline: float = LONG
 ) -> Connection:
     """A connection of one's own whose calls are made in these threads, as if it had been opened."""
-    link = Link(Means("test:///default", cast(EventBridge, None), workers, workers, deadline, (3, 3)))
+    link = Link(Means("test:///default", cast(EventBridge, None), workers, workers, deadline))
     link.libvirt, link.transport = handle, transport or link.transport
     return Connection(link, link.close)
 

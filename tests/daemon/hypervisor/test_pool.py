@@ -25,7 +25,6 @@ class Handle:
 
     def __init__(self) -> None:
         self.is_open = True
-        self.keepalive: tuple[int, int] | None = None
         self.asked_for_version = 0
         self.reads = threading.Event()
         self.reads.set()
@@ -40,9 +39,6 @@ class Handle:
 
     def unregisterCloseCallback(self) -> None:  # noqa: N802
         self._callback = None
-
-    def setKeepAlive(self, interval: int, count: int) -> None:  # noqa: N802
-        self.keepalive = (interval, count)
 
     def getLibVersion(self) -> int:  # noqa: N802
         self.asked_for_version += 1
@@ -92,7 +88,7 @@ async def workers() -> AsyncIterator[Workers]:
 
 def route(workers: Workers, *, pool: int, deadline: float = LONG) -> Route:
     bridge = EventBridge(asyncio.get_running_loop())
-    return Route("qemu+ssh://there/system", bridge, workers, workers, deadline, pool=pool, keepalive=(5, 2))
+    return Route("qemu+ssh://there/system", bridge, workers, workers, deadline, pool=pool)
 
 
 @pytest.fixture
@@ -107,7 +103,6 @@ async def test_without_a_pool_each_has_a_connection_of_its_own(workers: Workers,
 
     assert [each.shared for each in connections] == [False] * 3
     assert len(hypervisor.handles) == 3
-    assert [handle.keepalive for handle in hypervisor.handles] == [None] * 3
     for each in connections:
         await each.close()
     assert hypervisor.open_now == 0
@@ -120,12 +115,6 @@ async def test_a_pool_opens_no_more_than_its_size_and_spreads_its_users(pooled: 
     assert len(hypervisor.handles) == 2
     users = [sum(each.libvirt is handle for each in connections) for handle in hypervisor.handles]
     assert users == [3, 3]
-
-
-async def test_a_connection_of_the_pool_is_kept_alive(pooled: Route, hypervisor: Hypervisor) -> None:
-    await pooled.connect()
-
-    assert hypervisor.handles[0].keepalive == (5, 2)
 
 
 async def test_one_of_ones_own_can_be_had_beside_the_pool(pooled: Route, hypervisor: Hypervisor) -> None:
