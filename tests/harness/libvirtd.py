@@ -86,8 +86,9 @@ class VirshError(RuntimeError):
 class Libvirtd:
     """One libvirtd and its guests. `close` (or leaving the `with` block) ends them all and removes every file."""
 
-    def __init__(self, driver: str = "qemu", *, bus: Path | None = None) -> None:
-        """`driver` is the one that is spoken to. With `bus`, polkit is asked on that system bus who may connect."""
+    def __init__(self, driver: str = "qemu", *, bus: Path | None = None, conf: str = "") -> None:
+        """`driver` is the one that is spoken to. With `bus`, polkit is asked on that system bus who may connect. `conf`
+        is what its libvirtd.conf says besides."""
         missing = [program for program in ("libvirtd", "virsh", "qemu-system-x86_64", "unshare") if not _which(program)]
         if missing:
             raise RuntimeError(f"the integration tests need {', '.join(missing)}: run 'make setup'")
@@ -111,6 +112,7 @@ class Libvirtd:
                 log=self.log,
                 auth="polkit" if bus else "none",
             )
+            + conf
         )
         (self.base / "etc" / "qemu.conf").write_text(QEMU_CONF)
 

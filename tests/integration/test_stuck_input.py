@@ -1,8 +1,11 @@
 """Input that a guest does not take: it harms no other console, and what becomes of it is said, byte for byte."""
 
 import asyncio
+from collections.abc import Iterator
 
-from tests.harness.counts import count
+import pytest
+
+from tests.harness.counts import CHAOS, count
 from tests.harness.echo import quiet_echoes
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER, STOP_READING
@@ -56,11 +59,21 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
         assert mux.rss_kib - memory < MEMORY_KIB
 
 
+@pytest.fixture
+def impatient() -> Iterator[tuple[Libvirtd, list[str]]]:
+    """A libvirtd that waits for 3 s until input is taken, in chaos for its usual 30, and arguments for virtmuxd."""
+    with Libvirtd(conf="" if CHAOS else "keepalive_interval = 1\nkeepalive_count = 2\n") as libvirtd:
+        config = libvirtd.base / "virtmuxd.toml"
+        config.write_text("" if CHAOS else "fence_deadline = 1\nfence_patience = 5\n")
+        yield libvirtd, ["--config", str(config)]
+
+
 async def test_a_paste_to_a_guest_that_reads_nothing_is_cut_and_named_unknown(
-    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+    impatient: tuple[Libvirtd, list[str]], boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
+    libvirtd, arguments = impatient
     deaf, other = await boot_guest(libvirtd), await boot_guest(libvirtd)
-    mux = await daemon(libvirtd.uri)
+    mux = await daemon(libvirtd.uri, arguments=arguments)
     async with typist(mux.socket, deaf.name) as paster, follow(mux.socket, other.name) as bystander:
         await bystander.until_attached()
         quiet = await quiet_echoes(bystander)
