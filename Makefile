@@ -1,5 +1,8 @@
 # What a person runs: `make demo`, `make test`. Each sets up by itself what it needs.
 
+# A test file is run by one process, so that its tests may share what is slow to start.
+PARALLEL = -n auto --maxprocesses 4 --dist loadfile
+
 BIN = $(if $(wildcard .venv/bin/python3),.venv/bin/)
 
 help:
@@ -34,10 +37,10 @@ check:
 
 # A packager's build chroot has no .venv: then it is the python3 on PATH.
 unit:
-	$(BIN)python3 -m pytest --ignore=tests/integration
+	$(BIN)python3 -m pytest $(PARALLEL) --ignore=tests/integration
 
 integration:
-	$(BIN)python3 -m pytest tests/integration
+	$(BIN)python3 -m pytest $(PARALLEL) tests/integration
 
 # What only repetition proves (tests/harness/counts.py).
 chaos: export VIRTMUX_CHAOS = 1
