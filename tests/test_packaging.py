@@ -97,9 +97,9 @@ def test_the_readme_lists_every_dependency_and_why_it_is_there() -> None:
     assert all(why for _, _, why in listed)
 
 
-def test_the_readme_gives_every_cause_its_exit_status() -> None:
-    listed = {cause: status for status, _, causes in rows("status") for cause in quoted(causes)}
-    assert listed == {cause.value: str(info.exit_status) for cause, info in CAUSES.items()}
+def test_the_readme_explains_every_exit_status_that_a_cause_has() -> None:
+    listed = {status for status, _ in rows("status")}
+    assert {str(info.exit_status) for info in CAUSES.values()} <= listed
 
 
 def test_the_readme_names_every_key_of_the_configuration() -> None:

@@ -1,0 +1,92 @@
+"""The pages for people hold: their tables and their diagram against the code, and their links against the files."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools import diagram
+from virtmux.messages import State
+from virtmux.reasons import CAUSES
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "protocol" / "SPEC.md"])
+SOURCES = sorted(path for root in ("client", "daemon", "protocol", "tests") for path in (ROOT / root).rglob("*.py"))
+
+
+def headings(page: Path) -> list[str]:
+    return re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
+
+
+def rows(page: Path, heading: str) -> list[list[str]]:
+    """The cells of the page's table with this heading row."""
+    _, _, table = page.read_text().partition(f"\n| {heading} |\n")
+    lines = re.match(r"(?:\|.*\n)+", table)
+    assert lines, f"{page.name} has no table {heading}"
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()[1:]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for path, fragment in re.findall(r"\]\(((?!https?:)[^)#]*)#?([^)]*)\)", page.read_text()):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        if fragment:
+            assert fragment in map(anchor, headings(target)), f"{path}#{fragment}"
+
+
+def test_sections_that_the_sources_name_exist() -> None:
+    named = {
+        (path, section)
+        for source in SOURCES
+        for path, section in re.findall(r'(docs/[\w-]+\.md),[\s#:]*"([^"]+)"', source.read_text())
+    }
+    assert named
+    assert {(path, section) for path, section in named if section not in headings(ROOT / path)} == set()
+
+
+def test_the_catalogue_gives_every_cause_its_numbers_and_says_whether_it_may_pass() -> None:
+    listed = [row[:4] for row in rows(ROOT / "docs" / "causes.md", "exit | number | cause | retry | means")]
+    assert listed == [
+        [str(info.exit_status), str(info.number), f"[`{cause}`](#{cause})", "yes" if info.retry else "no"]
+        for cause, info in CAUSES.items()
+    ]
+
+
+def test_the_catalogue_has_a_section_for_every_cause_below_its_exit_status() -> None:
+    found = [heading for heading in headings(ROOT / "docs" / "causes.md")[1:] if "tatus" in heading or "`" in heading]
+    expected: list[str] = []
+    for cause, info in CAUSES.items():
+        status = f"Status {info.exit_status}"
+        expected += [f"`{cause}`"] if status in expected else [status, f"`{cause}`"]
+    assert found == expected
+
+
+def test_the_diagram_is_the_one_that_the_state_machine_yields() -> None:
+    _, block, _ = diagram.split(diagram.PAGE.read_text())
+    assert block == diagram.drawing(), f"the state machine has changed: run {diagram.COMMAND}"
+
+
+def test_the_diagram_has_one_edge_from_a_state_to_another_and_none_to_itself() -> None:
+    table: diagram.Table = {
+        (State.ABSENT, int): (State.OPENING, State.ABSENT),
+        (State.ABSENT, str): (State.OPENING,),
+        (State.OPENING, int): (),
+    }
+    assert diagram.draw(table, State.ABSENT).splitlines() == [
+        "stateDiagram-v2",
+        "    [*] --> absent",
+        "    absent --> opening: int, str",
+    ]
+
+
+def test_the_life_of_a_console_explains_every_event_of_its_diagram_and_every_state() -> None:
+    explained = {name for cells in rows(diagram.PAGE, "event | says") for name in re.findall(r"`(\w+)`", cells[0])}
+    edges = diagram.edges(diagram.console_table())
+    assert explained == {name for names in edges.values() for name in names}
+    assert [cells[0] for cells in rows(diagram.PAGE, "state | means")] == [f"`{state}`" for state in State]
