@@ -78,8 +78,8 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     fence_patience: _Seconds = 35.0
     """The same where the guest has input to take; libvirtd itself waits for its `keepalive_interval` times (its
     `keepalive_count` + 1)."""
-    client_requests: Annotated[int, Meta(ge=5)] = 5
-    """What libvirtd.conf says of `max_client_requests`, where it says more."""
+    client_requests: Annotated[int, Meta(ge=5)] = 20
+    """What libvirtd.conf says of `max_client_requests`, where it says more than this; as it comes it says 5."""
     workers: _Count = 8
     """How many libvirt calls may be under way at once for a hypervisor."""
 

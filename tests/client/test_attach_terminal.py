@@ -126,8 +126,9 @@ async def test_a_paste_that_waits_for_a_paused_guest_is_said_and_one_can_leave(
 
     async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)) as command:
         await screen.until(b"login: ")
-        pasted = asyncio.to_thread(screen.type_all, bytes(200_000) + b"\x1d")
+        pasted = asyncio.to_thread(screen.type_all, bytes(200_000))
         await asyncio.gather(pasted, screen.until(b"bytes of input wait, 0 were accepted\r\n"))
+        screen.type(b"\x1d")
         await screen.until(b"virtmux: 200000 bytes of input were not delivered\r\nvirtmux: detached\r\n")
         assert await command.process.wait() == 0
     assert screen.restored

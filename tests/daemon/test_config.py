@@ -56,7 +56,7 @@ _FIELDS: list[tuple[str, str, object]] = [
     ("probe_after = 0.5", "probe_after", 0.5),
     ("fence_deadline = 2", "fence_deadline", 2),
     ("fence_patience = 10", "fence_patience", 10),
-    ("client_requests = 20", "client_requests", 20),
+    ("client_requests = 30", "client_requests", 30),
     ("pool = 0", "pool", 0),
 ]
 

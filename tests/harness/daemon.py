@@ -34,7 +34,7 @@ class Daemon:
         self,
         uris: Sequence[str],
         *,
-        attach: str = "on-demand",
+        attach: str | None = None,
         arguments: Sequence[str] = (),
         config: str = "",
         through: Sequence[str] = (),
@@ -58,7 +58,7 @@ class Daemon:
         if watched:
             self._command = [sys.executable, "-m", "tests.harness.watched_daemon", self.watch.path]
             self._environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._command += ["--socket", str(self.socket), "--attach", attach]
+        self._command += ["--socket", str(self.socket), *(["--attach", attach] if attach else [])]
         self._command += ["--config", str(self.directory / "virtmuxd.toml")] if config else []
         self._command += ["--log-level", "debug", *(part for uri in uris for part in ("--uri", uri)), *arguments]
 

@@ -37,7 +37,7 @@ class StartDaemon(Protocol):
     """Starts a virtmuxd for the libvirtds at `uris`; `watched`: see `Daemon`."""
 
     async def __call__(
-        self, *uris: str, attach: str = "on-demand", arguments: Sequence[str] = (), watched: bool = False
+        self, *uris: str, attach: str | None = None, arguments: Sequence[str] = (), watched: bool = False
     ) -> Daemon: ...
 
 
@@ -112,7 +112,7 @@ async def daemon() -> AsyncIterator[StartDaemon]:
     started: list[Daemon] = []
 
     async def start(
-        *uris: str, attach: str = "on-demand", arguments: Sequence[str] = (), watched: bool = False
+        *uris: str, attach: str | None = None, arguments: Sequence[str] = (), watched: bool = False
     ) -> Daemon:
         started.append(Daemon(uris, attach=attach, arguments=arguments, watched=watched))
         await started[-1].start()

@@ -110,6 +110,9 @@ async def test_the_consoles_of_another_hypervisor_never_notice(
         print(f"quiet: {quiet}; meanwhile: {meanwhile}")
         for client in clients:
             assert len(client.reasons) == 1, "one end, whatever failed until all was back"
+        counted = {row["uri"]: row["counters"] for row in await mux.hypervisors()}
+        assert counted[own_libvirtd.uri]["ends"] == {"hypervisor-timeout": len(clients)}
+        assert counted[libvirtd.uri] == {"cuts": 0, "stuck_calls": 0, "ends": {}}
 
 
 async def test_the_loop_goes_on_with_much_on_its_way_on_shared_connections(
@@ -168,4 +171,7 @@ async def test_stuck_calls_give_their_threads_back(
                 own_libvirtd.thaw()
                 await back(clients)
         assert max(counted) <= counted[0] + 2, f"threads pile up: {counted}"
-        assert "although its connection was cut" not in mux.log
+        counters = {row["uri"]: row["counters"] for row in await mux.hypervisors()}
+        assert counters[own_libvirtd.uri]["cuts"] > 0
+        assert counters[own_libvirtd.uri]["stuck_calls"] == 0
+        assert "a libvirt connection was cut: a call missed its deadline" in mux.log

@@ -26,6 +26,7 @@ from tests.harness.polkit import Polkit
 from tests.harness.privilege import AS_NOBODY, BOUND
 from tests.integration.conftest import StartGuest, guest_factory
 from virtmux import Cause, Disconnected, Phase, Reason
+from virtmux.reasons import CAUSES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -339,3 +340,24 @@ async def test_nobody_notices_a_client_that_disappears(libvirtd: Libvirtd, boot_
             assert not client.reasons
         (after,) = [row["clients"] for row in await mux.consoles() if row.get("id", {}).get("domain") == guest.name]
         assert after == before - 1
+
+
+async def test_a_client_that_breaks_the_protocol_is_sent_away_alone(libvirtd: Libvirtd, boot_guest: StartGuest) -> None:
+    guest = await boot_guest(libvirtd, state="paused")
+    async with (
+        started(libvirtd.uri) as mux,
+        follow(mux.socket, guest.name) as bystander,
+        open_scene(mux, guest, bystander) as scene,
+    ):
+        reader, writer = await asyncio.open_unix_connection(str(mux.socket))
+        writer.write(b"\xff\xff\xff\xff this is no frame")
+        async with asyncio.timeout(PATIENCE):
+            said = await reader.read()
+        assert b'"goodbye"' in said
+        assert b'"protocol-error"' in said
+        assert CAUSES[Cause.PROTOCOL_ERROR].exit_status == 12
+        writer.close()
+        await scene.clients[0].write(b"still here")
+        for client in scene.clients:
+            await client.until_output(BANNER + b"still here")
+            assert not client.reasons

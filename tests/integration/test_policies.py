@@ -95,6 +95,18 @@ async def test_never_opens_for_nobody_and_says_so(
     assert "'never'" in talk
 
 
+async def test_the_policy_of_a_console_is_that_of_the_first_rule_that_names_it(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmp_path: Path
+) -> None:
+    held, shunned = await boot_guest(libvirtd), await boot_guest(libvirtd)
+    config = tmp_path / "virtmuxd.toml"
+    config.write_text(f'[[console]]\nmatch = "{shunned.name}:serial*"\nattach = "never"\n')
+    rules = ["--config", str(config), "--attach", f"{held.name}=always"]
+    mux = await daemon(libvirtd.uri, arguments=rules)
+    await _until_listed(mux, held.name, state="attached", policy="always")
+    await _until_listed(mux, shunned.name, state="absent", policy="never")
+
+
 async def test_the_read_only_socket_can_watch_and_not_type(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:

@@ -234,8 +234,6 @@ class Machine:
                 self._journey.arrived = event
             case TurnedBack():
                 self._journey = None
-            case Fenced():
-                self.silence.trusted = True
             case _:
                 pass  # it concerns the claim, the incarnation, or the state alone
         self._effects += self.claim.learn(event, held=self.state is not State.ABSENT)
@@ -293,7 +291,7 @@ class Machine:
         self._enter(State.ATTACHED)
         self._effects.append(Begin(event.at, self.attachment, event.shared))
         self._sequence.mark(Attached(rfc3339(event.at), self.attachment, self._held.number))
-        self.silence.begin(shared=event.shared)
+        self.silence.begin(event.at, shared=event.shared)
         self._release(event)
 
     def _opening_failed(self, event: OpenFailed) -> None:
@@ -402,8 +400,8 @@ class Machine:
     def _spoke(self, event: Spoke) -> None:
         self._effects += self.silence.spoke(event.at)
 
-    def _fenced(self, _event: Fenced) -> None:
-        self.silence.watch()
+    def _fenced(self, event: Fenced) -> None:
+        self.silence.fenced(event.at)
 
     def _elapsed(self, event: Elapsed) -> None:
         if event.timer is Timer.PROBE:
@@ -425,7 +423,7 @@ class Machine:
         """Save the root cause and reserve its mark at this offset; then clean up and look for evidence."""
         self._enter(State.ENDING)
         self.silence.end()
-        self._unheld_since = failure.at
+        self._unheld_since = self.silence.served_at if failure.stalled else failure.at
         if failure.at - self._attached_at > _LASTING:
             self._backoff.reset()
         provisional = self._reason(classify(failure, self._held) or assume(failure), failure, self._held)
@@ -463,10 +461,11 @@ class Machine:
             self._opened(event)
 
     def _false_alarm(self, ending: Ending, event: Opened) -> None:
-        """It was no end, the console was only cut and opened again: output may be missing in between."""
+        """It was no end, the console was only cut and opened again. Output may be missing, from when it was surely
+        served last: somebody may have taken the console without a word, and left."""
         self.silence.trusted = False
         self._effects += [ClearTimer(Timer.EVIDENCE), Explain(Cause.STREAM_ENDED)]
-        pause = Break(rfc3339(event.at), rfc3339(ending.failure.at), rfc3339(event.at))
+        pause = Break(rfc3339(event.at), rfc3339(self._unheld_since or event.at), rfc3339(event.at))
         self._sequence.complete(ending.mark, pause)
         self._attach(event)
 

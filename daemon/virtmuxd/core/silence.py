@@ -21,13 +21,27 @@ class Silence:
         self.unwatched = False
         #: Whether a probe that is not answered means something: not after a false alarm, until a fence is answered.
         self.trusted = True
+        #: When it was surely served last: it spoke, or a fence was answered.
+        self._served_at = 0
         self._exclusive = exclusive
         self._after_s = after_s
         self._shared = False
 
-    def begin(self, *, shared: bool) -> None:
+    @property
+    def served_at(self) -> int:
+        """Until when the stream was surely served."""
+        return max(self._served_at, self.spoke_at or 0)
+
+    def begin(self, at: int, *, shared: bool) -> None:
         """The console was opened; over a `shared` connection it is not probed, since that could stop the others."""
+        self._served_at = at
         self._shared = shared
+        self.watch()
+
+    def fenced(self, at: int) -> None:
+        """A fence was answered."""
+        self._served_at = at
+        self.trusted = True
         self.watch()
 
     def watch(self) -> None:

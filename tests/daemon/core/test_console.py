@@ -10,7 +10,7 @@ from virtmux.messages import MarkMessage, State
 from virtmux.reasons import Cause, LibvirtEvent, Phase, Reason
 from virtmux.records import Attached, Break, Ended, Position, rfc3339
 from virtmux.wire import Output
-from virtmuxd.core.console import Place
+from virtmuxd.core.console import ConsoleKey, Destination, Naming, Place
 from virtmuxd.core.events import (
     Cleaned,
     Elapsed,
@@ -356,6 +356,130 @@ def test_a_rename_keeps_the_history() -> None:
     assert last_end.reason.console is not None
     assert last_end.reason.console.domain == "web2"
     assert bench.console.sequence.end == 3
+
+
+# Migration.
+
+
+THERE = "qemu+ssh://other/system"
+
+
+def leaving(consoles: Consoles) -> tuple[Bench, Bench, ConsoleKey]:
+    """A console whose guest is on its way to another hypervisor, who will hold it there, and its key there."""
+    bench, there = consoles.add(), Bench(consoles.add("web9", uuid="other").console, MemoryStore())
+    bench.attach()
+    key = bench.console.key._replace(hypervisor="qemu/system/other")
+    naming = Naming(THERE, "web1", "pty", 0)
+    bench.console.expect(Destination(key, naming, there, lambda: None), bench.tick())
+    return bench, there, key
+
+
+def test_a_console_goes_with_its_guest_and_has_another_holder_there() -> None:
+    consoles = Consoles(policy=Policy.ALWAYS)
+    bench, there, key = leaving(consoles)
+    former = bench.console.key
+    bench.output(b"here ")
+    bench.console.arrived(bench.tick(), 9, paused=False)
+
+    bench.stop("MIGRATED")
+
+    assert (bench.console.key, bench.console.naming.uri) == (key, THERE)
+    assert consoles.relocated == [(former, key)]
+    assert bench.departed
+    assert there.commands == [Open()]
+    bench.happen(Opened(bench.tick(), 9, since=START))
+    bench.output(b"there")
+    assert bench.console.sequence.end == len(b"here there")
+    assert bench.console.id.uri == THERE
+
+
+def test_a_console_whose_migration_fails_stays_and_can_go_later() -> None:
+    consoles = Consoles(policy=Policy.ALWAYS)
+    bench, there, _ = leaving(consoles)
+
+    bench.console.turned_back(bench.tick())
+    bench.console.turned_back(bench.tick())
+    bench.console.arrived(bench.tick(), 9, paused=False)
+    bench.stop("MIGRATED")
+
+    assert there.commands == []
+    assert not bench.departed
+    assert consoles.relocated == []
+
+
+# Those who may no longer.
+
+
+def evictable(bench: Bench) -> tuple[Place, list[Reason]]:
+    ended: list[Reason] = []
+    position = bench.console.sequence.position
+    each = Place(Cursor(position.offset, position.mark, _unheard), Writer(_unheard), ended.append)
+    bench.console.enter(each, bench.tick())
+    return each, ended
+
+
+EVICTED = Reason(cause=Cause.EVICTED, text="evicted by uid 0", phase=Phase.SERVER, at=rfc3339(START))
+
+
+def test_who_is_evicted_is_told_once_and_types_no_more() -> None:
+    bench = held()
+    typist, ended = evictable(bench)
+    bystander, untouched = evictable(bench)
+    bench.console.inputs.hold(held=True)
+    bench.console.type(typist, 1, 0, b"rm -rf")
+
+    bench.console.evict(typist, EVICTED, bench.tick())
+    bench.console.evict(typist, EVICTED, bench.tick())
+
+    assert (ended, untouched) == ([EVICTED], [])
+    bench.console.inputs.hold(held=False)
+    assert bench.console.inputs.take() is None
+    assert bench.console.info().clients == 1
+    bench.console.type(bystander, 1, 0, b"ls")
+    assert bench.console.inputs.take() is not None
+
+
+def test_who_loses_the_right_to_type_goes_on_watching() -> None:
+    bench = held()
+    typist, ended = evictable(bench)
+
+    bench.console.refuse_input(typist, Cause.ACCESS_DENIED)
+    bench.console.type(typist, 1, 0, b"ls")
+
+    account = typist.writer.account
+    assert (account.rejected, account.cause) == (2, Cause.ACCESS_DENIED)
+    assert bench.console.info().clients == 1
+    assert not ended
+
+
+# Release.
+
+
+def test_a_released_console_is_so_for_the_next_daemon_too() -> None:
+    bench = held()
+    bench.console.release(bench.tick(), None)
+
+    assert bench.store.released_until is not None
+    assert bench.console.info().released == "until-reclaimed"
+    again = Consoles(policy=Policy.ALWAYS).add(store=bench.store.reopened())
+    again.happen(Up(again.tick(), RUNNING_ID))
+    assert Open() not in again.commands
+    assert again.console.info().released == "until-reclaimed"
+
+    again.console.reclaim(again.tick())
+    assert Open() in again.commands
+    assert again.console.info().released is None
+
+
+def test_a_console_says_until_when_it_is_released() -> None:
+    bench = held()
+    bench.console.release(bench.tick(), START + 60 * SECOND)
+    assert bench.console.info().released == rfc3339(START + 60 * SECOND)
+
+    bench.console.step_aside(bench.tick())
+    assert bench.console.info().released == "while-in-use"
+    bench.console.step_back(bench.tick())
+    assert bench.console.info().released == rfc3339(START + 60 * SECOND)
 
 
 def test_cleaning_up_late_changes_nothing() -> None:

@@ -151,9 +151,23 @@ def test_a_false_alarm_is_a_break_and_no_end() -> None:
     life.happen(stalled(9), Cleaned(at(10)), Opened(at(11), ID))
 
     assert life.state is State.ATTACHED
-    assert life.marks[1:] == [Break(rfc3339(at(11)), rfc3339(at(9)), rfc3339(at(11))), Attached(rfc3339(at(11)), 2, 1)]
+    assert life.marks[1:] == [Break(rfc3339(at(11)), rfc3339(at(1)), rfc3339(at(11))), Attached(rfc3339(at(11)), 2, 1)]
     assert Explain(Cause.STREAM_ENDED) in life.duties
     assert life.reserved == []
+
+
+@pytest.mark.parametrize("shown_by", ["output", "a fence"])
+def test_what_may_be_missing_begins_where_the_stream_was_surely_served_last(shown_by: str) -> None:
+    life = attached()
+    if shown_by == "output":
+        spoke(life, 6)
+    else:
+        life.happen(Fenced(at(6)))
+    life.happen(stalled(9), Cleaned(at(10)))
+    found_busy(life)
+    life.happen(Elapsed(at(20), Timer.RETRY), Opened(at(21), ID))
+
+    assert life.marks[-2] == Break(rfc3339(at(21)), rfc3339(at(6)), rfc3339(at(21)))
 
 
 def test_after_a_false_alarm_it_is_not_probed_until_a_fence_has_been_answered() -> None:

@@ -383,6 +383,53 @@ def test_the_marks_file_does_not_grow_for_ever(path: Path) -> None:
     assert max(sizes[10:]) <= max(sizes[:10]) * 1.1
 
 
+# Another name.
+
+
+def test_a_ring_that_moves_is_found_where_it_went_and_nowhere_else(path: Path, tmp_path: Path) -> None:
+    ring = opened(path)
+    ring.append(b"here ", 1)
+    ring.put_mark(note(1))
+    there = tmp_path / "other" / "ring"
+
+    ring.move(there)
+    ring.append(b"there", 2)
+    ring.put_mark(note(2))
+
+    found = opened(there)
+    assert (found.history, contents(found)) == (ring.history, b"here there")
+    assert found.found_marks() == [note(1), note(2)]
+    assert not ring_file(path).exists()
+    assert not marks_file(path).exists()
+
+
+def test_a_ring_whose_name_is_needed_for_another_is_kept(path: Path, tmp_path: Path) -> None:
+    older = opened(tmp_path / "there")
+    older.append(b"older", 1)
+    history = older.history
+    older.close(1)
+    ring = opened(path)
+
+    ring.move(tmp_path / "there")
+
+    kept = opened(tmp_path / f"there_{history}")
+    assert contents(kept) == b"older"
+    assert opened(tmp_path / "there").history == ring.history
+
+
+def test_a_ring_that_cannot_move_stays_and_says_so(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ring = opened(path)
+    (tmp_path / "file").write_text("")
+
+    ring.move(tmp_path / "file" / "ring")
+    ring.append(b"on it goes", 1)
+
+    assert "cannot be moved" in caplog.text
+    assert contents(opened(path)) == b"on it goes"
+
+
 # A death at any moment.
 
 
@@ -493,6 +540,33 @@ def test_a_death_while_a_ring_is_made_leaves_one_that_can_be_made_or_used(tmp_pa
         assert contents(opened(path)) == b"login: "
         for file in tmp_path.iterdir():
             file.unlink()
+
+
+def test_a_death_while_a_ring_moves_leaves_it_whole_at_one_of_the_two_names(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    history = ""
+
+    def act() -> None:
+        nonlocal history
+        tracer = sys.gettrace()
+        sys.settrace(None)
+        ring = opened(here)
+        ring.append(b"login: ", 1)
+        ring.put_mark(note(1))
+        history = ring.history
+        sys.settrace(tracer)
+        ring.move(there)
+
+    deaths = 0
+    for _ in _deaths(act):
+        found = {path.name: opened(path) for path in (here, there)}
+        (whole,) = [ring for ring in found.values() if ring.history == history]
+        assert contents(whole) == b"login: "
+        assert whole.found_marks() == [note(1)]
+        for file in tmp_path.iterdir():
+            file.unlink()
+        deaths += 1
+    assert deaths > 3
 
 
 def _word(path: Path, word: int) -> int:
