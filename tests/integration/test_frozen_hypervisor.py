@@ -17,7 +17,7 @@ from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause, InputRejected, NotAttached
 
 #: Guests of the libvirtd that is frozen; each has four consoles.
-GUESTS = count(2, 18)
+GUESTS = count(3, 18)
 DEVICES = tuple(f"serial{number}" for number in range(4))
 MORE_DEVICES = "".join(f"<serial type='pty'><target port='{number}'/></serial>" for number in (1, 2, 3))
 #: Within this the clients know, in seconds.

@@ -131,29 +131,3 @@ async def test_a_second_daemon_is_kept_out(libvirtd: Libvirtd, daemon: StartDaem
     assert second.returncode == 1
     assert "another virtmuxd" in second.stderr
     assert len(second.stderr.splitlines()) == 1
-
-
-async def test_clients_that_come_and_go_leave_nothing_behind(
-    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmp_path: Path
-) -> None:
-    config = tmp_path / "virtmuxd.toml"
-    config.write_text("linger = 0\n")
-    guest = await boot_guest(libvirtd)
-    mux = await daemon(libvirtd.uri, arguments=["--config", str(config)])
-
-    async def once() -> None:
-        async with follow(mux.socket, guest.name) as client:
-            await client.until_attached()
-            await client.write(b"x")
-        await _until_listed(mux, guest.name, state="absent")
-
-    def held() -> tuple[int, int]:
-        process = Path(f"/proc/{mux.pid}")
-        return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
-
-    for _ in range(8):  # the worker threads come as they are needed
-        await once()
-    before = held()
-    for _ in range(12):
-        await once()
-    assert held() == before

@@ -81,13 +81,12 @@ class HypervisorSupervisor:
     async def _keep_connected(self) -> None:
         backoff = Backoff(random.random)
         while True:
-            error: SavedError | None = None
             try:
-                cause = await self._stay_connected(backoff)
+                pause = await self._stay_connected(backoff)
             except CallFailed as failed:
-                cause, error = connecting_cause(failed.error), failed.error
+                pause = self._lose(backoff, connecting_cause(failed.error), failed.error)
             except DeadlineMissed:
-                cause = Cause.HYPERVISOR_TIMEOUT
+                pause = self._lose(backoff, Cause.HYPERVISOR_TIMEOUT)
             except AlreadyServedError as served:
                 _log.error("a second URI of one hypervisor is not served", extra={"why": str(served)})
                 self._registry.disconnected(
@@ -96,18 +95,25 @@ class HypervisorSupervisor:
                 return
             except Exception:  # noqa: BLE001  # the failure boundary of a hypervisor
                 _log.exception("a bug in the supervisor of a hypervisor", extra={"uri": self._route.uri})
-                cause = Cause.INTERNAL_ERROR
-            self._in_step = False
-            self._arrivals.turn_back()
-            pause = backoff.next()
-            self._registry.disconnected(self._route.uri, time.time_ns(), cause, error, retry_s=round(pause, 1))
-            self._tell_all(Down(time.time_ns(), cause, error))
-            why = {"cause": cause.value, "error": error.message if error else None}
-            _log.warning("no hypervisor", extra={"uri": self._route.uri, **why, "retry_s": round(pause, 1)})
+                pause = self._lose(backoff, Cause.INTERNAL_ERROR)
             await asyncio.sleep(pause)
 
-    async def _stay_connected(self, backoff: Backoff) -> Cause:
-        """Connect, keep in step with the hypervisor until the connection is lost, and give the cause of that.
+    def _lose(self, backoff: Backoff, cause: Cause, error: SavedError | None = None) -> float:
+        """The hypervisor is lost, or still cannot be had: all who are concerned are told at once. Gives the seconds
+        until it is tried again."""
+        self._in_step = False
+        if cause is Cause.HYPERVISOR_TIMEOUT:
+            self._route.workers.give_up()
+        self._arrivals.turn_back()
+        pause = backoff.next()
+        self._registry.disconnected(self._route.uri, time.time_ns(), cause, error, retry_s=round(pause, 1))
+        self._tell_all(Down(time.time_ns(), cause, error))
+        why = {"cause": cause.value, "error": error.message if error else None}
+        _log.warning("no hypervisor", extra={"uri": self._route.uri, **why, "retry_s": round(pause, 1)})
+        return pause
+
+    async def _stay_connected(self, backoff: Backoff) -> float:
+        """Connect, and keep in step with the hypervisor until the connection is lost; gives what `_lose` does.
 
         Raises:
             CallFailed, DeadlineMissed: connecting failed.
@@ -127,9 +133,9 @@ class HypervisorSupervisor:
             _log.info("connected to the hypervisor", extra={"uri": self._route.uri, "hypervisor": self._hypervisor})
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(self._follow(), name=f"follow {self._route.uri}")
-                cause = await lost.get()
+                pause = self._lose(backoff, await lost.get())  # before the close, which may have to wait for a thread
                 following.cancel()
-            return cause
+            return pause
         finally:
             await connection.close()
 

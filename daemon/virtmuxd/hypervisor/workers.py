@@ -8,9 +8,9 @@ back.
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -42,6 +42,8 @@ class Workers:
         self._pool = ThreadPoolExecutor(quota, thread_name_prefix=name)
         self._loop = asyncio.get_running_loop()
         self._last_moment = math.inf
+        #: The deadlines that run.
+        self._deadlines: set[asyncio.Timeout] = set()
 
     async def call(
         self,
@@ -64,7 +66,7 @@ class Workers:
         """
         future = await self._begin(deadline, api, function)
         try:
-            async with asyncio.timeout_at(self._moment(deadline)):
+            async with self._within(deadline):
                 outcome = await asyncio.shield(future)
         except TimeoutError:
             await self._cut_late(transport, future, api)
@@ -88,7 +90,7 @@ class Workers:
             DeadlineMissed: none was within `deadline` seconds.
         """
         try:
-            async with asyncio.timeout_at(self._moment(deadline)):
+            async with self._within(deadline):
                 await self._quota.acquire()
         except TimeoutError:
             raise DeadlineMissed(api) from None
@@ -104,6 +106,21 @@ class Workers:
         if not isinstance(outcome, SavedError):
             with suppress(CallFailed, DeadlineMissed):
                 await self.call(transport, _DROP_DEADLINE, api, partial(dropped, outcome), shared=True)
+
+    @asynccontextmanager
+    async def _within(self, deadline: float) -> AsyncIterator[None]:
+        async with asyncio.timeout_at(self._moment(deadline)) as running:
+            self._deadlines.add(running)
+            try:
+                yield
+            finally:
+                self._deadlines.discard(running)
+
+    def give_up(self) -> None:
+        """The hypervisor hangs: every call misses its deadline now, also one that waits for a thread."""
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(self._loop.time())
 
     def _moment(self, deadline: float) -> float:
         return min(self._loop.time() + deadline, self._last_moment)

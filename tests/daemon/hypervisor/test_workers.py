@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 
 import libvirt
@@ -233,3 +233,27 @@ async def test_once_the_daemon_stops_no_call_waits_longer_than_it_may(workers: W
 
     release_soon.cancel()
     assert transport.was_cut
+
+
+async def test_once_a_hypervisor_hangs_nothing_waits_for_it_any_more(workers: Workers) -> None:
+    ours, theirs = socket.socketpair()
+    transport = Transport()
+    transport.add(ours.fileno())
+    with ours, theirs:
+        calls = [workers.call(transport, LONG, "virTest", partial(ours.recv, 1)) for _ in range(4 + 2)]
+        async with asyncio.TaskGroup() as tasks:
+            waiting = [tasks.create_task(_missed(call)) for call in calls]
+            await asyncio.sleep(0)  # let them begin
+            await asyncio.sleep(0)
+            workers.give_up()
+            workers.give_up()
+    assert [task.result() for task in waiting] == ["virTest"] * 6
+    transport.close()
+    assert await workers.call(Transport(), LONG, "virTest", int) == 0
+
+
+async def _missed(call: Awaitable[object]) -> str:
+    """The name of the call that missed its deadline."""
+    with pytest.raises(DeadlineMissed) as missed:
+        await call
+    return missed.value.api
