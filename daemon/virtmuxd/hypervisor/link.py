@@ -169,14 +169,19 @@ class Link:
     # The end.
 
     async def close(self) -> None:
-        """Close the connection, within its deadline; what fails now has nothing to say any more. Nobody uses it."""
+        """Close the connection, within its deadline; what fails now has nothing to say any more. Nobody uses it.
+
+        One that cannot be closed, also because no thread is free for that, is cut: libvirtd must not go on holding what
+        was opened on it.
+        """
         self._closing = True
         self._told_of_loss.clear()
         try:
             if self.libvirt is not None:
-                with suppress(CallFailed, DeadlineMissed):
-                    async with self._one_at_a_time:
-                        await self._call("virConnectClose", self._close)
+                async with self._one_at_a_time:
+                    await self._call("virConnectClose", self._close)
+        except (CallFailed, DeadlineMissed):
+            self.transport.cut()
         finally:
             self.transport.close()
 

@@ -20,11 +20,12 @@ from virtmuxd.hypervisor.workers import Workers
 
 LONG = 60.0
 SHORT = 0.01
+QUOTA = 4
 
 
 @pytest.fixture
 async def workers() -> AsyncIterator[Workers]:
-    workers = Workers(4, "test")
+    workers = Workers(QUOTA, "test")
     yield workers
     workers.close()
 
@@ -72,6 +73,22 @@ async def test_closing_undoes_what_was_registered_last_first(workers: Workers) -
     await connection.close()
 
     assert done == ["last", "refused", "first", "close"]
+
+
+async def test_a_connection_that_no_thread_is_free_to_close_is_cut(workers: Workers) -> None:
+    ours, theirs = socket.socketpair()
+    transport = Transport()
+    transport.add(ours.fileno())
+    free = threading.Event()
+    connection = connection_of(workers, object(), transport=transport, deadline=SHORT)
+    with ours, theirs:
+        async with asyncio.TaskGroup() as tasks:
+            busy = [tasks.create_task(workers.call(Transport(), LONG, "virTest", free.wait)) for _ in range(QUOTA)]
+            await asyncio.sleep(0)  # let them take all threads
+            await connection.close()
+            assert transport.was_cut, "else libvirtd goes on holding what was opened on it"
+            free.set()
+        assert all(task.result() for task in busy)
 
 
 async def test_input_waits_as_long_as_the_guest_takes_none_until_the_connection_is_cut(workers: Workers) -> None:
