@@ -95,6 +95,28 @@ async def test_clients_stay_attached_while_their_guest_moves_away_and_back(
         assert first.output == second.output
 
 
+async def test_the_history_is_found_again_where_the_guest_went(
+    hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    here, there = hosts
+    guest = await boot_guest(here)
+    mux = await daemon(here.uri, there.uri)
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        await echoes(client, b"before")
+        position = client.console.position
+        await guest.migrate(there)
+        await client.until(lambda one: one.console.attachment == 2)
+        await echoes(client, b"after")
+    await mux.kill()
+    await mux.start()
+    async with follow(mux.socket, guest.name, position=str(position)) as again:
+        await again.until_output(b"after")
+        assert not again.console.place.missing
+        assert again.offsets[0][0] == position.offset
+        assert [reason.moved_to for reason in again.reasons] == [there.uri]
+
+
 async def test_a_flood_crosses_over_with_nothing_twice(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:

@@ -14,6 +14,10 @@ effects are returned, in order.
 An end has one root cause. It is saved when it happens, together with the evidence of the incarnation that was attached;
 from then on nothing replaces it, it is only explained.
 
+The file is long, because the table is read together with what it names; what can be told by itself lies beside it:
+`claim` (is the console wanted?), `incarnations` (which start of the guest?), `ending` and `evidence` (why did it
+end?), `silence` (is it still served?).
+
 Two things look like an end and need not be one. A stream that is served no more may have been taken by somebody else,
 without a word from libvirt, or its guest may just take no input: opening it again tells, and where that succeeds there
 was a break and no end. And a guest that is migrated to a hypervisor which this daemon serves too goes on there, with
