@@ -190,11 +190,11 @@ class Libvirtd:
 
     async def _admin(self, *arguments: str) -> str:
         uri = f"libvirtd:///system?socket={self.socket.with_name('libvirt-admin-sock')}"
-        return await self._run("virt-admin", uri, *arguments, seconds=30.0)
+        return await self._run("virt-admin", uri, *arguments, seconds=30.0, as_root=True)
 
-    async def _run(self, program: str, uri: str, *arguments: str | Path, seconds: float) -> str:
+    async def _run(self, program: str, uri: str, *arguments: str | Path, seconds: float, as_root: bool = False) -> str:
         process = await asyncio.create_subprocess_exec(
-            *(AS_ROOT if self._bus else ()),  # polkit asks nobody about root
+            *(AS_ROOT if as_root or self._bus else ()),  # polkit asks nobody about root
             program, "--quiet", "--connect", uri, *arguments,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C"},

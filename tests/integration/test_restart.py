@@ -107,6 +107,7 @@ async def test_a_stop_with_input_on_its_way_is_no_end_of_the_console(
         await client.write(STOP_READING)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_type_to_the_deaf(client))
+            await asyncio.sleep(0)  # let it begin
             assert await mux.stop() == 0
         await mux.start()
         await client.until(lambda one: len(one.marks(Break)) == 1)
