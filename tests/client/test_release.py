@@ -130,7 +130,8 @@ class TestACommand:
         self, daemon: ScriptedDaemon, number: signal.Signals
     ) -> None:
         name = number.name.removeprefix("SIG")
-        run = ("sh", "-c", f"trap 'echo caught; exit 3' {name}; echo up; while :; do sleep 0.1; done")
+        # What a shell has in the background ignores these keys, so nothing but the shell itself is hit.
+        run = ("sh", "-c", f"trap 'kill $!; echo caught; exit 3' {name}; sleep 60 & echo up; wait")
         async with playing(daemon, takes_back), running(daemon.path, "release", "web1", "--", *run) as command:
             assert await command.read(3) == b"up\n"
             # As a terminal does it: to all processes of the group.
