@@ -168,9 +168,8 @@ class Peer:
             pass
 
     def say(self, *messages: ServerMessage) -> None:
-        """Send messages."""
-        for message in messages:
-            self.send(encode(message))
+        """Send messages in one piece: a client that leaves over the first of them has been sent them all."""
+        self.send(b"".join(map(encode, messages)))
 
     def output(self, data: bytes, at: int, handle: int = HANDLE) -> None:
         """Send output whose first byte is at `at`."""
