@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -129,9 +130,12 @@ class TestACommand:
     async def test_a_key_that_interrupts_is_the_commands_alone(
         self, daemon: ScriptedDaemon, number: signal.Signals
     ) -> None:
-        name = number.name.removeprefix("SIG")
-        # What a shell has in the background ignores these keys, so nothing but the shell itself is hit.
-        run = ("sh", "-c", f"trap 'kill $!; echo caught; exit 3' {name}; sleep 60 & echo up; wait")
+        # One process that nothing can hit before it waits: a shell's child dies where it is hit as it is forked.
+        waits = (
+            f"import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [{number}]); print('up', flush=True); "
+            f"signal.sigwait([{number}]); print('caught'); raise SystemExit(3)"
+        )
+        run = (sys.executable, "-c", waits)
         async with playing(daemon, takes_back), running(daemon.path, "release", "web1", "--", *run) as command:
             assert await command.read(3) == b"up\n"
             # As a terminal does it: to all processes of the group.
