@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 #: Runs the command from the sources, installed or not.
 COMMAND = (sys.executable, "-c", "from virtmux_cli.main import main; main()")
 

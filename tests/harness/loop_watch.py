@@ -259,14 +259,16 @@ def _place_of_call() -> str:
     return "no code of ours"
 
 
+def _count(objects: list[object], *kinds: type) -> int:
+    return sum(isinstance(each, kinds) for each in objects)
+
+
 def census(watch: LoopWatch) -> dict[str, Any]:
     """What there is in this process, counted: `held` must not grow, `types` names what did."""
     gc.collect()
     objects = gc.get_objects()
-
-    def count(*kinds: type) -> int:
-        return sum(isinstance(each, kinds) for each in objects)
-
+    # No function may close over the list: it holds the cell for that too, and so itself and all else.
+    count = functools.partial(_count, objects)
     bridges = [each for each in objects if isinstance(each, libvirtaio.virEventAsyncIOImpl)]
     pools = [each for each in objects if isinstance(each, concurrent.futures.ThreadPoolExecutor)]
     workers = {thread.ident for pool in pools for thread in pool._threads}

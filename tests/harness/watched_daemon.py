@@ -73,15 +73,23 @@ class WatchPort:
         """What there is now."""
         return Census(**await self._ask("census"))
 
+    async def at_rest(self) -> Census:
+        """The census once no console is open."""
+        return await self._census_once(lambda now: not now.held["streams"])
+
     async def settled(self, before: Census) -> Census:
-        """The census once there is no more of anything than before, or after a while that would have been enough.
+        """The census once there is no more of anything than before."""
+        return await self._census_once(lambda now: not now.more_than(before))
+
+    async def _census_once(self, true: Callable[[Census], bool]) -> Census:
+        """The census once this holds of it and no worker is busy, or after a while that would have been enough.
 
         It asks again and again: that the last connection is closed and freed is no event for anybody.
         """
         until = asyncio.get_running_loop().time() + SETTLE_S
         while True:
             now = await self.census()
-            if not now.more_than(before) or asyncio.get_running_loop().time() > until:
+            if (true(now) and not now.busy_workers) or asyncio.get_running_loop().time() > until:
                 return now
             await asyncio.sleep(0.1)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+from tests.harness.command import running
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, POWER_OFF
@@ -61,8 +62,12 @@ async def test_in_a_pipe_stdout_is_the_guest_and_stderr_the_reason(
     async with follow(mux.socket, guest.name) as watcher:
         await guest.resume()
         await watcher.until_output(BANNER)
-        status, output, talk = await mux.run_client("attach", guest.name, "--json", stdin=b"from a pipe" + POWER_OFF)
-    assert (status, output) == (10, b"from a pipe")
+        async with running(mux.socket, "attach", guest.name, "--json") as command:
+            command.type(b"from a pipe")
+            assert await command.read(11) == b"from a pipe"
+            command.type(POWER_OFF)  # not before: what a guest says just before its end, its PTY may lose
+            status, output, talk = await command.finish()
+    assert (status, output) == (10, b"")
     reason = json.loads(talk.splitlines()[-1])
     assert reason["cause"] == "guest-shutdown"
     assert reason["event"] == {"name": "STOPPED", "detail": "SHUTDOWN"}

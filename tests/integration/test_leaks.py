@@ -78,7 +78,7 @@ async def test_cycles_leave_nothing_behind(
     mux = await daemon(libvirtd.uri, arguments=letting_go, watched=True)
     for number in range(WARM_UP):
         await KINDS[number % len(KINDS)](mux, guest)
-    before = await mux.watch.census()
+    before = await mux.watch.at_rest()
     rss_before = mux.rss_kib
     for number in range(CYCLES):
         await KINDS[number % len(KINDS)](mux, guest)

@@ -81,6 +81,8 @@ class ConsoleSupervisor:
         self._loop = asyncio.get_running_loop()
         self._connection: Connection | None = None
         self._stream: ConsoleStream | None = None
+        #: All that are open and that nobody has begun to close.
+        self._streams: set[ConsoleStream] = set()
         self._opening = asyncio.Lock()
         self._ahead: _Open | None = None
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
@@ -101,9 +103,8 @@ class ConsoleSupervisor:
         finally:
             for timer in self._timers.values():
                 timer.cancel()
-            for stream in (self._stream, self._ahead.stream if self._ahead else None):
-                if stream is not None:
-                    await stream.close()
+            while self._streams:
+                await self._close_stream(next(iter(self._streams)))
 
     async def _live(self) -> None:
         async with asyncio.TaskGroup() as life:
@@ -209,7 +210,7 @@ class ConsoleSupervisor:
         async with self._opening:
             ahead, self._ahead = self._ahead, None
             if ahead is not None and ahead.connection.lost is not None:
-                await ahead.stream.close()
+                await self._close_stream(ahead.stream)
                 ahead = None
             opened = ahead or await self._try_to_open()
         if isinstance(opened, OpenFailed):
@@ -237,6 +238,7 @@ class ConsoleSupervisor:
         except BaseException:
             await connection.close()
             raise
+        self._streams.add(stream)
         return _Open(connection, stream, time.time_ns())
 
     def _why_not(self, error: SavedError) -> Cause:
@@ -252,15 +254,20 @@ class ConsoleSupervisor:
             return
         if self.console.machine.state is not State.ATTACHED:  # it is not waited for any more
             self._stream = None
-            self._start(stream.close)
+            self._start(self._close_stream, stream)
         elif connection.lost is not None:  # between the opening and now; its callback found nothing to end
             self._connection_lost(connection, connection.lost)
         else:
             stream.start(partial(self._received, stream), partial(self._ended, stream))
 
     async def _close(self, stream: ConsoleStream | None) -> None:
-        errors = await stream.close() if stream is not None else ()
+        errors = await self._close_stream(stream) if stream is not None else ()
         self.post(Cleaned(time.time_ns(), errors))
+
+    async def _close_stream(self, stream: ConsoleStream) -> tuple[SavedError, ...]:
+        """Close it, once: whoever comes first, also where that is cancelled."""
+        self._streams.discard(stream)
+        return await stream.close()
 
     async def _query(self, attachment: int) -> None:
         """Ask how the domain stands, on a connection of its own: the console's may be what is sick."""

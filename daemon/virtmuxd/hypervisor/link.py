@@ -171,23 +171,28 @@ class Link:
     async def close(self) -> None:
         """Close the connection, within its deadline; what fails now has nothing to say any more. Nobody uses it.
 
-        One that cannot be closed, also because no thread is free for that, is cut: libvirtd must not go on holding what
-        was opened on it.
+        One that is not closed by that is cut: no thread is free, it fails or is cancelled, or something still refers to
+        what was opened on it. libvirtd must not go on holding that.
         """
         self._closing = True
         self._told_of_loss.clear()
+        closed = False
         try:
             if self.libvirt is not None:
                 async with self._one_at_a_time:
-                    await self._call("virConnectClose", self._close)
+                    closed = await self._call("virConnectClose", self._close)
         except (CallFailed, DeadlineMissed):
-            self.transport.cut()
+            pass  # it is cut
         finally:
+            if not closed:
+                self.transport.cut()
             self.transport.close()
 
-    def _close(self) -> None:
+    def _close(self) -> bool:
+        """In a worker thread; gives whether nothing refers to it any more."""
         if self._watched:
             with suppress(libvirt.libvirtError):
                 self.libvirt.unregisterCloseCallback()
-        self.libvirt.close()
+        references: int = self.libvirt.close()
         self.libvirt = None
+        return references == 0

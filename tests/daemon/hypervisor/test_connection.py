@@ -5,7 +5,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
 import libvirt
@@ -58,8 +59,9 @@ async def test_closing_undoes_what_was_registered_last_first(workers: Workers) -
     done: list[str] = []
 
     class Handle:
-        def close(self) -> None:
+        def close(self) -> int:
             done.append("close")
+            return 0
 
     def refuse() -> None:
         done.append("refused")
@@ -75,20 +77,61 @@ async def test_closing_undoes_what_was_registered_last_first(workers: Workers) -
     assert done == ["last", "refused", "first", "close"]
 
 
-async def test_a_connection_that_no_thread_is_free_to_close_is_cut(workers: Workers) -> None:
+@contextmanager
+def open_transport() -> Iterator[Transport]:
+    """The transport of a connection that is open."""
     ours, theirs = socket.socketpair()
-    transport = Transport()
-    transport.add(ours.fileno())
-    free = threading.Event()
-    connection = connection_of(workers, object(), transport=transport, deadline=SHORT)
     with ours, theirs:
-        async with asyncio.TaskGroup() as tasks:
-            busy = [tasks.create_task(workers.call(Transport(), LONG, "virTest", free.wait)) for _ in range(QUOTA)]
-            await asyncio.sleep(0)  # let them take all threads
-            await connection.close()
-            assert transport.was_cut, "else libvirtd goes on holding what was opened on it"
+        transport = Transport()
+        transport.add(ours.fileno())
+        yield transport
+
+
+@asynccontextmanager
+async def all_busy(workers: Workers) -> AsyncIterator[None]:
+    """No thread is free as long as the context is not left."""
+    free = threading.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(QUOTA):
+            tasks.create_task(workers.call(Transport(), LONG, "virTest", free.wait))
+        await asyncio.sleep(0)  # let them take all threads
+        try:
+            yield
+        finally:
             free.set()
-        assert all(task.result() for task in busy)
+
+
+# libvirtd goes on holding what was opened on a connection that is neither closed nor cut.
+
+
+async def test_a_connection_that_no_thread_is_free_to_close_is_cut(workers: Workers) -> None:
+    with open_transport() as transport:
+        connection = connection_of(workers, object(), transport=transport, deadline=SHORT)
+        async with all_busy(workers):
+            await connection.close()
+            assert transport.was_cut
+
+
+async def test_a_connection_whose_closing_is_cancelled_is_cut(workers: Workers) -> None:
+    with open_transport() as transport:
+        connection = connection_of(workers, object(), transport=transport)
+        async with all_busy(workers), asyncio.TaskGroup() as tasks:
+            closing = tasks.create_task(connection.close())
+            await asyncio.sleep(0)  # let it ask for a thread
+            closing.cancel()
+            await asyncio.wait({closing})
+            assert transport.was_cut
+
+
+@pytest.mark.parametrize("references", [0, 1])
+async def test_a_connection_that_something_still_refers_to_is_cut(references: int, workers: Workers) -> None:
+    class Handle:
+        def close(self) -> int:
+            return references
+
+    with open_transport() as transport:
+        await connection_of(workers, Handle(), transport=transport).close()
+        assert transport.was_cut is (references > 0)
 
 
 async def test_input_waits_as_long_as_the_guest_takes_none_until_the_connection_is_cut(workers: Workers) -> None:
@@ -134,9 +177,10 @@ class _Reporting:
     def unregisterCloseCallback(self) -> None:  # noqa: N802
         """Registered for undoing."""
 
-    def close(self) -> None:
+    def close(self) -> int:
         self.report(libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT)
         self.report(libvirt.VIR_CONNECT_CLOSE_REASON_ERROR)
+        return 0
 
 
 @pytest.mark.parametrize(

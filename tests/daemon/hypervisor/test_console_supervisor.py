@@ -1,18 +1,53 @@
 """The supervisor of a console: what it tells the console, and what a bug in it may not do."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
+
+import pytest
 
 from tests.harness.consoles import RUNNING_ID, START, Bench, Consoles
 from tests.harness.served import DEADLINE
 from virtmux.messages import State
-from virtmux.reasons import Cause
+from virtmux.reasons import Cause, SavedError
 from virtmuxd.core.events import Demand, Up
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, unreadable
+from virtmuxd.hypervisor.stream import ConsoleStream
+
+
+class Stream:
+    """A console's stream that carries nothing."""
+
+    running_id = RUNNING_ID
+    shared = False
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def start(self, *_told: object) -> None:
+        """Nothing comes."""
+
+    def stop(self) -> None:
+        """Nothing came."""
+
+    async def close(self) -> tuple[SavedError, ...]:
+        self.closed += 1
+        return ()
+
+
+class Anywhere:
+    """A route that leads to a connection."""
+
+    lost = None
+
+    async def connect(self) -> "Anywhere":
+        return self
+
+    async def watch_close(self, _closed: Callable[[Cause], None]) -> None:
+        """It is never lost."""
 
 
 class Nowhere:
@@ -26,11 +61,16 @@ class Nowhere:
 
 
 @asynccontextmanager
-async def supervised(*errors: Exception) -> AsyncIterator[Bench]:
-    """A console that somebody wants, of a running guest, at the end of such a route."""
+async def supervised(
+    route: Anywhere | Nowhere, at_the_stop: Callable[[Bench], object] = lambda _: None
+) -> AsyncIterator[Bench]:
+    """A console that somebody wants, of a running guest, at the end of a route.
+
+    `at_the_stop` happens in the same turn of the loop in which the supervisor is told to end.
+    """
     bench = Consoles().add()
     supervisor = ConsoleSupervisor(
-        bench.console, cast(Route, Nowhere(*errors)), Fence(8.0, 5, 35.0), retired=_never, departed=_never
+        bench.console, cast(Route, route), Fence(8.0, 5, 35.0), retired=_never, departed=_never
     )
     bench.console.hold_by(supervisor)
     async with asyncio.TaskGroup() as tasks:
@@ -41,35 +81,66 @@ async def supervised(*errors: Exception) -> AsyncIterator[Bench]:
             yield bench
         finally:
             running.cancel()
+            at_the_stop(bench)
 
 
-async def waits_for(bench: Bench) -> Cause:
-    """What the console waits for, once it is decided that it cannot be had."""
+async def until_decided(bench: Bench) -> None:
+    """Wait until it is known whether the console can be had."""
     decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     bench.console.when_decided(lambda: decided.set_result(None))
     async with asyncio.timeout(DEADLINE):
         await decided
+
+
+async def waits_for(bench: Bench) -> Cause:
+    """What the console waits for, once it is decided that it cannot be had."""
+    await until_decided(bench)
     assert bench.console.machine.state is State.WAITING
     assert bench.console.machine.waiting is not None
     return bench.console.machine.waiting.cause
 
 
 async def test_a_hypervisor_that_cannot_be_connected_to_is_the_reason() -> None:
-    async with supervised(CallFailed(unreadable("Failed to connect", "virConnectOpen"))) as bench:
+    async with supervised(Nowhere(CallFailed(unreadable("Failed to connect", "virConnectOpen")))) as bench:
         assert await waits_for(bench) is Cause.HYPERVISOR_LOST
 
 
 async def test_a_call_that_misses_its_deadline_is_the_reason() -> None:
-    async with supervised(DeadlineMissed("virConnectOpen")) as bench:
+    async with supervised(Nowhere(DeadlineMissed("virConnectOpen"))) as bench:
         assert await waits_for(bench) is Cause.HYPERVISOR_TIMEOUT
 
 
 async def test_a_bug_is_told_as_one_and_the_console_lives_on(caplog: Any) -> None:
-    async with supervised(ZeroDivisionError(), DeadlineMissed("virConnectOpen")) as bench:
+    async with supervised(Nowhere(ZeroDivisionError(), DeadlineMissed("virConnectOpen"))) as bench:
         assert await waits_for(bench) is Cause.INTERNAL_ERROR
         assert "a bug at a console" in caplog.text
         bench.console.handle_event(Demand(START, present=True))
         assert await waits_for(bench) is Cause.HYPERVISOR_TIMEOUT
+
+
+def nothing(_bench: Bench) -> None:
+    """It stays attached."""
+
+
+def release(bench: Bench) -> None:
+    """Its stream is to be closed; the supervisor ends before it can begin with that."""
+    bench.console.release(START, None)
+
+
+@pytest.mark.parametrize("at_the_stop", [nothing, release])
+async def test_a_stop_closes_what_is_open_also_what_was_to_be_closed(
+    at_the_stop: Callable[[Bench], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Stream()
+
+    async def opened(*_asked_for: object) -> Stream:
+        return stream
+
+    monkeypatch.setattr(ConsoleStream, "open", opened)
+    async with supervised(Anywhere(), at_the_stop) as bench:
+        await until_decided(bench)
+        assert bench.console.machine.state is State.ATTACHED
+    assert stream.closed == 1
 
 
 def _never(_supervisor: ConsoleSupervisor) -> None:

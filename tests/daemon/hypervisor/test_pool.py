@@ -45,8 +45,9 @@ class Handle:
         assert self.reads.wait(10)
         return 9_000_000
 
-    def close(self) -> None:
+    def close(self) -> int:
         self.is_open = False
+        return 0
 
 
 @dataclass
