@@ -46,7 +46,7 @@ integration:
 chaos: export VIRTMUX_CHAOS = 1
 chaos:
 	@$(MAKE) --no-print-directory setup
-	$(BIN)python3 -m pytest -o faulthandler_timeout=3600 tests/integration
+	@$(MAKE) --no-print-directory integration PARALLEL='-o faulthandler_timeout=3600'
 
 # Where the tests ran through sudo, libvirt's files are root's.
 clean:
