@@ -86,9 +86,10 @@ class VirshError(RuntimeError):
 class Libvirtd:
     """One libvirtd and its guests. `close` (or leaving the `with` block) ends them all and removes every file."""
 
-    def __init__(self, driver: str = "qemu", *, bus: Path | None = None, conf: str = "") -> None:
+    def __init__(self, driver: str = "qemu", *, bus: Path | None = None, conf: str = "", hook: str = "") -> None:
         """`driver` is the one that is spoken to. With `bus`, polkit is asked on that system bus who may connect. `conf`
-        is what its libvirtd.conf says besides."""
+        is what its libvirtd.conf says besides; `hook` the shell script that it runs at whatever happens to a guest: $2
+        says what."""
         missing = [program for program in ("libvirtd", "virsh", "qemu-system-x86_64", "unshare") if not _which(program)]
         if missing:
             raise RuntimeError(f"the integration tests need {', '.join(missing)}: run 'make setup'")
@@ -115,6 +116,11 @@ class Libvirtd:
             + conf
         )
         (self.base / "etc" / "qemu.conf").write_text(QEMU_CONF)
+        if hook:
+            path = self.base / "etc" / "hooks" / driver
+            path.parent.mkdir()
+            path.write_text(f"#!/bin/sh\n{hook}\n")
+            path.chmod(0o755)
 
     def start(self) -> None:
         """Starts libvirtd on its directories and returns once it answers; guests that still run are found again."""

@@ -44,7 +44,7 @@ class Ending:
     @property
     def last_word(self) -> Verdict:
         """What is said where nothing more will come."""
-        return self.explained or assume(self.failure)
+        return self.explained or assume(self.failure, self.evidence)
 
     @property
     def needs_test(self) -> bool:

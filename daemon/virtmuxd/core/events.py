@@ -30,11 +30,13 @@ class Timer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds: how long evidence of an end is waited for; how long an unwatched console stays open; how long a console
-    is silent before it is probed; and, until `eager_until` (ns), at what interval a busy one is asked for again: just
-    after the daemon's start it may be its own former stream that libvirt has not given up yet."""
+    """Seconds: how long evidence of an end is waited for, and after that an answer to how the domain stands; how long
+    an unwatched console stays open; how long a console is silent before it is probed; and, until `eager_until` (ns), at
+    what interval a busy one is asked for again: just after the daemon's start it may be its own former stream that
+    libvirt has not given up yet."""
 
     evidence: float = 2.0
+    answer: float = 8.0
     linger: float = 60.0
     probe_after: float = 3.0
     eager: float = 0.1
@@ -83,6 +85,14 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """The domain ended: a STOPPED event."""
+
+    at: int
+    event: LibvirtEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ShuttingDown:
+    """The guest has powered itself off; libvirt has yet to end the domain: a SHUTDOWN event."""
 
     at: int
     event: LibvirtEvent
@@ -262,7 +272,7 @@ class Elapsed:
 
 
 Event = (
-    Demand | Up | Down | Started | Stopped | Unplugged | Undefined | Paused | Resumed | Noted | Renamed
+    Demand | Up | Down | Started | Stopped | ShuttingDown | Unplugged | Undefined | Paused | Resumed | Noted | Renamed
     | Released | Reclaimed | Lent | Incoming | Arrived | TurnedBack | Spoke | Fenced
     | Opened | OpenFailed | Failed | Cleaned | Answered | Elapsed
 )  # fmt: skip

@@ -68,6 +68,7 @@ class Evidence:
     started_at: int | None = None
     stopped: LibvirtEvent | None = None
     device_removed: LibvirtEvent | None = None
+    shutting_down: LibvirtEvent | None = None
     paused: bool = False
 
     @property
@@ -151,13 +152,17 @@ def classify(failure: Failure, evidence: Evidence) -> Verdict | None:
     stream error alone leaves open why: wait for an event, or see whether the console can be opened again.
     """
     if evidence.stopped is not None:
-        return Verdict(stopped_cause(evidence.stopped) or assume(failure).cause, evidence.stopped)
+        return Verdict(stopped_cause(evidence.stopped) or assume(failure, evidence).cause, evidence.stopped)
     if evidence.device_removed is not None:
         return Verdict(Cause.DEVICE_REMOVED, evidence.device_removed)
     known = failure.cause or connection_cause(failure.error)
     return Verdict(known) if known is not None else None
 
 
-def assume(failure: Failure) -> Verdict:
-    """The cause where nothing more is known: what the stream itself said."""
-    return Verdict(Cause.STREAM_ENDED if failure.error is None else Cause.STREAM_ERROR)
+def assume(failure: Failure, evidence: Evidence) -> Verdict:
+    """The cause where nothing more will be known: what the stream itself said, or that the guest had powered off."""
+    if failure.error is not None:
+        return Verdict(Cause.STREAM_ERROR)
+    if evidence.shutting_down is not None:
+        return Verdict(Cause.GUEST_SHUTDOWN, evidence.shutting_down)
+    return Verdict(Cause.STREAM_ENDED)

@@ -8,7 +8,18 @@ libvirt never uses twice while it runs.
 from dataclasses import replace
 
 from virtmux.reasons import LibvirtEvent
-from virtmuxd.core.events import Event, OpenFailed, Paused, Resumed, Started, Stopped, Undefined, Unplugged, Up
+from virtmuxd.core.events import (
+    Event,
+    OpenFailed,
+    Paused,
+    Resumed,
+    ShuttingDown,
+    Started,
+    Stopped,
+    Undefined,
+    Unplugged,
+    Up,
+)
 from virtmuxd.core.evidence import Evidence
 
 
@@ -29,10 +40,14 @@ class Incarnations:
                 return self.started(event.running_id, event.at)
             case Stopped():
                 self.stopped(event.event)
+            case ShuttingDown():
+                self._told.shutting_down = event.event
             case Unplugged():
                 self.unplugged(event.event)
-            case Paused() | Resumed():
-                self._told.paused = isinstance(event, Paused)
+            case Paused():
+                self._told.paused = True
+            case Resumed():
+                self._told.paused, self._told.shutting_down = False, None  # a reboot may begin as a power-off
             case OpenFailed():
                 self.opening_failed()
             case Undefined() if event.gone:

@@ -70,6 +70,7 @@ from virtmuxd.core.events import (
     Renamed,
     Resumed,
     SetTimer,
+    ShuttingDown,
     Spoke,
     Started,
     Stopped,
@@ -430,7 +431,7 @@ class Machine:
         self._unheld_since = self.silence.served_at if failure.stalled else failure.at
         if failure.at - self._attached_at > _LASTING:
             self._backoff.reset()
-        provisional = self._reason(classify(failure, self._held) or assume(failure), failure, self._held)
+        provisional = self._reason(classify(failure, self._held) or assume(failure, self._held), failure, self._held)
         mark = self._sequence.reserve(Ended(provisional.at, self.attachment, provisional))
         self._ending = Ending(failure, self._held, self.attachment, mark)
         self._effects += [End(failure.at), Close(), SetTimer(Timer.EVIDENCE, self._timing.evidence)]
@@ -461,7 +462,7 @@ class Machine:
         if ending.verdict is None and ending.failure.stalled:
             self._false_alarm(ending, event)
         else:
-            self._decide(ending, assume(ending.failure))
+            self._decide(ending, ending.last_word)
             self._opened(event)
 
     def _false_alarm(self, ending: Ending, event: Opened) -> None:
@@ -498,13 +499,14 @@ class Machine:
                 pass  # it concerns the claim
 
     def _evidence_due(self, at: int) -> None:
-        """No event has come in time: ask; and where nobody answers in time, go by what the stream said."""
+        """No event has come in time: ask. libvirt answers late where it is busy ending the domain, for example with a
+        hook; where it does not answer in time, go by what is known."""
         ending = self._being_ended()
         if ending.verdict is not None:
             return
         if not ending.asked:
             ending.asked = True
-            self._effects += [Query(ending.attachment), SetTimer(Timer.EVIDENCE, self._timing.evidence)]
+            self._effects += [Query(ending.attachment), SetTimer(Timer.EVIDENCE, self._timing.answer)]
         elif not ending.may_wait:
             self._decide(ending, ending.last_word)
             self._proceed(at)
@@ -630,6 +632,7 @@ class Machine:
         (State.ATTACHED, Lent): Transition(_release, (State.ENDING,)),
         (State.ATTACHED, Elapsed): Transition(_elapsed, (State.ENDING,)),
         (State.ENDING, Stopped): Transition(_informed, _SOUGHT),
+        (State.ENDING, ShuttingDown): Transition(_informed),
         (State.ENDING, Unplugged): Transition(_informed, _SOUGHT),
         (State.ENDING, Down): Transition(_informed, _SOUGHT),
         (State.ENDING, Up): Transition(_informed, _SOUGHT),

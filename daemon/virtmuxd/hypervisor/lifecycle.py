@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import libvirt
 
 from virtmux.reasons import LibvirtEvent
-from virtmuxd.core.events import Event, Noted, Paused, Resumed, Started, Stopped, Undefined, Unplugged
+from virtmuxd.core.events import Event, Noted, Paused, Resumed, ShuttingDown, Started, Stopped, Undefined, Unplugged
 from virtmuxd.hypervisor.connection import Connection
 
 
@@ -40,20 +40,24 @@ _STANDING: dict[int, tuple[type[Paused] | type[Resumed], dict[int, str]]] = {
 
 def translate(at: int, running_id: int, event: int, detail: int) -> Event | None:
     """A lifecycle event (virDomainEventType and its detail) as an event of the domain's consoles, if it is one."""
+    happened: Event | None = None
     match event:
         case libvirt.VIR_DOMAIN_EVENT_STARTED:
-            return Started(at, running_id, detail == libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED)
+            happened = Started(at, running_id, detail == libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED)
         case libvirt.VIR_DOMAIN_EVENT_STOPPED:
-            return Stopped(at, LibvirtEvent("STOPPED", _STOPPED.get(detail)))
+            happened = Stopped(at, LibvirtEvent("STOPPED", _STOPPED.get(detail)))
+        case libvirt.VIR_DOMAIN_EVENT_SHUTDOWN if detail == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_GUEST:
+            happened = ShuttingDown(at, LibvirtEvent("SHUTDOWN", "GUEST"))  # HOST is also what `virsh destroy` makes
         case libvirt.VIR_DOMAIN_EVENT_CRASHED:  # what comes of it is for the domain's on_crash to say, by other events
-            return Paused(at, _CRASHED.get(detail), "crashed")
+            happened = Paused(at, _CRASHED.get(detail), "crashed")
         case libvirt.VIR_DOMAIN_EVENT_UNDEFINED if detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_REMOVED:
-            return Undefined(at, LibvirtEvent("UNDEFINED", "REMOVED"))
+            happened = Undefined(at, LibvirtEvent("UNDEFINED", "REMOVED"))
         case _ if event in _STANDING:
             kind, details = _STANDING[event]
-            return kind(at, details.get(detail))
+            happened = kind(at, details.get(detail))
         case _:
-            return None
+            pass  # it changes nothing for a console
+    return happened
 
 
 class Lifecycle:
@@ -80,7 +84,11 @@ class Lifecycle:
 
     def _on_lifecycle(self, _connection: object, domain: Any, event: int, detail: int, _opaque: None) -> None:
         happened = translate(time.time_ns(), domain.ID(), event, detail)
-        self._tell(DomainEvent(domain.UUIDString(), happened, look_again=not isinstance(happened, Paused | Resumed)))
+        self._tell(
+            DomainEvent(
+                domain.UUIDString(), happened, look_again=not isinstance(happened, Paused | Resumed | ShuttingDown)
+            )
+        )
 
     def _on_reboot(self, _connection: object, domain: Any, _opaque: None) -> None:
         self._tell(DomainEvent(domain.UUIDString(), Noted(time.time_ns(), "rebooted")))

@@ -44,8 +44,17 @@ def test_what_was_lost_is_the_cause_where_no_guest_ended() -> None:
 
 
 def test_without_evidence_the_stream_has_the_last_word() -> None:
-    assert assume(failure()) == Verdict(Cause.STREAM_ENDED)
-    assert assume(failure(TAKEN_OVER)) == Verdict(Cause.STREAM_ERROR)
+    assert assume(failure(), Evidence(1, 5)) == Verdict(Cause.STREAM_ENDED)
+    assert assume(failure(TAKEN_OVER), Evidence(1, 5)) == Verdict(Cause.STREAM_ERROR)
+
+
+def test_a_guest_that_powered_off_explains_a_stream_that_ended_and_no_error() -> None:
+    powered_off = LibvirtEvent("SHUTDOWN", "GUEST")
+    evidence = Evidence(1, 5, shutting_down=powered_off)
+
+    assert classify(failure(), evidence) is None, "libvirt may say better"
+    assert assume(failure(), evidence) == Verdict(Cause.GUEST_SHUTDOWN, powered_off)
+    assert assume(failure(TAKEN_OVER), evidence) == Verdict(Cause.STREAM_ERROR)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from virtmuxd.core.events import (
     Renamed,
     Resumed,
     SetTimer,
+    ShuttingDown,
     Spoke,
     Started,
     Stopped,
@@ -54,6 +55,7 @@ from virtmuxd.core.machine import Machine
 
 ID, NEXT_ID = 5, 6
 COME, GO = True, False
+POWERED_OFF = LibvirtEvent("SHUTDOWN", "GUEST")
 
 
 def eof(seconds: float) -> Failed:
@@ -106,6 +108,7 @@ _STRAY: list[Event] = [
     down(9),
     Started(at(9), NEXT_ID),
     stopped(9),
+    ShuttingDown(at(9), POWERED_OFF),
     Unplugged(at(9), LibvirtEvent("DEVICE_REMOVED", "serial0")),
     undefined(9),
     Noted(at(9), "rebooted"),
@@ -453,7 +456,7 @@ def test_an_end_without_any_event_is_asked_about_after_two_seconds() -> None:
     life.happen(Cleaned(at(3)))
     assert life.state == "ending"
 
-    assert life.happen(Elapsed(at(4), Timer.EVIDENCE)) == [Query(1), SetTimer(Timer.EVIDENCE, 2.0)]
+    assert life.happen(Elapsed(at(4), Timer.EVIDENCE)) == [Query(1), SetTimer(Timer.EVIDENCE, 8.0)]
     life.happen(Answered(at(4), 1, LibvirtEvent("SHUTOFF", "SAVED")))
 
     assert (life.state, life.story) == (State.WAITING, ["attached 1", "ended 1 guest-saved"])
@@ -474,10 +477,37 @@ def test_an_end_that_nothing_explains_is_just_that_and_the_console_is_opened_aga
     assert life.story == ["attached 1", "ended 1 stream-ended", "break", "attached 2"]
 
 
+def test_a_guest_that_powered_off_has_shut_down_also_where_libvirt_takes_long_to_end_it() -> None:
+    life = attached()
+    life.happen(ShuttingDown(at(1), POWERED_OFF), eof(2), Cleaned(at(3)), Elapsed(at(4), Timer.EVIDENCE))
+    assert life.story == ["attached 1"]
+    life.happen(Elapsed(at(12), Timer.EVIDENCE))
+    life.happen(stopped(13, "SHUTDOWN"))
+
+    assert life.story == ["attached 1", "ended 1 guest-shutdown"]
+    assert life.reason.event == POWERED_OFF
+
+
+def test_what_libvirt_says_of_the_end_is_waited_for_while_it_does_not_answer() -> None:
+    life = attached()
+    life.happen(ShuttingDown(at(1), POWERED_OFF), eof(2), Cleaned(at(3)), Elapsed(at(4), Timer.EVIDENCE))
+    life.happen(stopped(11, "CRASHED"))
+
+    assert life.story == ["attached 1", "ended 1 guest-crashed"]
+
+
+def test_a_guest_that_goes_on_after_it_powered_off_has_not_shut_down() -> None:
+    life = attached()
+    life.happen(ShuttingDown(at(1), POWERED_OFF), Resumed(at(1)), eof(2), Cleaned(at(3)))
+    life.happen(Elapsed(at(4), Timer.EVIDENCE), Answered(at(4), 1, None))
+
+    assert life.story == ["attached 1", "resumed", "ended 1 stream-ended"]
+
+
 def test_the_answer_to_an_older_question_explains_nothing() -> None:
     life = attached()
     life.happen(eof(2), Cleaned(at(3)))
-    assert life.happen(Elapsed(at(4), Timer.EVIDENCE)) == [Query(1), SetTimer(Timer.EVIDENCE, 2.0)]
+    assert life.happen(Elapsed(at(4), Timer.EVIDENCE)) == [Query(1), SetTimer(Timer.EVIDENCE, 8.0)]
     life.happen(stopped(4), Started(at(5), NEXT_ID), Opened(at(6), NEXT_ID), eof(7))
 
     life.happen(Answered(at(8), 1, LibvirtEvent("SHUTOFF", "CRASHED")))

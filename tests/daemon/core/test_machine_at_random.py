@@ -34,6 +34,7 @@ from virtmuxd.core.events import (
     Released,
     Resumed,
     SetTimer,
+    ShuttingDown,
     Spoke,
     Started,
     Stopped,
@@ -123,6 +124,11 @@ class Lives(RuleBasedStateMachine):
         self.events.append(Stopped(self.moment(), LibvirtEvent("STOPPED", detail)))
         if self.stream is not None and self.stream.running_id == self.starts:
             self.stream.over = True
+
+    @precondition(lambda self: self.running)
+    @rule()
+    def the_guest_powers_off(self) -> None:
+        self.events.append(ShuttingDown(self.moment(), LibvirtEvent("SHUTDOWN", f"{self.starts}")))
 
     @precondition(lambda self: self.events and self.up)
     @rule()
@@ -350,7 +356,7 @@ class Lives(RuleBasedStateMachine):
                     # A look at the domain's state cannot tell one start from the next; an event can.
                     if event is not None and event.name == "STOPPED":
                         assert event.detail == self.ends[running_id]
-                    if event is not None and event.name == "DEVICE_REMOVED":
+                    if event is not None and event.name in ("SHUTDOWN", "DEVICE_REMOVED"):
                         assert event.detail == f"{running_id}"
                 case _:
                     pass

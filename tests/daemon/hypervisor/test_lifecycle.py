@@ -4,7 +4,7 @@ import libvirt
 import pytest
 
 from virtmux.reasons import LibvirtEvent
-from virtmuxd.core.events import Event, Paused, Resumed, Started, Stopped, Undefined
+from virtmuxd.core.events import Event, Paused, Resumed, ShuttingDown, Started, Stopped, Undefined
 from virtmuxd.hypervisor.lifecycle import translate
 
 AT = 1_700_000_000_000_000_000
@@ -22,7 +22,8 @@ AT = 1_700_000_000_000_000_000
         ("UNDEFINED", "REMOVED", Undefined(AT, LibvirtEvent("UNDEFINED", "REMOVED"))),
         ("UNDEFINED", "RENAMED", None),
         ("DEFINED", "UPDATED", None),
-        ("SHUTDOWN", "GUEST", None),
+        ("SHUTDOWN", "GUEST", ShuttingDown(AT, LibvirtEvent("SHUTDOWN", "GUEST"))),
+        ("SHUTDOWN", "HOST", None),
     ],
 )
 def test_an_event_of_a_domain_is_one_of_its_consoles_or_none(event: str, detail: str, meaning: Event | None) -> None:

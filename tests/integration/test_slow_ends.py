@@ -1,0 +1,42 @@
+"""A libvirt that takes long to end a guest, as one with hooks may: the reason is the true one all the same."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.follower import follow
+from tests.harness.guest import POWER_OFF
+from tests.harness.libvirtd import Libvirtd
+from tests.integration.conftest import StartDaemon, StartGuest
+from virtmux import Cause, LibvirtEvent
+
+#: Longer than evidence is waited for before libvirt is asked, and than libvirt takes to answer when it is not busy.
+SECONDS = 5
+
+
+@pytest.fixture
+def slow_libvirtd() -> Iterator[Libvirtd]:
+    """A libvirtd that says of a guest how it ended only so long after its QEMU went."""
+    with Libvirtd(hook=f'if [ "$2" = stopped ]; then sleep {SECONDS}; fi') as libvirtd:
+        yield libvirtd
+
+
+async def test_what_libvirt_says_late_is_waited_for(
+    slow_libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    leaving, destroyed = await boot_guest(slow_libvirtd), await boot_guest(slow_libvirtd)
+    mux = await daemon(slow_libvirtd.uri)
+    async with follow(mux.socket, leaving.name) as first, follow(mux.socket, destroyed.name) as second:
+        for client in (first, second):
+            await client.until_attached()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(first.press(POWER_OFF))
+            tasks.create_task(destroyed.destroy())
+            ends = [(await client.until_ended()) for client in (first, second)]
+        assert [(reason.cause, reason.event) for reason in ends] == [
+            (Cause.GUEST_SHUTDOWN, LibvirtEvent("STOPPED", "SHUTDOWN")),
+            (Cause.GUEST_DESTROYED, LibvirtEvent("STOPPED", "DESTROYED")),
+        ]
+        for client in (first, second):
+            assert len(client.reasons) == 1
