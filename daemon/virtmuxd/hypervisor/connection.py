@@ -108,6 +108,11 @@ class Connection:
         """End every call on the connection, now and later, also those of others; see `Transport.cut`."""
         self._link.transport.cut()
 
+    def hurry(self, seconds: float) -> None:
+        """Give no call on a connection of one's own more than so many seconds from now on."""
+        if not self.shared:
+            self._link.hurry(seconds)
+
     async def watch_close(self, closed: Callable[[Cause], None]) -> None:
         """Have `closed` called on the loop, once, when the connection is lost; not for our own `close`.
 

@@ -51,6 +51,7 @@ class Link:
         #: Why the connection is lost, once it is.
         self.lost: Cause | None = None
         self._means = means
+        self._deadline = means.deadline
         self._one_at_a_time = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._told_of_loss: dict[object, Callable[[Cause], None]] = {}
@@ -85,15 +86,19 @@ class Link:
             await self.close()
             raise
 
+    def hurry(self, seconds: float) -> None:
+        """Give no call more than so many seconds from now on."""
+        self._deadline = min(self._deadline, seconds)
+
     async def _call(self, api: str, function: Callable[[], _T]) -> _T:
         """A call while nobody else uses the link: cancelled, it may be cut."""
-        return await self._means.workers.call(self.transport, self._means.deadline, api, function)
+        return await self._means.workers.call(self.transport, self._deadline, api, function)
 
     async def call(self, api: str, function: Callable[[], _T], dropped: Callable[[_T], object] | None = None) -> _T:
         """Make a libvirt call; see `Workers.call`."""
         async with self._one_at_a_time:
             outcome = await self._means.workers.call(
-                self.transport, self._means.deadline, api, function, shared=self.shared, dropped=dropped
+                self.transport, self._deadline, api, function, shared=self.shared, dropped=dropped
             )
             self._answered_at = self._loop.time()
             return outcome
@@ -110,7 +115,7 @@ class Link:
         try:
             async with self._one_at_a_time:
                 return await self._means.senders.call(
-                    self.transport, self._means.deadline, "virStreamSend", partial(self._send, function), shared=True
+                    self.transport, self._deadline, "virStreamSend", partial(self._send, function), shared=True
                 )
         except DeadlineMissed:
             error = unreadable("the hypervisor took no input in time; the connection was cut", "virStreamSend")

@@ -22,6 +22,9 @@ from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, named, save
 
 _log = logging.getLogger(__name__)
 
+#: Seconds for the abort of a stream, and as many for closing its connection. After a takeover libvirtd may answer
+#: neither, and why a console ended is found out only once it is let go.
+_LET_GO = 2.0
 #: What one console may take of a turn of the loop, in bytes.
 _TURN = 262144
 _WOULD_BLOCK = -2
@@ -118,11 +121,6 @@ class ConsoleStream:
             # Not within this dispatch: the binding still uses the dict.
             self._loop.call_soon(self._opaque.clear)
 
-    @property
-    def sending(self) -> bool:
-        """Whether input is on its way to libvirt."""
-        return self._sending
-
     async def send(self, packets: Sequence[bytes], fence: int) -> None:
         """Give packets to libvirt, and then, where `fence` is not 0, a fence of so many empty packets.
 
@@ -145,6 +143,7 @@ class ConsoleStream:
         input that the guest does not take can only be cut; on a shared one sending has a deadline, and comes first.
         """
         self.stop()
+        self._connection.hurry(_LET_GO)
         errors: list[SavedError] = []
         try:
             if self._sending and not self.shared:

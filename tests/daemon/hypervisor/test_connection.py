@@ -134,6 +134,22 @@ async def test_a_connection_that_something_still_refers_to_is_cut(references: in
         assert transport.was_cut is (references > 0)
 
 
+async def test_a_connection_in_a_hurry_is_cut_before_the_deadline_of_other_calls(workers: Workers) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        transport = Transport()
+        transport.add(ours.fileno())
+
+        class Hanging:
+            def close(self) -> int:
+                return len(ours.recv(1))
+
+        connection = connection_of(workers, Hanging(), transport=transport, deadline=LONG)
+        connection.hurry(SHORT)
+        await connection.close()
+        assert transport.was_cut
+
+
 async def test_input_waits_as_long_as_the_guest_takes_none_until_the_connection_is_cut(workers: Workers) -> None:
     ours, theirs = socket.socketpair()
     transport = Transport()
