@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, assert_never
 from virtmux import messages
 from virtmux.backoff import Backoff
 from virtmux.messages import ConsoleInfo, State
-from virtmux.reasons import Cause, ConsoleId, Reason
+from virtmux.reasons import Cause, ConsoleId, Phase, Reason, sentence
 from virtmux.records import Break, Ended, Note, Position, rfc3339
 from virtmuxd.core.claim import FOREVER
 from virtmuxd.core.events import (
@@ -390,6 +390,15 @@ class Console:
             self.inputs.refuse(place.writer, reason.cause)
             self.leave(place, at)
             place.ended(reason)
+
+    def make_room(self, at: int) -> None:
+        """A guest was migrated here and brought its own console along: whoever waits at this one is sent away."""
+        text = sentence(Cause.EVICTED, self.id, "the guest was migrated here with its console; attach again")
+        reason = Reason(cause=Cause.EVICTED, text=text, phase=Phase.SERVER, at=rfc3339(at), console=self.id)
+        for place in tuple(self._places):
+            self.evict(place, reason, at)
+        self.vanish(at)
+        self.close(at)
 
     def release(self, at: int, until: int | None) -> None:
         """Let the console go, until a time (ns) or until it is reclaimed; over restarts too."""

@@ -134,7 +134,7 @@ class Registry:
         self._by_key[console.key] = console
 
     def rekey(self, console: Console, former: ConsoleKey) -> None:
-        """A console went to another hypervisor; nobody else has its key there."""
+        """A console went to another hypervisor; one that had its key there has made room."""
         del self._by_key[former]
         self._by_key[console.key] = console
 

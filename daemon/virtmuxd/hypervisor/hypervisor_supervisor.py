@@ -274,8 +274,7 @@ class HypervisorSupervisor:
         self._consoles[key] = supervised
         if former is not None:
             former.task.cancel()
-            former.supervisor.console.vanish(time.time_ns())
-            former.supervisor.console.close(time.time_ns())
+            former.supervisor.console.make_room(time.time_ns())
         self._look_again(key.uuid)
 
     def _departed(self, supervisor: ConsoleSupervisor) -> None:

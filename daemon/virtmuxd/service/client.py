@@ -55,10 +55,13 @@ def _contained(
 
 
 class _ClientPlace(Place):
-    """A place, as the socket sees it."""
+    """A place, as the socket sees it; `request` is the id of the attach that asked for it."""
 
-    def __init__(self, console: Console, feed: Feed, writer: Writer) -> None:
-        super().__init__(feed.cursor, writer, _nobody_is_told)
+    def __init__(
+        self, request: int, console: Console, feed: Feed, writer: Writer, ended: Callable[[Reason], None]
+    ) -> None:
+        super().__init__(feed.cursor, writer, ended)
+        self.request = request
         self.console = console
         self.feed = feed
         self.answered = False
@@ -214,20 +217,19 @@ class Client:
         read_only = request.read_only or self._read_only
         feed = Feed(self._outgoing, console.sequence, start.offset, start.mark)
         writer = Writer(partial(self._tell_input, console.handle), Cause.ACCESS_DENIED if read_only else None)
-        place = self._places[console.handle] = _ClientPlace(console, feed, writer)
+        ended = partial(self._lose_place, console.handle)
+        place = self._places[console.handle] = _ClientPlace(request.id, console, feed, writer, ended)
         self._former.discard(console.handle)
         console.enter(place, time.time_ns())
-        answer = partial(self._answer_attach, place, request.id, start, read_only=read_only, missing=missing)
+        answer = partial(self._answer_attach, place, start, read_only=read_only, missing=missing)
         console.when_decided(Once(answer, _ATTACH_DEADLINE))
 
     @_contained
-    def _answer_attach(
-        self, place: _ClientPlace, request: int, start: Position, *, read_only: bool, missing: bool
-    ) -> None:
+    def _answer_attach(self, place: _ClientPlace, start: Position, *, read_only: bool, missing: bool) -> None:
         console = place.console
         if self._places.get(console.handle) is place:
             self._outgoing.answer(
-                messages.Place(request, console.info(), str(start), read_only, missing, console.why_not)
+                messages.Place(place.request, console.info(), str(start), read_only, missing, console.why_not)
             )
             place.answered = True
             place.feed.flow(paused=False)
@@ -285,6 +287,15 @@ class Client:
             self._outgoing.remove(handle, place.feed)
             place.console.leave(place, time.time_ns())
 
+    @_contained
+    def _lose_place(self, handle: int, reason: Reason) -> None:
+        """The place was taken away by somebody else."""
+        place = self._places.pop(handle)
+        self._former.add(handle)
+        self._outgoing.remove(handle, place.feed)
+        ended = messages.PlaceEnded(handle, reason) if place.answered else messages.Refused(place.request, reason)
+        self._outgoing.answer(ended)
+
     def _flow(self, handle: int, *, paused: bool) -> None:
         place = self._places.get(handle)
         if place is not None and place.answered:
@@ -317,7 +328,9 @@ class Client:
 
     @_contained
     def _tell_input(self, handle: int) -> None:
-        self._outgoing.tell_status(handle, self._places[handle].writer.account)
+        place = self._places[handle]
+        if place.answered:  # else it has typed nothing yet
+            self._outgoing.tell_status(handle, place.writer.account)
 
     # The end.
 
@@ -344,10 +357,6 @@ class Client:
         finally:
             self._outgoing.close()
             self._socket.close()
-
-
-def _nobody_is_told(_reason: Reason) -> None:
-    """No command evicts a client yet; the one that does will tell it."""
 
 
 def _reason(cause: Cause, phase: Phase, detail: str = "") -> Reason:

@@ -439,6 +439,20 @@ def test_who_is_evicted_is_told_once_and_types_no_more() -> None:
     assert bench.console.inputs.take() is not None
 
 
+def test_who_waits_where_another_console_comes_with_its_guest_is_sent_away() -> None:
+    bench = Consoles().add()
+    first, first_ended = evictable(bench)
+    _, second_ended = evictable(bench)
+
+    bench.console.make_room(bench.tick())
+
+    assert first_ended == second_ended
+    assert [(reason.cause, "attach again" in reason.text) for reason in first_ended] == [(Cause.EVICTED, True)]
+    assert bench.console.forsaken
+    assert [event.event for event in bench.told][-1] == "vanished"
+    bench.console.leave(first, bench.tick())  # its client is gone meanwhile
+
+
 def test_who_loses_the_right_to_type_goes_on_watching() -> None:
     bench = held()
     typist, ended = evictable(bench)

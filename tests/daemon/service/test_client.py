@@ -27,6 +27,7 @@ from virtmux.messages import (
     ListConsoles,
     MarkMessage,
     Place,
+    PlaceEnded,
     Reclaim,
     Refused,
     Release,
@@ -43,6 +44,7 @@ from virtmuxd.core.evidence import Failure
 from virtmuxd.service import client as client_module
 
 STOPPING = Reason(cause=Cause.SERVER_STOPPING, text="stopping", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
+EVICTED = Reason(cause=Cause.EVICTED, text="evicted", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
 OTHER_UUID = "5d3f9a5e-0000-4000-8000-000000000002"
 
 
@@ -437,6 +439,31 @@ async def test_a_detach_does_not_withdraw_an_attach_that_is_not_answered() -> No
         bench.answer_open()
 
         assert (await peer.expect(Place)).id == 1
+
+
+async def test_who_is_sent_away_from_a_console_is_told_and_may_come_again() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach()
+        bench.console.evict(next(iter(bench.console._places)), EVICTED, bench.tick())
+        assert await peer.until(PlaceEnded) == PlaceEnded(place.info.console, EVICTED)
+        bench.output(b"unseen")
+        assert (await peer.attach()).info.console == place.info.console
+
+
+async def test_who_is_sent_away_before_the_attach_is_answered_is_refused() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(peer.session.next_id(), "web1"))
+        await everything_taken(peer)
+        assert not bench.console.machine.decided
+        bench.console.evict(next(iter(bench.console._places)), EVICTED, bench.tick())
+        assert await peer.expect(Refused) == Refused(1, EVICTED)
 
 
 async def test_nothing_of_a_console_follows_its_detach() -> None:
