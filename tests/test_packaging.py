@@ -15,8 +15,8 @@ from zipfile import ZipFile
 import msgspec
 import pytest
 
-from virtmux.link import SYSTEM_SOCKET
 from virtmux.reasons import CAUSES
+from virtmux.sockets import SYSTEM_SOCKET
 from virtmuxd.config import Config, read_only_socket
 
 ROOT = Path(__file__).parents[1]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from virtmux.sockets import SYSTEM_SOCKET, user_socket
 from virtmuxd.core.events import Policy
 
 _Seconds = Annotated[float, Meta(gt=0)]
@@ -24,7 +25,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; the text says where and why."""
 
 
-class Hypervisor(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+class HypervisorRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """A hypervisor to serve, with what is particular to it."""
 
     uri: str
@@ -49,7 +50,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
 
     uri: tuple[str, ...] = ()
     """libvirt URIs, besides those of `hypervisor`; none at all: the system's for root, else the user's session."""
-    hypervisor: tuple[Hypervisor, ...] = ()
+    hypervisor: tuple[HypervisorRule, ...] = ()
     """Hypervisors with settings of their own."""
     console: tuple[ConsoleRule, ...] = ()
     """Consoles with settings of their own: of the rules that concern one, the first that has a key gives it."""
@@ -82,7 +83,6 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """What libvirtd.conf says of `max_client_requests`, where it says more than this; as it comes it says 5."""
     workers: _Count = 8
     """How many libvirt calls may be under way at once for a hypervisor."""
-
     pool: _Pool = 4
     """How many connections the consoles and look-ups of a remote hypervisor share; 0: each has one of its own."""
 
@@ -174,9 +174,7 @@ def default_uri() -> str:
 
 def default_socket() -> Path:
     """The system's socket for root, else the user's."""
-    if os.geteuid() == 0:
-        return Path("/run/virtmux/virtmux.sock")
-    return Path(os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"), "virtmux", "virtmux.sock")
+    return SYSTEM_SOCKET if os.geteuid() == 0 else user_socket(os.environ)
 
 
 def read_only_socket(path: Path) -> Path:

@@ -28,11 +28,12 @@ from virtmux.console import Console
 from virtmux.errors import ConnectionLost, Refused, TooSlow, VirtmuxError
 from virtmux.following import Disconnected, Happening, Reconnected
 from virtmux.inbox import Inbox
-from virtmux.link import Link, LinkLost, Request, open_link, socket_paths
+from virtmux.link import Link, LinkLost, Request, open_link
 from virtmux.messages import ConsoleInfo, Event, HypervisorInfo
 from virtmux.reason_now import reason_now
 from virtmux.reasons import CAUSES, Cause, Reason, Retry
 from virtmux.records import Position
+from virtmux.sockets import socket_paths
 
 MAX_EVENTS = 10_000
 _FIRST_WAIT_S = 0.05

@@ -1,8 +1,7 @@
 """One connection to the daemon: found, opened and greeted; answers go to their requests, records to their consoles."""
 
 import asyncio
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,19 +41,9 @@ from virtmux.wire import Output, ProtocolError
 if TYPE_CHECKING:
     from virtmux.console import Console
 
-SYSTEM_SOCKET = Path("/run/virtmux/virtmux.sock")
 GREETING_S = 10.0
 CLOSING_S = 1.0
 _SOFTWARE = "virtmux-python"
-
-
-def socket_paths(path: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> list[Path]:
-    """Where the daemon's socket may be, best first: `path` or VIRTMUX_SOCKET alone, else the system's, the user's."""
-    named = path or environ.get("VIRTMUX_SOCKET")
-    if named:
-        return [Path(named)]
-    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
-    return [SYSTEM_SOCKET, Path(runtime, "virtmux/virtmux.sock")]
 
 
 class LinkLost(Exception):  # noqa: N818 - an event, caught within the library

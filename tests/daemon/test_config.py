@@ -9,7 +9,7 @@ from virtmuxd.config import (
     Config,
     ConfigError,
     ConsoleRule,
-    Hypervisor,
+    HypervisorRule,
     default_socket,
     default_uri,
     is_remote,
@@ -34,7 +34,7 @@ _FIELDS: list[tuple[str, str, object]] = [
     (
         '[[hypervisor]]\nuri = "a:///"\n[[hypervisor]]\nuri = "b:///"\npool = 0',
         "hypervisor",
-        (Hypervisor(uri="a:///"), Hypervisor(uri="b:///", pool=0)),
+        (HypervisorRule(uri="a:///"), HypervisorRule(uri="b:///", pool=0)),
     ),
     (
         '[[console]]\nmatch = "ci-*"\nattach = "always"\n[[console]]\nmatch = "*:serial1"\nlinger = 0',
@@ -150,13 +150,13 @@ def test_the_read_only_socket_stands_beside_the_other() -> None:
 
 
 def test_hypervisors_with_settings_stand_beside_those_without() -> None:
-    config = Config(uri=("a:///", "b:///"), hypervisor=(Hypervisor(uri="b:///"), Hypervisor(uri="c:///")))
+    config = Config(uri=("a:///", "b:///"), hypervisor=(HypervisorRule(uri="b:///"), HypervisorRule(uri="c:///")))
 
     assert config.settled().uri == ("a:///", "b:///", "c:///")
 
 
 def test_uris_of_the_command_line_are_served_and_no_others_with_the_settings_of_the_file() -> None:
-    config = Config(uri=("a:///",), hypervisor=(Hypervisor(uri="b:///", pool=7), Hypervisor(uri="c:///")))
+    config = Config(uri=("a:///",), hypervisor=(HypervisorRule(uri="b:///", pool=7), HypervisorRule(uri="c:///")))
 
     given = config.overridden({"uri": ("d:///", "b:///")}).settled()
 
@@ -194,8 +194,8 @@ def test_a_remote_hypervisor_is_known_by_its_uri_and_has_a_pool(uri: str, remote
 @pytest.mark.parametrize("pool", [0, 3])
 @pytest.mark.parametrize("uri", ["qemu:///system", "qemu+ssh://there/system"])
 def test_what_is_said_of_a_hypervisor_wins(uri: str, pool: int) -> None:
-    assert Config(hypervisor=(Hypervisor(uri=uri, pool=pool),)).pool_of(uri) == pool
-    assert Config(hypervisor=(Hypervisor(uri="other:///", pool=9),)).pool_of("qemu:///system") == 0
+    assert Config(hypervisor=(HypervisorRule(uri=uri, pool=pool),)).pool_of(uri) == pool
+    assert Config(hypervisor=(HypervisorRule(uri="other:///", pool=9),)).pool_of("qemu:///system") == 0
 
 
 # Policies.
@@ -272,7 +272,7 @@ def test_what_is_no_policy_is_answered_with_those_there_are(text: str) -> None:
 
 
 def test_what_no_option_says_stays_as_it_is() -> None:
-    config = Config(linger=1, attach=Policy.ALWAYS, hypervisor=(Hypervisor(uri="a:///", pool=1),))
+    config = Config(linger=1, attach=Policy.ALWAYS, hypervisor=(HypervisorRule(uri="a:///", pool=1),))
 
     assert config.overridden({"uri": (), "attach": (), "socket": None, "domain": (), "log_level": None}) == config
     assert config.overridden({"log_level": "debug"}).log_level == "debug"

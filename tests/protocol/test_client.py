@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,7 +28,6 @@ from tests.harness.scripted_daemon import (
 from virtmux.console import MOST_UNREAD, PAUSE_ABOVE, Console
 from virtmux.following import Disconnected, Reconnected, Record, Resumed
 from virtmux.ledger import InputState
-from virtmux.link import socket_paths
 from virtmux.messages import (
     Attach,
     Confirm,
@@ -75,15 +73,6 @@ async def attached(daemon: ScriptedDaemon) -> Peer:
 
 
 class TestFindingTheDaemon:
-    def test_a_named_socket_is_the_only_one_tried(self) -> None:
-        assert socket_paths("/a", {"VIRTMUX_SOCKET": "/b"}) == [Path("/a")]
-        assert socket_paths(None, {"VIRTMUX_SOCKET": "/b", "XDG_RUNTIME_DIR": "/run/user/1"}) == [Path("/b")]
-
-    def test_the_system_comes_before_the_user(self) -> None:
-        system, user = Path("/run/virtmux/virtmux.sock"), Path("/run/user/1/virtmux/virtmux.sock")
-        assert socket_paths(None, {"XDG_RUNTIME_DIR": "/run/user/1"}) == [system, user]
-        assert socket_paths(None, {}) == [system, Path(f"/run/user/{os.getuid()}/virtmux/virtmux.sock")]
-
     async def test_no_daemon_is_named_with_the_socket(self, tmp_path: Path) -> None:
         path = tmp_path / "none.sock"
         with pytest.raises(virtmux.ConnectionLost, match=f"{path}: No such file") as caught:
