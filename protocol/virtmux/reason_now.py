@@ -1,4 +1,4 @@
-"""The Reasons that the client makes itself, where no daemon has sent one. Reads the clock."""
+"""A Reason as of now, made where it is needed. Reads the clock."""
 
 import time
 

@@ -12,8 +12,9 @@ from typing import Concatenate, ParamSpec, assert_never
 from msgspec.structs import replace
 
 from virtmux import messages
+from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason, sentence
-from virtmux.records import Position, rfc3339
+from virtmux.records import Position
 from virtmux.session import ServerSession
 from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.console import Console, Place
@@ -28,7 +29,7 @@ _Named = messages.Attach | messages.Release | messages.Reclaim
 
 _READ = 65536
 #: Seconds within which a client greets, an attach is answered, a console is let go, a goodbye is read, a new daemon
-#: has looked round.
+#: has looked round for a list, and for a console that is not known.
 _HELLO_DEADLINE = 10.0
 _ATTACH_DEADLINE = 15.0
 _RELEASE_DEADLINE = 15.0
@@ -94,7 +95,7 @@ class Client:
             self._outgoing.answer(self._greeting)
             await self._receive()
         except ProtocolError as error:
-            self.dismiss(_reason(Cause.PROTOCOL_ERROR, Phase.CLIENT, str(error)))
+            self.dismiss(reason_now(Cause.PROTOCOL_ERROR, str(error)))
         except OSError:
             self._outgoing.close()
         except asyncio.CancelledError:
@@ -106,7 +107,7 @@ class Client:
             hello_due.cancel()
             self._end()
         await self._say_goodbye()
-        return self._reason or _reason(Cause.DETACHED, Phase.CLIENT)
+        return self._reason or reason_now(Cause.DETACHED)
 
     def dismiss(self, reason: Reason) -> None:
         """End the connection for this reason; the first one counts. The client is told by a goodbye."""
@@ -117,7 +118,7 @@ class Client:
     def fail(self) -> None:
         """End the connection because of the bug that is being handled."""
         _log.exception("a bug while serving a client")
-        self.dismiss(_reason(Cause.INTERNAL_ERROR, Phase.SERVER))
+        self.dismiss(reason_now(Cause.INTERNAL_ERROR, phase=Phase.SERVER))
 
     def _hang_up(self) -> None:
         """Receive no more, which ends `run`."""
@@ -194,7 +195,7 @@ class Client:
         try:
             console = self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError as error:
-            reason = error.reason or _reason(Cause.CONSOLE_MISSING, Phase.CLIENT)
+            reason = error.reason or reason_now(Cause.CONSOLE_MISSING)
             self._outgoing.answer(messages.Refused(request.id, replace(reason, text=str(error))))
             return
         match request:
@@ -277,8 +278,7 @@ class Client:
         return self._read_only
 
     def _refuse(self, request: int, cause: Cause, text: str) -> None:
-        reason = replace(_reason(cause, Phase.CLIENT), text=text)
-        self._outgoing.answer(messages.Refused(request, reason))
+        self._outgoing.answer(messages.Refused(request, reason_now(cause, text=text)))
 
     def _detach(self, handle: int) -> None:
         place = self._places.pop(handle, None)
@@ -324,7 +324,7 @@ class Client:
     @_contained
     def _tell_event(self, event: messages.Event) -> None:
         if not self._outgoing.tell(event):
-            self.dismiss(_reason(Cause.TOO_SLOW, Phase.CLIENT, f"more than {MAX_EVENTS} events wait"))
+            self.dismiss(reason_now(Cause.TOO_SLOW, f"more than {MAX_EVENTS} events wait"))
 
     @_contained
     def _tell_input(self, handle: int) -> None:
@@ -336,7 +336,7 @@ class Client:
 
     def _hello_due(self) -> None:
         if self._session.greeting is None:
-            self.dismiss(_reason(Cause.IDLE, Phase.CLIENT, f"no hello within {_HELLO_DEADLINE:.0f} s"))
+            self.dismiss(reason_now(Cause.IDLE, f"no hello within {_HELLO_DEADLINE:.0f} s"))
 
     def _end(self) -> None:
         self.has_ended = True
@@ -357,7 +357,3 @@ class Client:
         finally:
             self._outgoing.close()
             self._socket.close()
-
-
-def _reason(cause: Cause, phase: Phase, detail: str = "") -> Reason:
-    return Reason(cause=cause, text=sentence(cause, None, detail), phase=phase, at=rfc3339(time.time_ns()))

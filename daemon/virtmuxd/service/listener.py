@@ -4,13 +4,14 @@ import asyncio
 import logging
 import socket
 import struct
-import time
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from virtmux import __version__, messages
-from virtmux.reasons import Cause, Phase, Reason, Retry, sentence
-from virtmux.records import rfc3339
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause, Phase, Retry
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.client import Client
 
@@ -77,13 +78,8 @@ class Listener:
             accepting.cancel()
             await asyncio.wait({accepting})
             self._listening.close()
-            reason = Reason(
-                cause=Cause.SERVER_STOPPING,
-                text=sentence(Cause.SERVER_STOPPING),
-                phase=Phase.SERVER,
-                at=rfc3339(time.time_ns()),
-                retry=Retry(will_retry=True),
-            )
+            stopping = reason_now(Cause.SERVER_STOPPING, phase=Phase.SERVER)
+            reason = replace(stopping, retry=Retry(will_retry=True))
             for client in tuple(self._clients):
                 client.dismiss(reason)
 
