@@ -25,6 +25,13 @@ class Supervised(NamedTuple):
     task: asyncio.Task[None]
 
 
+class Expected(NamedTuple):
+    """A console on its way: who will hold it here, and libvirt's id here of the guest that brings it."""
+
+    supervised: Supervised
+    running_id: int
+
+
 class Arrivals:
     """See the module."""
 
@@ -41,8 +48,7 @@ class Arrivals:
         self._registry = registry
         self._supervise = supervise
         self._settle = settle
-        self._expected: dict[ConsoleKey, Supervised] = {}
-        self._running_ids: dict[str, int] = {}
+        self._expected: dict[ConsoleKey, Expected] = {}
 
     def __contains__(self, key: object) -> bool:
         """Whether the console with this key is on its way."""
@@ -51,36 +57,36 @@ class Arrivals:
     def hear(self, hypervisor: str, uuid: str, event: Event) -> bool:
         """Take an event of a domain of this hypervisor; gives whether it is about a guest on its way, and seen to."""
         if isinstance(event, Started) and event.incoming:
-            self._running_ids[uuid] = event.running_id
             for console in self._registry.running_elsewhere(uuid, hypervisor):
-                self._expect(console, console.key._replace(hypervisor=hypervisor), event.at)
-        coming = [self._expected[key].supervisor.console for key in self._expected if key.uuid == uuid]
-        for console in coming:
-            match event:
-                case Resumed(at) | Paused(at):
-                    console.arrived(at, self._running_ids[uuid], paused=isinstance(event, Paused))
-                case Stopped():
-                    self.turn_back(uuid)
-                case _:
-                    pass  # that it was started, or is defined now too
+                self._expect(console, console.key._replace(hypervisor=hypervisor), event)
+        coming = [expected for key, expected in self._expected.items() if key.uuid == uuid]
+        match event:
+            case Resumed(at) | Paused(at):
+                for (supervisor, _), running_id in coming:
+                    supervisor.console.arrived(at, running_id, paused=isinstance(event, Paused))
+            case Stopped():
+                self.turn_back(uuid)
+            case _:
+                pass  # that it was started, or is defined now too
         return bool(coming)
 
-    def _expect(self, console: Console, key: ConsoleKey, at: int) -> None:
+    def _expect(self, console: Console, key: ConsoleKey, started: Started) -> None:
         there = self._registry.get(key)
         if there is not None and there.occupied:
             return  # somebody waits for the guest here: then this is another console
         naming = replace(console.naming, uri=self._uri)
-        self._expected[key] = supervised = self._supervise(console)
+        supervised = self._supervise(console)
+        self._expected[key] = Expected(supervised, started.running_id)
         if console.machine.state is State.ATTACHED:
             supervised.supervisor.prepare()
-        console.expect(Destination(key, naming, supervised.supervisor, lambda: self._arrive(key)), at)
+        console.expect(Destination(key, naming, supervised.supervisor, lambda: self._arrive(key)), started.at)
 
     def _arrive(self, key: ConsoleKey) -> None:
-        self._settle(key, self._expected.pop(key))
+        self._settle(key, self._expected.pop(key).supervised)
 
     def turn_back(self, uuid: str | None = None) -> None:
-        """This domain, or none of all, comes."""
+        """This domain does not come; None: no domain does."""
         for key in [key for key in self._expected if uuid in (None, key.uuid)]:
-            supervisor, task = self._expected.pop(key)
+            supervisor, task = self._expected.pop(key).supervised
             supervisor.console.turned_back(time.time_ns())
             task.cancel()

@@ -62,7 +62,6 @@ class HypervisorSupervisor:
         #: UUIDs of domains to look at again, in order, each once.
         self._stale: dict[str, None] = {}
         self._some_stale = asyncio.Event()
-        self._registry.serve(route.uri, time.time_ns())
         self._registry.expect(route.uri)
 
     async def run(self) -> None:
@@ -109,7 +108,7 @@ class HypervisorSupervisor:
         self._registry.disconnected(self._route.uri, time.time_ns(), cause, error, retry_s=round(pause, 1))
         self._tell_all(Down(time.time_ns(), cause, error))
         why = {"cause": cause.value, "error": error.message if error else None}
-        _log.warning("no hypervisor", extra={"uri": self._route.uri, **why, "retry_s": round(pause, 1)})
+        _log.warning("a hypervisor cannot be had", extra={"uri": self._route.uri, **why, "retry_s": round(pause, 1)})
         return pause
 
     async def _stay_connected(self, backoff: Backoff) -> float:
@@ -183,6 +182,11 @@ class HypervisorSupervisor:
                         raise
                     self._look_later(uuid, failed)
                     not_seen.add(uuid)
+                except DeadlineMissed as missed:  # one domain that hangs is no matter to the others
+                    self._look_later(uuid, missed)
+                    not_seen.add(uuid)
+                    await connection.close()
+                    connection = await self._route.connect()
                 else:
                     states.update({uuid: state} if state is not None else {})
         finally:

@@ -49,7 +49,7 @@ class ConsoleStream:
 
     @classmethod
     async def open(cls, connection: Connection, uuid: str, device: str) -> "ConsoleStream":
-        """Open `device` of the running domain on a connection of its own.
+        """Open `device` of the running domain over `connection`.
 
         Raises:
             CallFailed, DeadlineMissed: as `Connection.call`.
