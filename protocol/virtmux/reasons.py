@@ -125,7 +125,7 @@ PLACE_CAUSES = frozenset(
 class ConsoleId(Struct, frozen=True):
     """Which console, in words that outlive the daemon.
 
-    `hypervisor` (host UUID, driver, instance), `uuid` and `device` are its identity; `uri` and `domain` are ways to
+    `hypervisor` (driver, instance, host UUID), `uuid` and `device` are its identity; `uri` and `domain` are ways to
     find it and may change. `incarnation` counts the starts of the domain that virtmux has seen, from 1; 0 before the
     first.
     """

@@ -26,9 +26,9 @@ class Ending:
     cleaned: bool = False
     #: Whether libvirt was asked how the domain stands.
     asked: bool = False
-    #: Whether the console is being opened again, to put the failure to the test; and whether that has failed.
+    #: Whether the console is being opened again, to put the failure to the test.
     reopening: bool = False
-    reopened: bool = False
+    reopening_failed: bool = False
     doubts: int = 0
 
     @property

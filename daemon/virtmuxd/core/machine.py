@@ -258,9 +258,12 @@ class Machine:
             self._effects += [Move(), *self.claim.timers(at)]
 
     def _seek(self, event: Event) -> None:
+        self._seek_at(event.at)
+
+    def _seek_at(self, at: int) -> None:
         """Open the console if that makes sense now, else say what is waited for."""
-        self._follow_guest(event.at)
-        newest, at, claim = self.newest, event.at, self.claim
+        self._follow_guest(at)
+        newest, claim = self.newest, self.claim
         if claim.demanded and claim.why_not is not None:
             failure = Failure(Phase.SERVER, at)
             self._wait(Cause.CONSOLE_RELEASED, failure, after_s=claim.left_s(at))
@@ -346,9 +349,14 @@ class Machine:
         if self._marked is None and failure.phase is not Phase.OPEN:
             self._marked = cause
         elif cause is not self._marked and cause not in _ANNOUNCED.get(self._marked or cause, ()):
-            self._marked = (stopped_cause(event) if event is not None else None) or cause
-            reason = self._reason(Verdict(self._marked, event), failure, self.newest)
-            self._sequence.mark(Ended(reason.at, None, reason))
+            known = stopped_cause(event) if event is not None else None
+            self._mark_end(Verdict(known or cause, event), failure)
+
+    def _mark_end(self, verdict: Verdict, failure: Failure) -> None:
+        """Tell an end that is none of an attachment."""
+        self._marked = verdict.cause
+        reason = self._reason(verdict, failure, self.newest)
+        self._sequence.mark(Ended(reason.at, None, reason))
 
     # While waiting.
 
@@ -372,10 +380,7 @@ class Machine:
             return
         self._undefined_by = None
         if self._marked is not Cause.GUEST_UNDEFINED:
-            self._marked = Cause.GUEST_UNDEFINED
-            verdict = Verdict(Cause.GUEST_UNDEFINED, event.event)
-            reason = self._reason(verdict, Failure(Phase.LIFECYCLE, event.at), self.newest)
-            self._sequence.mark(Ended(reason.at, None, reason))
+            self._mark_end(Verdict(Cause.GUEST_UNDEFINED, event.event), Failure(Phase.LIFECYCLE, event.at))
         self._enter(State.ABSENT)
 
     # While attached.
@@ -482,7 +487,7 @@ class Machine:
             ending.doubts += 1
             self._effects.append(SetTimer(Timer.RETRY, DOUBT_S))
             return
-        ending.reopening, ending.reopened = False, True
+        ending.reopening, ending.reopening_failed = False, True
         if verdict is not None:
             self._decide(ending, verdict)
         elif ending.asked:
@@ -521,7 +526,7 @@ class Machine:
     def _give_up(self) -> None:
         """Decide by what is known; but what can still be put to the test is."""
         ending = self._being_ended()
-        if ending.explained is not None or not ending.failure.testable or ending.reopened:
+        if ending.explained is not None or not ending.failure.testable or ending.reopening_failed:
             self._decide(ending, ending.last_word)
 
     def _judge(self, at: int) -> None:
@@ -559,7 +564,7 @@ class Machine:
             else:
                 self._wait(cause, failure)
         else:
-            self._seek(Cleaned(at))
+            self._seek_at(at)
 
     # Shared.
 

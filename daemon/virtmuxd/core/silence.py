@@ -21,7 +21,7 @@ class Silence:
         self.unwatched = False
         #: Whether a probe that is not answered means something: not after a false alarm, until a fence is answered.
         self.trusted = True
-        #: When it was surely served last: it spoke, or a fence was answered.
+        #: When it was opened, or a fence was answered last.
         self._served_at = 0
         self._exclusive = exclusive
         self._after_s = after_s

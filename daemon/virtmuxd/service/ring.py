@@ -223,7 +223,7 @@ class Ring:
             why = {"bytes": self._capacity, "why": error.strerror}
             _log.warning("a ring cannot grow", extra={"ring": self._path.name, **why})
             return
-        self._release()
+        self._unmap()
         self._map, self._words, self._capacity = map_, memoryview(map_).cast("Q"), capacity
         self._words[_Word.CAPACITY] = capacity
 
@@ -247,7 +247,7 @@ class Ring:
     def close(self, at: int) -> None:
         self._words[_Word.STOPPED] = at
         unused = self.end == 0 and self.next_mark == 1 and self.released_until is None
-        self._release()
+        self._unmap()
         if unused and self._path is not None:
             for suffix in (".ring", ".marks"):
                 self._path.with_suffix(suffix).unlink(missing_ok=True)
@@ -270,7 +270,7 @@ class Ring:
         except OSError as error:
             _log.error("a ring cannot be moved", extra={"ring": former.name, "to": path.name, "why": error.strerror})
 
-    def _release(self) -> None:
+    def _unmap(self) -> None:
         self._words.release()
         self._map.close()
 
