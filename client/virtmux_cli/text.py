@@ -171,14 +171,14 @@ def event_line(event: Event) -> str:
     if event.reason is not None:
         words.append(reason_text(event.reason))
     if event.note is not None:
-        words.append(printable(event.note))
+        words.append(printable(event.note if event.detail is None else f"{event.note}: {event.detail}"))
     if event.since is not None:
         words.append(f"from {local_time(event.since)} to {local_time(event.until)}; output may be missing")
     return "  ".join(words) + "\n"
 
 
 def event_json(event: Event) -> bytes:
-    """An event as one line of JSON: six fields always, `from` and `to` with `break`, `kind` with `note`."""
+    """An event as one line of JSON: six fields, and `from` and `to` with a break, `note` and `detail` with a note."""
     fields: dict[str, object] = {
         "event": event.event,
         "at": event.at,
@@ -190,7 +190,7 @@ def event_json(event: Event) -> bytes:
     if event.event == "break":
         fields |= {"from": event.since, "to": event.until}
     if event.event == "note":
-        fields |= {"kind": event.note}
+        fields |= {"note": event.note, "detail": event.detail}
     return json_line(fields)
 
 

@@ -89,7 +89,7 @@ class Counters(Struct, frozen=True):
     """What was counted at a hypervisor since the daemon started.
 
     `cuts`: connections that were cut at their socket because a call missed its deadline; `stuck_calls`: calls that did
-    not return although; `ends`: ends of consoles, and openings that failed, by cause.
+    not return although their connection was cut; `ends`: marks `ended`, by cause.
     """
 
     cuts: U63 = 0
@@ -231,8 +231,8 @@ class Console(Struct, frozen=True, tag="console"):
 class Place(Struct, frozen=True, tag="place"):
     """The answer to `attach`: the client has a place at `info.console`, and its records follow from `position`.
 
-    `state`, `attachment` and `reason` are the console's as this is sent; what the marks from `position` on say comes
-    on top. Where `state` is not `attached`, `reason` says why.
+    `info` and `reason` are the console's as this is sent; what the marks from `position` on say comes on top. Where the
+    state is not `attached`, `reason` says why, if that is known.
     `missing` is true where a position was asked for whose history is gone; the records start at the oldest held ones.
     """
 
@@ -310,7 +310,8 @@ class Event(Struct, frozen=True, tag="event", kw_only=True):
     reason: Reason | None = None
     since: str | None = field(name="from", default=None)
     until: str | None = field(name="to", default=None)
-    note: str | None = field(name="kind", default=None)
+    note: str | None = None
+    detail: str | None = None
 
 
 class Goodbye(Struct, frozen=True, tag="goodbye"):

@@ -156,6 +156,7 @@ def test_in_json_each_line_says_first_what_it_is() -> None:
     assert (console["id"]["domain"], console["policy"]) == ("web1", "on-demand")
 
 
+PAUSED = {"note": "paused", "detail": "IOERROR"}
 EVENT_FIELDS = ["event", "at", "console", "offset", "mark", "reason"]
 
 
@@ -165,7 +166,7 @@ EVENT_FIELDS = ["event", "at", "console", "offset", "mark", "reason"]
         (Event(event="appeared", at=AT, console=CONSOLE, offset=5), {}),
         (Event(event="ended", at=AT, console=CONSOLE, offset=5, mark=2, reason=reason(Cause.GUEST_CRASHED)), {}),
         (Event(event="break", at=AT, console=CONSOLE, offset=5, mark=2, since=AT, until=AT), {"from": AT, "to": AT}),
-        (Event(event="note", at=AT, console=CONSOLE, offset=5, mark=2, note="rebooted"), {"kind": "rebooted"}),
+        (Event(event="note", at=AT, console=CONSOLE, offset=5, mark=2, note="paused", detail="IOERROR"), PAUSED),
     ],
 )
 def test_an_event_is_one_object_with_all_its_fields(event: Event, more: dict[str, str]) -> None:
@@ -182,3 +183,5 @@ def test_an_event_is_one_object_with_all_its_fields(event: Event, more: dict[str
 def test_an_event_for_a_person_is_one_line() -> None:
     event = Event(event="ended", at=AT, console=CONSOLE, offset=5, mark=2, reason=reason(Cause.GUEST_CRASHED))
     assert text.event_line(event).endswith("web1:serial0  ended  guest web1 crashed (guest-crashed)\n")
+    event = Event(event="note", at=AT, console=CONSOLE, offset=5, mark=2, note="renamed", detail="web0 to web1")
+    assert text.event_line(event).endswith("web1:serial0  note  renamed: web0 to web1\n")

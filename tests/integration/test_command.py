@@ -197,7 +197,7 @@ async def test_events_are_json_lines_from_what_exists_to_what_happens(
             assert isinstance(attached["console"], dict)
             assert attached["console"]["incarnation"] == 2
             await guest.reset()
-            assert (await until("note"))["kind"] == "rebooted"
+            assert (await until("note"))["note"] == "rebooted"
             events.terminate()
             await events.wait()
 

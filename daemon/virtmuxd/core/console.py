@@ -468,5 +468,6 @@ class Console:
                 since=record.since if isinstance(record, Break) else None,
                 until=record.until if isinstance(record, Break) else None,
                 note=record.note if isinstance(record, Note) else None,
+                detail=record.detail if isinstance(record, Note) else None,
             )
         )
