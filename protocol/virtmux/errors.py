@@ -41,8 +41,9 @@ class NotAttached(VirtmuxError):
 class InputRejected(VirtmuxError):
     """The input did not arrive as a whole, counted in bytes from its start.
 
-    The first `accepted` bytes were taken by libvirt, the next `unknown` bytes may have arrived or not, and the
-    `rejected` bytes after them did not and never will. Nothing is sent again by itself.
+    The first `accepted` bytes were written to the guest's serial line (on a shared connection: taken by libvirt), the
+    next `unknown` bytes may have arrived or not, and the `rejected` bytes after them did not and never will. Nothing is
+    sent again by itself.
     """
 
     def __init__(self, reason: Reason, *, accepted: int, unknown: int, rejected: int) -> None:

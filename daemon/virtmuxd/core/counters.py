@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 
+from msgspec import to_builtins
+
 from virtmux import messages
 from virtmux.reasons import Cause
 
@@ -15,7 +17,7 @@ class Counters:
         self.ends: dict[Cause, int] = defaultdict(int)
 
     def count_end(self, cause: Cause) -> None:
-        """A console of it ended, or did not open."""
+        """A mark `ended` was made at a console of it."""
         self.ends[cause] += 1
 
     def snapshot(self) -> messages.Counters:
@@ -24,5 +26,5 @@ class Counters:
 
     def fields(self) -> dict[str, object]:
         """The same for a log record."""
-        ends = {cause.value: count for cause, count in self.ends.items()}
-        return {"cuts": self.cuts, "stuck_calls": self.stuck_calls, "ends": ends}
+        fields: dict[str, object] = to_builtins(self.snapshot())
+        return fields

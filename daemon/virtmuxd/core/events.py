@@ -30,15 +30,17 @@ class Timer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds: how long evidence of an end is waited for, and after that an answer to how the domain stands; how long
-    an unwatched console stays open; how long a console is silent before it is probed; and, until `eager_until` (ns), at
-    what interval a busy one is asked for again: just after the daemon's start it may be its own former stream that
-    libvirt has not given up yet."""
+    """How long things take, in seconds."""
 
+    #: How long evidence of an end is waited for, and after that an answer to how the domain stands.
     evidence: float = 2.0
     answer: float = 8.0
+    #: How long a console stays open that nobody watches any more.
     linger: float = 60.0
+    #: How long a console is silent before it is probed.
     probe_after: float = 3.0
+    #: At what interval a busy console is asked for again until `eager_until` (ns): just after the daemon's start it may
+    #: be its own former stream that libvirt has not given up yet.
     eager: float = 0.1
     eager_until: int = 0
 
@@ -126,7 +128,7 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """They go on."""
+    """The guest's CPUs go on."""
 
     at: int
     detail: str | None = None
@@ -160,7 +162,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Reclaimed:
-    """Somebody asked that this be over."""
+    """Somebody asked that a release be over."""
 
     at: int
 
@@ -183,7 +185,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """It runs there, with this running id, or is paused there as it was here."""
+    """The migrated guest runs at its destination, with this running id, or is paused there as it was here."""
 
     at: int
     running_id: int
@@ -192,7 +194,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class TurnedBack:
-    """It does not go there: the migration failed."""
+    """The guest does not go to the hypervisor at `uri`: the migration failed."""
 
     at: int
     uri: str
@@ -330,14 +332,14 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """It ended: the console is not held, what was typed at it goes no further."""
+    """The attachment ended: the console is not held, what was typed at it goes no further."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Explain:
-    """Why it ended is known: tell those whose input went no further."""
+    """Why the attachment ended is known: tell those whose input went no further."""
 
     cause: Cause
 

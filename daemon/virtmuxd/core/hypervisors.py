@@ -8,7 +8,7 @@ from virtmuxd.core.counters import Counters
 #: Drivers that give a console to several libvirt clients at once, who then steal each other's output.
 _SHARING_DRIVERS = frozenset({"lxc", "bhyve"})
 
-#: The causes that a hypervisor may be without, worded for it and not for a console of it.
+#: Why a hypervisor cannot be had, worded for it and not for one of its consoles.
 _TEXTS = {
     Cause.HYPERVISOR_LOST: "the hypervisor cannot be reached",
     Cause.HYPERVISOR_TIMEOUT: "the hypervisor does not answer",
