@@ -44,7 +44,7 @@ def main(config_file: Path | None, **options: Any) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             all_returned = runner.run(app.serve(config))
     except BlockingIOError:
-        _fail(f"another virtmuxd uses {Path(config.socket or '').parent}; choose another with --socket", 1)
+        _fail(f"another virtmuxd uses {config.socket_path.parent}; choose another with --socket", 1)
     except OSError as error:
         where = f"{error.filename or config.socket}: {error.strerror or error}"
         _fail(f"{where}; --socket chooses another place for sockets and rings", 1)

@@ -11,7 +11,6 @@ import random
 import signal
 import time
 from functools import partial
-from pathlib import Path
 
 from virtmux.backoff import Backoff
 from virtmux.messages import Limits
@@ -54,7 +53,7 @@ async def serve(config: Config) -> bool:
     stop = asyncio.Event()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
-    runtime = RuntimeDirectory(Path(config.socket or "").parent)
+    runtime = RuntimeDirectory(config.socket_path.parent)
     registry = Registry()
     errors.silence()
     bridge = EventBridge(loop)
@@ -117,7 +116,7 @@ def _listeners(config: Config, registry: Registry) -> list[Listener]:
     held = activated_sockets()
     if held:
         return [Listener(each, registry, limits, read_only=each.getsockname().endswith("-ro.sock")) for each in held]
-    path = Path(config.socket or "")
+    path = config.socket_path
     return [
         Listener(bind(path), registry, limits, read_only=False),
         Listener(bind(read_only_socket(path)), registry, limits, read_only=True),

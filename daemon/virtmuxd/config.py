@@ -89,7 +89,12 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     def settled(self) -> "Config":
         """With the defaults filled in that depend on the user; `uri` then names each hypervisor, once."""
         uris = dict.fromkeys((*self.uri, *(each.uri for each in self.hypervisor))) or (default_uri(),)
-        return msgspec.structs.replace(self, uri=tuple(uris), socket=self.socket or str(default_socket()))
+        return msgspec.structs.replace(self, uri=tuple(uris), socket=str(self.socket_path))
+
+    @property
+    def socket_path(self) -> Path:
+        """The socket, also where none is named."""
+        return Path(self.socket) if self.socket else default_socket()
 
     def overridden(self, options: dict[str, Any]) -> "Config":
         """As the command line wants it: `options` by the names of the fields, `attach` as a list of [GLOB=]POLICY.
