@@ -92,6 +92,8 @@ class AttachSession:
         self._outlet = Outlet(_STDOUT)
         self._outlet.failed.add_done_callback(self._stdout_failed)
         self._typeahead = Typeahead(_PASTED_AHEAD if terminal.present else _PIPED_AHEAD)
+        #: Bytes that were taken from the typeahead and wait until the console is attached.
+        self._unsent = 0
         self._watch = InputWatch(keys=terminal.present)
         self._console: Console | None = None
         self._attached = asyncio.Event()
@@ -291,7 +293,9 @@ class AttachSession:
                 if self._terminal.present:
                     return None
                 self._attached.clear()
+                self._unsent = len(data)
                 await self._attached.wait()
+                self._unsent = 0
             except InputRejected:
                 return None
             except Refused as error:
@@ -315,12 +319,13 @@ class AttachSession:
 
     def _say_what_is_left(self) -> None:
         """Of the input, as it leaves."""
-        left = self._typeahead.size
+        unsent, under_way = self._typeahead.size + self._unsent, 0
         if self._console is not None and (state := self._console.input) is not None:
             self._tell_input(self._console, state)
-            left += self._watch.undelivered(state)
-        if left:
-            self._talk.input_left(left)
+            given_and_unsent, under_way = self._watch.left(state)
+            unsent += given_and_unsent
+        if unsent or under_way:
+            self._talk.input_left(unsent, under_way)
 
     def _linger(self) -> None:
         """Output is no silence: begin to count anew."""

@@ -47,9 +47,11 @@ class InputWatch:
         self._held = state.held
         return news
 
-    def undelivered(self, state: InputState) -> int:
-        """How many bytes that are under way have surely not arrived, where it ends now."""
-        return 0 if self._keys and not state.held and state.waiting <= KEYS else state.waiting
+    def left(self, state: InputState) -> tuple[int, int]:
+        """Where the command ends now: the bytes that were not sent, and those that were and may still arrive."""
+        if self._keys and not state.held and state.waiting <= KEYS:
+            return 0, 0
+        return state.unsent, state.waiting - state.unsent
 
 
 def _lost(state: InputState) -> int:

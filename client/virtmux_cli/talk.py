@@ -90,12 +90,16 @@ class Talk:
             counts = f"{waiting} bytes of input wait, {accepted} were accepted"
             self._say(f"virtmux: guest {printable(domain)} takes no input now: {counts}")
 
-    def input_left(self, size: int) -> None:
-        """Input that still waits as the command ends."""
+    def input_left(self, unsent: int, under_way: int) -> None:
+        """Input, in bytes, that was not sent as the command ends; and what was and may still arrive."""
         if self._as_json:
-            self._say_json({"type": "input-left", "size": size})
+            self._say_json({"type": "input-left", "unsent": unsent, "under_way": under_way})
+        elif not under_way:
+            self._say(f"virtmux: {unsent} bytes of input were not delivered")
+        elif not unsent:
+            self._say(f"virtmux: {under_way} bytes of input may still be delivered")
         else:
-            self._say(f"virtmux: {size} bytes of input were not delivered")
+            self._say(f"virtmux: {unsent} bytes of input were not delivered, {under_way} before them may still be")
 
     def failed(self, reason: Reason) -> None:
         """Why the command ends before it has begun."""

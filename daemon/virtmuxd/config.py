@@ -15,6 +15,8 @@ from virtmuxd.core.events import Policy
 _Seconds = Annotated[float, Meta(gt=0)]
 _Linger = Annotated[float, Meta(ge=0)]
 _Count = Annotated[int, Meta(gt=0)]
+_CInt = Annotated[int, Meta(gt=0, lt=1 << 31)]
+_Text = Annotated[str, Meta(min_length=1)]
 _Pool = Annotated[int, Meta(ge=0)]
 
 #: libvirt's transports to other hosts; `unix` goes to a socket of this one.
@@ -28,7 +30,7 @@ class ConfigError(Exception):
 class HypervisorRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """A hypervisor to serve, with what is particular to it."""
 
-    uri: str
+    uri: _Text
     pool: _Pool | None = None
     """How many connections its consoles and look-ups share; 0: each has one of its own."""
 
@@ -36,7 +38,7 @@ class HypervisorRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tr
 class ConsoleRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """What is particular to some consoles: those whose DOMAIN or DOMAIN:DEVICE the glob matches."""
 
-    match: str
+    match: _Text
     attach: Policy | None = None
     linger: _Linger | None = None
 
@@ -48,17 +50,17 @@ class ConsoleRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True)
 class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """What can be configured. Times in seconds, sizes in bytes."""
 
-    uri: tuple[str, ...] = ()
+    uri: tuple[_Text, ...] = ()
     """libvirt URIs, besides those of `hypervisor`; none at all: the system's for root, else the user's session."""
     hypervisor: tuple[HypervisorRule, ...] = ()
     """Hypervisors with settings of their own."""
     console: tuple[ConsoleRule, ...] = ()
     """Consoles with settings of their own: of the rules that concern one, the first that has a key gives it."""
-    socket: str | None = None
+    socket: _Text | None = None
     """The socket; its directory is the runtime directory. The read-only one has `-ro` before `.sock`."""
     attach: Policy = Policy.ON_DEMAND
     """When a console is held."""
-    domain: tuple[str, ...] = ("*",)
+    domain: Annotated[tuple[_Text, ...], Meta(min_length=1)] = ("*",)
     """Which domains are meant, by globs on their names."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     linger: _Linger = 60.0
@@ -69,8 +71,8 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """Input that a client may have on its way to one console."""
     call_deadline: _Seconds = 10.0
     """How long a libvirt call may take before its connection is cut."""
-    keepalive_interval: _Count = 3
-    keepalive_count: _Count = 3
+    keepalive_interval: _CInt = 3
+    keepalive_count: _CInt = 3
     """A hypervisor that answers none of so many pings is lost, after interval * (count + 1) seconds."""
     probe_after: _Seconds = 3.0
     """A console that was silent so long after output is probed: is its stream still served?"""
@@ -105,11 +107,13 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
         Raises:
             ConfigError: an option cannot be used.
         """
-        fields = msgspec.to_builtins(self) | {name: value for name, value in options.items() if value}
+        fields = msgspec.to_builtins(self) | {name: value for name, value in options.items() if value not in (None, ())}
         if options.get("uri"):
             fields["hypervisor"] = [each for each in fields["hypervisor"] if each["uri"] in options["uri"]]
         fields["console"] = [*_rules(options.get("attach", ())), *fields["console"]]
         fields["attach"] = self.attach
+        if not all(_is_unicode(uri) for uri in options.get("uri", ())):
+            raise ConfigError("--uri: not UTF-8")
         try:
             return msgspec.convert(fields, Config)
         except msgspec.ValidationError as error:
@@ -136,16 +140,23 @@ def _rules(attach: tuple[str, ...]) -> list[dict[str, str]]:
     """The rules that `--attach` makes: those with a glob first.
 
     Raises:
-        ConfigError: what is behind the last `=` is no policy.
+        ConfigError: what is behind the last `=` is no policy, or nothing is before it.
     """
     rules = []
     for text in attach:
-        glob, _, policy = text.rpartition("=")
+        glob, equals, policy = text.rpartition("=")
         if policy not in list(Policy):
             choice = ", ".join(Policy)
             raise ConfigError(f"--attach {text}: {policy!r} is no policy; say [GLOB=]POLICY, with one of {choice}")
+        if equals and not glob:
+            raise ConfigError(f"--attach {text}: the glob is empty; without the = it is for all consoles")
         rules.append({"match": glob or "*", "attach": policy})
     return sorted(rules, key=lambda rule: rule["match"] == "*")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether bytes of a command line were text; Python keeps others as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def is_remote(uri: str) -> bool:

@@ -19,7 +19,8 @@ class InputState(NamedTuple):
 
     The first `accepted` bytes were written to the guest's serial line, the next `unknown` bytes may have arrived or
     not, the `rejected` bytes after them did not and never will; `cause` says why. The `waiting` bytes behind all these
-    are under way, and while `held` is true they wait for the guest, which takes no input: it is paused, for example.
+    are under way, the last `unsent` of them not even with the daemon; and while `held` is true they wait for the guest,
+    which takes no input: it is paused, for example.
     """
 
     attachment: int
@@ -29,6 +30,7 @@ class InputState(NamedTuple):
     waiting: int = 0
     held: bool = False
     cause: Cause | None = None
+    unsent: int = 0
 
 
 class InputLedger:
@@ -81,7 +83,10 @@ class InputLedger:
         unsettled = max(self.given, self.sent) - self._settled
         rejected, waiting = (0, unsettled) if self.open else (unsettled - self.in_flight(), self.in_flight())
         rejected += self._settled - self._accepted - self._unknown
-        return InputState(self.attachment, self._accepted, self._unknown, rejected, waiting, self.held, self.cause)
+        unsent = waiting - self.in_flight()
+        return InputState(
+            self.attachment, self._accepted, self._unknown, rejected, waiting, self.held, self.cause, unsent
+        )
 
     def fate(self, start: int, size: int) -> Fate:
         """What became of the `size` bytes from `start`; what was never sent counts as rejected."""

@@ -358,7 +358,7 @@ class TestInput:
             said.set()
             assert await command.read(2) == b"up"
             command.process.send_signal(signal.SIGTERM)
-            assert await command.end() == (143, "virtmux: 13 bytes of input were not delivered\n")
+            assert await command.end() == (143, "virtmux: 13 bytes of input may still be delivered\n")
 
     async def test_in_json_both_are_objects(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:
@@ -372,7 +372,7 @@ class TestInput:
             assert json.loads(await command.line()) == {"type": "input-held", "waiting": 15, "accepted": 5}
             command.process.send_signal(signal.SIGTERM)
             status, err = await command.end()
-        assert (status, json.loads(err)) == (143, {"type": "input-left", "size": 15})
+        assert (status, json.loads(err)) == (143, {"type": "input-left", "unsent": 0, "under_way": 15})
 
     async def test_at_an_end_what_was_lost_is_said_before_it_leaves(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:

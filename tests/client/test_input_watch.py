@@ -40,8 +40,8 @@ def test_each_attachment_counts_alone_also_where_its_number_comes_again() -> Non
 
 
 def test_what_is_left_is_all_that_waits_but_for_keys_under_way() -> None:
-    assert InputWatch(keys=False).undelivered(InputState(1, 0, waiting=3)) == 3
+    assert InputWatch(keys=False).left(InputState(1, 0, waiting=3, unsent=1)) == (1, 2)
     keys = InputWatch(keys=True)
-    assert keys.undelivered(InputState(1, 0, waiting=3)) == 0
-    assert keys.undelivered(InputState(1, 0, waiting=3, held=True)) == 3
-    assert keys.undelivered(InputState(1, 0, waiting=KEYS + 1)) == KEYS + 1
+    assert keys.left(InputState(1, 0, waiting=3)) == (0, 0)
+    assert keys.left(InputState(1, 0, waiting=3, held=True)) == (0, 3)
+    assert keys.left(InputState(1, 0, waiting=KEYS + 1)) == (0, KEYS + 1)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,9 +78,12 @@ def test_every_field_is_tried_above() -> None:
     [
         ("colour = 1", "colour"),
         ('uri = "qemu:///system"', "uri"),
+        ('uri = [""]', "uri"),
         ("socket = 5", "socket"),
+        ('socket = ""', "socket"),
         ('attach = "sometimes"', "attach"),
         ("domain = [1]", "domain"),
+        ("domain = []", "domain"),
         ('log_level = "loud"', "log_level"),
         ("linger = -1", "linger"),
         ("ring = 100", "ring"),
@@ -88,6 +92,7 @@ def test_every_field_is_tried_above() -> None:
         ("input_window = 65537", "input_window"),
         ("call_deadline = 0", "call_deadline"),
         ("keepalive_interval = 0", "keepalive_interval"),
+        ("keepalive_interval = 3000000000", "keepalive_interval"),
         ("keepalive_count = 1.5", "keepalive_count"),
         ("workers = 0", "workers"),
         ("pool = -1", "pool"),
@@ -276,3 +281,17 @@ def test_what_no_option_says_stays_as_it_is() -> None:
 
     assert config.overridden({"uri": (), "attach": (), "socket": None, "domain": (), "log_level": None}) == config
     assert config.overridden({"log_level": "debug"}).log_level == "debug"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"uri": ("qemu:///\udcff",)}, "--uri: not UTF-8"),
+        ({"uri": ("",)}, "uri"),
+        ({"socket": ""}, "socket"),
+        ({"attach": ("=never",)}, "--attach =never: the glob is empty"),
+    ],
+)
+def test_options_that_say_nothing_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Config().overridden(options)

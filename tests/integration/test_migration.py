@@ -17,7 +17,7 @@ from tests.harness.follower import PATIENCE, Follower, follow
 from tests.harness.guest import BANNER, DEFINITION_TOO, FLOOD, PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd, VirshError
 from tests.integration.conftest import StartDaemon, StartGuest
-from virtmux import Attached, Break, Cause, Ended, MarkMessage, Note, Output, Phase, PlaceEnded
+from virtmux import Attached, Break, Cause, Ended, MarkMessage, Note, Output, Phase
 
 #: At one MiB/s a Linux guest is on its way for half a minute.
 SLOWLY = ("--bandwidth", "1")
@@ -212,34 +212,6 @@ async def test_a_migration_that_fails_on_its_way_is_no_end_however_late(
         await client.until(lambda one: notes(one)[2:] == ["migrating", "migration-failed"])
         await echoes(client, b"echo stayed\r")
         assert openings_and_ends(client) == [Attached]
-
-
-async def test_who_waits_at_the_destination_since_the_migration_began_is_told_to_attach_again(
-    libvirtd: Libvirtd, own_libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon
-) -> None:
-    guest = await linux(libvirtd, state="paused")
-    await Guest(own_libvirtd, guest.name, guest.uuid, guest.xml).define()
-    mux = await daemon(libvirtd.uri, own_libvirtd.uri)
-    async with follow(mux.socket, guest.name, uri=libvirtd.uri) as client:
-        await client.until_attached()
-        await guest.resume()
-        await client.until_output(PROMPT)
-        async with asyncio.TaskGroup() as tasks:
-            moving = tasks.create_task(guest.migrate(own_libvirtd, (*DEFINITION_TOO, *SLOWLY)))
-            await client.until(lambda one: notes(one) == ["migrating"])
-            async with follow(mux.socket, guest.name, uri=own_libvirtd.uri) as waiting:
-                await libvirtd.virsh("migrate-setspeed", guest.name, "1000")
-                await moving
-                await waiting.until(lambda one: one.records and isinstance(one.records[-1], PlaceEnded))
-                last = waiting.records[-1]
-                assert isinstance(last, PlaceEnded)
-                assert (last.reason.cause, last.reason.exit_status) == (Cause.EVICTED, 12)
-                assert "attach again" in last.reason.text
-        await client.until(lambda one: one.console.attachment == 2)
-        await echoes(client, b"echo moved\r")
-        async with follow(mux.socket, guest.name, uri=own_libvirtd.uri) as again:
-            await again.until_attached()
-            assert again.console.position.history == client.console.position.history
 
 
 async def _fail(guest: Guest, to: Libvirtd, why: str) -> None:

@@ -52,7 +52,7 @@ def test_its_state_counts_what_was_given_and_not_sent_as_waiting_while_it_can_be
     ledger = InputLedger(3)
     ledger.given, ledger.sent = 10, 8
     ledger.status(InputStatus(7, 3, accepted=4, held=True))
-    assert ledger.state == InputState(3, accepted=4, waiting=6, held=True)
+    assert ledger.state == InputState(3, accepted=4, waiting=6, held=True, unsent=2)
     ledger.status(InputStatus(7, 3, accepted=5, unknown=1, rejected=1, cause=Cause.GUEST_DESTROYED))
     assert ledger.state == InputState(3, 5, unknown=1, rejected=3, waiting=1, cause=Cause.GUEST_DESTROYED)
     ledger.close(Cause.SERVER_LOST)

@@ -236,13 +236,18 @@ class Console:
 
     @property
     def forsaken(self) -> bool:
-        """Whether it has vanished, and nobody holds it or has a place at it."""
-        return self._told_vanished and not self._places and self._idle
+        """Whether it has vanished, and nobody holds it, has a place at it or has it let go."""
+        return self._told_vanished and not self._places and not self.machine.claim.lent and self._idle
 
     @property
     def occupied(self) -> bool:
         """Whether it is held, sought or waited for."""
         return bool(self._places) or not self._idle
+
+    @property
+    def unplugged(self) -> bool:
+        """Whether its device was removed from the guest that runs, as far as is known."""
+        return self.machine.newest.device_removed is not None
 
     @property
     def _idle(self) -> bool:

@@ -169,6 +169,10 @@ class Machine:
         self._input_held = False
         self._journey: _Journey | None = None
         self._unheld_since = unheld_since
+        #: Since when the guest runs where it was migrated to; 0 where it was not.
+        self._arrived_at = 0
+        #: Whether the last attachment lasted until the guest left by migration.
+        self._held_to_the_end = False
         self._undefined_by: Undefined | None = None
         self._attached_at = 0
         self._marked: Cause | None = None
@@ -254,6 +258,9 @@ class Machine:
         journey = self._journey
         if journey is not None and journey.arrived is not None and not (self.newest.running and self.available):
             self._journey = self._down = None
+            self._arrived_at = journey.arrived.at
+            if self._held_to_the_end:
+                self._unheld_since = self._arrived_at
             self._incarnations.moved(journey.arrived.running_id, paused=journey.arrived.paused)
             self._effects += [Move(), *self.claim.timers(at)]
 
@@ -287,7 +294,7 @@ class Machine:
 
     def _opened(self, event: Opened) -> None:
         unheld = [at for at in (self._unheld_since, self._held.started_at) if at is not None]
-        since = event.at if event.since is None else event.since
+        since = event.at if event.since is None else max(event.since, self._arrived_at)
         if unheld and max(unheld) < since:
             self._sequence.mark(Break(rfc3339(event.at), rfc3339(max(unheld)), rfc3339(since)))
         self._attach(event)
@@ -542,6 +549,7 @@ class Machine:
             return
         ending.verdict = verdict
         self._marked = verdict.cause
+        self._held_to_the_end = verdict.cause is Cause.GUEST_MIGRATED
         self._effects += [ClearTimer(Timer.EVIDENCE), Explain(verdict.cause)]
         reason = self._reason(verdict, ending.failure, ending.evidence)
         reason = structs.replace(reason, offset=ending.mark.offset, later_errors=tuple(ending.later_errors))
@@ -631,6 +639,10 @@ class Machine:
         (State.ATTACHED, Resumed): Transition(_resumed),
         (State.ATTACHED, Incoming): Transition(_migrating),
         (State.ATTACHED, TurnedBack): Transition(_turned_back),
+        (State.ENDING, TurnedBack): Transition(_turned_back),
+        (State.OPENING, TurnedBack): Transition(_turned_back),
+        (State.WAITING, TurnedBack): Transition(_turned_back),
+        (State.ABSENT, TurnedBack): Transition(_turned_back),
         (State.ATTACHED, Spoke): Transition(_spoke),
         (State.ATTACHED, Fenced): Transition(_fenced),
         (State.ATTACHED, Released): Transition(_release, (State.ENDING,)),

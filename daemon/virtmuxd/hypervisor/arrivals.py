@@ -7,7 +7,7 @@ state machine knows. Events and their order: docs/libvirt.md, "Migration".
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from virtmuxd.core.console import Console, ConsoleKey, Destination
 from virtmuxd.core.events import Event, Paused, Resumed, Started, Stopped
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor
+from virtmuxd.hypervisor.inventory import DomainState
 
 
 class Supervised(NamedTuple):
@@ -84,9 +85,19 @@ class Arrivals:
     def _arrive(self, key: ConsoleKey) -> None:
         self._settle(key, self._expected.pop(key).supervised)
 
-    def turn_back(self, uuid: str | None = None) -> None:
-        """This domain does not come; None: no domain does."""
-        for key in [key for key in self._expected if uuid in (None, key.uuid)]:
+    def take_stock(self, states: Mapping[str, DomainState], not_seen: Collection[str]) -> None:
+        """The hypervisor was out of sight for a while: these are its domains now, but for those that were not seen."""
+        for key, (supervised, running_id) in tuple(self._expected.items()):
+            state = states.get(key.uuid)
+            here = state is not None and state.running_id == running_id
+            if not here and key.uuid not in not_seen:
+                self.turn_back(key.uuid)
+            elif state is not None and here and not state.paused:
+                supervised.supervisor.console.arrived(time.time_ns(), running_id, paused=False)
+
+    def turn_back(self, uuid: str) -> None:
+        """This domain does not come."""
+        for key in [key for key in self._expected if key.uuid == uuid]:
             supervisor, task = self._expected.pop(key).supervised
             supervisor.console.turned_back(time.time_ns())
             task.cancel()

@@ -201,6 +201,16 @@ class ConsoleSupervisor:
         """Open the console ahead of the command to do so; libvirt keeps its output until then."""
         self._start(self._open_ahead)
 
+    def settle(self) -> None:
+        """The console has come here with its guest: what was opened ahead is used now, or not at all."""
+        self._loop.call_soon(self._start, self._give_up_ahead)
+
+    async def _give_up_ahead(self) -> None:
+        async with self._opening:
+            if self.console.machine.state is not State.OPENING and self._ahead is not None:
+                ahead, self._ahead = self._ahead, None
+                await self._close_stream(ahead.stream)
+
     async def _open_ahead(self) -> None:
         async with self._opening:
             opened = await self._try_to_open()

@@ -103,7 +103,6 @@ class HypervisorSupervisor:
         self._in_step = False
         if cause is Cause.HYPERVISOR_TIMEOUT:
             self._route.workers.give_up()
-        self._arrivals.turn_back()
         pause = backoff.next()
         self._registry.disconnected(self._route.uri, time.time_ns(), cause, error, retry_s=round(pause, 1))
         self._tell_all(Down(time.time_ns(), cause, error))
@@ -192,6 +191,7 @@ class HypervisorSupervisor:
         finally:
             await connection.close()
         self._in_step = True
+        self._arrivals.take_stock(states, not_seen)
         for state in states.values():
             self._see(state, all_news=True)
         for uuid in {key.uuid for key in self._consoles} - set(states) - not_seen:
@@ -241,7 +241,8 @@ class HypervisorSupervisor:
     def _see(self, state: DomainState, *, all_news: bool) -> None:
         """Bring a domain's consoles in line with how it stands.
 
-        `all_news` tells consoles that are known already how their domain stands; once in step, events do that.
+        `all_news` tells consoles that are known already how their domain stands; once in step, events do that, but for
+        a device that was plugged in again.
         """
         wanted = any(fnmatchcase(state.name, pattern) for pattern in self._scope.domains)
         keys = {ConsoleKey(self._hypervisor, state.uuid, device.alias): device for device in state.devices if wanted}
@@ -249,7 +250,7 @@ class HypervisorSupervisor:
             if key in self._arrivals:
                 continue
             naming = Naming(self._route.uri, state.name, device.backend, device.index)
-            if self._appear(key, naming) or all_news:
+            if self._appear(key, naming) or all_news or self._consoles[key].supervisor.console.unplugged:
                 self._consoles[key][0].post(Up(time.time_ns(), state.running_id, state.stopped, state.paused))
         for key in [key for key in self._consoles if key.uuid == state.uuid and key not in keys]:
             self._consoles[key][0].console.vanish(time.time_ns())
@@ -276,6 +277,7 @@ class HypervisorSupervisor:
         """A console has come with its guest. The one that waited here for the domain to be started makes room."""
         former = self._consoles.get(key)
         self._consoles[key] = supervised
+        supervised.supervisor.settle()
         if former is not None:
             former.task.cancel()
             former.supervisor.console.make_room(time.time_ns())
@@ -298,8 +300,9 @@ class HypervisorSupervisor:
     def _retire(self, supervisor: ConsoleSupervisor) -> None:
         """Let go of a console that vanished, once nobody holds it or has a place at it."""
         console = supervisor.console
-        if console.forsaken and console.key in self._consoles:
-            _, task = self._consoles.pop(console.key)
-            task.cancel()
+        here = self._consoles.get(console.key)
+        if console.forsaken and here is not None and here.supervisor is supervisor:
+            del self._consoles[console.key]
+            here.task.cancel()
             self._registry.remove(console)
             console.close(time.time_ns())

@@ -469,6 +469,17 @@ def test_who_loses_the_right_to_type_goes_on_watching() -> None:
 # Release.
 
 
+def test_a_console_that_is_lent_is_not_retired_before_it_is_given_back() -> None:
+    bench = held()
+    bench.console.step_aside(bench.tick())
+    bench.happen(Cleaned(bench.tick()), Stopped(bench.tick(), LibvirtEvent("STOPPED", "DESTROYED")))
+    bench.console.vanish(bench.tick())
+    assert not bench.retired
+
+    bench.console.step_back(bench.tick())
+    assert bench.retired
+
+
 def test_a_released_console_is_so_for_the_next_daemon_too() -> None:
     bench = held()
     bench.console.release(bench.tick(), None)

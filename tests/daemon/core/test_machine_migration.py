@@ -4,10 +4,10 @@ from itertools import permutations
 
 import pytest
 
-from tests.harness.life import Life, at
+from tests.harness.life import BUSY, TAKEN_OVER, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
-from virtmux.records import Note, rfc3339
+from virtmux.records import Break, Note, rfc3339
 from virtmuxd.core.events import (
     Arrived,
     Cleaned,
@@ -20,6 +20,7 @@ from virtmuxd.core.events import (
     Move,
     Open,
     Opened,
+    OpenFailed,
     Policy,
     Remember,
     SetTimer,
@@ -110,8 +111,27 @@ def test_a_guest_that_crashes_on_its_way_has_crashed() -> None:
     life = leaving()
     life.happen(EOF, Stopped(at(4), LibvirtEvent("STOPPED", "CRASHED")), TurnedBack(at(5), THERE), Cleaned(at(6)))
 
-    assert life.story[-2:] == ["migrating", "ended 1 guest-crashed"]
+    assert life.story[-3:] == ["migrating", "ended 1 guest-crashed", "migration-failed"]
     assert life.state is State.WAITING
+
+
+def test_that_a_migration_failed_is_told_also_where_the_hypervisor_is_lost_meanwhile() -> None:
+    life = leaving()
+    life.happen(Down(at(2), Cause.HYPERVISOR_LOST), Cleaned(at(3)), TurnedBack(at(4), THERE))
+
+    assert life.story[-2:] == ["ended 1 hypervisor-lost", "migration-failed"]
+
+
+def test_what_the_guest_said_before_it_left_while_nobody_held_it_is_missing() -> None:
+    life = leaving()
+    life.happen(Failed(Failure(Phase.RECEIVE, at(3), TAKEN_OVER)), Cleaned(at(3)), OpenFailed(at(4), BUSY))
+    life.happen(Stopped(at(6), LibvirtEvent("STOPPED", "MIGRATED")), Arrived(at(6), ID_THERE))
+    life.happen(Opened(at(7), ID_THERE, since=at(1)))
+
+    assert life.story[-3:] == ["not opened guest-migrated", "break", "attached 2"]
+    gap = life.marks[-2]
+    assert isinstance(gap, Break)
+    assert (gap.since, gap.until) == (rfc3339(at(3)), rfc3339(at(6)))
 
 
 def test_a_guest_whose_former_hypervisor_dies_after_it_arrived_is_followed() -> None:

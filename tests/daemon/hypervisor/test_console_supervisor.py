@@ -143,5 +143,24 @@ async def test_a_stop_closes_what_is_open_also_what_was_to_be_closed(
     assert stream.closed == 1
 
 
+async def test_what_was_opened_ahead_is_closed_where_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams: list[Stream] = []
+
+    async def opened(*_asked_for: object) -> Stream:
+        streams.append(Stream())
+        return streams[-1]
+
+    monkeypatch.setattr(ConsoleStream, "open", opened)
+    async with supervised(Anywhere()) as bench:
+        await until_decided(bench)
+        supervisor = cast(ConsoleSupervisor, bench.console._holder)
+        supervisor.prepare()
+        bench.console.release(START, None)
+        supervisor.settle()
+        await until_decided(bench)
+        assert bench.console.machine.state is State.WAITING
+    assert [stream.closed for stream in streams] == [1, 1]
+
+
 def _never(_supervisor: ConsoleSupervisor) -> None:
     raise AssertionError("it has not vanished")
