@@ -68,6 +68,13 @@ async def frozen(scene: Scene) -> AsyncIterator[None]:
         scene.guest.libvirtd.thaw()
 
 
+@asynccontextmanager
+async def control_connection_cut(scene: Scene) -> AsyncIterator[None]:
+    control, *_ = await scene.guest.libvirtd.clients()
+    await scene.guest.libvirtd.disconnect(control)
+    yield
+
+
 LOST = Told(Cause.HYPERVISOR_LOST, 6, Phase.CONNECTION)
 TIMED_OUT = Told(Cause.HYPERVISOR_TIMEOUT, 6, Phase.CONNECTION)
 DENIED = Told(Cause.HYPERVISOR_DENIED, 4, Phase.CONNECTION)
@@ -76,6 +83,7 @@ LOSSES = [
     Row("libvirtd stopped in order", stopped, LOST),
     Row("libvirtd killed", killed, LOST),
     Row("libvirtd restarted in a flood", restarted_in_a_flood, LOST),
+    Row("the control connection cut, libvirtd being well", control_connection_cut, LOST),
     Row("libvirtd hangs for longer than every deadline", frozen, TIMED_OUT),
 ]
 
@@ -105,12 +113,21 @@ async def stage(libvirtd: Libvirtd) -> AsyncIterator[Stage]:
 @pytest.mark.parametrize("row", LOSSES, ids=str)
 async def test_a_lost_hypervisor_ends_its_consoles_and_comes_back_by_itself(row: Row, stage: Stage) -> None:
     async with guest_factory(stage.sick, boot_sector_guest) as start:
-        guest = await start(stage.sick, state="paused")
-        async with open_scene(stage.mux, guest, stage.bystander) as scene:
+        guest, neighbour = [await start(stage.sick, state="paused") for _ in range(2)]
+        async with (
+            follow(stage.mux.socket, neighbour.name) as too,
+            open_scene(stage.mux, guest, stage.bystander) as scene,
+        ):
+            await too.until_attached()
+            await neighbour.resume()
+            await too.until_output(BANNER)
             await play(row, scene)
-            seen = len(scene.clients[1].output)
-            await scene.clients[0].write(b"back")
-            await scene.clients[1].until(lambda one: b"back" in one.output[seen:])
+            await too.until_attached()
+            assert [told(reason) for reason in too.reasons] == [row.told]
+            for client in (scene.clients[0], too):
+                seen = len(client.output)
+                await client.write(b"back")
+                await client.until(lambda one, seen=seen: b"back" in one.output[seen:])  # type: ignore[misc]
 
 
 # Why a hypervisor cannot be had.
