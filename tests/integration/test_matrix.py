@@ -4,18 +4,21 @@ Two tables: what ends a console, and what ends nothing; then what happens while 
 on a real libvirtd and a real guest. One virtmuxd lives through all, and a bystander's console notices nothing.
 """
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
 
 from tests.harness.command import running
 from tests.harness.counts import count
-from tests.harness.follower import Follower, follow
+from tests.harness.follower import PATIENCE, Follower, follow
 from tests.harness.guest import BANNER, PANIC, POWER_OFF, RESET, Guest
+from tests.harness.libvirtd import VirshError
 from tests.harness.matrix import (
     DESTROYED,
     FAILED,
@@ -311,19 +314,42 @@ async def test_a_guest_that_starts_is_attached_by_those_who_wait(stage: Stage) -
 # One end after the other.
 
 
-async def test_a_guest_that_is_destroyed_and_started_at_once_has_an_end_for_every_start(stage: Stage) -> None:
+async def destroy_and_start(guest: Guest) -> None:
+    await guest.libvirtd.virsh(f"destroy {guest.name}; start {guest.name}")
+
+
+async def save_and_start(guest: Guest) -> None:
+    await guest.libvirtd.virsh(f"managedsave {guest.name}; start {guest.name}")
+
+
+async def kill_and_start(guest: Guest) -> None:
+    guest.kill_qemu()
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await guest.start()
+            except VirshError as error:
+                if "already active" not in str(error):  # libvirt has not seen yet that it is gone
+                    raise
+
+
+AT_ONCE = [(destroy_and_start, DESTROYED), (save_and_start, SAVED), (kill_and_start, FAILED)]
+
+
+async def test_a_guest_that_ends_and_is_started_at_once_has_an_end_of_its_own_for_every_start(stage: Stage) -> None:
     guest = await stage.start(stage.libvirtd)
-    starts = count(3, 20)
+    ends = list(islice(cycle(AT_ONCE), count(3, 20)))
     async with follow(stage.mux.socket, guest.name) as first, follow(stage.mux.socket, guest.name) as second:
-        for number in range(1, starts + 1):
-            for client in (first, second):
+        clients = (first, second)
+        for number, (end_and_start, _) in enumerate(ends, 1):
+            for client in clients:
                 await client.until_attached()
-            await stage.libvirtd.virsh(f"destroy {guest.name}; start {guest.name}")
-            for client in (first, second):
-                await client.until(lambda one, ends=number: len(one.reasons) == ends)  # type: ignore[misc]
-        for client in (first, second):
+            await end_and_start(guest)
+            for client in clients:
+                await client.until(lambda one, number=number: len(one.reasons) == number)  # type: ignore[misc]
+        for client in clients:
             await client.until_attached()
-            assert {told(reason) for reason in client.reasons} == {DESTROYED}
+            assert [told(reason) for reason in client.reasons] == [expected for _, expected in ends]
             ended = [reason.console.incarnation for reason in client.reasons if reason.console]
-            assert ended == list(range(1, starts + 1))
-            assert [mark.incarnation for mark in client.marks(Attached)][-starts:] == [number + 1 for number in ended]
+            assert ended == list(range(1, len(ends) + 1))
+            assert [mark.incarnation for mark in client.marks(Attached)][-len(ends) :] == [one + 1 for one in ended]
