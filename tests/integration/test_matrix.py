@@ -239,18 +239,27 @@ def told_notes(client: Follower) -> list[str]:
 @pytest.mark.parametrize("row", ENDS_NOTHING, ids=lambda row: row.name)
 async def test_what_ends_nothing_is_a_note(row: NoEnd, stage: Stage) -> None:
     guest = await stage.start(stage.libvirtd, state="paused", **row.guest)
-    async with follow(stage.mux.socket, guest.name) as client, follow(stage.mux.socket, guest.name) as other:
+    socket = stage.mux.socket
+    async with (
+        follow(socket, guest.name) as client,
+        follow(socket, guest.name) as other,
+        running(socket, "attach", "--once", guest.name, "--from", "0") as command,
+    ):
         await client.until_attached()
         await guest.resume()  # the first note
         await client.until_output(BANNER)
+        assert await command.read(len(BANNER)) == BANNER
         await row.happen(guest, client)
-        await client.write(b"goes on")
+        command.type(b"goes on")
         for one in (client, other):
             await one.until_output(b"goes on")
             await one.until(lambda one: row.notes <= set(told_notes(one)[1:]))
             assert set(told_notes(one)[1:]) <= row.notes | row.perhaps
             assert not one.reasons
             assert len(one.marks(Attached)) <= 1
+        rest = client.output.removeprefix(BANNER)
+        assert await command.read(len(rest)) == rest
+        assert command.process.returncode is None
 
 
 async def test_a_guest_that_panicked_and_is_preserved_is_paused(stage: Stage) -> None:
