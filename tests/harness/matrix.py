@@ -19,6 +19,9 @@ from tests.harness.guest import BANNER, Guest
 from tests.harness.terminal import Terminal
 from virtmux import Attached, Break, Cause, Ended, Mark, MarkMessage, Note, Output, Phase, Reason
 
+#: Leaves `virsh console`.
+ESCAPE = b"\x1d"
+
 
 @dataclass(frozen=True)
 class Told:
@@ -128,6 +131,16 @@ async def virsh_console(guest: Guest, *flags: str) -> AsyncIterator[Terminal]:
     async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", guest.name, *flags]) as terminal:
         await terminal.expect(b"Escape character is ^] (Ctrl + ])\r\n")
         yield terminal
+
+
+@asynccontextmanager
+async def held_by_virsh(guest: Guest) -> AsyncIterator[None]:
+    """Libvirt's own client holds the console, and has held it to the last when the context is left."""
+    async with virsh_console(guest) as holder:
+        yield
+        holder.send(ESCAPE)
+        status, last_words = await holder.exit()
+        assert status == 0, last_words
 
 
 class Watching:

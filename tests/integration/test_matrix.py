@@ -21,6 +21,7 @@ from tests.harness.guest import BANNER, PANIC, POWER_OFF, RESET, Guest
 from tests.harness.libvirtd import VirshError
 from tests.harness.matrix import (
     DESTROYED,
+    ESCAPE,
     FAILED,
     SAVED,
     SHUTDOWN,
@@ -40,7 +41,6 @@ from virtmux import Attached, Cause, Note, Phase
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ESCAPE = b"\x1d"
 PANIC_DEVICE = "<panic model='isa'/>"
 VIRTIO_CONSOLE = "<console type='pty'><target type='virtio' port='1'/></console>"
 

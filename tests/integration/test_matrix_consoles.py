@@ -23,6 +23,7 @@ from tests.harness.matrix import (
     Row,
     Scene,
     Told,
+    held_by_virsh,
     open_scene,
     play,
     refusal,
@@ -34,8 +35,6 @@ from tests.integration.conftest import Stage, State, guest_factory
 from virtmux import Cause, Phase
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-ESCAPE = b"\x1d"
 
 VIRTIO_CONSOLE = "<console type='pty'><target type='virtio' port='1'/></console>"
 
@@ -76,14 +75,6 @@ async def test_a_console_taken_over_while_the_guest_floods_is_told_in_time(
 
 
 # Consoles that somebody else holds.
-
-
-@asynccontextmanager
-async def held_by_virsh(guest: Guest) -> AsyncIterator[None]:
-    async with virsh_console(guest) as holder:
-        yield
-        holder.send(ESCAPE)
-        await holder.exit()
 
 
 @asynccontextmanager
