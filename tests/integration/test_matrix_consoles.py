@@ -139,7 +139,7 @@ NOT_A_PTY = {
     "pipe": "<source path='{base}/serial.pipe'/>",
     "dev": "<source path='/dev/ptmx'/>",
     "null": "",
-    "stdio": "",
+    "stdio": "<log file='{base}/stdio.log'/>",
     "vc": "",
 }
 
@@ -199,14 +199,15 @@ async def test_a_guest_without_a_console_has_none(stage: Stage) -> None:
 # Many consoles of one guest.
 
 FOUR_CONSOLES = f"""
-<serial type='pty'><target port='1'/></serial>
+<serial type='pty'><log file='{{log}}'/><target port='1'/></serial>
 <serial type='pty'><target type='pci-serial' port='2'/></serial>
 {VIRTIO_CONSOLE}"""
 
 
 async def test_the_consoles_of_one_guest_end_each_by_itself_or_all_together(stage: Stage) -> None:
     async with guest_factory(stage.libvirtd, linux_guest) as start, AsyncExitStack() as stack:
-        guest = await start(stage.libvirtd, state="paused", extra_devices=FOUR_CONSOLES)
+        log = stage.libvirtd.base / "serial1.log"
+        guest = await start(stage.libvirtd, state="paused", extra_devices=FOUR_CONSOLES.format(log=log))
         consoles = {
             device: await stack.enter_async_context(follow(stage.mux.socket, guest.name, device))
             for device in ("serial0", "serial1", "serial2", "console1")
@@ -216,9 +217,12 @@ async def test_the_consoles_of_one_guest_end_each_by_itself_or_all_together(stag
         await guest.resume()
         shell, second, on_pci, _ = consoles.values()
         await shell.until_output(PROMPT)
-        await shell.write(b"for port in 1 2; do echo this is $port >/dev/ttyS$port; done\r")
-        await second.until_output(b"this is 1\r\n")
-        await on_pci.until_output(b"this is 2\r\n")
+        await shell.write(b"for port in 1 2; do (echo this is $port; exec cat) <>/dev/ttyS$port >&0 & done\r")
+        for port, client in enumerate((second, on_pci), 1):
+            await client.until_output(b"this is %d\r\n" % port)
+            await client.write(b"typed at %d\r" % port)
+            await client.until_output(b"typed at %d\r\n" % port * 2)
+        assert "this is 1\n" in run_as_root("cat", log)
 
         await stage.libvirtd.virsh("detach-device-alias", guest.name, "serial2")
         unplugged = Told(Cause.DEVICE_REMOVED, 10, event=("DEVICE_REMOVED", "serial2"))
