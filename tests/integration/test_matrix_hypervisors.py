@@ -25,7 +25,7 @@ from tests.harness.matrix import MISSING, Row, Scene, Told, decode, open_scene, 
 from tests.harness.polkit import Polkit
 from tests.harness.privilege import AS_NOBODY, BOUND
 from tests.integration.conftest import StartGuest, guest_factory
-from virtmux import Cause, Disconnected, Phase
+from virtmux import Attached, Cause, Disconnected, Phase
 from virtmux.reasons import CAUSES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -122,7 +122,7 @@ async def test_a_lost_hypervisor_ends_its_consoles_and_comes_back_by_itself(row:
             await neighbour.resume()
             await too.until_output(BANNER)
             await play(row, scene)
-            await too.until_attached()
+            await too.until(lambda one: len(one.marks(Attached)) == 2)
             assert [told(reason) for reason in too.reasons] == [row.told]
             for client in (scene.clients[0], too):
                 seen = len(client.output)
