@@ -216,20 +216,3 @@ async def test_hypervisors_that_cannot_be_reached_harm_nobody_and_are_told(
     rows = [row for row in await mux.consoles() if row["id"]["uri"] in sick]
     assert rows == []
     assert await mux.stop() == 0
-
-
-async def test_a_second_uri_of_a_hypervisor_is_refused_with_both_names(
-    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
-) -> None:
-    guest = await boot_guest(libvirtd)
-    double = f"{libvirtd.uri}&mode=direct"
-    mux = await daemon(libvirtd.uri, double)
-    async with follow(mux.socket, guest.name) as follower:
-        await echo(follower, b"served once")
-        served = follower.console.place.info.id.uri
-        refused = ({libvirtd.uri, double} - {served}).pop()
-        reason = await refusal(mux, refused)
-        assert reason.cause is Cause.HYPERVISOR_DENIED
-        assert f"{refused} leads to " in reason.text
-        assert f"which is served as {served}" in reason.text
-    assert len([row for row in await mux.consoles() if row["id"]["domain"] == guest.name]) == 1

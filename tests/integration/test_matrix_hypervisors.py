@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +21,11 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, Follower, follow
 from tests.harness.guest import BANNER, FLOOD, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import Row, Scene, decode, open_scene, play
+from tests.harness.matrix import MISSING, Row, Scene, Told, decode, open_scene, play, refusal, told
 from tests.harness.polkit import Polkit
 from tests.harness.privilege import AS_NOBODY, BOUND
 from tests.integration.conftest import StartGuest, guest_factory
-from virtmux import Cause, Disconnected, Phase, Reason
+from virtmux import Attached, Cause, Disconnected, Phase
 from virtmux.reasons import CAUSES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -68,23 +68,23 @@ async def frozen(scene: Scene) -> AsyncIterator[None]:
         scene.guest.libvirtd.thaw()
 
 
+@asynccontextmanager
+async def control_connection_cut(scene: Scene) -> AsyncIterator[None]:
+    control, *_ = await scene.guest.libvirtd.clients()
+    await scene.guest.libvirtd.disconnect(control)
+    yield
+
+
+LOST = Told(Cause.HYPERVISOR_LOST, 6, Phase.CONNECTION)
+TIMED_OUT = Told(Cause.HYPERVISOR_TIMEOUT, 6, Phase.CONNECTION)
+DENIED = Told(Cause.HYPERVISOR_DENIED, 4, Phase.CONNECTION)
+
 LOSSES = [
-    Row("libvirtd stopped in order", stopped, Cause.HYPERVISOR_LOST, exit_status=6, phase=Phase.CONNECTION),
-    Row("libvirtd killed", killed, Cause.HYPERVISOR_LOST, exit_status=6, phase=Phase.CONNECTION),
-    Row(
-        "libvirtd restarted in a flood",
-        restarted_in_a_flood,
-        Cause.HYPERVISOR_LOST,
-        exit_status=6,
-        phase=Phase.CONNECTION,
-    ),
-    Row(
-        "libvirtd hangs for longer than every deadline",
-        frozen,
-        Cause.HYPERVISOR_TIMEOUT,
-        exit_status=6,
-        phase=Phase.CONNECTION,
-    ),
+    Row("libvirtd stopped in order", stopped, LOST),
+    Row("libvirtd killed", killed, LOST),
+    Row("libvirtd restarted in a flood", restarted_in_a_flood, LOST),
+    Row("the control connection cut, libvirtd being well", control_connection_cut, LOST),
+    Row("libvirtd hangs for longer than every deadline", frozen, TIMED_OUT),
 ]
 
 
@@ -113,12 +113,21 @@ async def stage(libvirtd: Libvirtd) -> AsyncIterator[Stage]:
 @pytest.mark.parametrize("row", LOSSES, ids=str)
 async def test_a_lost_hypervisor_ends_its_consoles_and_comes_back_by_itself(row: Row, stage: Stage) -> None:
     async with guest_factory(stage.sick, boot_sector_guest) as start:
-        guest = await start(stage.sick, state="paused")
-        async with open_scene(stage.mux, guest, stage.bystander) as scene:
+        guest, neighbour = [await start(stage.sick, state="paused") for _ in range(2)]
+        async with (
+            follow(stage.mux.socket, neighbour.name) as too,
+            open_scene(stage.mux, guest, stage.bystander) as scene,
+        ):
+            await too.until_attached()
+            await neighbour.resume()
+            await too.until_output(BANNER)
             await play(row, scene)
-            seen = len(scene.clients[1].output)
-            await scene.clients[0].write(b"back")
-            await scene.clients[1].until(lambda one: b"back" in one.output[seen:])
+            await too.until(lambda one: len(one.marks(Attached)) == 2)
+            assert [told(reason) for reason in too.reasons] == [row.told]
+            for client in (scene.clients[0], too):
+                seen = len(client.output)
+                await client.write(b"back")
+                await client.until(lambda one, seen=seen: b"back" in one.output[seen:])  # type: ignore[misc]
 
 
 # Why a hypervisor cannot be had.
@@ -126,13 +135,12 @@ async def test_a_lost_hypervisor_ends_its_consoles_and_comes_back_by_itself(row:
 
 @dataclass(frozen=True)
 class Unreachable:
-    """A hypervisor that cannot be had: what `virtmux attach` of a guest there says and ends with."""
+    """A hypervisor that cannot be had: what somebody is told who attaches to a guest there."""
 
     name: str
     #: Gives the URI, as long as it is entered; what it needs lies in a directory that it is given.
     leads_to: Callable[[Path], AbstractContextManager[str]]
-    cause: Cause
-    exit_status: int
+    told: Told
     #: What libvirt says.
     message: str
 
@@ -163,29 +171,25 @@ def no_uri(_directory: Path) -> Iterator[str]:
     yield "qemu://[/system"
 
 
+NO_SOCKET = replace(LOST, error=("VIR_ERR_SYSTEM_ERROR", "VIR_FROM_RPC"))
+NO_TRANSPORT = replace(LOST, error=("VIR_ERR_INVALID_ARG", "VIR_FROM_REMOTE"))
+NO_URI = replace(LOST, error=("VIR_ERR_INTERNAL_ERROR", "VIR_FROM_URI"))
+
 UNREACHABLE = [
-    Unreachable("no socket", no_socket, Cause.HYPERVISOR_LOST, 6, "No such file or directory"),
-    Unreachable("a socket that is silent", silent_socket, Cause.HYPERVISOR_TIMEOUT, 6, "does not answer"),
-    Unreachable("a transport that libvirt does not have", no_transport, Cause.HYPERVISOR_LOST, 6, "transport"),
-    Unreachable("not a URI", no_uri, Cause.HYPERVISOR_LOST, 6, "URI"),
+    Unreachable("no socket", no_socket, NO_SOCKET, "No such file or directory"),
+    Unreachable("a socket that is silent", silent_socket, TIMED_OUT, "does not answer"),
+    Unreachable("a transport that libvirt does not have", no_transport, NO_TRANSPORT, "transport"),
+    Unreachable("not a URI", no_uri, NO_URI, "URI"),
 ]
-
-
-async def refusal(mux: Daemon, *console: str) -> tuple[int, Reason]:
-    """What `virtmux attach` of a console says when it is refused, and its exit status."""
-    status, output, talk = await mux.run_client("attach", *console, "--json")
-    assert output == b""
-    return status, decode(talk)
 
 
 @pytest.mark.parametrize("row", UNREACHABLE, ids=str)
 async def test_why_a_hypervisor_cannot_be_had_is_said_to_whoever_attaches(row: Unreachable, tmp_path: Path) -> None:
     with row.leads_to(tmp_path) as uri:
         async with started(uri) as mux:
-            status, reason = await refusal(mux, "web1")
-            assert reason.cause is row.cause, reason
+            reason = await refusal(mux, "web1")
+            assert told(reason) == row.told
             assert row.message in reason.text
-            assert status == reason.exit_status == row.exit_status
 
 
 @asynccontextmanager
@@ -202,8 +206,8 @@ async def started(*uris: str, config: str = IMPATIENT, through: tuple[str, ...] 
 
 async def test_a_driver_that_libvirtd_does_not_have_is_said_too(libvirtd: Libvirtd) -> None:
     async with started(libvirtd.uri.replace("qemu+", "nonsense+")) as mux:
-        status, reason = await refusal(mux, "web1")
-        assert (status, reason.cause) == (6, Cause.HYPERVISOR_LOST), reason
+        reason = await refusal(mux, "web1")
+        assert told(reason) == replace(LOST, error=("VIR_ERR_NO_CONNECT", "VIR_FROM_NONE"))
         assert "no connection driver available" in reason.text
 
 
@@ -211,26 +215,32 @@ async def test_a_second_uri_of_a_hypervisor_is_refused_and_the_first_serves(
     libvirtd: Libvirtd, boot_guest: StartGuest
 ) -> None:
     guest = await boot_guest(libvirtd)
-    second = libvirtd.uri.replace("/libvirt-sock", "//libvirt-sock")
-    async with started(libvirtd.uri, second) as mux:
-        async with follow(mux.socket, guest.name) as client:
-            await client.until_attached()
-            assert client.console.place.info.id.uri in (libvirtd.uri, second)
-        assert "a second URI of one hypervisor is not served" in mux.log
+    uris = {libvirtd.uri, libvirtd.uri.replace("/libvirt-sock", "//libvirt-sock")}
+    async with started(*uris) as mux, follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        served = client.console.place.info.id.uri
+        (refused,) = uris - {served}
+        reason = await refusal(mux, guest.name, "--uri", refused)
+        assert told(reason) == replace(DENIED, will_retry=False)
+        assert f"{refused} leads to " in reason.text
+        assert f"which is served as {served}" in reason.text
+        assert len([row for row in await mux.consoles() if row["id"]["domain"] == guest.name]) == 1
+
+
+HOST = """\
+<node><domain type='test'><name>test</name><uuid>00000000-0000-4000-8000-000000000001</uuid>
+<memory>8192</memory><os><type>hvm</type></os><devices><console type='pty'/></devices></domain></node>
+"""
 
 
 async def test_a_driver_without_consoles_says_so(tmp_path: Path) -> None:
-    host = tmp_path / "host.xml"
-    host.write_text(
-        "<node><domain type='test'><name>web1</name><uuid>00000000-0000-4000-8000-000000000001</uuid>"
-        "<memory>8192</memory><os><type>hvm</type></os><devices><console type='pty'/></devices></domain></node>"
-    )
-    async with started(f"test://{host}") as mux:
-        status, reason = await refusal(mux, "web1")
-        assert reason.cause is Cause.CONSOLE_UNSUPPORTED, reason
-        assert reason.error is not None
-        assert reason.error.code_name == "VIR_ERR_NO_SUPPORT"
-        assert status == reason.exit_status == 3
+    (tmp_path / "host.xml").write_text(HOST)
+    async with started(f"test://{tmp_path}/host.xml") as mux:
+        error = ("VIR_ERR_NO_SUPPORT", "VIR_FROM_DOMAIN")
+        unsupported = Told(Cause.CONSOLE_UNSUPPORTED, 3, Phase.OPEN, error=error, will_retry=False)
+        assert told(await refusal(mux, "test")) == unsupported
+    async with started("test:///default") as mux:  # its only domain has no console in any case
+        assert told(await refusal(mux, "test")) == MISSING
 
 
 async def test_a_socket_that_may_not_be_opened_denies_until_it_may(
@@ -239,10 +249,9 @@ async def test_a_socket_that_may_not_be_opened_denies_until_it_may(
     guest = await boot_guest(own_libvirtd)
     own_libvirtd.close_door()
     async with started(own_libvirtd.uri, through=BOUND) as mux:
-        status, reason = await refusal(mux, guest.name)
-        assert reason.cause is Cause.HYPERVISOR_DENIED, reason
+        reason = await refusal(mux, guest.name)
+        assert told(reason) == replace(DENIED, error=NO_SOCKET.error)
         assert "Permission denied" in reason.text
-        assert status == reason.exit_status == 4
         own_libvirtd.open_door()
         async with following_once_known(mux, guest.name) as client:
             await client.until_attached()
@@ -265,25 +274,33 @@ async def following_once_known(mux: Daemon, domain: str) -> AsyncIterator[Follow
 
 
 POLKIT = [
-    pytest.param("no", "access denied by policy", id="polkit says no"),
-    pytest.param("auth_admin", "no polkit agent available", id="polkit wants a password"),
-    pytest.param(None, "org.freedesktop.PolicyKit1 was not provided", id="no polkitd"),
+    pytest.param("no", ("VIR_ERR_AUTH_FAILED", "VIR_FROM_POLKIT"), "access denied by policy", id="polkit says no"),
+    pytest.param(
+        "auth_admin",
+        ("VIR_ERR_AUTH_UNAVAILABLE", "VIR_FROM_POLKIT"),
+        "no polkit agent available",
+        id="polkit wants a password",
+    ),
+    pytest.param(
+        None, ("VIR_ERR_DBUS_SERVICE", "VIR_FROM_DBUS"), "org.freedesktop.PolicyKit1 was not provided", id="no polkitd"
+    ),
 ]
 
 
 @pytest.mark.where_it_can_be_had
-@pytest.mark.parametrize(("answer", "message"), POLKIT)
-async def test_polkit_denies_until_it_allows(answer: str | None, message: str, boot_guest: StartGuest) -> None:
+@pytest.mark.parametrize(("answer", "error", "message"), POLKIT)
+async def test_polkit_denies_until_it_allows(
+    answer: str | None, error: tuple[str, str], message: str, boot_guest: StartGuest
+) -> None:
     missing = Polkit.missing()
     if missing is not None:
         pytest.skip(missing)
     with Polkit(answer) as polkit, Libvirtd(bus=polkit.bus) as libvirtd:
         guest = await boot_guest(libvirtd)
         async with started(libvirtd.uri, through=AS_NOBODY) as mux:
-            status, reason = await refusal(mux, guest.name)
-            assert reason.cause is Cause.HYPERVISOR_DENIED, reason
+            reason = await refusal(mux, guest.name)
+            assert told(reason) == replace(DENIED, error=error)
             assert message in reason.text
-            assert status == reason.exit_status == 4
             if answer is not None:
                 polkit.answer("yes")
                 async with following_once_known(mux, guest.name) as client:
@@ -294,12 +311,15 @@ async def test_polkit_denies_until_it_allows(answer: str | None, message: str, b
 
 
 @pytest.mark.parametrize(
-    ("end", "cause"),
-    [(Daemon.stop, Cause.SERVER_STOPPING), (Daemon.kill, Cause.SERVER_LOST)],
+    ("end", "expected"),
+    [
+        (Daemon.stop, Told(Cause.SERVER_STOPPING, 5, Phase.SERVER)),
+        (Daemon.kill, Told(Cause.SERVER_LOST, 5, Phase.CONNECTION)),
+    ],
     ids=["SIGTERM", "SIGKILL"],
 )
 async def test_the_end_of_virtmuxd_is_told_and_is_no_end_of_the_console(
-    end: Callable[[Daemon], Awaitable[object]], cause: Cause, libvirtd: Libvirtd, boot_guest: StartGuest
+    end: Callable[[Daemon], Awaitable[object]], expected: Told, libvirtd: Libvirtd, boot_guest: StartGuest
 ) -> None:
     guest = await boot_guest(libvirtd, state="paused")
     async with (
@@ -309,13 +329,12 @@ async def test_the_end_of_virtmuxd_is_told_and_is_no_end_of_the_console(
     ):
         await end(mux)
         status, output, talk = await scene.command.end()
-        reason = decode(talk)
-        assert (status, reason.exit_status, reason.cause) == (5, 5, cause)
-        assert output == BANNER
+        assert (status, output) == (expected.exit_status, BANNER)
+        assert told(decode(talk)) == expected
         for client in scene.clients:
             await client.until(lambda one: any(isinstance(record, Disconnected) for record in one.records))
             (lost,) = [record for record in client.records if isinstance(record, Disconnected)]
-            assert lost.reason.cause is cause
+            assert told(lost.reason) == expected
         await mux.start()
         for client in scene.clients:
             await client.until_attached()

@@ -4,7 +4,6 @@ The order of what libvirt says in each case: docs/libvirt.md, "Migration".
 """
 
 import asyncio
-import json
 import re
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -16,8 +15,12 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, Follower, follow
 from tests.harness.guest import BANNER, DEFINITION_TOO, FLOOD, PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd, VirshError
+from tests.harness.matrix import Told, decode, told
 from tests.integration.conftest import StartDaemon, StartGuest
-from virtmux import Attached, Break, Cause, Ended, MarkMessage, Note, Output, Phase
+from virtmux import Attached, Break, Cause, Ended, MarkMessage, Note, Output, Reason
+
+#: What is told of a move; where to is told beside it.
+MOVED = Told(Cause.GUEST_MIGRATED, 10, event=("STOPPED", "MIGRATED"))
 
 #: At one MiB/s a Linux guest is on its way for half a minute.
 SLOWLY = ("--bandwidth", "1")
@@ -79,8 +82,7 @@ async def test_clients_stay_attached_while_their_guest_moves_away_and_back(
                 await client.until(lambda one, moves=moves: one.console.attachment == moves + 1)  # type: ignore[misc]
                 assert openings_and_ends(client)[-2:] == [Ended, Attached]
                 reason = client.reasons[-1]
-                assert (reason.cause, reason.moved_to) == (Cause.GUEST_MIGRATED, to.uri)
-                assert reason.exit_status == 10
+                assert (told(reason), reason.moved_to) == (MOVED, to.uri)
                 assert reason.offset == first.console.position.offset
             await echoes(first, f"move {moves}".encode())
             await second.until_output(f"move {moves}".encode())
@@ -228,18 +230,14 @@ async def test_a_guest_that_moves_where_virtmux_does_not_look_has_ended(
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(follow(mux.socket, guest.name))
         await boots(guest, client)
-        attach = await _attach(stack, mux, guest, b"a")
+        leaving = [await _attach(stack, mux, guest, b"a", *options) for options in ([], ["--once"])]
         await guest.migrate(there, ())
         reason = await client.until_ended()
-        assert (reason.cause, reason.moved_to) == (Cause.GUEST_MIGRATED, None)
+        assert (told(reason), reason.moved_to) == (MOVED, None)
         assert "does not know" in reason.text
-        assert reason.event is not None
-        assert (reason.event.name, reason.event.detail) == ("STOPPED", "MIGRATED")
-        assert reason.phase is Phase.RECEIVE
         assert openings_and_ends(client) == [Attached, Ended]
-        async with asyncio.timeout(PATIENCE):
-            await attach.communicate()
-        assert attach.returncode == 10
+        for attach in leaving:
+            await _leaves_with(attach, reason)
 
 
 async def test_attach_rides_out_a_move_that_is_followed_and_once_does_not(
@@ -257,10 +255,10 @@ async def test_attach_rides_out_a_move_that_is_followed_and_once_does_not(
         assert await riding.stdout.readexactly(1) == b"o"
         await guest.migrate(there)
         async with asyncio.timeout(PATIENCE):
-            _, talk = await once.communicate()
-            assert once.returncode == 10
-            assert json.loads(talk.splitlines()[-1])["moved_to"] == there.uri
             await client.until(lambda one: len(one.marks(Attached)) == 2)
+            (reason,) = client.reasons
+            assert (told(reason), reason.moved_to) == (MOVED, there.uri)
+            await _leaves_with(once, reason)
             await echoes(client, b"at its new host")
             assert await riding.stdout.readexactly(15) == b"at its new host"
         assert riding.returncode is None
@@ -283,6 +281,12 @@ async def _attach(
     async with asyncio.timeout(PATIENCE):
         assert await process.stdout.readexactly(1) == key
     return process
+
+
+async def _leaves_with(attach: asyncio.subprocess.Process, reason: Reason) -> None:
+    async with asyncio.timeout(PATIENCE):
+        _, talk = await attach.communicate()
+    assert (attach.returncode, decode(talk.decode())) == (reason.exit_status, reason)
 
 
 async def test_two_domains_of_one_uuid_are_two_consoles(

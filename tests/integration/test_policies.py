@@ -1,6 +1,7 @@
 """When the console is held, and what that leaves to other libvirt clients."""
 
 import asyncio
+import json
 import subprocess
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.matrix import held_by_virsh
 from tests.harness.terminal import Terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Cause
@@ -69,6 +71,34 @@ async def test_always_holds_the_console_before_anybody_asks(
     async with follow(mux.socket, guest.name, position="0") as client:
         await client.until_output(BANNER)
         assert client.offsets == [(0, len(BANNER))], "the first byte of the boot is there"
+
+
+async def test_a_console_that_is_busy_when_the_daemon_starts_is_asked_for_ever_less_often_and_taken_when_it_is_free(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    def refusals() -> int:
+        return libvirtd.output.count("Active console session exists")
+
+    guest = await boot_guest(libvirtd)
+    async with held_by_virsh(guest):
+        before = refusals()
+        mux = await daemon(libvirtd.uri, attach="always")
+        events = await mux.client("events", "--json")
+        assert events.stdout is not None
+        interval = 0.0
+        async with asyncio.timeout(PATIENCE):
+            while interval < 1.0:
+                event = json.loads(await events.stdout.readline())
+                if event["event"] == "waiting":
+                    interval = event["reason"]["retry"]["after_s"]
+        # For 2 s every 0.1 s; behind that at intervals that double: no more than 9 of them fit into PATIENCE.
+        assert 1 < refusals() - before <= 20 + 9
+        events.terminate()
+        await events.communicate()
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        await client.write(b"taken")
+        await client.until_output(b"taken")
 
 
 async def test_a_policy_may_be_for_some_consoles_only(
