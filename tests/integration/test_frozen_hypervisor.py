@@ -106,8 +106,7 @@ async def test_the_consoles_of_another_hypervisor_never_notice(
             own_libvirtd.thaw()
             await back(clients)
         assert not bystander.reasons
-        assert meanwhile.as_live_as(quiet), f"quiet: {quiet}; meanwhile: {meanwhile}"
-        print(f"quiet: {quiet}; meanwhile: {meanwhile}")
+        meanwhile.hold_against(quiet)
         for client in clients:
             assert len(client.reasons) == 1, "one end, whatever failed until all was back"
         counted = {row["uri"]: row["counters"] for row in await mux.hypervisors()}
@@ -139,8 +138,7 @@ async def test_the_loop_goes_on_with_much_on_its_way_on_shared_connections(
             own_libvirtd.thaw()
             for each in pastes:
                 each.cancel()
-        print(f"quiet: {quiet}; meanwhile: {meanwhile}")
-        assert meanwhile.as_live_as(quiet), f"quiet: {quiet}; meanwhile: {meanwhile}"
+        meanwhile.hold_against(quiet)
 
 
 async def test_stuck_calls_give_their_threads_back(
