@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
 
 import virtmux
 from tests.harness.counts import count
@@ -18,8 +20,9 @@ WARM_UP = 10
 CYCLES = count(25, 1000)
 #: What Python's and libc's allocators may hold on to over all cycles; a stream or connection that stays is 11 KB.
 RSS_KIB = count(2048, 6144)
-#: The same from a quarter of the cycles to their end, by when all that is made once has been made.
-FLAT_KIB = 1024
+#: The same over a quarter of the cycles. What leaks grows in each of them, what is needed once in one: some 2.5 MiB, when
+#: the marks' file is for the first time much longer than what is kept of it, and is read and rewritten.
+FLAT_KIB = 340
 
 
 async def attach_and_leave(mux: Daemon, guest: Guest) -> None:
@@ -92,22 +95,23 @@ async def test_cycles_leave_nothing_behind(
     for number in range(WARM_UP):
         await KINDS[number % len(KINDS)](mux, guest)
     before = await mux.watch.at_rest()
-    rss_before = rss_at_a_quarter = mux.rss_kib
+    rss = [mux.rss_kib]
     for number in range(CYCLES):
         await KINDS[number % len(KINDS)](mux, guest)
-        if number == CYCLES // 4:
+        if number in (CYCLES // 4, CYCLES // 2, CYCLES * 3 // 4):
             await mux.watch.settled(before)
-            rss_at_a_quarter = mux.rss_kib
+            rss.append(mux.rss_kib)
         if number % 20 == 0:
             progress(f"{number} of {CYCLES}, RSS {mux.rss_kib} KiB, {len(mux.log)} bytes of log")
     after = await mux.watch.settled(before)
     grown = after.grown(before)
     assert not after.more_than(before), grown
     assert after.busy_workers == 0
-    rss = (rss_before, rss_at_a_quarter, mux.rss_kib)
-    progress(f"RSS {rss} KiB before, at a quarter, behind all; held {after.held}; more of {grown}")
-    assert rss[2] - rss[0] < RSS_KIB, (rss, grown)
-    assert rss[2] - rss[1] < FLAT_KIB, (rss, grown)
+    rss.append(mux.rss_kib)
+    figures = f"RSS {rss} KiB, quarter by quarter; held {after.held}; more of {grown}"
+    progress(figures)
+    assert rss[-1] - rss[0] < RSS_KIB, figures
+    assert median(now - then for then, now in pairwise(rss[1:])) < FLAT_KIB, figures
 
 
 async def test_a_stop_at_any_moment_leaves_no_connection_open(
