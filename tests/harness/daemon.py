@@ -107,6 +107,15 @@ class Daemon:
         """Ends it in order and returns its exit status. Raises TimeoutExpired, and kills it, where it does not end."""
         return await self._end(signal.SIGTERM)
 
+    async def until_logged(self, text: str, times: int = 1, *, seconds: float = 30.0) -> None:
+        """Waits until it has logged `text` so often, over all its lives. Raises TimeoutError.
+
+        It looks again and again, up to a deadline: that a file has grown is no event for a test.
+        """
+        async with asyncio.timeout(seconds):
+            while self.log.count(text) < times:
+                await asyncio.sleep(0.05)
+
     async def kill(self) -> None:
         """Ends it by SIGKILL and returns once it is gone."""
         await self._end(signal.SIGKILL)

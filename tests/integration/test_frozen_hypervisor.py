@@ -22,6 +22,9 @@ DEVICES = tuple(f"serial{number}" for number in range(4))
 MORE_DEVICES = "".join(f"<serial type='pty'><target port='{number}'/></serial>" for number in (1, 2, 3))
 #: Within this the clients know, in seconds.
 TOLD_WITHIN = 15.0
+#: So often it is asked for in vain before it is thawed, and what it was then frozen for: longer than every deadline.
+IN_VAIN = count(3, 6)
+LONGEST = count(4, 60)
 #: Until all is back after SIGCONT: it is asked for again at intervals that have grown meanwhile.
 BACK_WITHIN = 90.0
 #: More than the window: so much is on its way to each console when its libvirtd hangs.
@@ -30,9 +33,9 @@ PASTE = b"p" * 65536
 
 @pytest.fixture
 def deadlines(tmp_path: Path) -> list[str]:
-    """Short ones, except in `make chaos`, where it is the defaults that have to hold."""
+    """Short ones, in the order of the defaults, except in `make chaos`, where it is those that have to hold."""
     config = tmp_path / "deadlines.toml"
-    short = "keepalive_interval = 1\nkeepalive_count = 2\ncall_deadline = 2\n"
+    short = "keepalive_interval = 1\nkeepalive_count = 2\ncall_deadline = 2\nfence_deadline = 2\nfence_patience = 4\n"
     config.write_text("linger = 0\n" + ("" if CHAOS else short))
     return ["--config", str(config)]
 
@@ -65,16 +68,16 @@ async def back(clients: list[Follower]) -> None:
             await client.until_attached()
 
 
-async def paste(client: Follower) -> InputRejected | NotAttached | None:
-    """Type more than can be under way; gives why it did not all arrive."""
+async def write(client: Follower, data: bytes) -> InputRejected | NotAttached | None:
+    """Send input; gives why it did not all arrive."""
     try:
-        await client.console.write(PASTE)
+        await client.console.write(data)
     except (InputRejected, NotAttached) as rejected:
         return rejected
     return None
 
 
-async def test_the_consoles_of_another_hypervisor_never_notice(
+async def test_frozen_for_longer_than_every_deadline_it_harms_no_other_and_all_comes_back(
     libvirtd: Libvirtd,
     own_libvirtd: Libvirtd,
     boot_guest: StartGuest,
@@ -93,26 +96,35 @@ async def test_the_consoles_of_another_hypervisor_never_notice(
         async with echoing(bystander) as meanwhile, asyncio.TaskGroup() as tasks:
             own_libvirtd.freeze()
             frozen = loop.time()
-            pastes = [tasks.create_task(paste(client)) for client in clients]
+            # A key and a paste have deadlines of their own.
+            inputs = [b"k" if place % len(DEVICES) == 0 else PASTE for place in range(len(clients))]
+            writing = [tasks.create_task(write(*each)) for each in zip(clients, inputs, strict=True)]
             for client in clients:
                 reason = await client.until_ended()
                 assert reason.cause is Cause.HYPERVISOR_TIMEOUT
                 assert reason.retry.will_retry
             assert loop.time() - frozen < TOLD_WITHIN
-            for done in await asyncio.gather(*pastes):
+            for done, data in zip(await asyncio.gather(*writing), inputs, strict=True):
                 assert isinstance(done, InputRejected), "nobody has said that it arrived"
                 assert done.reason.cause is Cause.HYPERVISOR_TIMEOUT
-                assert (done.accepted, done.unknown + done.rejected) == (0, len(PASTE))
+                assert (done.accepted, done.unknown + done.rejected) == (0, len(data))
+            threads = mux.threads
+            await mux.until_logged(f"no hypervisor uri='{own_libvirtd.uri}'", IN_VAIN, seconds=3 * LONGEST)
+            assert loop.time() - frozen > LONGEST
             own_libvirtd.thaw()
             await back(clients)
+        meanwhile.hold_against(quiet)
         assert not bystander.reasons
-        assert meanwhile.as_live_as(quiet), f"quiet: {quiet}; meanwhile: {meanwhile}"
-        print(f"quiet: {quiet}; meanwhile: {meanwhile}")
         for client in clients:
             assert len(client.reasons) == 1, "one end, whatever failed until all was back"
         counted = {row["uri"]: row["counters"] for row in await mux.hypervisors()}
         assert counted[own_libvirtd.uri]["ends"] == {"hypervisor-timeout": len(clients)}
+        assert counted[own_libvirtd.uri]["stuck_calls"] == 0
         assert counted[libvirtd.uri] == {"cuts": 0, "stuck_calls": 0, "ends": {}}
+        # Threads that were stuck do all the work again.
+        for client in clients:
+            await client.write(b"=back=")
+        assert mux.threads <= threads + 2  # of the pool of the healthy one
 
 
 async def test_the_loop_goes_on_with_much_on_its_way_on_shared_connections(
@@ -134,13 +146,12 @@ async def test_the_loop_goes_on_with_much_on_its_way_on_shared_connections(
         quiet = await quiet_echoes(bystander)
         async with asyncio.TaskGroup() as tasks:
             own_libvirtd.freeze()
-            pastes = [tasks.create_task(paste(client)) for client in clients]
+            pastes = [tasks.create_task(write(client, PASTE)) for client in clients]
             meanwhile = await quiet_echoes(bystander, 1500)  # some seconds, with a ping in each
             own_libvirtd.thaw()
             for each in pastes:
                 each.cancel()
-        print(f"quiet: {quiet}; meanwhile: {meanwhile}")
-        assert meanwhile.as_live_as(quiet), f"quiet: {quiet}; meanwhile: {meanwhile}"
+        meanwhile.hold_against(quiet)
 
 
 async def test_stuck_calls_give_their_threads_back(
@@ -156,6 +167,9 @@ async def test_stuck_calls_give_their_threads_back(
     await until_known(mux, sick)
     async with follow(mux.socket, healthy.name) as bystander:
         await bystander.until_attached()
+        async with follow_all(mux.socket, places(sick)) as clients:  # that starts as many threads as there may be
+            await back(clients)
+        before = mux.threads
         counted: list[int] = []
         for _ in range(count(2, 6)):
             own_libvirtd.freeze()
@@ -170,7 +184,10 @@ async def test_stuck_calls_give_their_threads_back(
                     await other.until_attached()
                 own_libvirtd.thaw()
                 await back(clients)
-        assert max(counted) <= counted[0] + 2, f"threads pile up: {counted}"
+                counted.append(mux.threads)
+        threads = f"threads: {before} before, {counted} while frozen and thawed, in turns"
+        print(threads)
+        assert max(counted) <= before + 2, threads  # of the pool of the healthy one
         counters = {row["uri"]: row["counters"] for row in await mux.hypervisors()}
         assert counters[own_libvirtd.uri]["cuts"] > 0
         assert counters[own_libvirtd.uri]["stuck_calls"] == 0

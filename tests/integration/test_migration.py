@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from tests.harness.daemon import Daemon
-from tests.harness.follower import PATIENCE, Follower, follow
+from tests.harness.follower import PATIENCE, Follower, follow, follow_all
 from tests.harness.guest import BANNER, DEFINITION_TOO, FLOOD, PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd, VirshError
 from tests.harness.matrix import Told, decode, told
+from tests.harness.typist import typist
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Break, Cause, Ended, MarkMessage, Note, Output, Reason
 
@@ -24,6 +25,10 @@ MOVED = Told(Cause.GUEST_MIGRATED, 10, event=("STOPPED", "MIGRATED"))
 
 #: At one MiB/s a Linux guest is on its way for half a minute.
 SLOWLY = ("--bandwidth", "1")
+
+SECOND_SERIAL = "<serial type='pty'><target port='1'/></serial>"
+#: Lines that differ; it would take a guest the better part of a minute to echo them.
+PASTE = b"".join(b"paste %09d\n" % number for number in range(16384))
 
 Hosts = tuple[Libvirtd, Libvirtd]
 
@@ -146,6 +151,62 @@ async def test_a_flood_crosses_over_with_nothing_twice(
 def _numbers(flood: bytes) -> list[int]:
     """The numbers of the whole lines."""
     return [int(number) for number in re.findall(rb"line (\d{8})\r\n", flood)]
+
+
+async def test_input_on_its_way_stays_behind_and_is_accounted_for(
+    hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    here, there = hosts
+    guest = await boot_guest(here, state="paused")
+    mux = await daemon(here.uri, there.uri)
+    async with typist(mux.socket, guest.name) as one, asyncio.TaskGroup() as tasks:
+        await guest.resume()
+        await one.until_output(BANNER)
+        tasks.create_task(one.type(PASTE))
+        await one.until(lambda one: len(one.output) > 2000)
+        await guest.migrate(there)
+        reason = await one.until_ended(1)
+        assert (reason.cause, reason.moved_to) == (Cause.GUEST_MIGRATED, there.uri)
+        await one.until_decided(1)
+        await one.until_attached(2)
+        fate = one.fate(1)
+        assert fate.cause is Cause.GUEST_MIGRATED
+        assert fate.accepted > 0
+        assert fate.rejected > 0
+        assert fate.accepted + fate.unknown + fate.rejected == one.sent[1]
+        one.put(b"late", 1)  # it still means the source
+        await one.until_decided(1, rejected=fate.rejected + 4)
+        await one.type(b"=end=", 2)
+        await one.until_output(b"=end=")
+        assert reason.offset is not None
+        before, after = one.output[len(BANNER) : reason.offset], one.output[reason.offset :].removesuffix(b"=end=")
+        arrived = PASTE[: fate.accepted + fate.unknown]
+        assert arrived.startswith(before)
+        assert after in arrived[len(before) :], "what the guest had not yet echoed when it moved, once"
+
+
+async def test_a_guest_takes_all_of_its_consoles_along(
+    hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    here, there = hosts
+    guest = await boot_guest(here, state="paused", extra_devices=SECOND_SERIAL)
+    mux = await daemon(here.uri, there.uri)
+    async with follow_all(mux.socket, [(guest.name, f"serial{number}") for number in range(2)]) as clients:
+        for client in clients:
+            await client.until_attached()
+        await guest.resume()
+        await clients[0].until_output(BANNER)
+        before = [(client.console.place.info.console, client.console.position.history) for client in clients]
+        await guest.migrate(there)
+        for client in clients:
+            await client.until(lambda one: one.console.attachment == 2)
+            assert openings_and_ends(client) == [Attached, Ended, Attached]
+            assert [reason.moved_to for reason in client.reasons] == [there.uri]
+            await client.write(b"moved")
+        await clients[0].until_output(b"moved")
+        listed = await consoles_of(mux, guest)
+        assert [(row["console"], row["position"].partition(":")[0]) for row in listed] == before
+        assert {(row["state"], row["id"]["uri"]) for row in listed} == {("attached", there.uri)}
 
 
 async def test_a_paused_guest_that_moves_is_followed_too(
