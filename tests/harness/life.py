@@ -5,7 +5,22 @@ from virtmux.backoff import Backoff
 from virtmux.messages import State
 from virtmux.reasons import ConsoleId, Reason, SavedError
 from virtmux.records import Attached, Break, Ended, Mark, Note
-from virtmuxd.core.events import ClearTimer, Close, Command, Duty, Event, Open, Policy, Query, SetTimer, Timing
+from virtmuxd.core.events import (
+    Begin,
+    ClearTimer,
+    Close,
+    Command,
+    Duty,
+    End,
+    Event,
+    Keep,
+    Open,
+    Policy,
+    Query,
+    Remember,
+    SetTimer,
+    Timing,
+)
 from virtmuxd.core.evidence import Evidence
 from virtmuxd.core.machine import Machine
 from virtmuxd.core.sequence import Sequence, StoredMark
@@ -59,6 +74,7 @@ class Life:
         self.store = store or MemoryStore()
         self.final: list[StoredMark] = []
         self.sequence = Sequence(7, self.store, self.final.append)
+        self.sequence.recover()
         self.machine = Machine(
             self.sequence,
             identify=lambda number: ConsoleId("hypervisor", "qemu:///system", "web1", "uuid", "serial0", number),
@@ -83,7 +99,33 @@ class Life:
                         self.commands.append(effect)
                     case _:
                         self.duties.append(effect)
+                        self._store(effect)
         return self.commands
+
+    def _store(self, duty: Duty) -> None:
+        """Store what the console would."""
+        match duty:
+            case Begin(at):
+                self.store.hold(at)
+            case End(at):
+                self.store.let_go(at)
+            case Remember(number, running_id):
+                self.store.remember(number, running_id)
+            case Keep(until):
+                self.store.release(until)
+            case _:
+                pass  # it is for others
+
+    def next(self) -> "Life":
+        """The console in the next daemon, which knows no more than what this one stored until now."""
+        store = self.store.reopened()
+        return Life(
+            self.machine.claim.policy,
+            store=store,
+            known=Evidence(*store.incarnation),
+            unheld_since=store.held_until,
+            released_until=store.released_until,
+        )
 
     @property
     def state(self) -> State:
@@ -92,8 +134,7 @@ class Life:
     @property
     def reserved(self) -> list[int]:
         """The numbers of the marks that readers hold in front of."""
-        final = {mark.number for mark in self.final}
-        return [number for number in range(1, self.sequence.position.mark) if number not in final]
+        return [mark.number for mark in self.store.marks if mark.reserved]
 
     @property
     def marks(self) -> list[Mark]:

@@ -36,6 +36,11 @@ class MemoryStore:
     def read(self, offset: int, size: int) -> bytes:
         return bytes(self._held[offset - self.start : offset - self.start + size])
 
+    @property
+    def marks(self) -> list[StoredMark]:
+        """Every mark as it is stored now, in order of the numbers."""
+        return [self._stored[number] for number in sorted(self._stored)]
+
     def found_marks(self) -> list[StoredMark]:
         return self._found
 
@@ -62,5 +67,5 @@ class MemoryStore:
     def reopened(self) -> Self:
         """The store as the next daemon finds it, whether this one was closed or not."""
         found = deepcopy(self)
-        found._found = [found._stored[number] for number in sorted(found._stored)][-MAX_MARKS:]
+        found._found = found.marks[-MAX_MARKS:]
         return found

@@ -20,8 +20,8 @@ WARM_UP = 10
 CYCLES = count(25, 1000)
 #: What Python's and libc's allocators may hold on to over all cycles; a stream or connection that stays is 11 KB.
 RSS_KIB = count(2048, 6144)
-#: The same over a quarter of the cycles. What leaks grows in each of them, what is needed once in one: some 2.5 MiB, when
-#: the marks' file is for the first time much longer than what is kept of it, and is read and rewritten.
+#: The same over a quarter of the cycles. What leaks grows in each of them, what is needed once in one: some 2.5 MiB,
+#: when the marks' file is for the first time much longer than what is kept of it, and is read and rewritten.
 FLAT_KIB = 340
 
 

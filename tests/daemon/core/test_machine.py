@@ -773,6 +773,32 @@ def test_the_first_end_wins() -> None:
     assert life.story == ["attached 1", "ended 1 hypervisor-lost"]
 
 
+@pytest.mark.parametrize(
+    "later",
+    [
+        eof(3),
+        stream_error(3, CONNECTION_LOST),
+        Down(at(3), Cause.HYPERVISOR_LOST, CONNECTION_LOST),
+        Cleaned(at(3), (CONNECTION_LOST,)),
+    ],
+    ids=["end of stream", "another error", "loss of the hypervisor", "error of cleaning up"],
+)
+def test_an_error_that_was_saved_stands_whatever_comes_after_it(later: Event) -> None:
+    life = attached()
+    life.happen(stream_error(2), later, Elapsed(at(4), Timer.EVIDENCE), Elapsed(at(12), Timer.EVIDENCE))
+
+    reason = life.reason
+    assert (reason.cause, reason.error) == (Cause.STREAM_ERROR, TAKEN_OVER)
+    assert (reason.phase, reason.at) == (Phase.RECEIVE, rfc3339(at(2)))
+
+
+def test_an_end_that_said_nothing_takes_no_error_from_a_stream_that_fails_after_it() -> None:
+    life = attached()
+    life.happen(eof(2), stream_error(2.1), stopped(3))
+
+    assert (life.reason.cause, life.reason.error, life.reason.at) == (Cause.GUEST_DESTROYED, None, rfc3339(at(2)))
+
+
 def test_a_bug_ends_the_attachment_and_no_more() -> None:
     life = attached()
     life.happen(Failed(Failure(Phase.SERVER, at(2), cause=Cause.INTERNAL_ERROR)), Cleaned(at(3)))
