@@ -95,9 +95,9 @@ class Arrivals:
             elif state is not None and here and not state.paused:
                 supervised.supervisor.console.arrived(time.time_ns(), running_id, paused=False)
 
-    def turn_back(self, uuid: str) -> None:
-        """This domain does not come."""
-        for key in [key for key in self._expected if key.uuid == uuid]:
+    def turn_back(self, uuid: str | None = None) -> None:
+        """This domain does not come; None: no domain does."""
+        for key in [key for key in self._expected if uuid in (None, key.uuid)]:
             supervisor, task = self._expected.pop(key).supervised
             supervisor.console.turned_back(time.time_ns())
             task.cancel()

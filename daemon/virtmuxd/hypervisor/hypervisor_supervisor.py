@@ -100,6 +100,8 @@ class HypervisorSupervisor:
     def _lose(self, backoff: Backoff, cause: Cause, error: SavedError | None = None) -> float:
         """The hypervisor is lost, or still cannot be had: all who are concerned are told at once. Gives the seconds
         until it is tried again."""
+        if not self._in_step:  # it is no mere moment
+            self._arrivals.turn_back()
         self._in_step = False
         if cause is Cause.HYPERVISOR_TIMEOUT:
             self._route.workers.give_up()
