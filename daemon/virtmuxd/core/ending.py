@@ -63,7 +63,7 @@ class Ending:
 
     def test_failed(self, event: OpenFailed) -> Verdict | None:
         """The console could not be opened again; gives what that means, None where it means nothing."""
-        if event.error is not None:
+        if event.error is not None and event.error not in self.later_errors:
             self.later_errors.append(event.error)
         cause = event.cause or (opening_cause(event.error) if event.error is not None else None)
         if cause is Cause.CONSOLE_BUSY:

@@ -135,6 +135,7 @@ def test_a_silent_end_whose_console_somebody_else_holds_was_a_takeover() -> None
     assert life.state is State.WAITING
     assert life.story == ["attached 1", "ended 1 console-taken-over"]
     assert (life.reason.phase, life.reason.error) == (Phase.SEND, None)
+    assert life.reason.later_errors == (BUSY,), "the same is told once"
     assert life.reason.at == rfc3339(at(9))
 
 
