@@ -50,20 +50,18 @@ from virtmuxd.core.evidence import Failure
 from virtmuxd.core.machine import Machine
 
 THERE = "qemu+ssh://other/system"
-_DETAILS = ("SHUTDOWN", "DESTROYED", "CRASHED", "SAVED", "FAILED")
 _FAILURES = st.sampled_from(["end", "error", "connection", "connection error", "bug", "stall"])
 
 
 class World(RuleBasedStateMachine):
-    """The world, and the machine in it. No two moments, errors or events are alike: what is mixed up shows."""
+    """The world, and the machine in it. No two moments, failures or ends are alike: what is mixed up shows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0
         #: Which start of the guest each running id belongs to: a migration gives the same start another id.
         self.starts: list[int] = []
-        self.running_id = -1
-        self.running = False
+        self.running_id, self.running = -1, False
         self.ends: dict[int, str] = {}
         #: Whether it is being migrated, and its running id where it has arrived.
         self.leaving = False
@@ -88,8 +86,7 @@ class World(RuleBasedStateMachine):
         self.opening: Opened | OpenFailed | None = None
         self.queries: list[tuple[int, LibvirtEvent | None] | int] = []
         self.timers: set[Timer] = set()
-        self.somebody = False
-        self.lent = 0
+        self.somebody = self.lent = False
 
     @initialize(policy=st.sampled_from([Policy.ALWAYS, Policy.ON_DEMAND]), well=st.sampled_from([True, True, False]))
     def begin(self, policy: Policy, well: bool) -> None:
@@ -134,9 +131,7 @@ class World(RuleBasedStateMachine):
         assert (self.stream, self.open_asked, self.close_asked) == (None, False, False), "something is left behind"
         self.running_id, self.running, self.up = self.there, True, True
         self.leaving, self.there = False, None
-        self.events.clear()
-        self.queries.clear()
-        self.timers.clear()
+        self.events, self.queries, self.timers = [], [], set()
 
     # The guest, and what libvirt says of it.
 
@@ -148,7 +143,7 @@ class World(RuleBasedStateMachine):
         self.events.append(Started(self.moment(), self.running_id))
 
     @precondition(lambda self: self.running)
-    @rule(detail=st.sampled_from(_DETAILS))
+    @rule(detail=st.sampled_from(["SHUTDOWN", "DESTROYED", "CRASHED", "SAVED", "FAILED"]))
     def the_guest_stops(self, detail: str) -> None:
         self.running = False
         self.ends[self.running_id] = detail
@@ -183,7 +178,6 @@ class World(RuleBasedStateMachine):
         self.unplugged.add(self.running_id)
         self.happen(Unplugged(self.moment(), LibvirtEvent(f"DEVICE_REMOVED {self.running_id}", "serial0")))
 
-    @precondition(lambda self: not self.undefined)
     @rule()
     def the_guest_is_undefined(self) -> None:
         self.undefined = True
@@ -199,9 +193,10 @@ class World(RuleBasedStateMachine):
     def the_guest_is_renamed(self) -> None:
         self.happen(Renamed(self.moment(), "web1", "web2"))
 
-    @precondition(lambda self: self.up and self.running and not self.leaving and self.life.machine.running_id >= 0)
+    @precondition(lambda self: self.up and self.running and not self.leaving and not self.events)
     @rule()
     def the_guest_leaves(self) -> None:
+        """That takes so long that what was before is told."""
         self.leaving = True
         self.happen(Incoming(self.moment(), THERE))
 
@@ -230,7 +225,6 @@ class World(RuleBasedStateMachine):
     @rule(cause=st.sampled_from([Cause.HYPERVISOR_LOST, Cause.HYPERVISOR_TIMEOUT]), error=st.booleans())
     def the_hypervisor_goes(self, cause: Cause, error: bool) -> None:
         self.up = False
-        self.events.clear()
         self.happen(Down(self.moment(), cause, self.error(CONNECTION_LOST) if error else None))
 
     @precondition(lambda self: not self.up)
@@ -321,7 +315,6 @@ class World(RuleBasedStateMachine):
 
     # Clients.
 
-    @precondition(lambda self: not self.somebody)
     @rule()
     def somebody_comes(self) -> None:
         self.somebody = True
@@ -344,19 +337,23 @@ class World(RuleBasedStateMachine):
     def the_console_is_reclaimed(self) -> None:
         self.happen(Reclaimed(self.moment()))
 
-    @precondition(lambda self: self.lent < 2)
     @rule()
-    def somebody_needs_it(self) -> None:
-        self.lent += 1
-        self.happen(Lent(self.moment(), lent=True))
-
-    @precondition(lambda self: self.lent)
-    @rule()
-    def somebody_needs_it_no_more(self) -> None:
-        self.lent -= 1
-        self.happen(Lent(self.moment(), lent=False))
+    def the_console_is_lent_or_given_back(self) -> None:
+        self.lent = not self.lent
+        self.happen(Lent(self.moment(), self.lent))
 
     # How it goes on.
+
+    @precondition(lambda self: self.stream is not None and self.running and not self.leaving)
+    @rule(told=st.integers(0, 3), kind=_FAILURES)
+    def the_guest_restarts(self, told: int, kind: str) -> None:
+        """The console is open again ahead of the events, and fails again among them."""
+        self.the_guest_stops("DESTROYED")
+        self.the_guest_starts()
+        self.the_stream_fails("error")
+        for _ in range(3 + told):
+            self.go_on()
+        self.the_stream_fails(kind)
 
     def go_on(self) -> bool:
         """Answer one thing that is open, as the world stands; False where nothing is."""
@@ -393,12 +390,11 @@ class World(RuleBasedStateMachine):
     @rule()
     def all_goes_well(self) -> None:
         """The guest runs, somebody wants the console, nobody else does."""
-        while self.lent:
-            self.somebody_needs_it_no_more()
+        if self.lent:
+            self.the_console_is_lent_or_given_back()
         if self.life.machine.claim.released_until is not None:
             self.the_console_is_reclaimed()
         if not self.running and not self.leaving:
             self.the_guest_starts()
-        if not self.somebody:
-            self.somebody_comes()
+        self.somebody_comes()
         self.come_to_rest()

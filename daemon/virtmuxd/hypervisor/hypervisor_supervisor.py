@@ -172,26 +172,14 @@ class HypervisorSupervisor:
         try:
             for uuid in await connection.call("virConnectListAllDomains", domains_of, connection.libvirt):
                 self._stale[uuid] = None
-            while self._stale:
-                uuid = next(iter(self._stale))
-                del self._stale[uuid]
-                states.pop(uuid, None)
-                try:
-                    state = await self._examine(connection, uuid)
-                except CallFailed as failed:
-                    if connection_cause(failed.error) is not None:
-                        raise
-                    self._look_later(uuid, failed)
-                    not_seen.add(uuid)
-                except DeadlineMissed as missed:  # one domain that hangs is no matter to the others
-                    self._look_later(uuid, missed)
-                    not_seen.add(uuid)
-                    await connection.close()
-                    connection = await self._route.connect()
-                else:
-                    states.update({uuid: state} if state is not None else {})
         finally:
             await connection.close()
+        while self._stale:
+            connection = await self._route.connect()
+            try:
+                await self._examine_stale(connection, states, not_seen)
+            finally:
+                await connection.close()
         self._in_step = True
         self._arrivals.take_stock(states, not_seen)
         for state in states.values():
@@ -199,6 +187,30 @@ class HypervisorSupervisor:
         for uuid in {key.uuid for key in self._consoles} - set(states) - not_seen:
             self._lose_domain(uuid)
         self._registry.connected(self._route.uri, time.time_ns())
+
+    async def _examine_stale(self, connection: Connection, states: dict[str, DomainState], not_seen: set[str]) -> None:
+        """Look at domains until none is stale, or one hangs: that costs the connection, and is no matter to the others.
+
+        Raises:
+            CallFailed: the connection failed.
+        """
+        while self._stale:
+            uuid = next(iter(self._stale))
+            del self._stale[uuid]
+            states.pop(uuid, None)
+            try:
+                state = await self._examine(connection, uuid)
+            except CallFailed as failed:
+                if connection_cause(failed.error) is not None:
+                    raise
+                self._look_later(uuid, failed)
+                not_seen.add(uuid)
+            except DeadlineMissed as missed:
+                self._look_later(uuid, missed)
+                not_seen.add(uuid)
+                return
+            else:
+                states.update({uuid: state} if state is not None else {})
 
     async def _follow(self) -> None:
         """Look again at every domain that an event named, until cancelled."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
 from tests.harness.reading import Reader
 from tests.harness.world import World
@@ -68,6 +68,12 @@ class Lives(World):
         #: The first mark of this daemon's.
         self.born = 1
         self.readers = [Reader(self.life.sequence) for _ in range(2)]
+        self.paces = [0, 0]
+
+    @initialize(paces=st.lists(st.integers(0, 3), min_size=2, max_size=2))
+    def readers_come(self, paces: list[int]) -> None:
+        """Each takes so many records after every event, besides those that it takes when it likes."""
+        self.paces = paces
 
     def happen(self, event: Event) -> None:
         self.taken[self.life.state] += 1
@@ -78,7 +84,10 @@ class Lives(World):
         super().happen(event)
         for mark in self.life.store.put[put:]:
             if mark.reserved:
-                self.saved[mark.number] = _first(event)
+                self.saved.setdefault(mark.number, _first(event))
+        assert not (isinstance(event, Failed | Down) and self.life.state is State.ATTACHED), "it ends nothing"
+        for reader, pace in enumerate(self.paces):
+            self.a_reader_takes(reader, pace)
 
     @rule()
     def the_daemon_dies(self) -> None:
@@ -101,7 +110,8 @@ class Lives(World):
                 case Output(_, offset, data):
                     assert data == self.said[offset : offset + len(data)]
                 case MarkMessage(_, _, number, record):
-                    assert record == self.final[number]
+                    mark = self.life.store.marks[number - 1]
+                    assert (record, mark.reserved) == (mark.record, False)
                 case _:
                     raise AssertionError(f"nothing is missing, so there is no {taken}")
 
