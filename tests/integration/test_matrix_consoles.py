@@ -228,7 +228,7 @@ async def test_the_consoles_of_one_guest_end_each_by_itself_or_all_together(stag
         unplugged = Told(Cause.DEVICE_REMOVED, 10, event=("DEVICE_REMOVED", "serial2"))
         assert told(await on_pci.until_ended()) == unplugged
 
-        await shell.write(b"poweroff -f\r")
+        await shell.press(b"poweroff -f\r")
         for device, client in consoles.items():
             ends = [unplugged, replace(SHUTDOWN, phase=Phase.LIFECYCLE)] if client is on_pci else [SHUTDOWN]
             await client.until(lambda one, ends=ends: len(one.reasons) == len(ends))  # type: ignore[misc]

@@ -118,6 +118,7 @@ class _Journey:
 
     uri: str
     arrived: Arrived | None = None
+    told: bool = False
 
 
 class Transition(NamedTuple):
@@ -241,8 +242,6 @@ class Machine:
                 self._journey = _Journey(uri)
             case Arrived() if self._journey is not None:
                 self._journey.arrived = event
-            case TurnedBack():
-                self._journey = None
             case _:
                 pass  # it concerns the claim, the incarnation, or the state alone
         self._effects += self.claim.learn(event, held=self.state is not State.ABSENT)
@@ -406,10 +405,14 @@ class Machine:
         self.silence.watch()  # no probe could be sent behind input that waited
 
     def _migrating(self, event: Incoming) -> None:
+        if self._journey is not None:
+            self._journey.told = True
         self._note(event.at, "migrating", event.uri)
 
     def _turned_back(self, event: TurnedBack) -> None:
-        self._note(event.at, "migration-failed", event.uri)
+        journey, self._journey = self._journey, None
+        if journey is not None and journey.told:
+            self._note(event.at, "migration-failed", event.uri)
 
     def _note(self, at: int, note: str, detail: str | None) -> None:
         self._sequence.mark(Note(rfc3339(at), note, detail))

@@ -122,6 +122,13 @@ def test_that_a_migration_failed_is_told_also_where_the_hypervisor_is_lost_meanw
     assert life.story[-2:] == ["ended 1 hypervisor-lost", "migration-failed"]
 
 
+def test_that_a_migration_failed_is_no_news_where_nobody_was_told_that_it_began() -> None:
+    life = Life(Policy.ON_DEMAND)
+    life.happen(Up(at(0), ID), Incoming(at(1), THERE), TurnedBack(at(2), THERE))
+
+    assert life.story == []
+
+
 def test_what_the_guest_said_before_it_left_while_nobody_held_it_is_missing() -> None:
     life = leaving()
     life.happen(Failed(Failure(Phase.RECEIVE, at(3), TAKEN_OVER)), Cleaned(at(3)), OpenFailed(at(4), BUSY))
