@@ -1,0 +1,59 @@
+"""The names of the journal's files and links. Touches no file.
+
+Domains and devices may be called anything; what stands for them in a path is one component of at most 200 bytes, never
+`.` or `..`, without a leading dash or dot, and never the same for two of them.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+SYSTEM_DIRECTORY = Path("/var/log/virtmux")
+#: Where the files lie; a domain of that name is called otherwise.
+BY_ID = "by-id"
+LOG, INDEX = ".log", ".idx"
+
+_MOST_BYTES = 200
+_DIGEST = 32
+
+
+def user_directory(environ: Mapping[str, str]) -> Path:
+    """Where a user's own daemon keeps its journal: in the XDG state directory."""
+    state = environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if state.startswith("/") else Path(environ.get("HOME") or "/") / ".local" / "state"
+    return base / "virtmux"
+
+
+def component(name: str) -> str:
+    """A name as a path component: what cannot stand there is written as %XX, for each byte of its UTF-8.
+
+    A `~` never comes out of this, so that it can join two of them. One that is too long ends in a digest instead.
+    """
+    text = "".join(char if char.isprintable() and char not in "/%~" else _quoted(char) for char in name)
+    if not text or text[0] in ".-" or text == BY_ID:
+        text = _quoted(text[:1]) + text[1:]
+    if len(text.encode()) <= _MOST_BYTES:
+        return text
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
+    kept = text.encode()[: _MOST_BYTES - _DIGEST - 2].decode("utf-8", "ignore")
+    return f"{re.sub('%[0-9A-F]?$', '', kept)}%={digest}"
+
+
+def _quoted(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass")) or "%"
+
+
+def home(directory: Path, hypervisor: str, uuid: str) -> Path:
+    """Where the files of a domain lie."""
+    return directory / BY_ID / component(hypervisor) / component(uuid)
+
+
+def log_name(device: str, number: int | None = None) -> str:
+    """The log of a segment: the one that grows, or the `number`-th before it, counted from 0."""
+    return component(device) + LOG + ("" if number is None else f".{number}")
+
+
+def index_name(device: str, number: int | None = None) -> str:
+    """The index of a segment; see `log_name`."""
+    return component(device) + INDEX + ("" if number is None else f".{number}")

@@ -1,0 +1,77 @@
+"""Names in paths: whatever a domain is called, no path leaves its directory and no two share one."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtmux.journal.names import component, home, index_name, log_name, user_directory
+
+NAMES = st.text(max_size=300) | st.text("a./%~-=", max_size=8) | st.text("a%2F\x00", min_size=150, max_size=220)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("web1", "web1"),
+        ("my vm", "my vm"),
+        ("web.1", "web.1"),
+        ("größe", "größe"),
+        ("qemu:///system", "qemu:%2F%2F%2Fsystem"),
+        ("..", "%2E."),
+        (".hidden", "%2Ehidden"),
+        ("-rf", "%2Drf"),
+        ("100%", "100%25"),
+        ("a~b", "a%7Eb"),
+        ("two\nlines", "two%0Alines"),
+        ("by-id", "%62y-id"),
+        ("", "%"),
+    ],
+)
+def test_a_name_stays_as_it_is_where_that_is_safe(name: str, expected: str) -> None:
+    assert component(name) == expected
+
+
+@given(NAMES)
+def test_a_name_becomes_one_component_that_can_be_used(name: str) -> None:
+    text = component(name)
+
+    assert 0 < len(text.encode()) <= 200
+    assert not set(text) & set("/\0~")
+    assert text[0] not in ".-"
+    assert text != "by-id"
+
+
+@given(NAMES, NAMES)
+def test_two_names_never_share_one(one: str, other: str) -> None:
+    assert (component(one) == component(other)) == (one == other)
+
+
+def test_a_long_name_does_not_share_with_one_that_looks_like_its_digest() -> None:
+    long = component("x" * 300)
+
+    assert component(long) != long
+
+
+def test_where_the_files_of_a_console_lie() -> None:
+    lies = home(Path("/var/log/virtmux"), "qemu/system/h", "5f0f")
+
+    assert lies == Path("/var/log/virtmux/by-id/qemu%2Fsystem%2Fh/5f0f")
+    assert (log_name("serial0"), index_name("serial0"), log_name("serial0", 2)) == (
+        "serial0.log",
+        "serial0.idx",
+        "serial0.log.2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"XDG_STATE_HOME": "/s", "HOME": "/h"}, "/s/virtmux"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/h"}, "/h/.local/state/virtmux"),
+        ({"HOME": "/h"}, "/h/.local/state/virtmux"),
+    ],
+)
+def test_a_users_own_journal_lies_in_the_state_directory(environ: dict[str, str], expected: str) -> None:
+    assert user_directory(environ) == Path(expected)
