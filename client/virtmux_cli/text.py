@@ -12,6 +12,7 @@ import msgspec
 from virtmux.messages import ConsoleInfo, Event, Gap, HypervisorInfo
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason
 from virtmux.records import Break, Note
+from virtmux.sanitize import printable
 
 #: What a person can do about a cause, where it is not plain from the cause.
 _HINTS = {
@@ -28,13 +29,6 @@ _OPTIONS = {
     "--stay": "waits for its next start",
     "--wait": "waits until it can be attached",
 }
-
-
-def printable(text: str) -> str:
-    """`text` with everything that could act on a terminal written as an escape (`\\x1b`)."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def local_time(at: str | None, zone: tzinfo | None = None) -> str:

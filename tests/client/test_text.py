@@ -17,21 +17,6 @@ SAVED = SavedError(38, "VIR_ERR_SYSTEM_ERROR", 7, "VIR_FROM_RPC", 2, "EOF", None
 
 
 @pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        ("web1", "web1"),
-        ("gäste-客", "gäste-客"),
-        ("\x1b]0;owned\x07", "\\x1b]0;owned\\x07"),
-        ("a\nb\tc\r", "a\\nb\\tc\\r"),
-        ("\x9b31m", "\\x9b31m"),
-        ("ab\u202ecd", "ab\\u202ecd"),
-    ],
-)
-def test_nothing_from_outside_acts_on_a_terminal(raw: str, shown: str) -> None:
-    assert text.printable(raw) == shown
-
-
-@pytest.mark.parametrize(
     ("at", "shown"), [(AT, "2025-03-01 12:00:00"), (None, "-"), ("\x1b[2J", "\\x1b[2J")], ids=["a", "none", "bad"]
 )
 def test_times_are_local_to_the_second(at: str | None, shown: str) -> None:
