@@ -170,3 +170,10 @@ def test_an_event_for_a_person_is_one_line() -> None:
     assert text.event_line(event).endswith("web1:serial0  ended  guest web1 crashed (guest-crashed)\n")
     event = Event(event="note", at=AT, console=CONSOLE, offset=5, mark=2, note="renamed", detail="web0 to web1")
     assert text.event_line(event).endswith("web1:serial0  note  renamed: web0 to web1\n")
+
+
+@pytest.mark.parametrize("name", ["plain", "客人", "\x1b]0;\x07\x7f", "\x9b31m", "\u202e", "\U000e0001"])
+def test_json_does_not_act_on_a_terminal(name: str) -> None:
+    line = text.json_line({"name": name})
+    assert line.decode().removesuffix("\n").isprintable()
+    assert json.loads(line) == {"name": name}
