@@ -28,6 +28,9 @@ _PARTIAL = (
     rb"(?:[\xc2-\xdf]|\xe0[\xa0-\xbf]?|[\xe1-\xec\xee\xef][\x80-\xbf]?|\xed[\x80-\x9f]?"
     rb"|\xf0(?:[\x90-\xbf][\x80-\xbf]?)?|[\xf1-\xf3][\x80-\xbf]{0,2}|\xf4(?:[\x80-\x8f][\x80-\xbf]?)?)\Z"
 )
+PARTIAL_CHARACTER = re.compile(_PARTIAL)
+"""The first bytes of a character, at the end of the data, where more may follow."""
+
 _MOST = b"{0,%d}" % MAX_SEQUENCE
 #: Text is matched in runs of so many alternations of ASCII and other characters, which bounds what `re` remembers.
 _RUN = b"{1,1024}"

@@ -18,12 +18,11 @@ dropped. The kernel writes in the midst of what a program writes, and what it sa
 import re
 from typing import assert_never
 
-from virtmux.escapes import LINES, Kind, Scanner, Unit
+from virtmux.escapes import LINES, PARTIAL_CHARACTER, Kind, Scanner, Unit
 
 _UNUSUAL = re.compile(r"[^\t\n\r\x20-\x7e]+")
 _CONTROLS = dict.fromkeys([*range(0x20), 0x7F])
 _RETURNS = re.compile(r"\r+(\n?)")
-_PARTIAL_CHARACTER = re.compile(rb"\xc2\Z|[\xc3-\xf4]")
 
 
 def printable(text: str) -> str:
@@ -50,7 +49,7 @@ class Sanitizer:
         """The text that the end of the stream adds; a sequence that is open is dropped. The next `feed` begins another
         stream, which goes on in the same line."""
         held = self._scanner.close()
-        text = self._lines(_escaped(held)) if _PARTIAL_CHARACTER.match(held) else ""
+        text = self._lines(_escaped(held)) if PARTIAL_CHARACTER.match(held) else ""
         if self._returned and self._line_open:
             text += "\n"
             self._line_open = False
