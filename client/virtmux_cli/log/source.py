@@ -11,7 +11,8 @@ class LogSource(Protocol):
     """What is stored of one console."""
 
     async def histories(self) -> Sequence[HistoryInfo]:
-        """The histories of which something is stored, oldest first.
+        """The histories of which something is stored, oldest first; the last is the one that the console goes on with,
+        if it does, even where that is empty.
 
         Raises:
             VirtmuxError: they cannot be read.
