@@ -2,28 +2,11 @@
 
 import click
 
-from virtmux.records import Position
 from virtmux_cli.attach_policy import Leave
 from virtmux_cli.attach_session import Options, attach
 from virtmux_cli.escape import DEFAULT, parse_escape
 from virtmux_cli.main import run_async
-from virtmux_cli.options import checked, console_argument, parse_duration, uri_option
-
-_MAX_DIGITS = 19
-_MAX_OFFSET = 2**63 - 1
-
-
-def parse_position(text: str) -> str:
-    """A position, or a bare offset, as the daemon takes it.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if not (text.isascii() and text.isdecimal()):
-        return str(Position.parse(text))
-    if len(text) > _MAX_DIGITS or int(text) > _MAX_OFFSET:
-        raise ValueError(f"not an offset: {text!r} (at most {_MAX_OFFSET})")
-    return text
+from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, uri_option
 
 
 class AttachCommand(click.Command):

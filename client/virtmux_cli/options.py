@@ -10,9 +10,12 @@ import click
 from virtmux.errors import Refused
 from virtmux.messages import sendable
 from virtmux.reasons import Cause
+from virtmux.records import Position
 
 _T = TypeVar("_T")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_MAX_DIGITS = 19
+_MAX_OFFSET = 2**63 - 1
 _PART = r"(\d+(?:\.\d+)?)([smhd])"
 
 
@@ -29,6 +32,19 @@ def parse_duration(text: str) -> float:
     if re.fullmatch(f"(?:{_PART})+", text, re.ASCII):
         return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
     raise ValueError(f"not a duration: {text!r} (expected for example 90, 5m, 2h or 1h30m)")
+
+
+def parse_position(text: str) -> str:
+    """A position, or a bare offset, as the daemon takes it.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not (text.isascii() and text.isdecimal()):
+        return str(Position.parse(text))
+    if len(text) > _MAX_DIGITS or int(text) > _MAX_OFFSET:
+        raise ValueError(f"not an offset: {text!r} (at most {_MAX_OFFSET})")
+    return text
 
 
 def checked(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Parameter, str | None], _T | None]:

@@ -11,11 +11,11 @@ import click
 
 from virtmux.client import Client, connect
 from virtmux.messages import MAX_SECONDS
+from virtmux.sanitize import printable
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import by_name, checked, console_argument, parse_duration, uri_option
 from virtmux_cli.signals import handled
 from virtmux_cli.terminal import Terminal
-from virtmux_cli.text import printable
 
 _STDIN = 0
 #: As shells say it.

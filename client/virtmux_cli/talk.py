@@ -6,10 +6,11 @@ import os
 from virtmux.messages import Gap
 from virtmux.reasons import Reason
 from virtmux.records import Break, Note
+from virtmux.sanitize import printable
 from virtmux_cli.attach_state import End, OtherHistory
 from virtmux_cli.escape import describe_escape
 from virtmux_cli.terminal import Terminal
-from virtmux_cli.text import break_line, end_line, error_line, gap_line, json_line, note_line, printable, replayed_line
+from virtmux_cli.text import break_line, end_line, error_line, gap_line, json_line, note_line, replayed_line
 
 _STDERR = 2
 

@@ -3,15 +3,18 @@
 Nothing that a guest, its name or libvirt chose reaches a terminal as anything but printable characters.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
+from typing import assert_never
 from unicodedata import combining, east_asian_width
 
 import msgspec
 
 from virtmux.messages import ConsoleInfo, Event, Gap, HypervisorInfo
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason
-from virtmux.records import Break, Note
+from virtmux.records import Attached, Break, Ended, Mark, Note
+from virtmux.sanitize import printable
 
 #: What a person can do about a cause, where it is not plain from the cause.
 _HINTS = {
@@ -29,12 +32,7 @@ _OPTIONS = {
     "--wait": "waits until it can be attached",
 }
 
-
-def printable(text: str) -> str:
-    """`text` with everything that could act on a terminal written as an escape (`\\x1b`)."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+_UNUSUAL = re.compile(r"[^\x20-\x7e]+")
 
 
 def local_time(at: str | None, zone: tzinfo | None = None) -> str:
@@ -81,22 +79,56 @@ def replayed_line(reason: Reason) -> str:
     return f"virtmux: {local_time(reason.at)}: {reason_text(reason)}"
 
 
+def gap_text(offset: int, to_offset: int, marks: int, why: str | None = None) -> str:
+    """Records that were there and are no longer held: bytes `offset` to `to_offset`, and so many marks."""
+    text = f"{to_offset - offset} bytes of output are missing here ({offset} to {to_offset})"
+    return text + (f", and {marks} marks" if marks else "") + (f": {printable(why)}" if why else "")
+
+
 def gap_line(gap: Gap) -> str:
     """What the daemon no longer held when it was to be sent."""
-    marks = gap.to_mark - gap.mark
-    text = f"{gap.to_offset - gap.offset} bytes of output are missing here ({gap.offset} to {gap.to_offset})"
-    return f"virtmux: {text}" + (f", and {marks} marks" if marks else "")
+    return f"virtmux: {gap_text(gap.offset, gap.to_offset, gap.to_mark - gap.mark)}"
+
+
+def break_text(record: Break) -> str:
+    """A time in which nobody held the console."""
+    since, until = local_time(record.since), local_time(record.until)
+    return f"nobody held the console from {since} to {until}; output may be missing here"
 
 
 def break_line(record: Break) -> str:
-    """A time in which nobody held the console."""
-    since, until = local_time(record.since), local_time(record.until)
-    return f"virtmux: nobody held the console from {since} to {until}; output may be missing here"
+    """A break as a line of its own."""
+    return f"virtmux: {break_text(record)}"
+
+
+def note_text(record: Note) -> str:
+    """Something that happened to the guest."""
+    return printable(f"guest {record.note}" + (f": {record.detail}" if record.detail else ""))
 
 
 def note_line(record: Note) -> str:
-    """Something that happened to the guest."""
-    return printable(f"virtmux: guest {record.note}" + (f": {record.detail}" if record.detail else ""))
+    """A note as a line of its own."""
+    return f"virtmux: {note_text(record)}"
+
+
+def mark_text(record: Mark) -> str:
+    """A mark of long ago: when, and what."""
+    match record:
+        case Attached():
+            return f"{local_time(record.at)} attached"
+        case Ended(reason=reason):
+            return f"{local_time(record.at)} {reason_text(reason)}"
+        case Break():
+            return break_text(record)
+        case Note():
+            return f"{local_time(record.at)} {note_text(record)}"
+        case _:
+            assert_never(record)
+
+
+def history_text(history: str) -> str:
+    """The records go on in another history."""
+    return f"another history begins here ({printable(history)}); output before it may be missing"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -195,5 +227,20 @@ def event_json(event: Event) -> bytes:
 
 
 def json_line(value: object) -> bytes:
-    """One value as one line of JSON."""
-    return msgspec.json.encode(value) + b"\n"
+    """One value as one line of JSON, which does not act on a terminal either."""
+    line = msgspec.json.encode(value)
+    if not line.isascii() or b"\x7f" in line:
+        line = _UNUSUAL.sub(_json_escaped, line.decode()).encode()
+    return line + b"\n"
+
+
+def _json_escaped(unusual: re.Match[str]) -> str:
+    text = unusual[0]
+    return text if text.isprintable() else "".join(map(_json_character, text))
+
+
+def _json_character(char: str) -> str:
+    if char.isprintable():
+        return char
+    units = char.encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

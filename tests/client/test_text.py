@@ -17,21 +17,6 @@ SAVED = SavedError(38, "VIR_ERR_SYSTEM_ERROR", 7, "VIR_FROM_RPC", 2, "EOF", None
 
 
 @pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        ("web1", "web1"),
-        ("gäste-客", "gäste-客"),
-        ("\x1b]0;owned\x07", "\\x1b]0;owned\\x07"),
-        ("a\nb\tc\r", "a\\nb\\tc\\r"),
-        ("\x9b31m", "\\x9b31m"),
-        ("ab\u202ecd", "ab\\u202ecd"),
-    ],
-)
-def test_nothing_from_outside_acts_on_a_terminal(raw: str, shown: str) -> None:
-    assert text.printable(raw) == shown
-
-
-@pytest.mark.parametrize(
     ("at", "shown"), [(AT, "2025-03-01 12:00:00"), (None, "-"), ("\x1b[2J", "\\x1b[2J")], ids=["a", "none", "bad"]
 )
 def test_times_are_local_to_the_second(at: str | None, shown: str) -> None:
@@ -185,3 +170,10 @@ def test_an_event_for_a_person_is_one_line() -> None:
     assert text.event_line(event).endswith("web1:serial0  ended  guest web1 crashed (guest-crashed)\n")
     event = Event(event="note", at=AT, console=CONSOLE, offset=5, mark=2, note="renamed", detail="web0 to web1")
     assert text.event_line(event).endswith("web1:serial0  note  renamed: web0 to web1\n")
+
+
+@pytest.mark.parametrize("name", ["plain", "客人", "\x1b]0;\x07\x7f", "\x9b31m", "\u202e", "\U000e0001"])
+def test_json_does_not_act_on_a_terminal(name: str) -> None:
+    line = text.json_line({"name": name})
+    assert line.decode().removesuffix("\n").isprintable()
+    assert json.loads(line) == {"name": name}

@@ -1,0 +1,70 @@
+"""Where a replay begins."""
+
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.harness.terminal_output import PIECES, TEXT
+from virtmux.escapes import MAX_SEQUENCE
+from virtmux.replay_cut import CONTEXT, first_cut
+
+
+@pytest.mark.parametrize(
+    ("data", "at", "cut"),
+    [
+        (b"one\ntwo\nthree", 0, 0),
+        (b"one\ntwo\nthree", 1, 4),
+        (b"one\ntwo\nthree", 4, 4),
+        (b"one\ntwo\nthree", 5, 8),
+        (b"one\ntwo\nthree", 9, 9),
+        (b"one\ntwo\n", 5, 5),
+        (b"one\ntwo\n", 8, 8),
+        (b"one\x1b]0;a\nb\x07two\nthree", 1, 15),
+        (b"one\x1b[1\nmtwo", 4, 8),
+        (b"one\x1b]0;title\x1b\\two", 9, 14),
+        (b"one\x1b]0;title", 5, 12),
+        ("a客人".encode(), 2, 4),
+        (b"", 0, 0),
+        (b"", 3, 0),
+    ],
+)
+def test_it_is_at_the_next_line_or_else_between_characters(data: bytes, at: int, cut: int) -> None:
+    assert first_cut(data, at) == cut
+
+
+@given(PIECES, st.data())
+def test_it_is_never_within_a_sequence_or_a_character(pieces: list[bytes], drawn: st.DataObject) -> None:
+    data = b"".join(pieces)
+    at = drawn.draw(st.integers(0, len(data)))
+    ends = [0, *accumulate(map(len, pieces))]
+    boundaries, lines = set(ends), {0}
+    for start, piece in zip(ends, pieces, strict=False):
+        if is_text(piece):
+            text = piece.decode()
+            inner = [start + size for size in accumulate(len(char.encode()) for char in text)]
+            boundaries.update(inner)
+            lines.update(end for end, char in zip(inner, text, strict=True) if char == "\n" and end < len(data))
+    later = sorted(line for line in lines if line >= at)
+    assert first_cut(data, at) == (later[0] if later else min(place for place in boundaries if place >= at))
+
+
+def is_text(piece: bytes) -> bool:
+    try:
+        return piece[0] != 0x1B and not "\x80" <= piece.decode()[0] <= "\x9f"
+    except UnicodeDecodeError:
+        return False
+
+
+@given(st.binary(max_size=20), TEXT)
+def test_context_tells_it_for_sure_wherever_it_begins(rubbish: bytes, text: bytes) -> None:
+    output = b"x" * CONTEXT + b"\x1b]0;a\nb\x07" + text + b"\nend"
+    cut = first_cut(rubbish + output, len(rubbish) + CONTEXT + 1) - len(rubbish)
+    assert output[cut - 1 : cut] == b"\n"
+    assert cut > CONTEXT + output[CONTEXT:].index(b"\x07")
+
+
+def test_a_sequence_that_does_not_end_is_none() -> None:
+    data = b"\x1b]0;" + b"a\n" * MAX_SEQUENCE
+    assert first_cut(data, 3) == 6
