@@ -11,6 +11,9 @@ import virtmux
 from tests.harness.follower import PATIENCE
 from virtmux import Console, Gap, Mark, MarkMessage, Output, Record
 
+#: A configuration for a flood of 20 MiB/s: listeners, which all are one process, may pause for half a second, where
+#: the usual ring is full after a twentieth of one.
+ROOMY = "ring = 16777216\n"
 _PIECE = 1 << 20
 
 
