@@ -21,7 +21,7 @@ from virtmux import Break, Ended, Gap, Mark, MarkMessage, Output, PlaceEnded, Re
 KILLS = count(5, 50)
 CLIENTS = 20
 #: Seconds; the daemon lives as long between two kills at the most. It and its clients need some 0.2 s to come back.
-LIFE = 1.5
+LIFE = 1.0
 #: Bytes; all that is printed.
 RING = 64 << 20
 #: Bytes. What the guest's PTY held when the console was opened again comes first behind the break, and what is lost may
