@@ -12,6 +12,7 @@ help:
 	@echo 'make unit         the tests that need no libvirtd, no root and no network'
 	@echo 'make integration  the tests against a real libvirtd with real guests'
 	@echo 'make chaos        the same with full counts and real deadlines: long, and shows its progress'
+	@echo 'make soak-bytes   256 MiB out of a guest and 16 MiB into it, every byte checked: shows its progress'
 	@echo 'make setup        installs what the above need; says what, first'
 	@echo 'make clean        removes what the above made in this directory'
 
@@ -48,9 +49,15 @@ chaos:
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory integration PARALLEL='-o faulthandler_timeout=3600'
 
+# The same for the bytes that pass the whole chain.
+soak-bytes: export VIRTMUX_SOAK = 1
+soak-bytes:
+	@$(MAKE) --no-print-directory setup
+	$(BIN)python3 -m pytest -o faulthandler_timeout=3600 tests/integration/test_byte_streams.py
+
 # Where the tests ran through sudo, libvirt's files are root's.
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache || sudo rm -rf build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check unit integration chaos clean
+.PHONY: help setup demo test check unit integration chaos soak-bytes clean

@@ -1,8 +1,12 @@
-"""A guest that is an LXC container: busybox as its init, which greets and echoes lines. Needs a `Libvirtd("lxc")`."""
+"""Guests that are LXC containers, with busybox as their init. They need a `Libvirtd("lxc")`.
+
+A container's console is a PTY without any emulation: the one that is as fast as libvirt, and passes every byte value.
+"""
 
 import secrets
 import shutil
 import uuid
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 from tests.harness.guest import Guest
@@ -23,6 +27,47 @@ while read -r line; do
 done
 """
 
+#: Its terminal passes every byte as it is. `print` prints /output; `exchange` takes so many bytes at the same time, and
+#: tells their SHA-256 behind it; `count` prints numbered lines, some 200 a second, until the next line comes.
+TALKER = """\
+#!/bin/busybox sh
+/bin/busybox stty raw -echo
+echo virtmux container ready
+while read -r command size; do
+    case $command in
+    print)
+        cat /output
+        ;;
+    exchange)
+        cat /output &
+        sum=$(head -c "$size" | sha256sum)
+        wait
+        echo "${sum%% *}"
+        ;;
+    count)
+        : >/counting
+        (
+            number=0
+            while [ -e /counting ]; do
+                number=$((number + 1))
+                printf 'line %08d\\n' $number
+                usleep 4000
+            done
+        ) &
+        read -r line
+        rm /counting
+        wait
+        echo counted
+        ;;
+    esac
+done
+"""
+PRINT = b"print\n"
+COUNT = b"count\n"
+#: Ends the counting, and what the container says then.
+STOP_COUNTING = b"\n"
+COUNTED = b"counted\n"
+
 DOMAIN = """\
 <domain type='lxc'>
   <name>{name}</name>
@@ -38,15 +83,30 @@ DOMAIN = """\
 
 
 def container(libvirtd: Libvirtd) -> Guest:
-    """What it prints before anybody has its console open waits in its PTY."""
-    root = libvirtd.base / "root"
-    if not root.exists():
-        for directory in ("bin", "dev", "proc", "sys"):
-            (root / directory).mkdir(parents=True)
-        shutil.copy2(str(shutil.which("busybox")), root / "bin")
-        (root / "init").write_text(INIT)
-        (root / "init").chmod(0o755)
+    """It greets and echoes lines. What it prints before anybody has its console open waits in its PTY."""
+    return _container(libvirtd, INIT)
+
+
+def talker(libvirtd: Libvirtd, *, output: Path | None = None) -> Guest:
+    """It greets and does what it is told by PRINT, `exchange` and COUNT. It prints the file `output`, as it is now."""
+    return _container(libvirtd, TALKER, output)
+
+
+def exchange(size: int) -> bytes:
+    """The command to print, and to take `size` bytes meanwhile."""
+    return b"exchange %d\n" % size
+
+
+def _container(libvirtd: Libvirtd, init: str, output: Path | None = None) -> Guest:
     name, domain_uuid = f"vmx-{secrets.token_hex(4)}", uuid.uuid4()
+    root = libvirtd.base / f"{name}-root"
+    for directory in ("bin", "dev", "proc", "sys"):
+        (root / directory).mkdir(parents=True)
+    shutil.copy2(str(shutil.which("busybox")), root / "bin")
+    (root / "init").write_text(init)
+    (root / "init").chmod(0o755)
+    if output is not None:
+        (root / "output").hardlink_to(output)
     return Guest(libvirtd, name, domain_uuid, DOMAIN.format(name=name, uuid=domain_uuid, root=escape(str(root))))
 
 

@@ -80,8 +80,16 @@ class Daemon:
     @property
     def rss_kib(self) -> int:
         """Its memory that is not shared with files, in KiB: code and rings are mapped as they are used."""
+        return self._kib("RssAnon")
+
+    @property
+    def resident_kib(self) -> int:
+        """All its memory, with what it has mapped of files: code and rings."""
+        return self._kib("VmRSS")
+
+    def _kib(self, name: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
+        found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
         assert found is not None
         return int(found[1])
 

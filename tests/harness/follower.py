@@ -47,6 +47,14 @@ class Follower:
         """Wait until the output holds these bytes."""
         await self.until(lambda self: expected in self.output)
 
+    async def until_last(self, expected: bytes) -> None:
+        """Wait until a piece of the output ends with these bytes."""
+        await self.until(lambda self: isinstance(self.records[-1], Output) and self.records[-1].data.endswith(expected))
+
+    async def until_offset(self, offset: int) -> None:
+        """Wait until the output has come to an offset."""
+        await self.until(lambda self: self.console.position.offset >= offset)
+
     async def until_attached(self) -> None:
         """Wait until the console is attached, as far as the records tell."""
         await self.until(lambda self: self.console.attachment is not None)
@@ -104,10 +112,19 @@ class Follower:
 
 @asynccontextmanager
 async def follow(
-    socket: Path, domain: str, device: str | None = None, *, uri: str | None = None, position: str | None = None
+    socket: Path,
+    domain: str,
+    device: str | None = None,
+    *,
+    uri: str | None = None,
+    position: str | None = None,
+    reconnect_for: float = 60.0,
 ) -> AsyncIterator[Follower]:
     """A follower of a console, on a connection of its own, until the context is left."""
-    async with virtmux.connect(socket) as mux, mux.attach(domain, device, uri=uri, position=position) as console:
+    async with (
+        virtmux.connect(socket, reconnect_for=reconnect_for) as mux,
+        mux.attach(domain, device, uri=uri, position=position) as console,
+    ):
         follower = Follower(console)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follower.run())

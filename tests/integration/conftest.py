@@ -1,6 +1,7 @@
 """Fixtures of the integration tests: all that they start is ended, also where a test fails or is interrupted."""
 
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any, Literal, NamedTuple, NoReturn, Protocol
 import pytest
 import pytest_asyncio
 
-from tests.harness.counts import CHAOS
+from tests.harness.container import remove_cgroups, talker
+from tests.harness.counts import CHAOS, SOAK
 from tests.harness.daemon import Daemon
 from tests.harness.follower import Follower, follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest, linux_guest
@@ -37,7 +39,12 @@ class StartDaemon(Protocol):
     """Starts a virtmuxd for the libvirtds at `uris`; `watched`: see `Daemon`."""
 
     async def __call__(
-        self, *uris: str, attach: str | None = None, arguments: Sequence[str] = (), watched: bool = False
+        self,
+        *uris: str,
+        attach: str | None = None,
+        arguments: Sequence[str] = (),
+        config: str = "",
+        watched: bool = False,
     ) -> Daemon: ...
 
 
@@ -79,6 +86,18 @@ def libvirtd() -> Iterator[Libvirtd]:
         yield shared
 
 
+@pytest.fixture(scope="session")
+def lxc() -> Iterator[Libvirtd]:
+    """A libvirtd with containers, shared likewise. What uses it is marked `where_it_can_be_had`."""
+    try:
+        with Libvirtd("lxc") as shared:
+            yield shared
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"libvirt has no containers here: {error.stderr.decode().strip()}")
+    finally:
+        remove_cgroups()
+
+
 @pytest.fixture
 def new_libvirtd() -> Iterator[Callable[[], Libvirtd]]:
     """A factory of libvirtds that a test may kill, freeze and double."""
@@ -107,14 +126,25 @@ async def linux(libvirtd: Libvirtd) -> AsyncIterator[StartGuest]:
 
 
 @pytest.fixture
+async def start_talker(lxc: Libvirtd) -> AsyncIterator[StartGuest]:
+    """A factory of containers that print and count as they are told."""
+    async with container_factory(lxc, talker) as start:
+        yield start
+
+
+@pytest.fixture
 async def daemon() -> AsyncIterator[StartDaemon]:
     """A factory of daemons. What they logged is shown where the test fails."""
     started: list[Daemon] = []
 
     async def start(
-        *uris: str, attach: str | None = None, arguments: Sequence[str] = (), watched: bool = False
+        *uris: str,
+        attach: str | None = None,
+        arguments: Sequence[str] = (),
+        config: str = "",
+        watched: bool = False,
     ) -> Daemon:
-        started.append(Daemon(uris, attach=attach, arguments=arguments, watched=watched))
+        started.append(Daemon(uris, attach=attach, arguments=arguments, config=config, watched=watched))
         await started[-1].start()
         return started[-1]
 
@@ -164,11 +194,11 @@ def letting_go(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Tells how far a long test has come, past pytest's capturing; in `make chaos` alone."""
+    """Tells how far a long test has come, past pytest's capturing; in `make chaos` and `make soak-bytes` alone."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def tell(text: str) -> None:
-        if CHAOS and capture is not None:
+        if (CHAOS or SOAK) and capture is not None:
             with capture.global_and_fixture_disabled():
                 print(f"\n{request.node.name}: {text}", end="", flush=True)
 
@@ -197,3 +227,20 @@ async def guest_factory(shared: Libvirtd, make: Callable[..., Guest]) -> AsyncIt
                 for end in (guest.destroy, guest.undefine):
                     with suppress(VirshError):
                         await end()
+
+
+@asynccontextmanager
+async def container_factory(shared: Libvirtd, make: Callable[..., Guest]) -> AsyncIterator[StartGuest]:
+    """The same for containers; where none can be started, the test is skipped."""
+    async with guest_factory(shared, make) as start:
+
+        async def start_or_skip(libvirtd: Libvirtd, *, state: State = "running", **options: Any) -> Guest:
+            guest = await start(libvirtd, state="defined", **options)
+            if state != "defined":
+                try:
+                    await guest.start(paused=state == "paused")
+                except VirshError as error:
+                    pytest.skip(f"no container can be started here: {error}")
+            return guest
+
+        yield start_or_skip

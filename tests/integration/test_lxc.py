@@ -1,16 +1,15 @@
 """Containers: a driver whose consoles take no flags, and which several libvirt clients can hold at once."""
 
-import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.harness.container import END, GREETING, container, remove_cgroups
+from tests.harness.container import END, GREETING, container
 from tests.harness.follower import follow
 from tests.harness.guest import Guest
-from tests.harness.libvirtd import Libvirtd, VirshError
+from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import Terminal
-from tests.integration.conftest import StartDaemon, guest_factory
+from tests.integration.conftest import StartDaemon, container_factory
 from virtmux import Cause, LibvirtEvent
 
 pytestmark = pytest.mark.where_it_can_be_had
@@ -23,28 +22,11 @@ KILLED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def lxc() -> Iterator[Libvirtd]:
-    """A libvirtd with containers."""
-    try:
-        with Libvirtd("lxc") as libvirtd:
-            yield libvirtd
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"libvirt has no containers here: {error.stderr.decode().strip()}")
-    finally:
-        remove_cgroups()
-
-
 @pytest.fixture
 async def guest(lxc: Libvirtd) -> AsyncIterator[Guest]:
     """A container that runs."""
-    async with guest_factory(lxc, container) as start:
-        guest = await start(lxc, state="defined")
-        try:
-            await guest.start()
-        except VirshError as error:
-            pytest.skip(f"no container can be started here: {error}")
-        yield guest
+    async with container_factory(lxc, container) as start:
+        yield await start(lxc)
 
 
 async def test_one_sits_at_a_container_and_is_told_of_its_end(guest: Guest, daemon: StartDaemon) -> None:

@@ -1,0 +1,147 @@
+"""Clients that hardly read while a console floods: they cost nobody anything, and are told what they missed.
+
+The flood comes from a container, whose console is as fast as libvirt is.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import virtmux
+from tests.harness.container import GREETING, PRINT
+from tests.harness.counts import count, seed
+from tests.harness.daemon import Daemon
+from tests.harness.guest import Guest
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.stalled import stalled
+from tests.harness.stream import ROOMY, Expected, Listener, listen, write_random
+from tests.integration.conftest import StartDaemon, StartGuest
+from virtmux import Attached, Break, Cause, Ended
+
+pytestmark = pytest.mark.where_it_can_be_had
+
+MIB = 1 << 20
+STALLED = 100
+SLOW = 100
+#: Bytes a second that a slow one reads.
+RATE = 1024
+FAST = 5
+#: Bytes; printed three times.
+FLOOD = count(16 * MIB, 64 * MIB)
+#: What the daemon's memory may grow by, with all that it has mapped.
+GROWTH_KIB = 64 * 1024
+#: How many times as long the flood may take beside the others. The slowest part is the test's own process, which is all
+#: these clients.
+LONGER = 4.0
+GAP = {"bytes": MIB, "seconds": 5.0, "then": "gap"}
+#: Bytes that one which lags as far is given at the most: those, and what a socket holds.
+GIVEN = 2 * MIB
+LEAVE = GAP | {"then": "leave"}
+
+
+async def test_fast_clients_get_every_byte_at_full_speed_beside_those_that_do_not_read(
+    lxc: Libvirtd, start_talker: StartGuest, daemon: StartDaemon, tmp_path: Path, progress: Callable[[str], None]
+) -> None:
+    stream = write_random(tmp_path / "output", FLOOD, seed())
+    guest = await start_talker(lxc, output=tmp_path / "output")
+    mux = await daemon(lxc.uri, config=ROOMY)
+    expected = Expected(GREETING, stream, times=3)
+    async with AsyncExitStack() as stack:
+        idle = mux.resident_kib
+        fast = [await stack.enter_async_context(listen(mux.socket, guest.name, expected)) for _ in range(FAST)]
+        for client in fast:
+            await client.until(len(GREETING))
+        alone = await _flood(fast)
+        deaf = [await stack.enter_async_context(stalled(mux.socket, guest.name, expected, GAP)) for _ in range(STALLED)]
+        slow = [await stack.enter_async_context(stalled(mux.socket, guest.name, expected, GAP)) for _ in range(SLOW)]
+        async with asyncio.TaskGroup() as tasks, _watched(mux) as memory:
+            reading = [tasks.create_task(client.read_slowly(RATE)) for client in slow]
+            beside = [await _flood(fast)]
+            await _mark(mux, guest, fast)
+            beside.append(await _flood(fast))
+            for each in reading:
+                each.cancel()
+        grown = max(memory) - idle
+        speeds = ", ".join(f"{FLOOD / MIB / seconds:.0f}" for seconds in (alone, *beside))
+        figures = f"MiB/s: {speeds}; memory {idle} KiB and at most {grown} KiB more"
+        print(figures)
+        progress(figures)
+        for client in fast:
+            assert client.offset == expected.end
+            assert not client.gaps
+        assert min(beside) < LONGER * alone, figures
+        assert grown < GROWTH_KIB, figures
+
+        end = fast[0].console.position
+        marks = dict(enumerate(fast[0].marks[1:], 2))
+        assert [type(mark) for mark in marks.values()] == [Ended, Break, Attached]
+        for late in (*deaf, *slow):
+            await late.catch_up(end)
+            assert late.ended is None
+            assert late.gaps, "what it missed is named"
+            assert late.marks == marks, "marks are not skipped"
+            missed = sum(gap.to_offset - gap.offset for gap in late.gaps)
+            assert late.received + missed == 2 * FLOOD
+            assert late.received < GIVEN, "no more than it wanted to lag"
+
+
+async def _flood(clients: Sequence[Listener]) -> float:
+    """The container prints; seconds until all these clients have it."""
+    loop = asyncio.get_running_loop()
+    began, offset = loop.time(), clients[0].offset
+    await clients[0].console.write(PRINT)
+    for client in clients:
+        await client.until(offset + FLOOD)
+    return loop.time() - began
+
+
+async def _mark(mux: Daemon, guest: Guest, clients: Sequence[Listener]) -> None:
+    """The console is let go and taken back while it is quiet."""
+    async with virtmux.connect(mux.socket) as person:
+        await person.release(guest.name)
+        await person.reclaim(guest.name)
+    for client in clients:
+        await client.until(client.offset, mark=5)
+
+
+@asynccontextmanager
+async def _watched(mux: Daemon) -> AsyncIterator[list[int]]:
+    """The daemon's memory in KiB, ten times a second until the context is left."""
+    sizes = [mux.resident_kib]
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            sizes.append(mux.resident_kib)
+
+    async with asyncio.TaskGroup() as tasks:
+        watching = tasks.create_task(watch())
+        try:
+            yield sizes
+        finally:
+            watching.cancel()
+
+
+async def test_a_client_that_would_rather_leave_is_sent_away_as_too_slow(
+    lxc: Libvirtd, start_talker: StartGuest, daemon: StartDaemon, tmp_path: Path
+) -> None:
+    stream = write_random(tmp_path / "output", 4 * MIB, seed())
+    guest = await start_talker(lxc, output=tmp_path / "output")
+    mux = await daemon(lxc.uri, config=ROOMY)
+    expected = Expected(GREETING, stream)
+    async with listen(mux.socket, guest.name, expected) as fast:
+        await fast.until(len(GREETING))
+        async with stalled(mux.socket, guest.name, expected, LEAVE) as deaf:
+            await fast.console.write(PRINT)
+            await fast.until(expected.end)
+            await deaf.catch_up(fast.console.position)
+            assert deaf.ended is not None
+            assert deaf.ended.cause is Cause.TOO_SLOW
+            assert re.search(r"\d", deaf.ended.text), "the numbers"
+            assert not deaf.gaps, "all that it was given, it was given whole"
+            assert deaf.received < len(stream)
+        assert not fast.gaps
