@@ -43,7 +43,7 @@ class Sanitizer:
 
     def feed(self, data: bytes) -> str:
         """The text that `data` adds. A sequence or character that is still open, and a CR at the end, are held back."""
-        return "".join([self._lines(_text(unit)) for unit in self._scanner.feed(data)])
+        return self._lines("".join([_text(unit) for unit in self._scanner.feed(data)]))
 
     def close(self) -> str:
         """The text that the end of the stream adds; a sequence that is open is dropped. The next `feed` begins another

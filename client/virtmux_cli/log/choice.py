@@ -55,8 +55,8 @@ class Span(NamedTuple):
 
 
 class Boot(NamedTuple):
-    """An incarnation as `-b` finds it: `number` is 0 for the newest, -1 for the one before. `last` is the position behind
-    its records, `next` where the next one begins in the same history, if one does."""
+    """An incarnation as `-b` finds it: `number` is 0 for the newest, -1 for the one before. `last` is the position
+    behind its records, `next` where the next one begins in the same history, if one does."""
 
     number: int
     incarnation: Incarnation
