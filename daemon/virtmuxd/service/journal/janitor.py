@@ -1,0 +1,94 @@
+"""Keeps the journal within its limits: goes through the directory, and removes what has to go."""
+
+import logging
+import os
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from virtmux.journal.names import BY_ID, component
+from virtmuxd.core.retention import Limits, SegmentInfo, to_drop
+from virtmuxd.service.journal.files import ConsoleFiles
+from virtmuxd.service.journal.links import Links
+from virtmuxd.service.journal.segments import Segment, remove, remove_empty, segments
+from virtmuxd.service.journal.settings import Identity, Settings
+
+_log = logging.getLogger(__name__)
+
+#: A segment that grows, without output and with an index below this, has nothing that is worth to be removed.
+_WORTHLESS = 4096
+
+_Key = tuple[str, str, str]
+
+
+class Tidied(NamedTuple):
+    """How many bytes the journal holds now, and how many segments were removed."""
+
+    held: int
+    dropped: int
+
+
+def tidy(
+    settings: Settings,
+    limits: Limits,
+    known: Collection[Identity],
+    live: Mapping[Identity, ConsoleFiles],
+    links: Links,
+    *,
+    now: int,
+) -> Tidied:
+    """Remove what the limits do not allow. What cannot be removed is logged, and tried again the next time.
+
+    Args:
+        known: the consoles whose guests are defined.
+        live: those that are being written.
+        now: the time (ns).
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    defined = {_key(identity) for identity in known}
+    writers = {_key(files.identity): files for files in live.values()}
+    found: dict[SegmentInfo, Segment] = {}
+    for home in sorted((settings.directory / BY_ID).glob("*/*/")):
+        for segment in segments(home):
+            device = segment.stem.partition("~")[0]
+            key = (home.parent.name, home.name, segment.stem)
+            is_known = (home.parent.name, home.name, device) in defined
+            found[SegmentInfo(key, segment.number, segment.size, segment.last_at, is_known)] = segment
+    held = sum(info.size for info in found)
+    eligible = [info for info, segment in found.items() if not (info.key in writers and _worthless(segment))]
+    disk = os.statvfs(settings.directory)
+    free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    dropped = 0
+    for info in to_drop(eligible, limits, now, free, size):
+        writer = writers.get(info.key) if info.number is None else None
+        try:
+            done = writer.drop_current(now) if writer is not None else _remove(found[info], links)
+        except OSError as error:
+            _log.warning("a segment of the journal cannot be removed", extra={"segment": info.key, "why": str(error)})
+        else:
+            dropped += done
+            held -= info.size * done
+    return Tidied(held, dropped)
+
+
+def _key(identity: Identity) -> _Key:
+    """A console as its path names it."""
+    return component(identity.hypervisor), component(identity.uuid), component(identity.device)
+
+
+def _worthless(segment: Segment) -> bool:
+    return (
+        segment.number is None
+        and (segment.log is None or not segment.log.stat().st_size)
+        and (segment.size < _WORTHLESS)
+    )
+
+
+def _remove(segment: Segment, links: Links) -> bool:
+    remove(segment)
+    home = segment.files[0].parent
+    remove_empty(home)
+    if not home.exists():
+        links.remove(home)
+    return True

@@ -1,0 +1,313 @@
+"""What the files of a console hold when a daemon finds them, and how much of that is true.
+
+Within one boot of the machine everything that was written is there: only the end may be missing, where a daemon died
+between an index line and its bytes, or while it wrote one of them. After another boot nothing is believed that does not
+verify. (A file that somebody changed is told by the same means.)
+"""
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from crc32c import crc32c
+from msgspec import Struct
+from msgspec.structs import replace
+
+from virtmux.journal.entries import (
+    Batch,
+    Closed,
+    DamagedError,
+    Entry,
+    Head,
+    Lost,
+    Marked,
+    Opened,
+    Renamed,
+    Stopped,
+    decode,
+    encode,
+    entries,
+)
+from virtmux.journal.names import BY_ID, INDEX, LOG, component, home
+from virtmuxd.service.journal.disk import look
+from virtmuxd.service.journal.segments import file, read_head, segments
+from virtmuxd.service.journal.settings import Identity, Settings
+
+_log = logging.getLogger(__name__)
+
+_TAIL = 16384
+_NEVER_STOPPED = Stopped(
+    at=0, offset=0, mark=1, incarnation=0, boot_offset=0, boot_mark=1, held_until=None, released_until=None
+)
+
+
+class Walk:
+    """What the entries of an index come to, one after the other."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.offset, self.mark = head.offset, head.mark
+        self.boot, self.domain = head.boot, head.domain
+        self.last: Entry = head
+        self.size = 0
+        """How many bytes of the log the batches describe."""
+
+    def take(self, entry: Entry) -> None:
+        """The next entry."""
+        self.last = entry
+        match entry:
+            case Batch():
+                self.offset = entry.end
+                self.size += entry.size
+            case Lost():
+                self.offset = max(self.offset, entry.to_offset)
+            case Marked():
+                self.mark = entry.number + 1
+            case Opened():
+                self.boot = entry.boot
+            case Renamed():
+                self.domain = entry.domain
+            case Head() | Stopped() | Closed():
+                pass
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The offset and the mark that come next."""
+        return self.offset, self.mark
+
+
+class Found(Struct, frozen=True):
+    """A segment that grows, as it was found.
+
+    `index` is what its index should hold: all of what is true. `wrong` says what was wrong with it, if anything: then
+    nothing more may come into it. `cut` is how much of the log is true, where what follows has to go.
+    """
+
+    walk: Walk
+    index: bytes
+    was: bytes
+    wrong: str | None
+    cut: int | None
+
+    @property
+    def clean(self) -> bool:
+        """Whether it ends in a clean stop."""
+        return isinstance(self.walk.last, Stopped)
+
+
+def examine(directory: Path, stem: str, boot: str) -> Found | None:
+    """Verify the segment that grows, all of it; None where there is no index that can be read.
+
+    Args:
+        boot: the id of this boot.
+    """
+    segment = next(iter(segments(directory, stem)), None)
+    if segment is None or segment.number is not None or segment.index is None or segment.head is None:
+        return None
+    was = segment.index.read_bytes()
+    in_place = segment.log == file(directory, stem, LOG)
+    log = _Log(segment.log, segment.head)
+    try:
+        found = _Examination(segment.head, was, log, boot).found()
+    finally:
+        log.close()
+    if not in_place:
+        return replace(found, wrong=found.wrong or f"its log was {'moved' if segment.log else 'deleted'}", cut=None)
+    return found
+
+
+class _Log:
+    """The log of an index; `own` where it is surely that, by its inode."""
+
+    def __init__(self, path: Path | None, head: Head) -> None:
+        known = look(path) if path is not None else None
+        readable = path is not None and known is not None and known.regular
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW) if path and readable else None
+        self.size = known.size if known is not None and readable else 0
+        self.inode = known.inode if known is not None and readable else head.inode
+        self.own = self.inode == head.inode
+
+    def read(self, size: int, at: int) -> bytes:
+        return os.pread(self._descriptor, size, at) if self._descriptor is not None else b""
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+class _Examination:
+    """Goes through an index and its log side by side.
+
+    Of an index, `_kept` bytes from the beginning are true as they are; `_rest` are lines that follow them.
+    """
+
+    def __init__(self, head: Head, index: bytes, log: _Log, boot: str) -> None:
+        self._index = index
+        self._log = log
+        self._same_boot = _last_boot(head, index) == boot
+        self._kept = 0
+        self._rest: list[Entry] = []
+        self._short = False
+        self._walk = Walk(head)
+
+    def found(self) -> Found:
+        wrong = self._go_through()
+        walk, log = self._walk, self._log
+        tail = self._index[self._kept :] if not self._short else b""
+        if wrong is None and tail and (b"\n" in tail or not self._same_boot):
+            wrong = "its index is damaged"
+        if wrong is None and self._short and not log.own:
+            wrong = "its log was replaced"
+        if wrong is None and log.size > walk.size:
+            wrong = "its log holds more than it was given"
+        index = self._index[: self._kept] + b"".join(map(encode, self._rest))
+        if wrong is None and not log.own:  # a copy: everything verifies
+            index = encode(replace(walk.head, inode=log.inode)) + index[index.index(b"\n") + 1 :]
+            walk.head = replace(walk.head, inode=log.inode)
+        return Found(walk, index, self._index, wrong, walk.size if log.own and not self._same_boot else None)
+
+    def _go_through(self) -> str | None:
+        """Take what is true; gives what is wrong with the entry behind it, if anything."""
+        for entry, end in entries(self._index):
+            match entry:
+                case Head() if self._kept:
+                    return "its index is damaged"
+                case Batch() if self._short:
+                    continue
+                case Lost() if self._short:
+                    continue
+                case Batch():
+                    data = self._log.read(entry.size, self._walk.size)
+                    if len(data) < entry.size:
+                        if not self._same_boot:
+                            return "its log is shorter than its index says"
+                        self._short = True
+                        if not data or not self._log.own:
+                            continue
+                        entry = _part(entry, data)  # noqa: PLW2901
+                    elif crc32c(data) != entry.crc:
+                        return "its log is damaged"
+                case _:
+                    pass
+            self._walk.take(entry)
+            if self._short:
+                self._rest.append(entry)
+            else:
+                self._kept = end
+        return None
+
+
+def _last_boot(head: Head, index: bytes) -> str:
+    """In which boot it was written last, also where something before that is damaged."""
+    for line in reversed(index.splitlines(keepends=True)):
+        if b'"opened"' in line:
+            with suppress(DamagedError):
+                if isinstance(entry := decode(line), Opened):
+                    return entry.boot
+    return head.boot
+
+
+def _part(batch: Batch, data: bytes) -> Batch:
+    """The batch of which only this is there."""
+    return Batch(batch.offset, len(data), crc32c(data), batch.at, cut_beats(batch.beats, 0, len(data)))
+
+
+def cut_beats(beats: tuple[tuple[int, int], ...], begin: int, end: int) -> tuple[tuple[int, int], ...]:
+    """The beats of the bytes from `begin` to `end` (excluded) of a batch, at the times they have in it."""
+    cut = []
+    at = 0
+    for size, after in beats:
+        kept = min(at + size, end) - max(at, begin)
+        if kept > 0:
+            cut.append((kept, after))
+        at += size
+    return tuple(cut)
+
+
+def last_position(directory: Path, stem: str, history: str) -> tuple[int, int] | None:
+    """Where the newest segment of this history ends; None where there is none."""
+    for segment in segments(directory, stem):
+        if segment.index is not None and segment.head is not None and segment.head.history == history:
+            walk = Walk(segment.head)
+            for entry, _ in entries(segment.index.read_bytes()):
+                walk.take(entry)
+            return walk.position
+    return None
+
+
+class Recovered(NamedTuple):
+    """What the journal knows of a console, as far as the last lines of its index tell.
+
+    Only where the last one is a clean stop (`clean`) may its history go on after another boot; then what is said is
+    exact. The incarnation and the times are those of the newest clean stop that was seen, else 0 and None.
+    """
+
+    history: str
+    offset: int
+    mark: int
+    clean: bool
+    incarnation: int
+    boot_offset: int
+    boot_mark: int
+    held_until: int | None
+    released_until: int | None
+    boot: str
+    domain: str
+
+
+def recover(settings: Settings) -> dict[Identity, Recovered]:
+    """What is known of all consoles, at the daemon's start: quick, it reads both ends of each index.
+
+    One that cannot be read is left out, with a warning.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    found = {}
+    for index in sorted((settings.directory / BY_ID).glob(f"*/*/*{INDEX}")):
+        try:
+            head, recovered = _recover(index)
+            identity = Identity(head.hypervisor, head.uuid, head.device)
+            if index != home(settings.directory, head.hypervisor, head.uuid) / (component(head.device) + INDEX):
+                raise DamagedError("it is another console's")  # noqa: TRY301
+        except (DamagedError, OSError) as error:
+            _log.warning("an index of the journal is not read", extra={"index": str(index), "why": str(error)})
+        else:
+            found[identity] = recovered
+    return found
+
+
+def _recover(index: Path) -> tuple[Head, Recovered]:
+    head = read_head(index)
+    if head is None:
+        raise DamagedError("it does not begin as an index does")
+    with index.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - _TAIL))
+        tail = opened.read()
+    walk, stopped, whole = Walk(head), _NEVER_STOPPED, True
+    for line in tail.splitlines(keepends=True)[1:]:  # the first is cut, or the head
+        try:
+            entry = decode(line)
+        except DamagedError:
+            whole = False
+            continue
+        walk.take(entry)
+        stopped = entry if isinstance(entry, Stopped) else stopped
+    clean = whole and isinstance(walk.last, Stopped)
+    offset, mark = (stopped.offset, stopped.mark) if clean else walk.position
+    return head, Recovered(
+        head.history,
+        offset,
+        mark,
+        clean,
+        stopped.incarnation,
+        stopped.boot_offset,
+        stopped.boot_mark,
+        stopped.held_until,
+        stopped.released_until,
+        walk.boot,
+        walk.domain,
+    )

@@ -1,0 +1,529 @@
+"""The files of a console: what is appended is there, segments rotate, and failing disks lose nothing that they took."""
+
+import errno
+import os
+import resource
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.harness.journal_files import Story, lines, read
+from virtmux.journal.entries import Marked, Stopped
+from virtmux.records import Note
+from virtmuxd.service.journal.files import Batch, ConsoleFiles, JournalConflictError
+from virtmuxd.service.journal.links import Links
+from virtmuxd.service.journal.settings import Identity, Settings
+
+AT = "2026-01-31T12:00:00.000000Z"
+H1, H2 = "1" * 32, "2" * 32
+BOOT, NEXT_BOOT = "b" * 32, "c" * 32
+WEB = Identity("qemu/system/h", "u-1", "serial0")
+
+
+def console(
+    directory: Path,
+    *,
+    size: int = 8 << 20,
+    keep: int = 3,
+    sync: str = "never",
+    boot: str = BOOT,
+    identity: Identity = WEB,
+    domain: str = "web",
+) -> ConsoleFiles:
+    """A console's files below `directory`."""
+    chosen = Settings(directory=directory, size=size, keep=keep, sync=sync)  # type: ignore[arg-type]
+    return ConsoleFiles(chosen, Links(directory), identity, domain, boot)
+
+
+def text(begin: int, end: int, history: str = H1) -> bytes:
+    """What a guest says from one offset to another."""
+    seed = int(history[0], 16)
+    return bytes((at * 7 + at // 251 * seed + seed) % 256 for at in range(begin, end))
+
+
+def batch(begin: int, end: int, history: str = H1) -> Batch:
+    return Batch(begin, text(begin, end, history), 1000 + begin, ((end - begin, 0),))
+
+
+def mark(number: int, offset: int = 0) -> Marked:
+    return Marked(number, offset, Note(AT, "rebooted"))
+
+
+def stopped(offset: int, number: int, at: int = 99) -> Stopped:
+    return Stopped(
+        at=at,
+        offset=offset,
+        mark=number,
+        incarnation=1,
+        boot_offset=0,
+        boot_mark=1,
+        held_until=5,
+        released_until=None,
+    )
+
+
+def home(directory: Path) -> Path:
+    return directory / "by-id" / "qemu%2Fsystem%2Fh" / "u-1"
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in home(directory).iterdir())
+
+
+def kinds(index: Path) -> list[str]:
+    return [line["entry"] for line in lines(index)]
+
+
+def holds(story: Story, begin: int, end: int, history: str = H1) -> None:
+    """It holds these bytes, each once, and no others."""
+    assert story.held() == dict(enumerate(text(begin, end, history), begin))
+
+
+# Writing.
+
+
+def test_nothing_is_touched_before_the_first_write(tmp_path: Path) -> None:
+    files = console(tmp_path / "journal")
+
+    assert files.open(H1, 0, 1, 1) == (0, 1)
+    assert not (tmp_path / "journal").exists()
+
+
+def test_the_log_is_the_bytes_and_nothing_else(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+
+    files.write([batch(0, 5), batch(5, 9)], [mark(1)], 2)
+    files.write([batch(9, 300)], [], 3)
+
+    assert (home(tmp_path) / "serial0.log").read_bytes() == text(0, 300)
+    assert kinds(home(tmp_path) / "serial0.idx") == ["head", "batch", "batch", "mark", "batch"]
+    assert files.position == (300, 2)
+    holds(read(home(tmp_path))[H1], 0, 300)
+
+
+def test_an_idle_console_has_no_descriptor(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 5)], [mark(1)], 2)
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_bytes_that_the_ring_did_not_hold_are_said_to_be_lost(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 500, 1, 1)
+
+    files.write([batch(100, 200), batch(300, 400)], [], 2, "the disk was slow")
+
+    story = read(home(tmp_path))[H1]
+    assert story.lost == [(0, 100, "the disk was slow"), (200, 300, "the disk was slow")]
+    assert story.spans == [(100, text(100, 200)), (300, text(300, 400))]
+
+
+def test_what_was_written_before_is_not_written_again(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 10)], [mark(1)], 2)
+
+    files.write([batch(0, 5), Batch(5, text(5, 20), 7, ((2, 0), (6, 10), (7, 20)))], [mark(1), mark(2)], 3)
+
+    assert read(home(tmp_path))[H1].marks == {1: 0, 2: 0}
+    holds(read(home(tmp_path))[H1], 0, 20)
+    assert lines(home(tmp_path) / "serial0.idx")[-2]["beats"] == [[3, 10], [7, 20]]
+
+
+def test_a_segment_is_rotated_before_it_becomes_too_large(tmp_path: Path) -> None:
+    files = console(tmp_path, size=4096, keep=100)
+    files.open(H1, 0, 1, 1)
+    for begin in range(0, 20000, 250):
+        files.write([batch(begin, begin + 250)], [mark(begin // 250 + 1, begin)], begin)
+
+    sizes = [
+        sum((home(tmp_path) / f"serial0.{kind}{number}").stat().st_size for kind in ("log", "idx"))
+        for number in ("", ".0", ".1", ".2", ".3", ".4")
+    ]
+    assert max(sizes) <= 4096
+    assert min(sizes[1:]) > 3000
+    assert kinds(home(tmp_path) / "serial0.idx.0")[-1] == "closed"
+    assert lines(home(tmp_path) / "serial0.idx.0")[-1]["why"] == "rotated"
+    holds(read(home(tmp_path))[H1], 0, 20000)
+    assert list(read(home(tmp_path))[H1].marks) == list(range(1, 81))
+
+
+def test_a_batch_that_is_larger_than_a_segment_has_one_of_its_own(tmp_path: Path) -> None:
+    files = console(tmp_path, size=2000)
+    files.open(H1, 0, 1, 1)
+
+    files.write([batch(0, 10), batch(10, 9000), batch(9000, 9010)], [], 2)
+
+    assert [(home(tmp_path) / f"serial0.log{n}").stat().st_size for n in (".1", ".0", "")] == [10, 8990, 10]
+
+
+@pytest.mark.parametrize("keep", [0, 1, 3])
+def test_so_many_segments_are_kept(tmp_path: Path, keep: int) -> None:
+    files = console(tmp_path, size=1000, keep=keep)
+    files.open(H1, 0, 1, 1)
+    for begin in range(0, 5000, 500):
+        files.write([batch(begin, begin + 500)], [], begin)
+
+    kept = ["", *(f".{number}" for number in range(keep))]
+    assert names(tmp_path) == sorted(f"serial0.{kind}{number}" for number in kept for kind in ("idx", "log"))
+    holds(read(home(tmp_path))[H1], 5000 - 500 * (keep + 1), 5000)
+
+
+def test_two_devices_of_a_guest_do_not_meet(tmp_path: Path) -> None:
+    one = console(tmp_path, size=600, keep=1)
+    other = console(tmp_path, size=600, keep=1, identity=WEB._replace(device="serial0.log"))
+    for files, history in ((one, H1), (other, H2)):
+        files.open(history, 0, 1, 1)
+    for begin in range(0, 3000, 300):
+        one.write([batch(begin, begin + 300)], [], begin)
+        other.write([batch(begin, begin + 300, H2)], [], begin)
+    one.forget()
+
+    assert names(tmp_path) == ["serial0.log.idx", "serial0.log.idx.0", "serial0.log.log", "serial0.log.log.0"]
+    holds(read(home(tmp_path), "serial0.log")[H2], 2400, 3000, H2)
+
+
+@pytest.mark.parametrize("sync", ["never", "close", "batch"])
+def test_files_are_flushed_as_it_is_set(tmp_path: Path, sync: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(Path(f"/proc/self/fd/{fd}").readlink().name))
+    files = console(tmp_path, size=2000, sync=sync)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 10)], [], 1)
+
+    flushed.clear()
+    files.write([batch(10, 600)], [], 2)
+    batched = flushed[:]
+    flushed.clear()
+    files.write([batch(600, 1900)], [], 2)
+    rotated = flushed[:]
+    flushed.clear()
+    files.stop(stopped(1900, 1))
+
+    assert batched == (["serial0.log", "serial0.idx"] if sync == "batch" else [])
+    assert ("serial0.idx" in rotated) == (sync != "never")
+    assert flushed == ([] if sync == "never" else ["serial0.log", "serial0.idx"])
+
+
+# Names.
+
+
+def test_a_rename_is_said_and_the_next_segment_is_called_so(tmp_path: Path) -> None:
+    files = console(tmp_path, size=1000)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 10)], [], 1)
+
+    files.rename("shop", 2)
+    files.write([batch(10, 20)], [], 3)
+    assert kinds(home(tmp_path) / "serial0.idx") == ["head", "batch", "renamed", "batch"]
+    assert (tmp_path / "shop" / "serial0.log").read_bytes() == text(0, 20)
+    assert not (tmp_path / "web").is_symlink()
+    files.write([batch(20, 1200)], [], 4)
+
+    assert lines(home(tmp_path) / "serial0.idx")[0]["domain"] == "shop"
+
+
+def test_a_rename_that_the_disk_did_not_take_is_said_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 10)], [], 1)
+    with failing(monkeypatch, "write"), pytest.raises(OSError, match="No space"):
+        files.rename("shop", 2)
+
+    files.write([batch(10, 20)], [], 3)
+
+    assert kinds(home(tmp_path) / "serial0.idx") == ["head", "batch", "renamed", "batch"]
+
+
+def test_a_domain_that_was_renamed_while_the_daemon_was_down_is_called_so(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 10)], [], 1)
+
+    files = console(tmp_path, domain="shop")
+    files.open(H1, 10, 1, 2)
+    files.write([batch(10, 20)], [], 3)
+
+    assert kinds(home(tmp_path) / "serial0.idx") == ["head", "batch", "opened", "renamed", "batch"]
+    assert (tmp_path / "shop").is_symlink()
+
+
+def test_what_is_forgotten_leaves_nothing_behind(tmp_path: Path) -> None:
+    files = console(tmp_path, size=600)
+    files.open(H1, 0, 1, 1)
+    for begin in range(0, 3000, 300):
+        files.write([batch(begin, begin + 300)], [], begin)
+    (home(tmp_path) / "serial0.log.7.gz").write_bytes(b"logrotate made it")
+
+    files.forget()
+
+    assert [path for path in tmp_path.rglob("*") if path.name != "by-id"] == []
+    files.write([batch(3000, 3010)], [], 5)
+    holds(read(home(tmp_path))[H1], 3000, 3010)
+
+
+def test_a_console_that_was_never_used_leaves_nothing_behind(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+
+    files.stop(stopped(0, 1))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_segment_that_grows_can_be_dropped_and_the_journal_still_knows_where_it_is(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 100)], [mark(1)], 1)
+
+    assert files.drop_current(2)
+
+    assert names(tmp_path) == ["serial0.idx", "serial0.log"]
+    assert read(home(tmp_path))[H1].spans == []
+    assert console(tmp_path).open(H1, 100, 2, 3) == (100, 2)
+
+
+# Going on.
+
+
+def test_a_daemon_that_comes_back_goes_on_in_the_same_segment(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 100)], [mark(1)], 1)
+
+    files = console(tmp_path)
+    assert files.open(H1, 150, 3, 2) == (100, 2)
+    files.write([batch(100, 150)], [mark(2, 150)], 3)
+
+    assert names(tmp_path) == ["serial0.idx", "serial0.log"]
+    holds(read(home(tmp_path))[H1], 0, 150)
+
+
+def test_another_history_begins_another_segment(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 100)], [mark(1)], 1)
+
+    assert files.open(H2, 0, 1, 2) == (0, 1)
+    files.write([batch(0, 50, H2)], [mark(1)], 3)
+
+    assert lines(home(tmp_path) / "serial0.idx.0")[-1]["why"] == "a new history began"
+    holds(read(home(tmp_path))[H1], 0, 100)
+    holds(read(home(tmp_path))[H2], 0, 50, H2)
+
+
+@pytest.mark.parametrize("place", [(99, 2), (100, 1)])
+def test_a_ring_that_is_older_than_the_journal_cannot_go_on(tmp_path: Path, place: tuple[int, int]) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 100)], [mark(1)], 1)
+
+    files = console(tmp_path)
+    for _ in range(2):
+        with pytest.raises(JournalConflictError):
+            files.open(H1, *place, 2)
+
+    assert lines(home(tmp_path) / "serial0.idx.0")[-1]["why"] == "its ring is older than it"
+    assert files.open(H2, 0, 1, 3) == (0, 1)
+    files.write([batch(0, 50, H2)], [], 3)
+    holds(read(home(tmp_path))[H1], 0, 100)
+    holds(read(home(tmp_path))[H2], 0, 50, H2)
+
+
+# Disks that do not take it.
+
+
+@contextmanager
+def failing(
+    monkeypatch: pytest.MonkeyPatch, call: str, code: int = errno.ENOSPC, after: int = 0, part: int = 0
+) -> Iterator[None]:
+    """A system call that fails, from the n-th one on; of the last write before that only a part is taken."""
+    real: Callable[..., object] = getattr(os, call)
+    left = after
+
+    def fails(*args: object) -> object:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            return real(*args)
+        if left == -1 and part and call == "write":
+            return real(args[0], bytes(args[1])[:part])  # type: ignore[call-overload]
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, fails)
+        yield
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("part", [0, 1, 30, 99])
+def test_of_a_write_that_fails_nothing_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, after: int, part: int
+) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 100)], [mark(1)], 1)
+    before = snapshot(tmp_path)
+
+    for _ in range(3):
+        with failing(monkeypatch, "write", code, after, part), pytest.raises(OSError, match=os.strerror(code)):
+            files.write([batch(100, 200)], [mark(2)], 2)
+        assert snapshot(tmp_path) == before
+        assert files.position == (100, 2)
+
+    files.write([batch(100, 200)], [mark(2)], 3)
+    assert names(tmp_path) == ["serial0.idx", "serial0.log"]
+    holds(read(home(tmp_path))[H1], 0, 200)
+
+
+@pytest.mark.parametrize("after", range(8))
+@pytest.mark.parametrize("part", [0, 30])
+def test_a_disk_that_fails_while_a_segment_is_rotated_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, part: int
+) -> None:
+    files = console(tmp_path, size=1000, keep=100)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 500)], [mark(1)], 1)
+
+    with failing(monkeypatch, "write", errno.ENOSPC, after, part), pytest.raises(OSError, match="No space"):
+        files.write([batch(500, 600), batch(600, 1300), batch(1300, 2000)], [mark(2)], 2)
+    files.write([batch(500, 600), batch(600, 1300), batch(1300, 2000)], [mark(2)], 2)
+
+    holds(read(home(tmp_path))[H1], 0, 2000)
+    assert read(home(tmp_path))[H1].lost == []
+    assert read(home(tmp_path))[H1].marks == {1: 0, 2: 0}
+
+
+@pytest.mark.parametrize("call", ["rename", "open", "fsync", "mkdir", "lstat", "chmod"])
+@pytest.mark.parametrize("after", range(12))
+def test_whatever_call_fails_the_next_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, after: int
+) -> None:
+    files = console(tmp_path, size=1000, sync="batch")
+    files.open(H1, 0, 1, 1)
+
+    for begin in range(0, 3000, 300):
+        with failing(monkeypatch, call, errno.EIO, after):
+            try:
+                files.write([batch(begin, begin + 300)], [mark(begin // 300 + 1, begin)], begin)
+            except OSError:
+                pass
+        files.write([batch(begin, begin + 300)], [mark(begin // 300 + 1, begin)], begin)
+
+    story = read(home(tmp_path))[H1]
+    assert story.lost == []
+    holds(story, min(story.held()), 3000)
+    assert len(names(tmp_path)) == 8
+
+
+@pytest.mark.parametrize("part", [0, 10, 99])
+def test_a_write_that_fails_and_cannot_be_undone_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
+) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 100)], [mark(1)], 1)
+
+    with failing(monkeypatch, "ftruncate"), failing(monkeypatch, "write", errno.EIO, 1, part):
+        with pytest.raises(OSError, match="Input/output"):
+            files.write([batch(100, 200)], [mark(2)], 2)
+    files.write([batch(100, 200), batch(200, 220)], [mark(2), mark(3)], 3)
+
+    assert "serial0.idx.0" in names(tmp_path)
+    story = read(home(tmp_path))[H1]
+    holds(story, 0, 220)
+    assert story.marks == {1: 0, 2: 0, 3: 0}
+    assert [(begin, end) for begin, end, _ in story.lost] == [(100 + part, 100 + part)]
+
+
+def test_a_file_that_may_not_grow_any_more_is_like_a_full_disk(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 5000)], [], 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (7000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            files.write([batch(5000, 9000)], [], 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (home(tmp_path) / "serial0.log").stat().st_size == 5000
+
+    files.write([batch(5000, 9000)], [], 1)
+
+    holds(read(home(tmp_path))[H1], 0, 9000)
+
+
+# Against a model.
+
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(["write", "write", "skip", "mark", "again", "restart", "fail", "rename", "reboot"]),
+              st.integers(1, 400)),
+    max_size=30,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(_STEPS, st.sampled_from([700, 2000, 8 << 20]))
+def test_it_holds_what_a_plain_model_holds(
+    tmp_path_factory: pytest.TempPathFactory, steps: Sequence[tuple[str, int]], size: int
+) -> None:
+    directory = tmp_path_factory.mktemp("journal")
+    files = console(directory, size=size, keep=1000)
+    files.open(H1, 0, 1, 1)
+    end, number = 0, 1
+    held: dict[int, int] = {}
+    marks: dict[int, int] = {}
+
+    def write(begin: int, to: int) -> None:
+        files.write([batch(begin, to)], [], 1)
+
+    for step, n in steps:
+        match step:
+            case "write":
+                write(end, end + n)
+                held.update(enumerate(text(end, end + n), end))
+                end += n
+            case "skip":
+                end += n
+            case "mark":
+                files.write([], [mark(number, end)], 1)
+                marks[number] = end
+                number += 1
+            case "again":
+                write(max(0, files.position[0] - n), files.position[0])
+            case "restart":
+                files = console(directory, size=size, keep=1000)
+                place = files.open(H1, end, number, 1)
+                assert place == (max(held, default=-1) + 1, number)
+            case "reboot":
+                files.stop(stopped(end, number))
+                files = console(directory, size=size, keep=1000, boot=f"{n:032x}")
+                files.open(H1, end, number, 1)
+            case "rename":
+                files.rename(f"web{n}", 1)
+            case _:
+                with pytest.MonkeyPatch.context() as patch, failing(patch, "write", errno.ENOSPC, n % 2, n):
+                    with pytest.raises(OSError, match="No space"):
+                        files.write([batch(end, end + n), batch(end + n, end + n + 1000)], [mark(number, end)], 1)
+                begin = files.position[0]
+                held.update(enumerate(text(end, max(end, begin)), end))
+                end, number = max(end, begin), max(number, files.position[1])
+                marks.update({each: end for each in range(1, number) if each not in marks})
+
+    story = read(home(directory)).get(H1, Story())
+    assert story.held() == held
+    assert set(story.marks) == set(marks)
