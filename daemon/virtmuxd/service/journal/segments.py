@@ -18,7 +18,6 @@ from virtmuxd.service.journal.disk import NEW, look
 
 _NAME = re.compile(r"(?P<stem>.+)(?P<kind>\.log|\.idx)(?:\.(?P<number>0|[1-9][0-9]{0,8}))?", re.DOTALL)
 _HEAD_SIZE = 16384
-_UNKNOWN_HISTORY = "unknown"
 
 
 class Segment(Struct, frozen=True):
@@ -140,13 +139,9 @@ def _free_newest(home: Path, stem: str) -> None:
             moves.append((segment, number))
             least = number + 1
     for segment, number in reversed(moves):
-        _move(segment, home, stem, number)
-
-
-def _move(segment: Segment, home: Path, stem: str, number: int) -> None:
-    for path, kind in ((segment.index, INDEX), (segment.log, LOG)):
-        if path is not None:
-            _renumber(path, home, stem, kind, number)
+        for path, kind in ((segment.log, LOG), (segment.index, INDEX)):
+            if path is not None:
+                _renumber(path, home, stem, kind, number)
 
 
 def _renumber(path: Path, home: Path, stem: str, kind: str, number: int) -> None:
@@ -156,9 +151,14 @@ def _renumber(path: Path, home: Path, stem: str, kind: str, number: int) -> None
 
 
 def trim(home: Path, stem: str, keep: int) -> None:
-    """Remove the segments of a stem but for the one that grows and the newest `keep` others."""
+    """Remove the segments of a stem but for the one that grows and the newest `keep` others.
+
+    A log without an index takes none of their places: it goes as its number says.
+    """
     rotated = [segment for segment in segments(home, stem) if segment.number is not None]
-    for segment in rotated[keep:]:
+    indexed = [segment for segment in rotated if segment.index is not None]
+    stray = [segment for segment in rotated if segment.index is None and (segment.number or 0) >= keep]
+    for segment in indexed[keep:] + stray:
         remove(segment)
 
 
@@ -190,13 +190,30 @@ def bring(source: Path, target: Path, stem: str, history: str) -> None:
     history's name. It can be done again wherever it was interrupted, and overwrites nothing."""
     put_away(target, stem)
     for segment in _oldest_first(segments(target, stem)):
-        found = segment.head.history if segment.head else _UNKNOWN_HISTORY
-        if found != history:
-            _move(segment, target, f"{stem}~{found}", segment.number or 0)
+        if segment.head is not None and segment.head.history != history:
+            _transfer(segment, target, f"{stem}~{segment.head.history}")
     put_away(source, stem)
     for segment in _oldest_first(segments(source, stem)):
-        _move(segment, target, stem, segment.number or 0)
+        _transfer(segment, target, stem)
     remove_empty(source)
+
+
+def _transfer(segment: Segment, home: Path, stem: str) -> None:
+    """Give a segment another stem or directory. Whenever somebody dies its log lies beside its index."""
+    known = look(segment.log) if segment.log is not None else None
+    for number in count(segment.number or 0):
+        log, index = (file(home, stem, kind, number) for kind in (LOG, INDEX))
+        there = look(log)
+        twin = there is not None and there.is_file(known)  # somebody died here
+        if (segment.index is not None and look(index) is not None) or (there is not None and not twin):
+            continue
+        if segment.log is not None and not twin:
+            log.hardlink_to(segment.log)
+        if segment.index is not None:
+            segment.index.rename(index)
+        if segment.log is not None:
+            segment.log.unlink()
+        return
 
 
 def _oldest_first(found: list[Segment]) -> list[Segment]:
