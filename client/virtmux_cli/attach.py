@@ -1,12 +1,17 @@
 """`virtmux attach`: the options; what it does is in `attach_session`."""
 
+from typing import Literal
+
 import click
 
+from virtmux.messages import MAX_SECONDS, MIN_LAG, Lag
 from virtmux_cli.attach_policy import Leave
 from virtmux_cli.attach_session import Options, attach
 from virtmux_cli.escape import DEFAULT, parse_escape
 from virtmux_cli.main import run_async
-from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, uri_option
+from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, parse_size, uri_option
+
+_LEAST_AGE = 0.001
 
 
 class AttachCommand(click.Command):
@@ -17,6 +22,27 @@ class AttachCommand(click.Command):
         options = args.index("--") if "--" in args else len(args)
         spelt = ["--wait=forever" if arg == "--wait" else arg for arg in args[:options]]
         return super().parse_args(ctx, spelt + args[options:])
+
+
+def parse_replay(text: str) -> str:
+    """What of the past is shown first: a size, `all`, `boot` or `none`, as the daemon takes it.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if text in {"all", "boot", "none"}:
+        return text
+    try:
+        return f"bytes:{parse_size(text)}"
+    except ValueError:
+        raise ValueError(f"not a replay: {text!r} (expected a size like 16K, all, boot or none)") from None
+
+
+def _lag_size(text: str) -> int:
+    size = parse_size(text)
+    if size < MIN_LAG:
+        raise ValueError(f"{text} is too little, at least {MIN_LAG} bytes have to be allowed")
+    return size
 
 
 def _escape_key(text: str) -> str:
@@ -47,7 +73,40 @@ def _escape_key(text: str) -> str:
     callback=checked(parse_duration),
     help="After stdin's end, leave once S seconds were silent.",
 )
-@click.option("--from", "position", metavar="POSITION", callback=checked(parse_position), help="Where to start.")
+@click.option(
+    "--replay",
+    metavar="BYTES|all|boot|none",
+    default="16K",
+    show_default=True,
+    callback=checked(parse_replay),
+    help="What of the past to show first: so much of this boot, all that is stored, or this boot.",
+)
+@click.option(
+    "--from", "position", metavar="POSITION", callback=checked(parse_position), help="Where to start, instead."
+)
+@click.option(
+    "--too-slow",
+    type=click.Choice(["gap", "leave", "wait"]),
+    default="gap",
+    show_default=True,
+    help="What happens when stdout takes too little of what comes.",
+)
+@click.option(
+    "--max-lag",
+    metavar="BYTES",
+    default="1M",
+    show_default=True,
+    callback=checked(_lag_size),
+    help="How much may wait for stdout.",
+)
+@click.option(
+    "--max-age",
+    metavar="S",
+    default="5",
+    show_default=True,
+    callback=checked(parse_duration),
+    help="By how much what waits may be older than what comes.",
+)
 @click.pass_obj
 def command(
     socket: str | None,
@@ -62,15 +121,19 @@ def command(
     as_json: bool,
     quiet: bool,
     linger: float | None,
+    replay: str,
     position: str | None,
+    too_slow: Literal["gap", "leave", "wait"],
+    max_lag: int,
+    max_age: float,
 ) -> int:
     """Watch and use CONSOLE, which is DOMAIN[:DEVICE]; DOMAIN is a name, UUID or running id.
 
-    The guest's output goes to stdout, stdin goes to the guest. It rides out what passes by itself (a lost connection,
-    a restart of virtmuxd or libvirtd, a migration that virtmux follows) and leaves when the guest ends, with a status
-    that says why: 3 no such console, 4 not allowed, 5 virtmuxd gone, 6 hypervisor gone, 7 --wait ran out, 8 busy,
-    9 guest not running, 10 guest ended, 11 guest crashed, 12 sent away; 0 after the escape key, --linger, or when
-    nobody reads stdout any more.
+    The guest's output goes to stdout, stdin goes to the guest. It begins with the last lines of this boot, and rides
+    out what passes by itself (a lost connection, a restart of virtmuxd or libvirtd, a migration that virtmux follows).
+    It leaves when the guest ends, with a status that says why: 3 no such console, 4 not allowed, 5 virtmuxd gone,
+    6 hypervisor gone, 7 --wait ran out, 8 busy, 9 guest not running, 10 guest ended, 11 guest crashed, 12 sent away or
+    too slow; 0 after the escape key, --linger, or when nobody reads stdout any more.
     """
     if stay and once:
         raise click.UsageError("--stay and --once exclude each other")
@@ -86,5 +149,7 @@ def command(
         quiet=quiet,
         linger_s=linger,
         position=position,
+        replay=replay,
+        lag=None if too_slow == "wait" else Lag(max_lag, max(min(max_age, MAX_SECONDS), _LEAST_AGE), too_slow),
     )
     return run_async(attach(options))

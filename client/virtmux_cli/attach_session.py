@@ -18,7 +18,7 @@ from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import InputRejected, NotAttached, Refused, VirtmuxError
 from virtmux.ledger import InputState
-from virtmux.messages import Gap
+from virtmux.messages import Gap, Lag
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason, sentence
 from virtmux.records import Break, Note
@@ -56,6 +56,8 @@ class Options(NamedTuple):
     quiet: bool = False
     linger_s: float | None = None
     position: str | None = None
+    replay: str | None = None
+    lag: Lag | None = None
 
 
 class Leaving(NamedTuple):
@@ -187,7 +189,15 @@ class AttachSession:
 
         async def attach(domain: str, device: str | None) -> Console:
             return await stack.enter_async_context(
-                mux.attach(domain, device, uri=options.uri, position=options.position, read_only=options.read_only)
+                mux.attach(
+                    domain,
+                    device,
+                    uri=options.uri,
+                    position=options.position,
+                    replay=options.replay,
+                    read_only=options.read_only,
+                    lag=options.lag,
+                )
             )
 
         return await by_name(options.console, attach)

@@ -11,7 +11,7 @@ takes their place once the records have come to it. What happened while the conn
 from typing import NamedTuple, assert_never
 
 from virtmux.following import Disconnected, Progress, Record, Resumed
-from virtmux.messages import Gap, MarkMessage, PlaceEnded
+from virtmux.messages import Gap, MarkMessage, PlaceEnded, Time
 from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Break, Ended, Note
 from virtmux.wire import Output
@@ -66,6 +66,9 @@ class AttachState:
     def enter(self) -> list[Action]:
         """What the place itself asks for. Where the console is attached it is so from now on, also during a replay."""
         actions: list[Action] = [OtherHistory()] if self._progress.place.missing else []
+        wanted, start = self._progress.place.missing_from, self._progress.position
+        if wanted is not None and wanted < start.offset:
+            actions.append(Gap(self._progress.place.info.console, wanted, start.mark, start.offset, start.mark))
         if self._progress.attachment is not None:
             return actions + self._go_live()
         return actions + self._catch_up()
@@ -85,8 +88,8 @@ class AttachState:
                 return [Write(data)]
             case MarkMessage():
                 return self._mark(record)
-            case Gap():
-                return [record]
+            case Gap() | Time():
+                return [record] if isinstance(record, Gap) else []
             case Disconnected(reason=reason):
                 return self._end(reason)
             case Resumed():

@@ -12,7 +12,9 @@ import click
 COMMANDS = {
     "attach": "virtmux_cli.attach",
     "events": "virtmux_cli.events",
+    "forget": "virtmux_cli.forget",
     "list": "virtmux_cli.list",
+    "log": "virtmux_cli.log.opening",
     "reclaim": "virtmux_cli.reclaim",
     "release": "virtmux_cli.release",
 }

@@ -10,12 +10,11 @@ import click
 from virtmux.errors import Refused
 from virtmux.messages import sendable
 from virtmux.reasons import Cause
-from virtmux.records import Position
+from virtmux.records import Position, parse_number
 
 _T = TypeVar("_T")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_MAX_DIGITS = 19
-_MAX_OFFSET = 2**63 - 1
+_SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30}
 _PART = r"(\d+(?:\.\d+)?)([smhd])"
 
 
@@ -40,11 +39,19 @@ def parse_position(text: str) -> str:
     Raises:
         ValueError: it is neither.
     """
-    if not (text.isascii() and text.isdecimal()):
-        return str(Position.parse(text))
-    if len(text) > _MAX_DIGITS or int(text) > _MAX_OFFSET:
-        raise ValueError(f"not an offset: {text!r} (at most {_MAX_OFFSET})")
-    return text
+    return str(parse_number(text) if text.isdecimal() else Position.parse(text))
+
+
+def parse_size(text: str) -> int:
+    """Bytes from a number, alone or with a unit of 1024: 65536, 64K, 8M, 1G.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = re.fullmatch(r"(\d{1,15})([KMG]?)", text, re.ASCII)
+    if found is None:
+        raise ValueError(f"not a size: {text!r} (expected for example 65536, 64K or 8M)")
+    return int(found[1]) << _SHIFTS[found[2]]
 
 
 def checked(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Parameter, str | None], _T | None]:

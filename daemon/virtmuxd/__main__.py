@@ -22,6 +22,7 @@ from virtmuxd.config import Config, ConfigError, load
     help="When consoles are held: on-demand, always or never; may be repeated. GLOB is of DOMAIN or DOMAIN:DEVICE.",
 )
 @click.option("--domain", multiple=True, metavar="GLOB", help="Only domains with such a name; may be repeated.")
+@click.option("--journal-directory", metavar="DIR", help="Where the journal lies, instead of /var/log/virtmux.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.version_option(package_name="virtmux", message="virtmuxd %(version)s")
 def main(config_file: Path | None, **options: Any) -> None:
@@ -40,11 +41,13 @@ def main(config_file: Path | None, **options: Any) -> None:
     except ImportError as error:
         _fail(f"{error}; the daemon needs more than the client: pip install 'virtmux[daemon]'", 1)
     logs.set_up(config.log_level)
+    runtime = config.socket_path.parent
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             all_returned = runner.run(app.serve(config))
-    except BlockingIOError:
-        _fail(f"another virtmuxd uses {config.socket_path.parent}; choose another with --socket", 1)
+    except BlockingIOError as error:
+        used, option = (error.filename, "--journal-directory") if error.filename else (runtime, "--socket")
+        _fail(f"another virtmuxd uses {used}; choose another with {option}", 1)
     except OSError as error:
         where = f"{error.filename or config.socket}: {error.strerror or error}"
         _fail(f"{where}; --socket chooses another place for sockets and rings", 1)

@@ -1,23 +1,29 @@
 """The daemon's configuration: defaults, a TOML file, and the command line, which wins."""
 
 import os
+from collections.abc import Callable
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
+from virtmux.journal.names import SYSTEM_DIRECTORY, user_directory
 from virtmux.sockets import SYSTEM_SOCKET, user_socket
 from virtmuxd.core.events import Policy
 
+_T = TypeVar("_T")
 _Seconds = Annotated[float, Meta(gt=0)]
 _Linger = Annotated[float, Meta(ge=0)]
 _Count = Annotated[int, Meta(gt=0)]
 _CInt = Annotated[int, Meta(gt=0, lt=1 << 31)]
 _Text = Annotated[str, Meta(min_length=1)]
 _Pool = Annotated[int, Meta(ge=0)]
+_Ring = Annotated[int, Meta(ge=16384)]
+_Days = Annotated[float, Meta(gt=0, le=36500)]
 
 #: libvirt's transports to other hosts; `unix` goes to a socket of this one.
 _REMOTE_TRANSPORTS = frozenset({"ssh", "libssh", "libssh2", "tls", "tcp", "ext"})
@@ -25,6 +31,17 @@ _REMOTE_TRANSPORTS = frozenset({"ssh", "libssh", "libssh2", "tls", "tcp", "ext"}
 
 class ConfigError(Exception):
     """The configuration cannot be used; the text says where and why."""
+
+
+class Keep(StrEnum):
+    """Where a console's records are kept."""
+
+    DISK = "disk"
+    """In files that outlive the machine: the journal."""
+    MEMORY = "memory"
+    """In the ring alone, which outlives the daemon."""
+    NONE = "none"
+    """In the daemon's own memory, which outlives nothing."""
 
 
 class HypervisorRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -41,6 +58,8 @@ class ConsoleRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True)
     match: _Text
     attach: Policy | None = None
     linger: _Linger | None = None
+    ring: _Ring | None = None
+    journal: Keep | None = None
 
     def concerns(self, domain: str, device: str) -> bool:
         """Whether this console is meant. A domain's name may hold a `:` itself, so it is tried alone too."""
@@ -65,8 +84,26 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     linger: _Linger = 60.0
     """How long a console that nobody watches any more stays open, on demand."""
-    ring: Annotated[int, Meta(ge=16384)] = 1048576
+    ring: _Ring = 1048576
     """How much output of a console is kept in the runtime directory."""
+    journal: Keep = Keep.DISK
+    """Where the records of a console are kept."""
+    journal_directory: _Text | None = None
+    """Where the journal's files lie; none is named: the system's for root, else in the user's state directory."""
+    journal_size: Annotated[int, Meta(ge=65536)] = 8 << 20
+    """How large a log may become, with its index, before it is rotated."""
+    journal_keep: Annotated[int, Meta(ge=0, le=1000)] = 3
+    """How many rotated logs of a console are kept."""
+    journal_total: Annotated[int, Meta(ge=65536)] = 1 << 30
+    """How much all files of the journal may take."""
+    journal_days: _Days = 30.0
+    """How many days old the newest record of a log may become before the log is deleted."""
+    journal_free: Annotated[float, Meta(ge=0, lt=100)] = 10.0
+    """How much of the file system, in percent, the journal leaves free."""
+    journal_sync: Literal["never", "close", "batch"] = "close"
+    """When records are forced to the disk: never, where a log is closed and at a stop, or with each write."""
+    log_group: _Text | None = None
+    """The group that may read the journal's files; none: the daemon's user alone."""
     input_window: Annotated[int, Meta(ge=16384, le=65536)] = 65536
     """Input that a client may have on its way to one console."""
     call_deadline: _Seconds = 10.0
@@ -91,7 +128,8 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     def settled(self) -> "Config":
         """With the defaults filled in that depend on the user; `uri` then names each hypervisor, once."""
         uris = dict.fromkeys((*self.uri, *(each.uri for each in self.hypervisor))) or (default_uri(),)
-        return msgspec.structs.replace(self, uri=tuple(uris), socket=str(self.socket_path))
+        directory = self.journal_directory or str(default_directory())
+        return msgspec.structs.replace(self, uri=tuple(uris), socket=str(self.socket_path), journal_directory=directory)
 
     @property
     def socket_path(self) -> Path:
@@ -121,14 +159,29 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
 
     def policy_of(self, domain: str, device: str) -> Policy:
         """When the console is held."""
-        return next((rule.attach for rule in self._rules_for(domain, device) if rule.attach is not None), self.attach)
+        return self._first(domain, device, lambda rule: rule.attach, self.attach)
 
     def linger_of(self, domain: str, device: str) -> float:
         """How long the console stays open once nobody watches it."""
-        return next((rule.linger for rule in self._rules_for(domain, device) if rule.linger is not None), self.linger)
+        return self._first(domain, device, lambda rule: rule.linger, self.linger)
 
-    def _rules_for(self, domain: str, device: str) -> list[ConsoleRule]:
-        return [rule for rule in self.console if rule.concerns(domain, device)]
+    def ring_of(self, domain: str, device: str) -> int:
+        """How much output of the console is kept in the runtime directory, in bytes."""
+        return self._first(domain, device, lambda rule: rule.ring, self.ring)
+
+    def keep_of(self, domain: str, device: str) -> Keep:
+        """Where the console's records are kept."""
+        return self._first(domain, device, lambda rule: rule.journal, self.journal)
+
+    @property
+    def writes_to_disk(self) -> bool:
+        """Whether any console's records may be kept on the disk."""
+        return Keep.DISK in (self.journal, *(rule.journal for rule in self.console))
+
+    def _first(self, domain: str, device: str, setting: Callable[[ConsoleRule], _T | None], default: _T) -> _T:
+        """What the first rule that concerns the console says, of those that say anything."""
+        settings = (setting(rule) for rule in self.console if rule.concerns(domain, device))
+        return next((each for each in settings if each is not None), default)
 
     def pool_of(self, uri: str) -> int:
         """How many connections the consoles and look-ups of a hypervisor share; 0: each has one of its own."""
@@ -191,6 +244,11 @@ def default_uri() -> str:
 def default_socket() -> Path:
     """The system's socket for root, else the user's."""
     return SYSTEM_SOCKET if os.geteuid() == 0 else user_socket(os.environ)
+
+
+def default_directory() -> Path:
+    """The journal's directory: the system's for root, else the user's."""
+    return SYSTEM_DIRECTORY if os.geteuid() == 0 else user_directory(os.environ)
 
 
 def read_only_socket(path: Path) -> Path:

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,13 +23,29 @@ from typing import NamedTuple, Self
 
 from msgspec.structs import replace
 
+from virtmux import messages
 from virtmux.backoff import Backoff
 from virtmux.console import Console
 from virtmux.errors import ConnectionLost, Refused, TooSlow, VirtmuxError
 from virtmux.following import Disconnected, Happening, Reconnected
 from virtmux.inbox import Inbox
-from virtmux.link import Link, LinkLost, Request, open_link
-from virtmux.messages import ConsoleInfo, Event, HypervisorInfo
+from virtmux.link import Link, LinkLost, Question, Request, open_link
+from virtmux.messages import (
+    Attach,
+    ConsoleInfo,
+    Event,
+    Forget,
+    Histories,
+    HistoryInfo,
+    HypervisorInfo,
+    Lag,
+    ListConsoles,
+    Marks,
+    Reclaim,
+    Release,
+    Stored,
+    Watch,
+)
 from virtmux.reason_now import reason_now
 from virtmux.reasons import CAUSES, Cause, Reason, Retry
 from virtmux.records import Position
@@ -50,10 +66,11 @@ class Inventory(NamedTuple):
 
 
 class _Loan:
-    """A console that is released while this client is connected, by the names that it was given."""
+    """A console that is released while this client is connected: what is asked for that, and to end it."""
 
     def __init__(self, domain: str, device: str | None, uri: str | None) -> None:
-        self.names = domain, device, uri
+        self.release = Release(0, domain, device, uri, while_connected=True)
+        self.reclaim = Reclaim(0, domain, device, uri, while_connected=True)
 
 
 def connect(path: str | os.PathLike[str] | None = None, *, reconnect_for: float = 60.0) -> "Client":
@@ -133,8 +150,43 @@ class Client:
         Raises:
             ConnectionLost: there is no connection any more.
         """
-        request = await self._asked(Link.list)
-        return Inventory(request.hypervisors, request.consoles)
+        items = (await self._asked(ListConsoles(0))).items
+        hypervisors = [item.info for item in items if isinstance(item, messages.Hypervisor)]
+        return Inventory(hypervisors, [item.info for item in items if isinstance(item, messages.Console)])
+
+    async def histories(
+        self, domain: str | None = None, device: str | None = None, *, uri: str | None = None
+    ) -> list[HistoryInfo]:
+        """What is stored of a console, or of all; the oldest of each console first.
+
+        `domain` is named as for `attach`; it may be one that is undefined, or a name that it no longer has.
+
+        Raises:
+            Refused: nothing of such a console is stored, or this client may not read it.
+            ConnectionLost: there is no connection any more.
+            ValueError: as for `attach`.
+        """
+        items = (await self._asked(Histories(0, domain, device, uri))).items
+        return [item.info for item in items if isinstance(item, messages.History)]
+
+    async def marks(
+        self, domain: str, device: str | None = None, *, uri: str | None = None, since: str | None = None
+    ) -> list[Stored]:
+        """The marks that are stored of a console, in their order; those `since` a time (RFC 3339), or all.
+
+        Raises:
+            Refused, ConnectionLost, ValueError: as `histories`.
+        """
+        items = (await self._asked(Marks(0, domain, device, uri, since))).items
+        return [item for item in items if isinstance(item, Stored)]
+
+    async def forget(self, domain: str, device: str | None = None, *, uri: str | None = None) -> None:
+        """Have all that is stored of a console deleted. One that is held goes on, and its addresses too.
+
+        Raises:
+            Refused, ConnectionLost, ValueError: as `histories`.
+        """
+        await self._asked(Forget(0, domain, device, uri))
 
     @contextlib.asynccontextmanager
     async def attach(
@@ -144,23 +196,33 @@ class Client:
         *,
         uri: str | None = None,
         position: Position | str | None = None,
+        replay: str | None = None,
         read_only: bool = False,
+        hold: bool = True,
+        timed: bool = False,
+        lag: Lag | None = None,
     ) -> AsyncIterator[Console]:
         """A place at a console, given up on leaving the context.
 
         `domain` is a name, UUID or running id; `device` an alias, by default the domain's first console; `uri` tells
-        apart what is ambiguous. Records start at `position` (its text, or a bare offset, are understood too), by
-        default at the end. Entering waits until the console's opening is decided: `console.place` says how.
+        apart what is ambiguous. Records start at `position` (its text, or a bare offset, are understood too), or
+        where `replay` says (`all`, `boot`, `bytes:N`, `lines:N`, `since:TIME`), by default at the end. Entering waits
+        until the console's opening is decided: `console.place` says how.
+
+        Without `hold` the console is not opened for this place, which may then also be at a history that is only
+        stored: `position` names it. A `timed` place is given a `Time` before output that came at another time. One
+        with a `lag` that is exceeded gets a gap, or ends with `too-slow`.
 
         Raises:
             Refused: there is no such console, or this client may not attach to it.
             ConnectionLost: there is no connection any more.
             ValueError: a text that is not Unicode or has more than 1024 characters, which cannot be sent.
         """
-        console = Console(read_only=read_only)
         at = None if position is None else str(position)
+        wish = Attach(0, domain, device, uri, at, read_only, replay, hold, timed, lag)
+        console = Console(wish)
         try:
-            await self._asked(lambda link: link.attach(console, domain, device, uri, at))
+            await self._asked(wish, console)
             self._consoles.add(console)
             yield console
         finally:
@@ -179,7 +241,7 @@ class Client:
             ConnectionLost: there is no connection any more.
             ValueError: as for `attach`.
         """
-        await self._asked(lambda link: link.release(domain, device, uri, seconds))
+        await self._asked(Release(0, domain, device, uri, seconds))
 
     @contextlib.asynccontextmanager
     async def released(self, domain: str, device: str | None = None, *, uri: str | None = None) -> AsyncIterator[None]:
@@ -190,13 +252,13 @@ class Client:
         """
         loan = _Loan(domain, device, uri)
         try:
-            await self._asked(lambda link: link.release(*loan.names, None, while_connected=True))
+            await self._asked(loan.release)
             self._loans.add(loan)
             yield
         finally:
             self._loans.discard(loan)
             if self._link is not None:
-                self._link.reclaim(*loan.names, while_connected=True)
+                self._link.ask(loan.reclaim)
 
     async def reclaim(self, domain: str, device: str | None = None, *, uri: str | None = None) -> None:
         """End what `release` began, whoever did. Others may have released the console while they are connected: it
@@ -205,12 +267,12 @@ class Client:
         Raises:
             Refused, ConnectionLost, ValueError: as `release`.
         """
-        await self._asked(lambda link: link.reclaim(domain, device, uri))
+        await self._asked(Reclaim(0, domain, device, uri))
 
-    async def _asked(self, ask: Callable[[Link], Request]) -> Request:
+    async def _asked(self, question: Question, console: Console | None = None) -> Request:
         """Ask, once more after each lost connection, until it is answered; gives the answered request."""
         while True:
-            request = ask(await self._online())
+            request = (await self._online()).ask(question, console)
             with contextlib.suppress(LinkLost):
                 await request.done
                 return request
@@ -321,7 +383,7 @@ class Client:
 
     def _resume(self, link: Link) -> None:
         for loan in self._loans:
-            link.release(*loan.names, None, while_connected=True)
+            link.ask(loan.release)
         for console in self._consoles:
             self._attach_again(link, console)
         if self._events is not None:
@@ -342,7 +404,7 @@ class Client:
             console.refused(error.reason)
 
     def _watch(self, link: Link) -> None:
-        link.watch().done.add_done_callback(self._watched)
+        link.ask(Watch(0)).done.add_done_callback(self._watched)
 
     def _watched(self, done: asyncio.Future[None]) -> None:
         if isinstance(error := done.exception(), Refused) and self._events is not None:

@@ -10,7 +10,7 @@ from virtmux.errors import InputRejected, NotAttached, Refused
 from virtmux.following import Disconnected, Progress, Record, Resumed
 from virtmux.inbox import Inbox
 from virtmux.ledger import InputLedger, InputState
-from virtmux.messages import Confirm, Flow, Gap, InputStatus, MarkMessage, Place, PlaceEnded, encode
+from virtmux.messages import Attach, Confirm, Flow, Gap, InputStatus, MarkMessage, Place, PlaceEnded, Time, encode
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Ended, Position
@@ -37,8 +37,9 @@ class Console:
     progress: Progress
     """How far the iteration has come."""
 
-    def __init__(self, *, read_only: bool) -> None:
-        self.asked_read_only = read_only
+    def __init__(self, wish: Attach) -> None:
+        """`wish` is what the daemon is asked for, at first and after a lost connection."""
+        self._wish = wish
         self.closed = False
         self.ended = False
         self._inbox: Inbox[Record] = Inbox()
@@ -211,7 +212,8 @@ class Console:
     def attach_again(self, link: "Link") -> "Request":
         """Ask on a new connection for the place, at the position that was received last."""
         identity = self.place.info.id
-        return link.attach(self, identity.uuid, identity.device, self._uri, str(self._received))
+        again = replace(self._wish, domain=identity.uuid, device=identity.device, uri=self._uri, replay=None)
+        return link.ask(replace(again, position=str(self._received)), self)
 
     def placed(self, link: "Link", place: Place) -> None:
         """The daemon gave a place; records follow."""
@@ -223,7 +225,7 @@ class Console:
             self._put(Resumed(self._received, place), _MARK_COST)
         self._received = Position.parse(place.position)
 
-    def receive(self, record: Output | MarkMessage | Gap) -> None:
+    def receive(self, record: Output | MarkMessage | Gap | Time) -> None:
         """Queue a record; hold the console back where too many wait.
 
         Raises:

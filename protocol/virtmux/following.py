@@ -4,7 +4,7 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from virtmux.messages import Event, Gap, MarkMessage, Place, PlaceEnded
+from virtmux.messages import Event, Gap, MarkMessage, Place, PlaceEnded, Time
 from virtmux.reasons import Reason
 from virtmux.records import Attached, Ended, Mark, Position
 from virtmux.wire import Output, ProtocolError
@@ -45,7 +45,7 @@ class Reconnected(Struct, frozen=True):
 
 
 #: What the iteration over a console gives: its records and gaps, and what becomes of the place. `PlaceEnded` is last.
-Record = Output | MarkMessage | Gap | Disconnected | Resumed | PlaceEnded
+Record = Output | MarkMessage | Gap | Time | Disconnected | Resumed | PlaceEnded
 
 #: What `Client.events` gives.
 Happening = Event | Disconnected | Reconnected
@@ -112,6 +112,8 @@ class Progress:
                 self.position = advance(self.position, record)
                 if record.mark >= self.live_from:
                     self._note(record.record)
+            case Time():
+                pass
             case Disconnected(reason=reason) | PlaceEnded(reason=reason):
                 self.attachment, self.why = None, reason
             case Resumed(place=place):

@@ -5,19 +5,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import astuple, replace
+
 from virtmux import messages
 from virtmux.errors import ConnectionLost, Refused, VirtmuxError
 from virtmux.messages import (
     Attach,
     ClientHello,
     ClientMessage,
-    ConsoleInfo,
     Detach,
     Done,
     Event,
     Gap,
     Goodbye,
-    HypervisorInfo,
     InputStatus,
     Limits,
     ListConsoles,
@@ -54,13 +54,21 @@ class LinkLost(Exception):  # noqa: N818 - an event, caught within the library
         self.reason = reason
 
 
+Question = (
+    ListConsoles | Watch | Attach | Detach | Release | Reclaim | messages.Histories | messages.Marks | messages.Forget
+)
+"""What the daemon answers."""
+#: What an answer that is a list consists of.
+_Item = messages.Hypervisor | messages.Console | messages.History | messages.Stored
+
+
 class Request:
-    """A question to the daemon. `done` ends with its last answer; Refused or LinkLost are raised by it."""
+    """A question to the daemon. `done` ends with its last answer; Refused or LinkLost are raised by it. `items` are the
+    answers before that."""
 
     def __init__(self, console: "Console | None") -> None:
         self.console = console
-        self.hypervisors: list[HypervisorInfo] = []
-        self.consoles: list[ConsoleInfo] = []
+        self.items: list[_Item] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def finish(self, error: Exception | None = None) -> None:
@@ -96,54 +104,24 @@ class Link:
         """Wait until the socket takes more. A lost connection is no error here: its reader finds out."""
         await self._socket.drain()
 
-    def list(self) -> Request:
-        """Ask for every hypervisor and console."""
-        return self._ask(ListConsoles(self.session.next_id()))
-
-    def watch(self) -> Request:
-        """Ask for events."""
-        return self._ask(Watch(self.session.next_id()))
-
-    def attach(self, console: "Console", domain: str, device: str | None, uri: str | None, at: str | None) -> Request:
-        """Ask for a place for `console`, its records to start at the position `at`.
+    def ask(self, question: Question, console: "Console | None" = None) -> Request:
+        """Ask the daemon; the id is set here. `console` is for whom an `attach` asks for a place.
 
         Raises:
             ValueError: a text cannot be sent.
         """
-        _check(domain, device, uri, at)
-        read_only = console.asked_read_only
-        return self._ask(Attach(self.session.next_id(), domain, device, uri, at, read_only), console)
-
-    def release(
-        self, domain: str, device: str | None, uri: str | None, seconds: float | None, *, while_connected: bool = False
-    ) -> Request:
-        """Ask that a console be let go.
-
-        Raises:
-            ValueError: a text cannot be sent.
-        """
-        _check(domain, device, uri)
-        return self._ask(Release(self.session.next_id(), domain, device, uri, seconds, while_connected))
-
-    def reclaim(self, domain: str, device: str | None, uri: str | None, *, while_connected: bool = False) -> Request:
-        """Ask that a console be taken back.
-
-        Raises:
-            ValueError: a text cannot be sent.
-        """
-        _check(domain, device, uri)
-        return self._ask(Reclaim(self.session.next_id(), domain, device, uri, while_connected))
+        for text in astuple(question):
+            sendable(text if isinstance(text, str) else "")
+        return self._ask(replace(question, id=self.session.next_id()), console)
 
     def detach(self, handle: int) -> None:
         """Give a place up. What still arrives of it is dropped."""
         self.consoles.pop(handle, None)
         self._ask(self.session.detach(handle))
 
-    def _ask(
-        self, message: ListConsoles | Watch | Attach | Detach | Release | Reclaim, console: "Console | None" = None
-    ) -> Request:
-        request = self._requests[message.id] = Request(console)
-        self._say(message)
+    def _ask(self, question: Question, console: "Console | None" = None) -> Request:
+        request = self._requests[question.id] = Request(console)
+        self._say(question)
         return request
 
     def _say(self, message: ClientMessage) -> None:
@@ -188,7 +166,7 @@ class Link:
 
     def _take(self, message: ServerMessage | Output, on_event: Callable[[Event], None]) -> None:
         match message:
-            case Output() | MarkMessage() | Gap():
+            case Output() | MarkMessage() | Gap() | messages.Time():
                 if console := self.consoles.get(message.console):
                     console.receive(message)
             case InputStatus():
@@ -199,22 +177,22 @@ class Link:
                     console.end(message)
             case Event():
                 on_event(message)
-            case messages.Hypervisor() | messages.Console() | Place() | Done() | messages.Refused():
+            case messages.Hypervisor() | messages.Console() | messages.History() | messages.Stored():
+                self._open_request(message.id).items.append(message)
+            case Place() | Done() | messages.Refused():
                 self._answer(message)
             case Goodbye():
                 raise LinkLost(message.reason)
             case ServerHello():
                 pass
 
-    def _answer(self, message: messages.Hypervisor | messages.Console | Place | Done | messages.Refused) -> None:
-        if (request := self._requests.get(message.id)) is None:
-            raise ProtocolError(f"an answer to request {message.id}, which is not open")
-        if isinstance(message, messages.Hypervisor):
-            request.hypervisors.append(message.info)
-            return
-        if isinstance(message, messages.Console):
-            request.consoles.append(message.info)
-            return
+    def _open_request(self, number: int) -> Request:
+        if (request := self._requests.get(number)) is None:
+            raise ProtocolError(f"an answer to request {number}, which is not open")
+        return request
+
+    def _answer(self, message: Place | Done | messages.Refused) -> None:
+        request = self._open_request(message.id)
         del self._requests[message.id]
         if isinstance(message, messages.Refused):
             request.finish(Refused(message.reason))
@@ -245,11 +223,6 @@ class Link:
             await self._socket.close(CLOSING_S)
         finally:
             self.lose(reason_now(Cause.DETACHED))
-
-
-def _check(*texts: str | None) -> None:
-    for text in texts:
-        sendable(text or "")
 
 
 async def open_link(paths: Sequence[Path]) -> Link:

@@ -4,13 +4,13 @@ Pure. SPEC.md describes each of them; a test holds its tables against these clas
 """
 
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from msgspec import DecodeError, Meta, Struct, field
 from msgspec.json import Decoder, Encoder
 
 from virtmux.reasons import Cause, ConsoleId, Reason
-from virtmux.records import Mark
+from virtmux.records import Break, Ended, Mark, Note
 from virtmux.wire import MAX_INPUT, MAX_MESSAGE, MAX_OUTPUT, PROTOCOL, U32, U63, ProtocolError, encode_message
 
 MAX_TEXT = 1024
@@ -20,6 +20,9 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 MAX_SECONDS = 1_000_000_000
 Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
 """A length of time from a client: bounded, so that it can be added to any time that a daemon may live to see."""
+
+MIN_LAG = MAX_OUTPUT
+"""The least that a place may be allowed to lag, in bytes: a frame."""
 
 _MAX_ERROR_TEXT = 200
 
@@ -65,7 +68,8 @@ class ConsoleInfo(Struct, frozen=True, kw_only=True):
     `running` says whether its domain runs, `paused` whether it runs and is paused, `backend` is libvirt's type of the
     device (`pty`, `file`, ...). `exclusive`: whether libvirt gives it to one client at a time. `policy` is its attach
     policy. `released` is null where it is not released, else the time at which that ends (RFC 3339),
-    `until-reclaimed`, or `while-in-use`.
+    `until-reclaimed`, or `while-in-use`. `journal` says where its records are kept: on `disk`, or in `memory`;
+    `failing` where the disk does not take them now, `none` where nothing of them outlives the daemon.
     """
 
     console: U32
@@ -83,18 +87,40 @@ class ConsoleInfo(Struct, frozen=True, kw_only=True):
     paused: bool
     policy: str
     released: str | None
+    journal: str
 
 
 class Counters(Struct, frozen=True):
     """What was counted at a hypervisor since the daemon started.
 
     `cuts`: connections that were cut at their socket because a call missed its deadline; `stuck_calls`: calls that did
-    not return although their connection was cut; `ends`: marks `ended`, by cause.
+    not return although their connection was cut; `ends`: marks `ended`, by cause; `journal_failures`: times that the
+    disk did not take a console's records; `journal_lost`: bytes that came and are in no journal because of that.
     """
 
     cuts: U63 = 0
     stuck_calls: U63 = 0
     ends: dict[Cause, U63] = {}
+    journal_failures: U63 = 0
+    journal_lost: U63 = 0
+
+
+class HistoryInfo(Struct, frozen=True, kw_only=True):
+    """What is stored of a console in one history.
+
+    `console` is who it was at its end. `start` and `end` are the positions of the first record that is held and behind
+    the last one, `since` and `until` the times between which they came (null: not known). `current`: the console goes
+    on with it. `stored`: on `disk`, or in `memory` alone. `size` is what its files take, in bytes.
+    """
+
+    console: ConsoleId
+    start: str
+    end: str
+    since: str | None
+    until: str | None
+    current: bool
+    stored: str
+    size: U63
 
 
 class HypervisorInfo(Struct, frozen=True, kw_only=True):
@@ -131,11 +157,21 @@ class ListConsoles(Struct, frozen=True, tag="list"):
     id: U32
 
 
+class Lag(Struct, frozen=True):
+    """How far a place may lag behind what comes while it is there: `bytes`, and `seconds` by which its next byte is
+    older than the newest one. Beyond either it is given a gap, or leaves."""
+
+    bytes: Annotated[int, Meta(ge=MIN_LAG, le=(1 << 63) - 1)] = 1 << 20
+    seconds: Seconds = 5.0
+    then: Literal["gap", "leave"] = "gap"
+
+
 class Attach(Struct, frozen=True, tag="attach"):
     """Asks for a place at a console: answered by `place` or `refused`.
 
-    `domain` is a name, UUID or running id; `device` an alias (null: the domain's first console). `position` names
-    where to start; null starts at the end.
+    `domain` is a name, UUID or running id; `device` an alias (null: the domain's first console). Where to start is
+    named by `position`, or by `replay` (see `virtmux.replay`); both null is the end. The console is opened and kept
+    open for the place, unless `hold` is false. `timed`: `time` messages come with the output. `lag`: null is no limit.
     """
 
     id: U32
@@ -144,6 +180,10 @@ class Attach(Struct, frozen=True, tag="attach"):
     uri: Text | None = None
     position: Text | None = None
     read_only: bool = False
+    replay: Text | None = None
+    hold: bool = True
+    timed: bool = False
+    lag: Lag | None = None
 
 
 class Detach(Struct, frozen=True, tag="detach"):
@@ -199,7 +239,51 @@ class Watch(Struct, frozen=True, tag="watch"):
     id: U32
 
 
-ClientMessage = ClientHello | ListConsoles | Attach | Detach | Flow | Confirm | Release | Reclaim | Watch
+class Histories(Struct, frozen=True, tag="histories"):
+    """Asks for what is stored of a console, or of all (`domain` null): answered by a `history` message for each
+    history, the oldest of a console first, then `done`. `domain` may be one that was undefined, or a former name."""
+
+    id: U32
+    domain: Text | None = None
+    device: Text | None = None
+    uri: Text | None = None
+
+
+class Marks(Struct, frozen=True, tag="marks"):
+    """Asks for the marks that are stored of a console, `since` a time (null: all): answered by a `stored` message each,
+    in their order, then `done`. `domain` as for `histories`."""
+
+    id: U32
+    domain: Text
+    device: Text | None = None
+    uri: Text | None = None
+    since: Text | None = None
+
+
+class Forget(Struct, frozen=True, tag="forget"):
+    """Asks that what is stored of a console be deleted: answered by `done` once that is so. `domain` as for
+    `histories`."""
+
+    id: U32
+    domain: Text
+    device: Text | None = None
+    uri: Text | None = None
+
+
+ClientMessage = (
+    ClientHello
+    | ListConsoles
+    | Attach
+    | Detach
+    | Flow
+    | Confirm
+    | Release
+    | Reclaim
+    | Watch
+    | Histories
+    | Marks
+    | Forget
+)
 
 
 # From the daemon.
@@ -234,6 +318,7 @@ class Place(Struct, frozen=True, tag="place"):
     `info` and `reason` are the console's as this is sent; what the marks from `position` on say comes on top. Where the
     state is not `attached`, `reason` says why, if that is known.
     `missing` is true where a position was asked for whose history is gone; the records start at the oldest held ones.
+    `missing_from` is the offset that a replay was to start from, where bytes from there to `position` are gone.
     """
 
     id: U32
@@ -242,6 +327,30 @@ class Place(Struct, frozen=True, tag="place"):
     read_only: bool
     missing: bool = False
     reason: Reason | None = None
+    missing_from: U63 | None = None
+
+
+class Time(Struct, frozen=True, tag="time"):
+    """To a `timed` place: the output from `offset` on was received `at`, until another is told."""
+
+    console: U32
+    offset: U63
+    at: str
+
+
+class History(Struct, frozen=True, tag="history"):
+    """One history of the answer to `histories`."""
+
+    id: U32
+    info: HistoryInfo
+
+
+class Stored(Struct, frozen=True, tag="stored"):
+    """One mark of the answer to `marks`: as it was told to those who watch, and the history in which it stands."""
+
+    id: U32
+    history: str
+    event: "Event"
 
 
 class Done(Struct, frozen=True, tag="done"):
@@ -312,6 +421,24 @@ class Event(Struct, frozen=True, tag="event", kw_only=True):
     until: str | None = field(name="to", default=None)
     note: str | None = None
     detail: str | None = None
+    to_offset: U63 | None = None
+
+
+def event_of(console: ConsoleId, offset: int, number: int, record: Mark) -> Event:
+    """A mark of a console as it is told to those who watch."""
+    reason = record.reason if isinstance(record, Ended) else None
+    return Event(
+        event=str(record.__struct_config__.tag),
+        at=record.at,
+        console=(reason.console if reason is not None else None) or console,
+        offset=offset,
+        mark=number,
+        reason=reason,
+        since=record.since if isinstance(record, Break) else None,
+        until=record.until if isinstance(record, Break) else None,
+        note=record.note if isinstance(record, Note) else None,
+        detail=record.detail if isinstance(record, Note) else None,
+    )
 
 
 class Goodbye(Struct, frozen=True, tag="goodbye"):
@@ -330,6 +457,9 @@ ServerMessage = (
     | MarkMessage
     | Gap
     | InputStatus
+    | Time
+    | History
+    | Stored
     | PlaceEnded
     | Event
     | Goodbye

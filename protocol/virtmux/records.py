@@ -3,16 +3,29 @@
 Pure. The same values are stored in the ring, sent over the wire and handed out by the client library.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct, field
 
 from virtmux.reasons import Reason
 from virtmux.wire import U32
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _HISTORY_DIGITS = 32
 _MAX_DIGITS = 19
 _MAX_NUMBER = 2**63 - 1
+
+
+def parse_number(text: str) -> int:
+    """Read an offset or the number of a mark: at most 19 decimal digits, less than 2^63.
+
+    Raises:
+        ValueError: the text is none.
+    """
+    if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS and int(text) <= _MAX_NUMBER:
+        return int(text)
+    raise ValueError(f"not a number below 2^63: {text!r}")
 
 
 class Position(Struct, frozen=True, order=False):
@@ -37,12 +50,12 @@ class Position(Struct, frozen=True, order=False):
         """
         history, _, rest = text.partition(":")
         offset, _, mark = rest.partition(":")
-        numbers = offset.isascii() and offset.isdecimal() and mark.isascii() and mark.isdecimal()
-        numbers = numbers and len(offset) <= _MAX_DIGITS and len(mark) <= _MAX_DIGITS
-        numbers = numbers and int(offset) <= _MAX_NUMBER and int(mark) <= _MAX_NUMBER
-        if len(history) != _HISTORY_DIGITS or not set(history) <= set("0123456789abcdef") or not numbers:
-            raise ValueError(f"not a position: {text!r} (expected HISTORY:OFFSET:MARK, history as 32 hex digits)")
-        return cls(history, int(offset), int(mark))
+        try:
+            if len(history) == _HISTORY_DIGITS and set(history) <= set("0123456789abcdef"):
+                return cls(history, parse_number(offset), parse_number(mark))
+        except ValueError:
+            pass
+        raise ValueError(f"not a position: {text!r} (expected HISTORY:OFFSET:MARK, history as 32 hex digits)")
 
 
 class Attached(Struct, frozen=True, tag_field="kind", tag="attached"):
@@ -84,3 +97,15 @@ def rfc3339(ns: int) -> str:
     """Format nanoseconds since the epoch as RFC 3339 in UTC with microseconds."""
     seconds, rest = divmod(ns, 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+
+
+def parse_time(text: str) -> int:
+    """The nanoseconds since the epoch of an RFC 3339 time, to the microsecond.
+
+    Raises:
+        ValueError: it is none, or has no time zone.
+    """
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"a time without a zone: {text!r}")
+    return (time - _EPOCH) // _MICROSECOND * 1000

@@ -32,6 +32,7 @@ from virtmux.messages import (
     Refused,
     ServerHello,
     ServerMessage,
+    Time,
     decode_client_message,
     decode_server_message,
 )
@@ -125,6 +126,8 @@ class ClientSession:
                 self._start(message)
             case MarkMessage() | Gap():
                 self._advance(message)
+            case Time() if message.console not in self.positions:
+                raise ProtocolError(f"a time of console {message.console}, where this client has no place")
             case PlaceEnded():
                 self.positions.pop(message.console, None)
             case Done() if message.id in self._detaching:

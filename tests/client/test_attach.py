@@ -503,8 +503,8 @@ class TestWhatIsAskedFor:
             (["x" * 1025], "a text of 1025 characters, and at most 1024 can be sent"),
             (["web1", "--from", "5:5"], "not a position: '5:5'"),
             (["web1", "--from", ""], "not a position: ''"),
-            (["web1", "--from", "9" * 19], "not an offset: '9999"),
-            (["web1", "--from", "0" * 20], "not an offset: '0000"),
+            (["web1", "--from", "9" * 19], "not a number below 2^63: '9999"),
+            (["web1", "--from", "0" * 20], "not a number below 2^63: '0000"),
             (["web1", "--from", b"\xff"], "not a position"),
         ],
     )

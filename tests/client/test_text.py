@@ -136,7 +136,13 @@ def test_in_json_each_line_says_first_what_it_is() -> None:
     lines = text.list_json([hypervisor_info(counters=counters)], [console_info()]).splitlines()
     hypervisor, console = (json.loads(line) for line in lines)
     assert next(iter(hypervisor.items())) == ("type", "hypervisor")
-    assert hypervisor["counters"] == {"cuts": 1, "stuck_calls": 0, "ends": {"guest-crashed": 2}}
+    assert hypervisor["counters"] == {
+        "cuts": 1,
+        "stuck_calls": 0,
+        "ends": {"guest-crashed": 2},
+        "journal_failures": 0,
+        "journal_lost": 0,
+    }
     assert next(iter(console.items())) == ("type", "console")
     assert (console["id"]["domain"], console["policy"]) == ("web1", "on-demand")
 

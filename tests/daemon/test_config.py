@@ -11,6 +11,7 @@ from virtmuxd.config import (
     ConfigError,
     ConsoleRule,
     HypervisorRule,
+    Keep,
     default_socket,
     default_uri,
     is_remote,
@@ -59,6 +60,15 @@ _FIELDS: list[tuple[str, str, object]] = [
     ("fence_patience = 10", "fence_patience", 10),
     ("client_requests = 30", "client_requests", 30),
     ("pool = 0", "pool", 0),
+    ('journal = "memory"', "journal", Keep.MEMORY),
+    ('journal_directory = "/srv/log"', "journal_directory", "/srv/log"),
+    ("journal_size = 65536", "journal_size", 65536),
+    ("journal_keep = 0", "journal_keep", 0),
+    ("journal_total = 1000000", "journal_total", 1000000),
+    ("journal_days = 0.5", "journal_days", 0.5),
+    ("journal_free = 0", "journal_free", 0.0),
+    ('journal_sync = "batch"', "journal_sync", "batch"),
+    ('log_group = "adm"', "log_group", "adm"),
 ]
 
 
@@ -99,6 +109,16 @@ def test_every_field_is_tried_above() -> None:
         ("probe_after = 0", "probe_after"),
         ("fence_deadline = 0", "fence_deadline"),
         ("client_requests = 4", "client_requests"),
+        ('journal = "tape"', "journal"),
+        ("journal_size = 65535", "journal_size"),
+        ("journal_keep = -1", "journal_keep"),
+        ("journal_total = 1", "journal_total"),
+        ("journal_days = 0", "journal_days"),
+        ("journal_free = 100", "journal_free"),
+        ('journal_sync = "sometimes"', "journal_sync"),
+        ('log_group = ""', "log_group"),
+        ('[[console]]\nmatch = "a"\njournal = "tape"', r"console\[.*\].journal"),
+        ('[[console]]\nmatch = "a"\nring = 1', r"console\[.*\].ring"),
         ("[[hypervisor]]\npool = 1", "uri"),
         ('[[hypervisor]]\nuri = "a:///"\npool = 1.5', r"hypervisor\[.*\].pool"),
         ('[[hypervisor]]\nuri = "a:///"\ncolour = 1', "colour"),
@@ -141,8 +161,40 @@ def test_what_is_left_open_is_settled_by_the_user(monkeypatch: pytest.MonkeyPatc
     assert (settled.uri, settled.socket) == (("qemu:///session",), "/run/user/7/virtmux/virtmux.sock")
 
 
+def test_the_journal_lies_where_the_system_or_the_user_keeps_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert Config().settled().journal_directory == "/var/log/virtmux"
+
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/me/state")
+    assert Config().settled().journal_directory == "/home/me/state/virtmux"
+
+
+def test_ring_and_journal_can_be_said_for_some_consoles(tmp_path: Path) -> None:
+    config = loaded(
+        tmp_path,
+        """
+        [[console]]
+        match = "secret*"
+        journal = "none"
+        [[console]]
+        match = "*:serial1"
+        ring = 65536
+        """,
+    )
+
+    assert [config.keep_of(*each) for each in (("secret1", "serial0"), ("web1", "serial0"))] == [Keep.NONE, Keep.DISK]
+    assert [config.ring_of("web1", device) for device in ("serial0", "serial1")] == [1048576, 65536]
+    assert config.writes_to_disk
+
+
+def test_where_nothing_is_to_be_kept_on_the_disk_it_is_not_touched() -> None:
+    rule = ConsoleRule(match="a", journal=Keep.NONE)
+    assert not Config(journal=Keep.MEMORY, console=(rule,)).writes_to_disk
+
+
 def test_what_is_said_is_not_settled_anew() -> None:
-    config = Config(uri=("lxc:///",), socket="/x/y.sock")
+    config = Config(uri=("lxc:///",), socket="/x/y.sock", journal_directory="/z")
 
     assert config.settled() == config
 

@@ -48,6 +48,11 @@ def directory() -> Iterator[Path]:
         yield Path(name)
 
 
+def places(socket: Path) -> list[str]:
+    """Where a daemon of these tests has what is its own: its journal not in the system's place."""
+    return ["--socket", str(socket), "--journal-directory", str(socket.with_name("journal"))]
+
+
 def one_line(result: subprocess.CompletedProcess[str]) -> str:
     """The only line that it said, which names the command."""
     (line,) = result.stderr.splitlines()
@@ -97,7 +102,7 @@ def test_a_second_daemon_in_one_directory_is_refused(directory: Path) -> None:
     with (directory / "virtmuxd.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
-        result = run("--uri", "test:///default", "--socket", str(directory / "v.sock"))
+        result = run("--uri", "test:///default", *places(directory / "v.sock"))
 
     assert result.returncode == 1
     assert str(directory) in one_line(result)
@@ -107,7 +112,7 @@ def test_a_second_daemon_in_one_directory_is_refused(directory: Path) -> None:
 def test_a_directory_that_cannot_be_made_is_a_line_and_status_1(directory: Path) -> None:
     (directory / "file").touch()
 
-    result = run("--uri", "test:///default", "--socket", str(directory / "file" / "v.sock"))
+    result = run("--uri", "test:///default", *places(directory / "file" / "v.sock"))
 
     assert result.returncode == 1
     assert str(directory / "file") in one_line(result)
@@ -116,7 +121,7 @@ def test_a_directory_that_cannot_be_made_is_a_line_and_status_1(directory: Path)
 def test_a_socket_with_too_long_a_path_is_a_line_and_status_1(directory: Path) -> None:
     path = directory / ("x" * 120) / "v.sock"
 
-    result = run("--uri", "test:///default", "--socket", str(path))
+    result = run("--uri", "test:///default", *places(path))
 
     assert result.returncode == 1
     assert "too long" in result.stderr.splitlines()[-1]
@@ -128,7 +133,7 @@ def test_it_serves_two_private_sockets_until_it_is_told_to_stop(directory: Path,
     with (
         ReadinessSocket(directory / "ready") as ready,
         subprocess.Popen(
-            virtmuxd_command("--uri", "test:///default", "--socket", str(directory / "v.sock")),
+            virtmuxd_command("--uri", "test:///default", *places(directory / "v.sock")),
             env=environment(NOTIFY_SOCKET=str(ready.path)),
             stderr=subprocess.PIPE,
             text=True,

@@ -46,6 +46,7 @@ class Daemon:
         self.runtime.mkdir(mode=0o700)
         self.socket = self.runtime / "virtmux.sock"
         self.read_only_socket = self.runtime / "virtmux-ro.sock"
+        self.journal = self.directory / "journal"
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
         (self.directory / "virtmuxd.toml").write_text(config)
@@ -58,7 +59,13 @@ class Daemon:
         if watched:
             self._command = [sys.executable, "-m", "tests.harness.watched_daemon", self.watch.path]
             self._environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self._command += ["--socket", str(self.socket), *(["--attach", attach] if attach else [])]
+        self._command += [
+            "--socket",
+            str(self.socket),
+            "--journal-directory",
+            str(self.journal),
+            *(["--attach", attach] if attach else []),
+        ]
         self._command += ["--config", str(self.directory / "virtmuxd.toml")] if config else []
         self._command += ["--log-level", "debug", *(part for uri in uris for part in ("--uri", uri)), *arguments]
 

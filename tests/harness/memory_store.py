@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Self
 from uuid import uuid4
 
-from virtmuxd.core.sequence import MAX_MARKS, StoredMark
+from virtmuxd.core.sequence import MAX_MARKS, Boot, StoredMark
 
 
 class MemoryStore:
@@ -19,6 +19,7 @@ class MemoryStore:
         self.incarnation = (0, -1)
         self.held_until: int | None = None
         self.released_until: int | None = None
+        self.boot = Boot()
         self.stopped: int | None = None
         self.put: list[StoredMark] = []
         """Every mark and every completion, in the order in which they were stored."""
@@ -60,6 +61,14 @@ class MemoryStore:
 
     def release(self, until: int | None) -> None:
         self.released_until = until
+
+    def begin_boot(self, boot: Boot) -> None:
+        self.boot = boot
+
+    def forget(self) -> None:
+        self._held.clear()
+        self._stored.clear()
+        self.start = self.end
 
     def close(self, at: int) -> None:
         self.stopped = at

@@ -4,7 +4,8 @@ from virtmux.following import advance
 from virtmux.messages import Gap, MarkMessage, decode_server_message
 from virtmux.records import Note, Position
 from virtmux.wire import MESSAGE, OUTPUT, Decoder, Message, Output
-from virtmuxd.core.sequence import Cursor, Sequence
+from virtmuxd.core.cursor import Cursor
+from virtmuxd.core.sequence import Sequence
 
 Taken = Output | MarkMessage | Gap
 

@@ -89,6 +89,7 @@ def console_info(**facts: Any) -> ConsoleInfo:
         paused=False,
         policy="on-demand",
         released=None,
+        journal="memory",
     )
     return replace(info, **facts)
 

@@ -5,8 +5,10 @@ import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TypeVar
 
+from virtmux.journal.directory import Journal
 from virtmux.messages import (
     Attach,
     ClientHello,
@@ -23,6 +25,8 @@ from virtmux.session import ClientSession
 from virtmux.wire import Output, encode_input
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.client import Client
+from virtmuxd.service.journal.readers import Readers
+from virtmuxd.service.library import Library
 
 #: Seconds after which a test that waits for the daemon has failed.
 DEADLINE = 10.0
@@ -101,9 +105,19 @@ class Peer:
             return await self._served
 
 
+def empty_library(registry: Registry) -> Library:
+    """One whose journal holds nothing, and forgets nothing."""
+    return Library(registry, Journal(Path("/nonexistent")), Readers(), lambda _key: None)
+
+
 @asynccontextmanager
 async def served(
-    registry: Registry, *, read_only: bool = False, window: int = 65536, buffer: int | None = None
+    registry: Registry,
+    library: Library | None = None,
+    *,
+    read_only: bool = False,
+    window: int = 65536,
+    buffer: int | None = None,
 ) -> AsyncIterator[Peer]:
     """A client that the service has just accepted. `buffer`: what the kernel holds for it, in bytes."""
     ours, theirs = socket.socketpair()
@@ -114,7 +128,7 @@ async def served(
     greeting = ServerHello(software="virtmuxd test", limits=Limits(input_window=window))
     with theirs:
         async with asyncio.TaskGroup() as tasks:
-            client = Client(theirs, registry, greeting, read_only=read_only)
+            client = Client(theirs, registry, library or empty_library(registry), greeting, read_only=read_only)
             task = tasks.create_task(client.run(), name="client")
             with ours:
                 yield Peer(ours, client, task)

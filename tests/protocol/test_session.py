@@ -54,6 +54,7 @@ def place(console: int = 7, offset: int = 100, mark: int = 3, position: str | No
         paused=False,
         policy="on-demand",
         released=None,
+        journal="memory",
     )
     return Place(request, info, position or f"{HISTORY}:{offset}:{mark}", read_only=False)
 

@@ -15,7 +15,9 @@ from virtmux.messages import (
     ClientMessage,
     ConsoleInfo,
     Counters,
+    HistoryInfo,
     HypervisorInfo,
+    Lag,
     Limits,
     ServerMessage,
     State,
@@ -84,7 +86,9 @@ STRUCTS: dict[str, type] = {
             Retry,
             ConsoleInfo,
             HypervisorInfo,
+            HistoryInfo,
             Counters,
+            Lag,
             Limits,
         )
     },
@@ -93,14 +97,16 @@ STRUCTS: dict[str, type] = {
 FORMS = {"time", "position"}
 
 
+def integer_name(kind: inspect.IntType) -> str:
+    if kind.le is None:
+        return "int"
+    return {4294967295: "u32", 9223372036854775807: "u63"}[kind.le]
+
+
 def type_name(kind: inspect.Type) -> str:
     match kind:
-        case inspect.IntType(ge=0, le=4294967295):
-            name = "u32"
-        case inspect.IntType(ge=0, le=9223372036854775807):
-            name = "u63"
-        case inspect.IntType(ge=None, le=None):
-            name = "int"
+        case inspect.IntType():
+            name = integer_name(kind)
         case inspect.StrType(max_length=messages.MAX_TEXT):
             name = "text"
         case inspect.StrType(max_length=None):
@@ -108,6 +114,8 @@ def type_name(kind: inspect.Type) -> str:
         case inspect.FloatType(gt=gt, le=le):
             assert (gt, le) in {(0, MAX_SECONDS), (None, None)}
             name = "number" if gt is None else "seconds"
+        case inspect.LiteralType(values=values):
+            name = " or ".join(f"`{value}`" for value in values)
         case inspect.BoolType():
             name = "boolean"
         case inspect.EnumType(cls=cls) | inspect.StructType(cls=cls):

@@ -12,8 +12,9 @@ from virtmux import messages
 from virtmux.backoff import Backoff
 from virtmux.messages import ConsoleInfo, State
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason, sentence
-from virtmux.records import Break, Ended, Note, Position, rfc3339
+from virtmux.records import rfc3339
 from virtmuxd.core.claim import FOREVER
+from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.events import (
     Arrived,
     Begin,
@@ -49,7 +50,7 @@ from virtmuxd.core.evidence import Evidence
 from virtmuxd.core.hypervisors import is_exclusive
 from virtmuxd.core.inputs import Batch, Inputs, Writer
 from virtmuxd.core.machine import Machine
-from virtmuxd.core.sequence import Cursor, Sequence, Store, StoredMark
+from virtmuxd.core.sequence import Sequence, Store, StoredMark
 
 
 class ConsoleKey(NamedTuple):
@@ -104,16 +105,35 @@ class Destination:
     settle: Callable[[], None]
 
 
+class Recorder(Protocol):
+    """Who writes the console's records down."""
+
+    @property
+    def state(self) -> str:
+        """`disk`, or `failing` where that does not take them now."""
+
+    def rename(self, domain: str, at: int) -> None:
+        """The domain has another name."""
+
+    def close(self, at: int) -> None:
+        """The console's last records are there, and its store is about to be let go of."""
+
+    def forget(self) -> None:
+        """Delete what was written."""
+
+
 class Place:
-    """A client's place at one console: where it reads, and whether and what it types.
+    """A client's place at one console: where it reads, and whether and what it types. The console is held for it, if
+    it `holds`.
 
     `ended` is called where the place is taken away by somebody else than its client.
     """
 
-    def __init__(self, cursor: Cursor, writer: Writer, ended: Callable[[Reason], None]) -> None:
+    def __init__(self, cursor: Cursor, writer: Writer, ended: Callable[[Reason], None], *, holds: bool = True) -> None:
         self.cursor = cursor
         self.writer = writer
         self.ended = ended
+        self.holds = holds
 
 
 class Console:
@@ -132,9 +152,10 @@ class Console:
         window: int,
         tell: Callable[[messages.Event], None],
         relocate: Callable[[ConsoleKey, ConsoleKey], None],
+        kept: str = "memory",
     ) -> None:
         """`tell` is told what happens, for those who watch; `window` is each writer's, in bytes; `relocate` is
-        called when the console's key becomes another."""
+        called when the console's key becomes another. `kept` says where the records are, as long as nobody records."""
         self.key = key
         self.naming = naming
         self.handle = handle
@@ -143,6 +164,9 @@ class Console:
         self.sequence = Sequence(handle, store, self._tell_mark)
         self.sequence.recover()
         self.inputs = Inputs(window)
+        #: Who writes the records down, if anybody does.
+        self.recorder: Recorder | None = None
+        self._kept = kept
         self._store = store
         self._tell = tell
         self._relocate = relocate
@@ -196,6 +220,7 @@ class Console:
             paused=self.machine.paused,
             policy=self.machine.claim.policy,
             released=self._released,
+            journal=self._kept if self.recorder is None else self.recorder.state,
         )
 
     @property
@@ -218,6 +243,8 @@ class Console:
         former, self.naming = self.naming, naming
         if former.domain != naming.domain:
             self.handle_event(Renamed(at, former.domain, naming.domain))
+            if self.recorder is not None:
+                self.recorder.rename(naming.domain, at)
         if self.present:
             return False
         self.present, self._told_vanished = True, False
@@ -353,21 +380,31 @@ class Console:
         """The daemon stops in order, or forgets the console: record it, and let go of the store."""
         if self.machine.state is State.ATTACHED:
             self._store.let_go(at)
+        if self.recorder is not None:
+            self.recorder.close(at)
         self._store.close(at)
+
+    def forget(self) -> None:
+        """Hold nothing of what was recorded so far, and delete what was written of it."""
+        self.sequence.forget()
+        if self.recorder is not None:
+            self.recorder.forget()
 
     # From the service side.
 
     def enter(self, place: Place, at: int) -> None:
-        """Give a client its place. The console is opened if that was not so and the policy allows it."""
+        """Give a client its place. If that holds it, the console is opened where that was not so and the policy allows
+        it."""
         self._places.add(place)
-        self.handle_event(Demand(at, present=True))
+        if place.holds:
+            self.handle_event(Demand(at, present=True))
 
     def leave(self, place: Place, at: int) -> None:
         """Take a client's place away; what it typed before goes its way."""
         self._places.discard(place)
         self.sequence.leave(place.cursor)
         self.inputs.forget(place.writer)
-        if not self._places:
+        if place.holds and not any(each.holds for each in self._places):
             self.handle_event(Demand(at, present=False))
 
     def type(self, place: Place, attachment: int, input_offset: int, data: bytes) -> None:
@@ -436,43 +473,32 @@ class Console:
         last_end = self.sequence.last_end
         return self.machine.waiting or (last_end.reason if last_end is not None else None)
 
-    def start_of(self, position: str | None) -> tuple[Position, bool]:
-        """Where a reader that asks for `position` starts, and whether the history that it asked for is missing.
-
-        None is the end of the records; a bare offset is one of the history that is held.
-
-        Raises:
-            ValueError: it is no position, or ahead of the records.
-        """
-        here = self.sequence.position
-        if position is None:
-            return here, False
-        bare = position.isascii() and position.isdecimal()
-        asked = Position.parse(f"{here.history}:{position}:0" if bare else position)
-        if asked.history != here.history:
-            return self.sequence.oldest, True
-        return self.sequence.align(asked), False
-
     # To those who watch.
 
-    def event(self, kind: str, at: int, reason: Reason | None = None) -> messages.Event:
-        """An event that is no mark."""
-        return messages.Event(event=kind, at=rfc3339(at), console=self.id, offset=self.sequence.end, reason=reason)
+    def event(
+        self,
+        kind: str,
+        at: int,
+        reason: Reason | None = None,
+        *,
+        detail: str | None = None,
+        span: tuple[int, int] | None = None,
+    ) -> messages.Event:
+        """An event that is no mark; it concerns a `span` of offsets, or happens at the end of the output."""
+        offset, to_offset = span or (self.sequence.end, None)
+        return messages.Event(
+            event=kind,
+            at=rfc3339(at),
+            console=self.id,
+            offset=offset,
+            to_offset=to_offset,
+            reason=reason,
+            detail=detail,
+        )
+
+    def tell(self, event: messages.Event) -> None:
+        """Tell those who watch."""
+        self._tell(event)
 
     def _tell_mark(self, mark: StoredMark) -> None:
-        record = mark.record
-        reason = record.reason if isinstance(record, Ended) else None
-        self._tell(
-            messages.Event(
-                event=str(record.__struct_config__.tag),
-                at=record.at,
-                console=(reason.console if reason is not None else None) or self.id,
-                offset=mark.offset,
-                mark=mark.number,
-                reason=reason,
-                since=record.since if isinstance(record, Break) else None,
-                until=record.until if isinstance(record, Break) else None,
-                note=record.note if isinstance(record, Note) else None,
-                detail=record.detail if isinstance(record, Note) else None,
-            )
-        )
+        self._tell(messages.event_of(self.id, mark.offset, mark.number, mark.record))

@@ -15,6 +15,8 @@ class Counters:
         self.cuts = 0
         self.stuck_calls = 0
         self.ends: dict[Cause, int] = defaultdict(int)
+        self.journal_failures = 0
+        self.journal_lost = 0
 
     def count_end(self, cause: Cause) -> None:
         """A mark `ended` was made at a console of it."""
@@ -22,7 +24,7 @@ class Counters:
 
     def snapshot(self) -> messages.Counters:
         """The counts as they are now."""
-        return messages.Counters(self.cuts, self.stuck_calls, dict(self.ends))
+        return messages.Counters(self.cuts, self.stuck_calls, dict(self.ends), self.journal_failures, self.journal_lost)
 
     def fields(self) -> dict[str, object]:
         """The same for a log record."""

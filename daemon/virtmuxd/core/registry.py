@@ -58,6 +58,16 @@ class Registry:
         if owner is not here:
             raise AlreadyServedError(f"{uri} leads to {hypervisor}, which is served as {owner.uri}")
 
+    def uri_of(self, hypervisor: str) -> str | None:
+        """The URI under which a hypervisor is served; None where it is not known."""
+        owner = self._owners.get(hypervisor)
+        return owner.uri if owner is not None else None
+
+    def counters_of(self, hypervisor: str) -> Counters:
+        """What is counted at a hypervisor; nobody sees it where that is not served."""
+        owner = self._owners.get(hypervisor)
+        return owner.counters if owner is not None else Counters()
+
     def connected(self, uri: str, at: int) -> None:
         """A hypervisor answers and was looked at, so what is missing is not there."""
         self._hypervisors[uri].connect(at)
@@ -176,6 +186,19 @@ class Registry:
         if len(uris) > 1:
             raise NotFoundError(f"domain {domain!r} is at several hypervisors, name one with --uri: {', '.join(uris)}")
         return matches[0]
+
+    def find_all(self, domain: str | None, device: str | None = None, uri: str | None = None) -> list[Console]:
+        """All consoles of the domain that is meant, or that one alone; without a domain all there are. Those that have
+        vanished are found by no name."""
+        if domain is None:
+            return list(self)
+        try:
+            first = self.find(domain, device, uri)
+        except NotFoundError:
+            return []
+        if device is not None:
+            return [first]
+        return [console for console in self if console.key[:2] == first.key[:2]]
 
     def _not_found(self, domain: str, uri: str | None) -> NotFoundError:
         """Where a hypervisor cannot be reached, nobody knows what it has: that is the better reason."""

@@ -6,16 +6,21 @@ but its cursor. The bytes themselves lie in a `Store` given from outside (in the
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from itertools import takewhile
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from virtmux import messages
-from virtmux.records import Ended, Mark, Position
+from virtmux.records import Attached, Ended, Mark, Position, rfc3339
 from virtmux.wire import MAX_OUTPUT, encode_output
+from virtmuxd.core.cursor import Archive, Cursor, Place
+from virtmuxd.core.times import Times
 
-#: Marks held for readers. More than these and the oldest are forgotten; readers that missed them are told the range.
+#: Marks held for readers. Older ones are read from the archive; where that has none, readers are told the range.
 MAX_MARKS = 1024
+#: Marks that may wait for one reader: they are never skipped, so it leaves.
+MAX_WAITING_MARKS = 1000
 
 
 class StoredMark(Struct):
@@ -28,12 +33,20 @@ class StoredMark(Struct):
     reserved: bool = False
 
 
+class Boot(NamedTuple):
+    """Where an incarnation begins in the records: at the mark `attached` that was its first."""
+
+    incarnation: int = 0
+    offset: int = 0
+    mark: int = 1
+
+
 class Store(Protocol):
     """Where a sequence lies. `start` to `end` are the offsets of the bytes it still holds.
 
     It also keeps what a console needs to go on after a restart of the daemon: the newest incarnation it knew (number
     and running id), until when (ns) it was surely held, and until when it is released: 0, -1, None and None in a new
-    one.
+    one; and where the newest incarnation of which there are records begins.
     """
 
     @property
@@ -50,6 +63,8 @@ class Store(Protocol):
     def held_until(self) -> int | None: ...
     @property
     def released_until(self) -> int | None: ...
+    @property
+    def boot(self) -> "Boot": ...
 
     def append(self, data: bytes, at: int) -> None:
         """Take output that was received `at`; it must be safe from a crash of the daemon when this returns."""
@@ -75,30 +90,26 @@ class Store(Protocol):
     def release(self, until: int | None) -> None:
         """Store until when the console is released."""
 
+    def begin_boot(self, boot: "Boot") -> None:
+        """Store where the newest incarnation begins."""
+
+    def forget(self) -> None:
+        """Hold none of the bytes and marks that are there; no address is used again."""
+
     def close(self, at: int) -> None:
         """Record a clean stop and let go of the store."""
-
-
-class Cursor:
-    """A reader's place in a sequence: the next byte and the next mark it will be given.
-
-    `wake` is called when a parked reader has something to take. It must not raise.
-    """
-
-    __slots__ = ("mark", "offset", "wake")
-
-    def __init__(self, offset: int, mark: int, wake: Callable[[], None]) -> None:
-        self.offset = offset
-        self.mark = mark
-        self.wake = wake
 
 
 class Sequence:
     """Appends records and hands them out as wire frames, the same bytes object to all readers that are level."""
 
-    def __init__(self, handle: int, store: Store, observe: Callable[[StoredMark], None]) -> None:
-        """`observe` is called with every mark, once it is final."""
+    def __init__(
+        self, handle: int, store: Store, observe: Callable[[StoredMark], None], archive: Archive | None = None
+    ) -> None:
+        """`observe` is called with every mark, once it is final. What the store holds no more is in the `archive`."""
         self.handle = handle
+        self.archive = archive
+        self.times = Times(store.end, store.held_until or 0)
         self._store = store
         self._observe = observe
         self._marks: deque[StoredMark] = deque(store.found_marks(), MAX_MARKS)
@@ -107,6 +118,13 @@ class Sequence:
             self._marks.clear()  # the last ones could not be stored: their numbers are gone
         self._parked: set[Cursor] = set()
         self._shared: dict[int, tuple[int, bytes]] | None = None
+        self._recorder: Callable[[], None] | None = None
+        self._record_at = 0
+
+    @property
+    def start(self) -> int:
+        """The offset of the first byte that the store holds."""
+        return self._store.start
 
     @property
     def end(self) -> int:
@@ -119,12 +137,36 @@ class Sequence:
         return Position(self._store.history, self._store.end, self._next_mark)
 
     @property
-    def oldest(self) -> Position:
-        """The position of the first record that is still held; a mark may stand before all bytes that are."""
+    def held_until(self) -> int | None:
+        """Until when (ns) the console was surely held."""
+        return self._store.held_until
+
+    @property
+    def boot(self) -> Boot:
+        """Where the newest incarnation begins."""
+        return self._store.boot
+
+    @property
+    def nearest(self) -> Position:
+        """The position of the first record that the store holds; a mark may stand before all bytes that it does."""
         if not self._marks:
             return Position(self._store.history, self._store.start, self._next_mark)
         first = self._marks[0]
         return Position(self._store.history, min(first.offset, self._store.start), first.number)
+
+    @property
+    def oldest(self) -> Position:
+        """The position of the first record that is still held, here or in the archive."""
+        nearest = self.nearest
+        if self.archive is None:
+            return nearest
+        offset, mark = self.archive.oldest
+        return Position(nearest.history, min(offset, nearest.offset), min(mark, nearest.mark))
+
+    @property
+    def held_from(self) -> int:
+        """The offset of the first byte that is still held, here or in the archive."""
+        return self._store.start if self.archive is None else min(self._store.start, self.archive.oldest[0])
 
     @property
     def last_end(self) -> Ended | None:
@@ -144,15 +186,16 @@ class Sequence:
             raise ValueError(f"position {position} is ahead of the console's records, which end at {here}")
         before = [mark.number for mark in self._marks if mark.offset < position.offset]
         behind = [mark.number for mark in self._marks if mark.offset > position.offset]
-        lowest = before[-1] + 1 if before else self.oldest.mark
+        lowest = before[-1] + 1 if before else self.nearest.mark
         highest = behind[0] if behind else here.mark
-        # A number below the held ones is left where it can be: the reader is told which marks it missed.
-        missed = 0 < position.mark < self.oldest.mark and not before
+        # A number below the held ones is left where it can be: the archive has them, or the reader is told.
+        missed = 0 < position.mark < self.nearest.mark and not before
         mark = position.mark if missed else max(position.mark, lowest)
         return Position(here.history, position.offset, min(mark, highest))
 
     def append(self, data: bytes, at: int) -> None:
         """Append output received `at`. Call `publish` once everything that arrived together is appended."""
+        self.times.note(self._store.end, at)
         self._store.append(data, at)
 
     def mark(self, record: Mark) -> StoredMark:
@@ -184,6 +227,8 @@ class Sequence:
     def _add(self, record: Mark, *, reserved: bool) -> StoredMark:
         mark = StoredMark(self._next_mark, self._store.end, record, reserved)
         self._store.put_mark(mark)
+        if isinstance(record, Attached) and record.incarnation != self._store.boot.incarnation:
+            self._store.begin_boot(Boot(record.incarnation, mark.offset, mark.number))
         self._next_mark += 1
         self._marks.append(mark)
         return mark
@@ -197,6 +242,12 @@ class Sequence:
                 cursor.wake()
         finally:
             self._shared = None
+        if self._recorder is not None and self._store.end >= self._record_at:
+            self._recorder()
+
+    def record_at(self, offset: int, recorder: Callable[[], None] | None) -> None:
+        """Call `recorder` at each `publish` at which the output has come to `offset`; 0: at each."""
+        self._record_at, self._recorder = offset, recorder
 
     def park(self, cursor: Cursor) -> None:
         """Wake this reader at the next `publish`."""
@@ -207,30 +258,54 @@ class Sequence:
         self._parked.discard(cursor)
 
     def take(self, cursor: Cursor) -> bytes | None:
-        """The next frame for this reader, its cursor moved behind it; None where it has to park.
+        """The next frame for this reader, its cursor moved behind it; None where it has to park, or, while its cursor
+        is `fetching`, is woken without.
 
         Marks come before the byte at their offset. What is no longer held is named in a `gap`.
         """
+        if cursor.pages:
+            return cursor.turn()
+        if cursor.fetching:
+            return None
         first_mark = self._marks[0].number if self._marks else self._next_mark
         if cursor.mark < first_mark:
-            return self._gap(cursor, cursor.offset, first_mark)
+            reaches = self._marks[0].offset if self._marks else self._store.end
+            return self._behind(cursor, (max(cursor.offset, reaches), first_mark), (cursor.offset, first_mark))
         mark = self._marks[cursor.mark - first_mark] if cursor.mark < self._next_mark else None
         if mark is not None and mark.offset <= cursor.offset:
-            if mark.reserved:
-                return None
-            cursor.mark += 1
-            return messages.encode(messages.MarkMessage(self.handle, mark.offset, mark.number, mark.record))
-        stop = self._store.end if mark is None else mark.offset
+            return self._mark_frame(cursor, mark)
+        return self._take_bytes(cursor, self._store.end if mark is None else mark.offset)
+
+    def _mark_frame(self, cursor: Cursor, mark: StoredMark) -> bytes | None:
+        if mark.reserved:
+            return None
+        cursor.mark += 1
+        return messages.encode(messages.MarkMessage(self.handle, mark.offset, mark.number, mark.record))
+
+    def _take_bytes(self, cursor: Cursor, stop: int) -> bytes | None:
+        """Bytes before `stop`, or what is in their place; None where there are none."""
+        # In a `publish` are only readers that were level.
+        skip = 0 if self._shared is not None else cursor.skips_to(self._store.end, self.times)
+        if cursor.offset < skip:
+            return cursor.skip(self.handle, (min(skip, stop), cursor.mark))
         if cursor.offset < self._store.start:
-            return self._gap(cursor, min(self._store.start, stop), cursor.mark)
+            held = min(self._store.start, stop), cursor.mark
+            return self._behind(cursor, held, held)
         if cursor.offset < stop:
-            return self._output(cursor, stop)
+            return self._timed_output(cursor, stop) if cursor.timed else self._output(cursor, stop)
         return None
 
-    def _gap(self, cursor: Cursor, to_offset: int, to_mark: int) -> bytes:
-        gap = messages.Gap(self.handle, cursor.offset, cursor.mark, to_offset, to_mark)
-        cursor.offset, cursor.mark = to_offset, to_mark
-        return messages.encode(gap)
+    def too_slow(self, cursor: Cursor) -> str | None:
+        """Why this reader has to leave; None where it may stay."""
+        return cursor.too_slow(self._store.end, self._next_mark, MAX_WAITING_MARKS, self.times)
+
+    def _behind(self, cursor: Cursor, stop: Place, held: Place) -> bytes | None:
+        """The reader wants what the store has no more: ask the archive for what is before `stop`. Where that has
+        nothing, there is a gap up to what is `held`."""
+        if self.archive is None or cursor.void == cursor.place:
+            return cursor.skip(self.handle, held)
+        cursor.fetch(self.archive, stop)
+        return None
 
     def _output(self, cursor: Cursor, stop: int) -> bytes:
         offset = cursor.offset
@@ -242,3 +317,34 @@ class Sequence:
                 self._shared[offset] = shared
         cursor.offset, frame = shared
         return frame
+
+    def _timed_output(self, cursor: Cursor, stop: int) -> bytes:
+        """Output that came at one time, and before it, where that is another than the last, the time."""
+        offset, at = cursor.offset, self.times.at(cursor.offset)
+        if at != cursor.told_at:
+            cursor.told_at = at
+            return messages.encode(messages.Time(self.handle, offset, rfc3339(at)))
+        until = self.times.until(offset) or stop
+        data = self._store.read(offset, min(stop - offset, until - offset, MAX_OUTPUT))
+        cursor.offset += len(data)
+        return encode_output(self.handle, offset, data)
+
+    # For those who look back, or write down.
+
+    def held(self, offset: int, end: int) -> bytes:
+        """The bytes from `offset` to `end`, which the store holds."""
+        pieces = []
+        while offset < end:
+            pieces.append(self._store.read(offset, end - offset))
+            offset += len(pieces[-1])
+        return b"".join(pieces)
+
+    def final_marks(self, number: int) -> list[StoredMark]:
+        """The marks that are held from a number on, up to the first that is not final."""
+        behind = (mark for mark in self._marks if mark.number >= number)
+        return list(takewhile(lambda mark: not mark.reserved, behind))
+
+    def forget(self) -> None:
+        """Hold nothing of what is there; readers that have not had it are given a gap."""
+        self._marks.clear()
+        self._store.forget()

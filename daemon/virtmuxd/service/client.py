@@ -15,13 +15,19 @@ from virtmux import messages
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason, sentence
 from virtmux.records import Position
+from virtmux.replay import From, Replay
 from virtmux.session import ServerSession
 from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.console import Console, Place
+from virtmuxd.core.cursor import Lag
 from virtmuxd.core.inputs import Writer
+from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.core.registry import NotFoundError, Registry
+from virtmuxd.core.start import Start, find_start
+from virtmuxd.service.library import Library, Named
 from virtmuxd.service.once import Once
 from virtmuxd.service.outgoing import MAX_ANSWERS, MAX_EVENTS, Feed, Outgoing
+from virtmuxd.service.stored_requests import NOTHING_STORED, StoredRequests
 
 _log = logging.getLogger(__name__)
 _Arguments = ParamSpec("_Arguments")
@@ -36,6 +42,12 @@ _RELEASE_DEADLINE = 15.0
 _GOODBYE_DEADLINE = 2.0
 _LIST_DEADLINE = 2.0
 _FIND_DEADLINE = 10.0
+#: Seconds for the archive to say where a replay begins; then it begins with what is nearer.
+_START_DEADLINE = 10.0
+#: Seconds between two looks at how far a client lags.
+_LAG_CHECK = 1.0
+#: Characters of a position that name its history.
+_HISTORY = 32
 _SECOND = 10**9
 
 
@@ -59,12 +71,19 @@ class _ClientPlace(Place):
     """A place, as the socket sees it; `request` is the id of the attach that asked for it."""
 
     def __init__(
-        self, request: int, console: Console, feed: Feed, writer: Writer, ended: Callable[[Reason], None]
+        self,
+        request: messages.Attach,
+        console: Console | PastConsole,
+        feed: Feed,
+        writer: Writer,
+        ended: Callable[[Reason], None],
     ) -> None:
-        super().__init__(feed.cursor, writer, ended)
-        self.request = request
+        super().__init__(feed.cursor, writer, ended, holds=request.hold)
+        self.request = request.id
         self.console = console
         self.feed = feed
+        self.start: Start | None = None
+        self.decided = not request.hold
         self.answered = False
 
 
@@ -72,20 +91,29 @@ class Client:
     """See the module. `run` serves the connection to its end; `dismiss` ends it from this side."""
 
     def __init__(
-        self, connection: socket.socket, registry: Registry, greeting: messages.ServerHello, *, read_only: bool
+        self,
+        connection: socket.socket,
+        registry: Registry,
+        library: Library,
+        greeting: messages.ServerHello,
+        *,
+        read_only: bool,
     ) -> None:
         self.has_ended = False
         self._socket = connection
         self._registry = registry
+        self._library = library
+        self._stored = StoredRequests(library, self._answer, read_only=read_only)
         self._greeting = greeting
         self._read_only = read_only
         self._session = ServerSession()
         self._loop = asyncio.get_running_loop()
-        self._outgoing = Outgoing(connection, self._hang_up)
+        self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag)
         self._places: dict[int, _ClientPlace] = {}
         self._former: set[int] = set()
         self._lent: list[Console] = []
         self._deferred = 0
+        self._lag_check: asyncio.TimerHandle | None = None
         self._reason: Reason | None = None
 
     async def run(self) -> Reason:
@@ -143,10 +171,7 @@ class Client:
             case messages.ClientHello():
                 pass  # greeted already
             case messages.ListConsoles(id):
-                if self._registry.is_new:
-                    self._once_surveyed(partial(self._list, id), _LIST_DEADLINE)
-                else:
-                    self._list(id)
+                self._list_once_known(id)
             case messages.Attach() | messages.Release() | messages.Reclaim():
                 self._when_found(request)
             case messages.Detach(id, handle):
@@ -160,6 +185,8 @@ class Client:
                 self._confirm(handle)
             case messages.Watch(id):
                 self._watch(id)
+            case messages.Histories() | messages.Marks() | messages.Forget():
+                self._stored.carry_out(request)
             case _:
                 assert_never(request)
 
@@ -175,6 +202,12 @@ class Client:
         self._deferred -= 1
         answer()
 
+    def _list_once_known(self, request: int) -> None:
+        if self._registry.is_new:
+            self._once_surveyed(partial(self._list, request), _LIST_DEADLINE)
+        else:
+            self._list(request)
+
     @_contained
     def _list(self, request: int) -> None:
         hypervisors = (messages.Hypervisor(request, info) for info in self._registry.hypervisors())
@@ -183,6 +216,8 @@ class Client:
 
     def _when_found(self, request: _Named) -> None:
         """Carry out what is asked of a console: at once, or, where it is not known, once that is sure."""
+        if isinstance(request, messages.Attach) and not request.hold and self._is_past(request):
+            return
         try:
             self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError:
@@ -206,34 +241,85 @@ class Client:
             case messages.Reclaim():
                 self._reclaim(request, console)
 
-    def _attach(self, request: messages.Attach, console: Console) -> None:
+    def _is_past(self, request: messages.Attach) -> bool:
+        """Whether the position that is asked for is of another history than a console has now; then that is opened."""
+        history, named = (request.position or "")[:_HISTORY], Named(request.domain, request.device, request.uri)
+        here = {console.sequence.position.history for console in self._registry.find_all(*named)}
+        if len(history) < _HISTORY or history in here:
+            return False
+        self._library.open(named, history, partial(self._opened, request))
+        return True
+
+    @_contained
+    def _opened(self, request: messages.Attach, console: PastConsole | None) -> None:
+        if console is not None:
+            self._attach(request, console)
+        else:
+            self._refuse(request.id, Cause.CONSOLE_MISSING, NOTHING_STORED)
+
+    def _attach(self, request: messages.Attach, console: Console | PastConsole) -> None:
+        handle = console.handle
+        if handle in self._places:
+            self._refuse(request.id, Cause.PROTOCOL_ERROR, "this connection has a place at that console already")
+            return
+        writer = Writer(partial(self._tell_input, handle), self._may_not_type(request))
+        feed = Feed(self._outgoing, console.sequence, lag=_lag(request.lag), timed=request.timed)
+        place = _ClientPlace(request, console, feed, writer, partial(self._lose_place, handle))
         try:
-            start, missing = console.start_of(request.position)
+            self._find_start(request, place)
         except ValueError as error:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
             return
-        if console.handle in self._places:
-            self._refuse(request.id, Cause.PROTOCOL_ERROR, "this connection has a place at that console already")
-            return
-        read_only = request.read_only or self._read_only
-        feed = Feed(self._outgoing, console.sequence, start.offset, start.mark)
-        writer = Writer(partial(self._tell_input, console.handle), Cause.ACCESS_DENIED if read_only else None)
-        ended = partial(self._lose_place, console.handle)
-        place = self._places[console.handle] = _ClientPlace(request.id, console, feed, writer, ended)
-        self._former.discard(console.handle)
+        self._places[handle] = place
+        self._former.discard(handle)
         console.enter(place, time.time_ns())
-        answer = partial(self._answer_attach, place, start, read_only=read_only, missing=missing)
-        console.when_decided(Once(answer, _ATTACH_DEADLINE))
+        if place.start is None:
+            self._loop.call_later(_START_DEADLINE, self._start, place, Start(console.sequence.nearest))
+        if request.hold and isinstance(console, Console):
+            console.when_decided(Once(partial(self._decided, place), _ATTACH_DEADLINE))
+        else:
+            self._answer_attach(place)
+
+    def _find_start(self, request: messages.Attach, place: _ClientPlace) -> None:
+        records, replay = place.console.sequence, Replay.parse(request.replay or From.NONE)
+        if isinstance(records, PastRecords):
+            self._start(place, Start(Position.parse(request.position or "")))
+        else:
+            find_start(records, request.position, replay, partial(self._start, place))
+
+    def _may_not_type(self, request: messages.Attach) -> Cause | None:
+        return Cause.ACCESS_DENIED if request.read_only or self._read_only else None
 
     @_contained
-    def _answer_attach(self, place: _ClientPlace, start: Position, *, read_only: bool, missing: bool) -> None:
-        console = place.console
-        if self._places.get(console.handle) is place:
-            self._outgoing.answer(
-                messages.Place(place.request, console.info(), str(start), read_only, missing, console.why_not)
+    def _start(self, place: _ClientPlace, start: Start) -> None:
+        """It was found out where the place starts."""
+        if place.start is None:
+            place.start = start
+            place.feed.cursor.begin(start.position.offset, start.position.mark)
+            self._answer_attach(place)
+
+    @_contained
+    def _decided(self, place: _ClientPlace) -> None:
+        place.decided = True
+        self._answer_attach(place)
+
+    def _answer_attach(self, place: _ClientPlace) -> None:
+        console, start = place.console, place.start
+        if start is None or not place.decided or self._places.get(console.handle) is not place:
+            return
+        self._outgoing.answer(
+            messages.Place(
+                place.request,
+                console.info(),
+                str(start.position),
+                place.writer.refusal is not None,
+                start.missing,
+                console.why_not,
+                start.missing_from,
             )
-            place.answered = True
-            place.feed.flow(paused=False)
+        )
+        place.answered = True
+        place.feed.flow(paused=False)
 
     def _release(self, request: messages.Release, console: Console) -> None:
         if self._only_watches(request.id):
@@ -280,6 +366,10 @@ class Client:
     def _refuse(self, request: int, cause: Cause, text: str) -> None:
         self._outgoing.answer(messages.Refused(request, reason_now(cause, text=text)))
 
+    @_contained
+    def _answer(self, *said: messages.ServerMessage) -> None:
+        self._outgoing.answer(*said)
+
     def _detach(self, handle: int) -> None:
         place = self._places.pop(handle, None)
         if place is not None:
@@ -300,6 +390,8 @@ class Client:
         place = self._places.get(handle)
         if place is not None and place.answered:
             place.feed.flow(paused=paused)
+            if paused:
+                self._watch_lag()
 
     def _confirm(self, handle: int) -> None:
         place = self._places.get(handle)
@@ -332,6 +424,24 @@ class Client:
         if place.answered:  # else it has typed nothing yet
             self._outgoing.tell_status(handle, place.writer.account)
 
+    # Those who do not read.
+
+    def _watch_lag(self) -> None:
+        """Records wait for the client: look after a while whether it lags too far, as long as any do."""
+        if self._lag_check is None:
+            self._lag_check = self._loop.call_later(_LAG_CHECK, self._check_lag)
+
+    @_contained
+    def _check_lag(self) -> None:
+        self._lag_check = None
+        for place in tuple(self._places.values()):
+            why = place.feed.sequence.too_slow(place.feed.cursor) if place.answered else None
+            if why is not None and isinstance(place.console, Console):
+                reason = reason_now(Cause.TOO_SLOW, why, console=place.console.id)
+                place.console.evict(place, reason, time.time_ns())
+        if any(place.answered and not place.feed.is_level for place in self._places.values()):
+            self._watch_lag()
+
     # The end.
 
     def _hello_due(self) -> None:
@@ -340,6 +450,8 @@ class Client:
 
     def _end(self) -> None:
         self.has_ended = True
+        if self._lag_check is not None:
+            self._lag_check.cancel()
         self._registry.unwatch(self._tell_event)
         for handle in tuple(self._places):
             self._detach(handle)
@@ -357,3 +469,7 @@ class Client:
         finally:
             self._outgoing.close()
             self._socket.close()
+
+
+def _lag(lag: messages.Lag | None) -> Lag | None:
+    return None if lag is None else Lag(lag.bytes, round(lag.seconds * _SECOND), lag.then == "leave")

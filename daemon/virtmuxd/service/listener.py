@@ -14,6 +14,7 @@ from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Retry
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.client import Client
+from virtmuxd.service.library import Library
 
 _log = logging.getLogger(__name__)
 
@@ -61,10 +62,17 @@ class Listener:
     """Accepts clients at one socket and owns them until they are gone."""
 
     def __init__(
-        self, listening: socket.socket, registry: Registry, limits: messages.Limits, *, read_only: bool
+        self,
+        listening: socket.socket,
+        registry: Registry,
+        library: Library,
+        limits: messages.Limits,
+        *,
+        read_only: bool,
     ) -> None:
         self._listening = listening
         self._registry = registry
+        self._library = library
         self._greeting = messages.ServerHello(software=f"virtmuxd {__version__}", limits=limits)
         self._read_only = read_only
         self._clients: set[Client] = set()
@@ -96,7 +104,7 @@ class Listener:
     async def _serve(self, connection: socket.socket) -> None:
         try:
             peer = {**peer_of(connection)._asdict(), "read_only": self._read_only}
-            client = Client(connection, self._registry, self._greeting, read_only=self._read_only)
+            client = Client(connection, self._registry, self._library, self._greeting, read_only=self._read_only)
             self._clients.add(client)
             _log.info("client connected", extra=peer)
             try:

@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable
 
 from virtmux.messages import Event, ServerMessage, encode
+from virtmuxd.core.cursor import Cursor, Lag
 from virtmuxd.core.inputs import Account
-from virtmuxd.core.sequence import Cursor, Sequence
+from virtmuxd.core.past import PastRecords
+from virtmuxd.core.sequence import Sequence
 
 #: Answers that may wait before no more requests are carried out; events, which come unasked, before it is too slow.
 MAX_ANSWERS = 64
@@ -23,9 +25,12 @@ _TURN = 262144
 class Feed:
     """The records of one place on their way to the client: held back while `paused`, which they are at first."""
 
-    def __init__(self, outgoing: "Outgoing", sequence: Sequence, offset: int, mark: int) -> None:
+    def __init__(
+        self, outgoing: "Outgoing", sequence: Sequence | PastRecords, *, lag: Lag | None = None, timed: bool = False
+    ) -> None:
+        """It starts at the end of the records, unless its cursor is told another place; see there."""
         self.sequence = sequence
-        self.cursor = Cursor(offset, mark, self.wake)
+        self.cursor = Cursor(sequence.end, sequence.position.mark, self.wake, lag=lag, timed=timed)
         self.paused = True
         self.queued = False
         self._outgoing = outgoing
@@ -46,16 +51,24 @@ class Feed:
         if self.paused:
             return None
         frame = self.sequence.take(self.cursor)
-        if frame is None:
+        if frame is None and not self.cursor.fetching:
             self.sequence.park(self.cursor)
         return frame
 
+    @property
+    def is_level(self) -> bool:
+        """Whether all there is was sent, and nothing holds back what comes."""
+        end = self.sequence.position
+        return not self.paused and self.cursor.place == (end.offset, end.mark)
+
 
 class Outgoing:
-    """See the module. `broken` is called, once, when the client cannot be reached any more."""
+    """See the module. `broken` is called, once, when the client cannot be reached any more; `full` each time that its
+    socket takes no more."""
 
-    def __init__(self, connection: socket.socket, broken: Callable[[], None]) -> None:
+    def __init__(self, connection: socket.socket, broken: Callable[[], None], full: Callable[[], None]) -> None:
         self.is_broken = False
+        self._full = full
         self._leaving = False
         self._socket = connection
         self._broken = broken
@@ -138,6 +151,7 @@ class Outgoing:
             if sent < len(frame):
                 self._rest = memoryview(frame)[sent:]
                 self._loop.add_writer(self._socket, self._writable)
+                self._full()
                 break
         else:
             if not self.is_broken:

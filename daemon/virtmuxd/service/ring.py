@@ -1,17 +1,16 @@
 """A console's ring: its last output and marks in files on a tmpfs, so that a SIGKILL of the daemon loses nothing.
 
-Two files a console: `NAME.ring`, memory-mapped, a header page of u64 words and the output, the byte of offset `o` at
-`o % capacity`; and `NAME.marks`, a line of JSON for each mark and each completion of one.
+`NAME.ring` is memory-mapped: a header page of u64 words and the output, the byte of offset `o` at `o % capacity`. The
+marks lie beside it (`ring_marks.py`).
 
 A process can die between any two stores, but what it has stored stays, in program order. So an append first gives up
 the bytes that it will overwrite (`start`), then copies, then commits with one aligned 8-byte store (`end`): whenever it
-dies, the bytes in [start, end) are true. A line that was cut short has no newline and is dropped.
+dies, the bytes in [start, end) are true.
 
 The files are trusted after a crash only within one boot of the machine; after another only if a clean stop was
-recorded.
+recorded. Where the ring is gone, a clean stop in the journal says where the history goes on.
 """
 
-import errno
 import logging
 import mmap
 import os
@@ -21,10 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from msgspec import DecodeError
-from msgspec.json import Decoder, Encoder
-
-from virtmuxd.core.sequence import MAX_MARKS, StoredMark
+from virtmuxd.core.sequence import Boot, StoredMark
+from virtmuxd.service.ring_marks import MarksError, RingMarks, history_of, marks_file, older_file
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +30,7 @@ _MAGIC = int.from_bytes(b"VMXRING1", "little")
 _FIRST_CAPACITY = 4 * _PAGE
 _MAX_INCARNATION = (1 << 32) - 1
 _MAX_OFFSET = (1 << 63) - 1
-_MARK_LINES = 4 * MAX_MARKS
 _LOW = (1 << 64) - 1
-_encoder = Encoder()
-_decoder: Decoder[StoredMark] = Decoder(StoredMark)
 
 
 class _Word(IntEnum):
@@ -58,6 +52,9 @@ class _Word(IntEnum):
     INCARNATION = 13
     RUNNING_ID = 14  # plus one: 0 is none
     RELEASED_UNTIL = 15  # 0: it is not
+    BOOT_INCARNATION = 16  # the newest incarnation of which there are records, and where they begin
+    BOOT_OFFSET = 17
+    BOOT_MARK = 18
 
 
 class Life(NamedTuple):
@@ -68,6 +65,21 @@ class Life(NamedTuple):
     former_alive: int
 
 
+class Past(NamedTuple):
+    """Where the journal says that a history stands; with a `clean` stop it goes on from there without its ring.
+
+    `held_until` and `released_until` are times (ns), or None.
+    """
+
+    history: str
+    offset: int
+    mark: int
+    clean: bool
+    boot: Boot
+    held_until: int | None
+    released_until: int | None
+
+
 class RingError(Exception):
     """A ring that is there cannot be trusted; the text says why."""
 
@@ -75,20 +87,21 @@ class RingError(Exception):
 class Ring:
     """The store of one console's sequence (`virtmuxd.core.sequence.Store`)."""
 
-    def __init__(self, path: Path | None, map_: mmap.mmap, limit: int, marks: list[StoredMark], began: int) -> None:
-        """Use `Ring.open`. Without a `path` it lies in this process's memory alone."""
+    def __init__(self, path: Path | None, map_: mmap.mmap, limit: int, began: int) -> None:
+        """Use `Ring.open` or `Ring.in_memory`; without a `path` it lies in this process's memory alone."""
         self._path = path
         self._map = map_
         self._words = memoryview(map_).cast("Q")
         self._capacity = self._words[_Word.CAPACITY]
         self._limit = limit // _PAGE * _PAGE
-        self._marks = marks
-        self._lines = len(marks)
+        self._marks: RingMarks | None = None
+        self._found: list[StoredMark] = []
         self._began = began
 
     @classmethod
-    def open(cls, path: Path, limit: int, boot: int, life: Life) -> "Ring":
-        """Open the ring at `path` (without its suffix), or begin a new history where there is none to trust.
+    def open(cls, path: Path, limit: int, boot: int, life: Life, past: Past | None = None) -> "Ring":
+        """Open the ring at `path` (without its suffix), or begin a new history where there is none to trust and the
+        journal's `past` does not go on.
 
         Where no files can be made it lies in memory: the console works, and a crash forgets it.
 
@@ -97,28 +110,62 @@ class Ring:
             boot: the machine's boot id, 128 bits.
         """
         try:
-            map_ = _verified(path, boot)
-            words = memoryview(map_).cast("Q")
-            ring = cls(path, map_, limit, _fitting(_read_marks(path, _history(words)), words[_Word.END]), life.began)
+            ring = cls._find(path, limit, boot, life, past)
         except FileNotFoundError:
-            ring = cls._new(path, limit, boot, life.began)
-        except (RingError, OSError, ValueError) as error:
-            _log.warning("a ring begins a new history", extra={"ring": path.name, "why": str(error)})
-            ring = cls._new(path, limit, boot, life.began)
+            ring = cls._new(path, limit, boot, life, past)
+        except (RingError, MarksError, OSError, ValueError) as error:
+            ring = cls._new(path, limit, boot, life, past)
+            new = past is None or ring.history != past.history
+            _log.warning(
+                "a ring begins a new history" if new else "a ring goes on from its journal",
+                extra={"ring": path.name, "why": str(error)},
+            )
         ring.begin(boot, life)
         return ring
 
     @classmethod
-    def _new(cls, path: Path, limit: int, boot: int, began: int) -> "Ring":
+    def in_memory(cls, limit: int, life: Life) -> "Ring":
+        """A new history in this process's memory alone."""
+        limit = limit // _PAGE * _PAGE
+        map_ = mmap.mmap(-1, _PAGE + limit)
+        _set_up(map_, uuid4().int, 0, limit)
+        return cls(None, map_, limit, life.began)
+
+    @classmethod
+    def _find(cls, path: Path, limit: int, boot: int, life: Life, past: Past | None) -> "Ring":
+        map_ = _verified(path, boot)
+        words = memoryview(map_).cast("Q")
+        marks, found = RingMarks.find(path, _history(words))
+        _fit(found, words[_Word.END])
+        if past is not None and past.history == _history(words) and past.offset > words[_Word.END]:
+            raise RingError("it is older than its journal")
+        ring = cls(path, map_, limit, life.began)
+        ring._marks, ring._found = marks, found
+        return ring
+
+    @classmethod
+    def _new(cls, path: Path, limit: int, boot: int, life: Life, past: Past | None) -> "Ring":
+        goes_on = past if past is not None and past.clean else None
+        history = int(goes_on.history, 16) if goes_on is not None else uuid4().int
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            return cls(path, _create(path, boot), limit, [], began)
+            map_, marks = _create(path, boot, history)
         except OSError as error:
             _log.error("a ring lies in memory alone", extra={"ring": path.name, "why": error.strerror})
-            limit = limit // _PAGE * _PAGE
-            map_ = mmap.mmap(-1, _PAGE + limit)
-            _set_up(map_, uuid4().int, boot, limit)
-            return cls(None, map_, limit, [], began)
+            return cls.in_memory(limit, life)
+        ring = cls(path, map_, limit, life.began)
+        ring._marks = marks
+        if goes_on is not None:
+            ring._go_on_from(goes_on)
+        return ring
+
+    def _go_on_from(self, past: Past) -> None:
+        words = self._words
+        words[_Word.NEXT_MARK], words[_Word.START], words[_Word.END] = past.mark, past.offset, past.offset
+        words[_Word.INCARNATION] = past.boot.incarnation
+        words[_Word.HELD_UNTIL] = past.held_until or 0
+        self.begin_boot(past.boot)
+        self.release(past.released_until)
 
     def begin(self, boot: int, life: Life) -> None:
         """From now on only a clean stop makes it last beyond this boot: said last, whenever this process dies."""
@@ -127,8 +174,8 @@ class Ring:
             # The daemon before this one died, and held the console to its end.
             words[_Word.HELD_UNTIL] = max(words[_Word.HELD_UNTIL], life.former_alive)
         words[_Word.HOLDING] = 0
-        if self._marks:
-            words[_Word.NEXT_MARK] = max(words[_Word.NEXT_MARK], self._marks[-1].number + 1)
+        if self._found:
+            words[_Word.NEXT_MARK] = max(words[_Word.NEXT_MARK], self._found[-1].number + 1)
         if _boot(words) != boot:
             words[_Word.RUNNING_ID] = 0
             words[_Word.BOOT_HIGH], words[_Word.BOOT_LOW] = boot >> 64, boot & _LOW
@@ -161,6 +208,15 @@ class Ring:
     @property
     def released_until(self) -> int | None:
         return self._words[_Word.RELEASED_UNTIL] or None
+
+    @property
+    def boot(self) -> Boot:
+        words = self._words
+        return Boot(words[_Word.BOOT_INCARNATION], words[_Word.BOOT_OFFSET], words[_Word.BOOT_MARK])
+
+    def begin_boot(self, boot: Boot) -> None:
+        words = self._words
+        words[_Word.BOOT_INCARNATION], words[_Word.BOOT_OFFSET], words[_Word.BOOT_MARK] = boot
 
     def release(self, until: int | None) -> None:
         self._words[_Word.RELEASED_UNTIL] = until or 0
@@ -228,47 +284,61 @@ class Ring:
         self._words[_Word.CAPACITY] = capacity
 
     def found_marks(self) -> list[StoredMark]:
-        return self._marks
+        return self._found
 
     def put_mark(self, mark: StoredMark) -> None:
         # Before anybody sees the mark: its number is not used again, even if the mark itself cannot be stored.
         self._words[_Word.NEXT_MARK] = max(self.next_mark, mark.number + 1)
-        if self._path is None:
+        if self._marks is None:
             return
-        path = self._path.with_suffix(".marks")
         try:
-            _write(path, _encoder.encode(mark) + b"\n", os.O_APPEND)
-            self._lines += 1
-            if self._lines > _MARK_LINES:
-                self._lines = _compact(self._path, self.history)
-        except (RingError, OSError) as error:
-            _log.error("a mark cannot be stored", extra={"ring": path.name, "mark": mark.number, "why": str(error)})
+            self._marks.put(mark)
+        except OSError as error:
+            _log.error("a mark cannot be stored", extra={**self._name, "mark": mark.number, "why": error.strerror})
+
+    def forget(self) -> None:
+        self._words[_Word.START] = self.end
+        self._map[_PAGE:] = bytes(len(self._map) - _PAGE)
+        try:
+            if self._marks is not None:
+                self._marks.forget()
+        except OSError as error:
+            _log.error("marks cannot be forgotten", extra={**self._name, "why": error.strerror})
 
     def close(self, at: int) -> None:
         self._words[_Word.STOPPED] = at
         unused = self.end == 0 and self.next_mark == 1 and self.released_until is None
         self._unmap()
         if unused and self._path is not None:
-            for suffix in (".ring", ".marks"):
-                self._path.with_suffix(suffix).unlink(missing_ok=True)
+            for file in (self._path.with_suffix(".ring"), marks_file(self._path)):
+                file.unlink(missing_ok=True)
 
     def move(self, path: Path) -> None:
         """Go on under another name (without its suffix); a ring that is there is kept under its history's.
 
-        Whenever a crash comes in between, one of the two names has both files, and the other has not both.
+        Whenever a crash comes in between, one of the two names has all files, and the other has not.
         """
         former = self._path
-        if former is None:
+        if former is None or self._marks is None:
             return
+        files = [file for file in (marks_file, older_file) if file(former).exists()]
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             _put_aside(path)
-            os.link(former.with_suffix(".marks"), path.with_suffix(".marks"))
+            for file in files:
+                file(path).unlink(missing_ok=True)
+                os.link(file(former), file(path))
             former.with_suffix(".ring").rename(path.with_suffix(".ring"))
             self._path = path
-            former.with_suffix(".marks").unlink()
+            self._marks.moved(path)
+            for file in files:
+                file(former).unlink()
         except OSError as error:
             _log.error("a ring cannot be moved", extra={"ring": former.name, "to": path.name, "why": error.strerror})
+
+    @property
+    def _name(self) -> dict[str, str]:
+        return {"ring": self._path.name if self._path is not None else "in memory"}
 
     def _unmap(self) -> None:
         self._words.release()
@@ -288,17 +358,15 @@ def _checksum(words: memoryview) -> int:
     return crc32(words[: _Word.CHECKSUM].tobytes())
 
 
-def _create(path: Path, boot: int) -> mmap.mmap:
-    """A new history: the marks first, the ring last and whole, so that a crash in between leaves neither."""
-    history = uuid4().int
-    path.with_suffix(".marks").unlink(missing_ok=True)  # never truncated: a crash while it moved may have left a link
-    _write(path.with_suffix(".marks"), f"{history:032x}\n".encode(), os.O_TRUNC)
+def _create(path: Path, boot: int, history: int) -> tuple[mmap.mmap, RingMarks]:
+    """A new ring: the marks first, the ring last and whole, so that a crash in between leaves neither."""
+    marks = RingMarks.begin(path, f"{history:032x}")
     new = path.with_suffix(".ring.new")
     new.unlink(missing_ok=True)
     map_ = _map(new, _PAGE + _FIRST_CAPACITY)
     _set_up(map_, history, boot, _FIRST_CAPACITY)
     new.rename(path.with_suffix(".ring"))
-    return map_
+    return map_, marks
 
 
 def _set_up(map_: mmap.mmap, history: int, boot: int, capacity: int) -> None:
@@ -308,17 +376,17 @@ def _set_up(map_: mmap.mmap, history: int, boot: int, capacity: int) -> None:
     words[_Word.CHECKSUM] = _checksum(words)
     words[_Word.BOOT_HIGH], words[_Word.BOOT_LOW] = boot >> 64, boot & _LOW
     words[_Word.CAPACITY] = capacity
-    words[_Word.NEXT_MARK] = 1
+    words[_Word.NEXT_MARK] = words[_Word.BOOT_MARK] = 1
     words.release()
 
 
 def _put_aside(path: Path) -> None:
     """Keep a ring whose name is needed for another, under its history's name."""
-    marks = path.with_suffix(".marks")
-    if marks.exists():
-        history = marks.read_bytes()[:32].decode(errors="replace")
-        for suffix in (".ring", ".marks"):
-            path.with_suffix(suffix).rename(path.with_name(f"{path.name}_{history}").with_suffix(suffix))
+    if marks_file(path).exists():
+        aside = path.with_name(f"{path.name}_{history_of(path)}")
+        for suffix in (".ring", ".marks", ".older-marks"):
+            if path.with_suffix(suffix).exists():
+                path.with_suffix(suffix).rename(aside.with_suffix(suffix))
 
 
 def _map(path: Path, size: int) -> mmap.mmap:
@@ -365,41 +433,8 @@ def _verify(words: memoryview, room: int, boot: int) -> None:
         raise RingError("its bounds are damaged")
 
 
-def _read_marks(path: Path, history: str) -> list[StoredMark]:
-    """The marks of this history, completions put in their place; at most those that are held, and without holes: what
-    stands before one that could not be stored is given up. A last line that was cut short is removed.
-
-    Raises:
-        RingError: the file is gone or belongs to another history, or a line in it is damaged.
-    """
-    file = path.with_suffix(".marks")
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise RingError(f"its marks cannot be read: {error.strerror}") from error
-    whole = data[: data.rfind(b"\n") + 1]
-    head, _, lines = whole.partition(b"\n")
-    if head != history.encode():
-        raise RingError("its marks belong to another history")
-    marks: dict[int, StoredMark] = {}
-    try:
-        for line in lines.splitlines():
-            mark = _decoder.decode(line)
-            marks[mark.number] = mark
-    except (DecodeError, UnicodeDecodeError) as error:
-        raise RingError(f"its marks are damaged: {error}") from error
-    if len(whole) < len(data):
-        os.truncate(file, len(whole))
-    held: list[StoredMark] = []
-    for number in sorted(marks):
-        if held and held[-1].number != number - 1:
-            held.clear()
-        held.append(marks[number])
-    return held[-MAX_MARKS:]
-
-
-def _fitting(marks: list[StoredMark], end: int) -> list[StoredMark]:
-    """The marks, which stand in order within the output.
+def _fit(marks: list[StoredMark], end: int) -> None:
+    """Check that the marks stand in order within the output.
 
     Raises:
         RingError: they do not.
@@ -407,26 +442,3 @@ def _fitting(marks: list[StoredMark], end: int) -> list[StoredMark]:
     offsets = [0, *(mark.offset for mark in marks), end]
     if offsets != sorted(offsets):
         raise RingError("its marks do not fit its output")
-    return marks
-
-
-def _compact(path: Path, history: str) -> int:
-    """Rewrite the marks without those that are no longer held; gives how many are left."""
-    kept = _read_marks(path, history)
-    new = path.with_suffix(".marks.new")
-    lines = b"".join(_encoder.encode(mark) + b"\n" for mark in kept)
-    _write(new, history.encode() + b"\n" + lines, os.O_TRUNC)
-    new.rename(path.with_suffix(".marks"))
-    return len(kept)
-
-
-def _write(path: Path, data: bytes, flags: int) -> None:
-    """Write all of `data` with one system call, or nothing and raise OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
-    try:
-        size = os.fstat(descriptor).st_size
-        if os.write(descriptor, data) != len(data):
-            os.ftruncate(descriptor, size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    finally:
-        os.close(descriptor)

@@ -28,6 +28,11 @@ class Batches:
     def __len__(self) -> int:
         return len(self._offsets)
 
+    @property
+    def total(self) -> int:
+        """How many bytes all of them have."""
+        return self._places[-1]
+
     def add(self, batch: Batch) -> None:
         """Take the next one.
 

@@ -115,6 +115,11 @@ class History:
             return Position(self.id, offset, self.end.mark)
         return Position(self.id, min(offset, self._offsets[0]), self._numbers[0])
 
+    @property
+    def size(self) -> int:
+        """What its files take, in bytes."""
+        return sum(segment.size for segment in self._segments)
+
     def align(self, position: Position) -> Position:
         """The position that is meant: its mark number set right where it cannot stand at its offset, as in one that was
         made from an offset alone, with mark 0."""

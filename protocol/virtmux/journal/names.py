@@ -25,6 +25,13 @@ def user_directory(environ: Mapping[str, str]) -> Path:
     return base / "virtmux"
 
 
+def journal_directories(environ: Mapping[str, str]) -> list[Path]:
+    """Where a journal is looked for: at VIRTMUX_JOURNAL, or else in the system's place and the user's."""
+    if named := environ.get("VIRTMUX_JOURNAL"):
+        return [Path(named)]
+    return [SYSTEM_DIRECTORY, user_directory(environ)]
+
+
 def component(name: str) -> str:
     """A name as a path component: what cannot stand there is written as %XX, for each byte of its UTF-8.
 

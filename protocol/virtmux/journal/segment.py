@@ -160,6 +160,11 @@ class Segment:
         self._told = max(self._told[0], told[0]), max(self._told[1], told[1])
 
     @property
+    def size(self) -> int:
+        """What its files take, as far as its index tells, in bytes."""
+        return self._read + self.batches.total
+
+    @property
     def end(self) -> tuple[int, int]:
         """The offset and mark behind the last record that there certainly was, whether it can be read or not.
 

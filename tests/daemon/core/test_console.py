@@ -8,9 +8,10 @@ from tests.harness.memory_store import MemoryStore
 from tests.harness.reading import Reader
 from virtmux.messages import MarkMessage, State
 from virtmux.reasons import Cause, LibvirtEvent, Phase, Reason
-from virtmux.records import Attached, Break, Ended, Position, rfc3339
+from virtmux.records import Attached, Break, Ended, rfc3339
 from virtmux.wire import Output
 from virtmuxd.core.console import ConsoleKey, Destination, Naming, Place
+from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.events import (
     Cleaned,
     Elapsed,
@@ -27,7 +28,6 @@ from virtmuxd.core.events import (
 )
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.inputs import Writer
-from virtmuxd.core.sequence import Cursor
 
 
 def held(**facts: object) -> Bench:
@@ -94,9 +94,7 @@ def test_after_a_crash_a_reader_goes_on_exactly_where_it_was_with_a_break() -> N
     after.now = last + 10 * SECOND
     after.attach()
 
-    start, missing = after.console.start_of(str(reader.position))
-    assert not missing
-    records = Reader(after.console.sequence, start).all()
+    records = Reader(after.console.sequence, reader.position).all()
     assert records[0] == Output(after.console.handle, 4, b"not seen")
     assert [type(each.record) for each in records[1:] if isinstance(each, MarkMessage)] == [Break, Attached]
     pause = records[1]
@@ -211,44 +209,6 @@ def test_an_answer_waits_until_it_is_decided_whether_the_console_can_be_had() ->
     assert answers == ["absent", "opened"]
     assert bench.console.machine.waiting is not None
     assert bench.console.machine.waiting.cause is Cause.CONSOLE_BUSY
-
-
-def test_a_reader_without_a_position_starts_at_the_end() -> None:
-    bench = held()
-    bench.output(b"old")
-
-    assert bench.console.start_of(None) == (bench.console.sequence.position, False)
-
-
-def test_a_reader_of_another_history_starts_at_the_oldest_record() -> None:
-    bench = held()
-    bench.output(b"old")
-
-    start, missing = bench.console.start_of(str(Position("f" * 32, 10**6, 10**6)))
-
-    assert missing
-    assert start == Position(bench.store.history, 0, 1)
-
-
-@pytest.mark.parametrize("offset", [0, 2, 3])
-def test_a_bare_offset_is_one_of_the_history_that_is_held(offset: int) -> None:
-    bench = held()
-    bench.output(b"old")
-
-    start, missing = bench.console.start_of(str(offset))
-
-    assert (start.history, start.offset, missing) == (bench.store.history, offset, False)
-
-
-@pytest.mark.parametrize(
-    "position", ["HISTORY:4:1", "HISTORY:0:3", "4", str(2**63), "9" * 30, "x", "", "-1", "HISTORY", ":::"]
-)
-def test_a_position_that_cannot_be_is_refused(position: str) -> None:
-    bench = held()
-    bench.output(b"old")
-
-    with pytest.raises(ValueError, match="position"):
-        bench.console.start_of(position.replace("HISTORY", bench.store.history))
 
 
 def test_a_console_that_vanished_is_retired_once_nobody_is_there() -> None:

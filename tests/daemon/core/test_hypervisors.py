@@ -98,7 +98,7 @@ def test_ends_are_counted_by_cause_at_their_hypervisor() -> None:
         bench.stop("DESTROYED")
 
     assert counters.snapshot().ends == {Cause.GUEST_DESTROYED: 2}
-    assert counters.fields() == {"cuts": 0, "stuck_calls": 0, "ends": {"guest-destroyed": 2}}
+    assert counters.fields()["ends"] == {"guest-destroyed": 2}
     assert elsewhere.snapshot().ends == {}
     (info, _) = consoles.registry.hypervisors()
     assert info.counters.ends == {Cause.GUEST_DESTROYED: 2}

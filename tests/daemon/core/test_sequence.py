@@ -1,6 +1,7 @@
 """The record sequence: what readers are given, in which order, at whatever pace they take it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,11 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.harness.memory_store import MemoryStore
 from tests.harness.reading import Reader, Reading
-from virtmux.messages import Gap, MarkMessage
+from virtmux.messages import Gap, MarkMessage, Time, decode_server_message
 from virtmux.reasons import Cause, Phase, Reason
-from virtmux.records import Ended, Note, Position
-from virtmux.wire import MAX_OUTPUT, Output
-from virtmuxd.core.sequence import MAX_MARKS, Cursor, Sequence, StoredMark
+from virtmux.records import Ended, Note, Position, rfc3339
+from virtmux.wire import MAX_OUTPUT, MESSAGE, OUTPUT, Decoder, Message, Output, encode_output
+from virtmuxd.core.cursor import Cursor, Lag, Page, Place, Sought
+from virtmuxd.core.sequence import MAX_MARKS, Sequence, StoredMark
 
 AT = "2026-01-31T12:00:00.000000Z"
 HANDLE = 7
@@ -475,3 +477,261 @@ class Readers(RuleBasedStateMachine):
 
 Readers.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestReaders = Readers.TestCase
+
+
+# The archive.
+
+
+class ScriptedArchive:
+    """Holds what a test puts into it, and answers when the test says so."""
+
+    oldest: Place = (0, 1)
+    end: Place = (0, 1)
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Place, Place]] = []
+        self._waiting: list[Callable[[list[Page]], None]] = []
+
+    def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
+        raise NotImplementedError
+
+    def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
+        assert not timed
+        self.asked.append((start, stop))
+        self._waiting.append(give)
+
+    def answer(self, *pages: Page) -> None:
+        self._waiting.pop(0)(list(pages))
+
+
+class Bench:
+    """A console of which the ring holds ten bytes, and one reader of it from its beginning."""
+
+    def __init__(self, **options: Any) -> None:
+        self.archive = ScriptedArchive()
+        self.records = Sequence(HANDLE, MemoryStore(10), _unobserved, self.archive)
+        self.woken = 0
+        self.cursor = Cursor(0, 1, self._wake, **options)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def take(self) -> Output | MarkMessage | Gap | Time | None:
+        frame = self.records.take(self.cursor)
+        if frame is None:
+            return None
+        (decoded,) = Decoder(frozenset({MESSAGE, OUTPUT})).feed(frame)
+        taken = decode_server_message(decoded.payload) if isinstance(decoded, Message) else decoded
+        assert isinstance(taken, Output | MarkMessage | Gap | Time)
+        return taken
+
+
+def page(offset: int, data: bytes, mark: int = 1) -> Page:
+    return Page(encode_output(HANDLE, offset, data), offset + len(data), mark)
+
+
+def test_what_the_ring_holds_no_more_comes_from_the_archive_and_then_from_the_ring() -> None:
+    bench = Bench()
+    append(bench.records, b"0123456789abcdefghij")
+
+    assert bench.take() is None
+    assert bench.archive.asked == [((0, 1), (10, 1))]
+    bench.archive.answer(page(0, b"0123"), page(4, b"456789"))
+
+    assert bench.woken == 1
+    assert [bench.take() for _ in range(4)] == [
+        Output(HANDLE, 0, b"0123"),
+        Output(HANDLE, 4, b"456789"),
+        Output(HANDLE, 10, b"abcdefghij"),
+        None,
+    ]
+
+
+def test_a_reader_that_waits_for_the_archive_is_not_woken_by_what_comes() -> None:
+    bench = Bench()
+    append(bench.records, b"0123456789abcdefghij")
+
+    assert bench.take() is None
+    assert bench.cursor.fetching
+    append(bench.records, b"more")
+
+    assert (bench.take(), bench.woken, len(bench.archive.asked)) == (None, 0, 1)
+
+
+def test_what_the_archive_does_not_have_either_is_a_gap() -> None:
+    bench = Bench()
+    append(bench.records, b"0123456789abcdefghij")
+
+    bench.take()
+    bench.archive.answer(page(0, b"0123"))
+    assert bench.take() == Output(HANDLE, 0, b"0123")
+    assert bench.take() is None
+    bench.archive.answer()
+
+    assert bench.take() == Gap(HANDLE, 4, 1, 10, 1)
+    assert bench.take() == Output(HANDLE, 10, b"abcdefghij")
+
+
+def test_bytes_are_asked_for_up_to_the_next_mark() -> None:
+    bench = Bench()
+    append(bench.records, b"01234")
+    bench.records.mark(note())
+    append(bench.records, b"56789abcdefghij")
+
+    bench.take()
+
+    assert bench.archive.asked == [((0, 1), (5, 1))]
+
+
+def test_marks_that_are_forgotten_here_come_from_the_archive() -> None:
+    bench = Bench()
+    for _ in range(MAX_MARKS + 2):
+        append(bench.records, b"x")
+        bench.records.mark(note())
+
+    bench.take()
+
+    assert bench.archive.asked == [((0, 1), (3, 3))]
+
+
+# Readers that lag.
+
+
+SECOND = 10**9
+
+
+def lagging(*, leaves: bool = False) -> Bench:
+    return Bench(lag=Lag(100, 5 * SECOND, leaves))
+
+
+def test_a_reader_that_lags_by_too_many_bytes_goes_on_half_of_the_limit_behind() -> None:
+    bench = lagging()
+    bench.records = Sequence(HANDLE, MemoryStore(), _unobserved)
+    append(bench.records, bytes(101))
+
+    assert bench.take() == Gap(HANDLE, 0, 1, 51, 1)
+    assert bench.take() == Output(HANDLE, 51, bytes(50))
+
+
+def test_a_reader_that_lags_by_too_much_time_goes_on_half_of_the_limit_behind() -> None:
+    bench = lagging()
+    bench.records = Sequence(HANDLE, MemoryStore(), _unobserved)
+    for second in range(8):
+        bench.records.append(b"x", (second + 1) * SECOND)
+
+    assert bench.take() == Gap(HANDLE, 0, 1, 5, 1)
+
+
+def test_a_reader_within_its_limits_gets_all() -> None:
+    bench = lagging()
+    bench.records = Sequence(HANDLE, MemoryStore(), _unobserved)
+    for second in range(6):
+        bench.records.append(b"x", (second + 1) * SECOND)
+
+    assert bench.take() == Output(HANDLE, 0, b"xxxxxx")
+
+
+def test_a_reader_that_lags_too_far_is_given_every_mark() -> None:
+    bench = lagging()
+    bench.records = Sequence(HANDLE, MemoryStore(), _unobserved)
+    append(bench.records, bytes(10))
+    bench.records.mark(note("one"))
+    append(bench.records, bytes(200))
+    bench.records.mark(note("two"))
+
+    taken = [bench.take() for _ in range(5)]
+
+    assert [type(each) for each in taken] == [Gap, MarkMessage, Gap, Output, MarkMessage]
+
+
+def test_what_a_reader_replays_is_no_lag() -> None:
+    records = Sequence(HANDLE, MemoryStore(), _unobserved)
+    append(records, bytes(1000))
+    cursor = Cursor(records.end, 1, lambda: None, lag=Lag(100, 5 * SECOND, leaves=True))
+    cursor.begin(0, 1)
+
+    assert records.too_slow(cursor) is None
+    frame = records.take(cursor)
+    assert frame is not None
+    assert len(frame) > 1000
+
+
+def test_a_reader_that_would_rather_leave_is_told_by_how_much_it_lags() -> None:
+    bench = lagging(leaves=True)
+    append(bench.records, bytes(100))
+    assert bench.records.too_slow(bench.cursor) is None
+
+    append(bench.records, bytes(1))
+
+    assert bench.records.too_slow(bench.cursor) == (
+        "101 bytes wait, the oldest for 0.0 s; at most 100 bytes or 5 s may"
+    )
+
+
+def test_a_reader_for_whom_a_thousand_marks_wait_has_to_leave() -> None:
+    bench = Bench()
+    for _ in range(999):
+        bench.records.mark(note())
+    assert bench.records.too_slow(bench.cursor) is None
+
+    bench.records.mark(note())
+
+    assert bench.records.too_slow(bench.cursor) == "1000 marks wait, and at most 1000 may"
+
+
+# Readers that want to know when.
+
+
+def test_a_timed_reader_is_told_when_output_came_where_that_changes() -> None:
+    bench = Bench(timed=True)
+    bench.records.append(b"ab", 1 * SECOND)
+    bench.records.append(b"cd", 1 * SECOND + 1)
+    bench.records.append(b"ef", 2 * SECOND)
+
+    assert [bench.take() for _ in range(5)] == [
+        Time(HANDLE, 0, rfc3339(1 * SECOND)),
+        Output(HANDLE, 0, b"abcd"),
+        Time(HANDLE, 4, rfc3339(2 * SECOND)),
+        Output(HANDLE, 4, b"ef"),
+        None,
+    ]
+
+
+# Those who write down.
+
+
+def test_a_recorder_is_called_at_each_publish_or_only_from_an_offset_on() -> None:
+    records, called = sequence(), list[int]()
+    records.record_at(0, lambda: called.append(records.end))
+    append(records, b"a")
+    records.record_at(3, lambda: called.append(records.end))
+    append(records, b"b")
+    append(records, b"c")
+    records.record_at(0, None)
+    append(records, b"d")
+
+    assert called == [1, 3]
+
+
+def test_marks_are_final_up_to_the_first_that_is_reserved() -> None:
+    records = sequence()
+    first = records.mark(note())
+    reserved = records.reserve(ended())
+    last = records.mark(note())
+    assert records.final_marks(1) == [first]
+
+    records.complete(reserved, ended())
+
+    assert records.final_marks(2) == [reserved, last]
+
+
+def test_what_is_forgotten_is_a_gap_to_readers_and_its_addresses_are_not_used_again() -> None:
+    records = sequence()
+    reader = Reader(records)
+    append(records, b"secret")
+    records.mark(note("secret"))
+
+    records.forget()
+    append(records, b"on")
+
+    assert reader.all() == [Gap(HANDLE, 0, 1, 0, 2), Gap(HANDLE, 0, 2, 6, 2), Output(HANDLE, 6, b"on")]

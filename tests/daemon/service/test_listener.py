@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.harness.consoles import Consoles
+from tests.harness.served import empty_library
 from virtmux.messages import Attach, ClientHello, Goodbye, Limits, ListConsoles, ServerHello, encode
 from virtmux.reasons import Cause
 from virtmux.session import ClientSession
@@ -34,7 +35,8 @@ async def listening(path: Path, registry: Registry | None = None) -> AsyncIterat
     """A listener at `path`; setting what this gives stops it, as does the end of the block."""
     stop = asyncio.Event()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
-        listener = Listener(bind(path), registry or Consoles().registry, Limits(), read_only=False)
+        served = registry or Consoles().registry
+        listener = Listener(bind(path), served, empty_library(served), Limits(), read_only=False)
         tasks.create_task(listener.run(stop))
         yield stop
         stop.set()

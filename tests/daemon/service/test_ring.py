@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.daemon.service.test_store import contents, note, pattern
-from virtmuxd.core.sequence import MAX_MARKS
+from virtmuxd.core.sequence import MAX_MARKS, Boot
 from virtmuxd.service import ring as ring_module
-from virtmuxd.service.ring import Life, Ring
+from virtmuxd.service import ring_marks as marks_module
+from virtmuxd.service.ring import Life, Past, Ring
 
 PAGE = 4096
 LIMIT = 1 << 20
@@ -434,7 +435,8 @@ def test_a_ring_that_cannot_move_stays_and_says_so(
 
 
 #: Long, and storing nothing: to die there is to die before it.
-_READING = ("_read_marks", "<listcomp>", "<genexpr>")
+_READING = ("find", "_read", "_find", "_verified", "_verify", "_fit", "<listcomp>", "<dictcomp>", "<genexpr>")
+_STORING = (ring_module.__file__, marks_module.__file__)
 
 
 class _Died(BaseException):
@@ -442,7 +444,7 @@ class _Died(BaseException):
 
 
 def _deaths(act: Callable[[], object]) -> Iterator[None]:
-    """Run `act` until it dies before its n-th line within ring.py, for n from 1 until it lives; yields after each.
+    """Run `act` until it dies before its n-th line in the ring's modules, n from 1 until it lives; yields after each.
 
     What is in the files then is what SIGKILL would have left: stores are in program order.
     """
@@ -451,7 +453,7 @@ def _deaths(act: Callable[[], object]) -> Iterator[None]:
 
         def step(frame: FrameType, event: str, _arg: object) -> Any:
             nonlocal left
-            if frame.f_code.co_filename != ring_module.__file__ or frame.f_code.co_name in _READING:
+            if frame.f_code.co_filename not in _STORING or frame.f_code.co_name in _READING:
                 return None
             if event == "line":
                 left -= 1
@@ -508,25 +510,27 @@ def test_a_death_within_an_append_leaves_only_true_bytes_and_keeps_all_that_was_
     assert deaths > 5
 
 
-def test_a_death_within_a_compaction_loses_no_mark(tmp_path: Path) -> None:
-    path = tmp_path / "ring"
-    ring = opened(path)
-    for number in range(1, 4 * MAX_MARKS + 1):
-        ring.put_mark(note(number))
-    whole = marks_file(path).read_bytes()
-    newest = [note(number) for number in range(3 * MAX_MARKS + 1, 4 * MAX_MARKS + 1)]
-    last = note(4 * MAX_MARKS + 1)
+def test_a_death_while_the_newer_marks_become_the_older_loses_none(tmp_path: Path) -> None:
+    path, full = tmp_path / "ring", 2 * MAX_MARKS
+    last = note(full + 1)
 
     def act() -> None:
+        tracer = sys.gettrace()
+        sys.settrace(None)
+        for file in tmp_path.iterdir():
+            file.unlink()
+        ring = opened(path)
+        for number in range(1, full + 1):
+            ring.put_mark(note(number))
+        sys.settrace(tracer)
         ring.put_mark(last)
 
+    newest = [note(number) for number in range(full - MAX_MARKS + 1, full + 1)]
     deaths = 0
     for _ in _deaths(act):
-        found = opened(path).found_marks()
-        assert found in (newest, [*newest[1:], last])
-        marks_file(path).write_bytes(whole)
-        ring = opened(path)
-        ring._lines = 4 * MAX_MARKS
+        assert opened(path).found_marks() in (newest, [*newest[1:], last])
+        opened(path).put_mark(note(full + 2))
+        assert opened(path).found_marks()[-1] == note(full + 2)
         deaths += 1
     assert deaths > 5
 
@@ -567,6 +571,80 @@ def test_a_death_while_a_ring_moves_leaves_it_whole_at_one_of_the_two_names(tmp_
             file.unlink()
         deaths += 1
     assert deaths > 3
+
+
+# Going on from the journal.
+
+
+def past(history: str = "c" * 32, *, clean: bool = True, offset: int = 5000) -> Past:
+    return Past(history, offset, 7, clean, Boot(3, 4000, 5), 77, 99)
+
+
+def test_without_a_ring_the_history_goes_on_where_the_journal_was_stopped_in_order(path: Path) -> None:
+    ring = Ring.open(path, LIMIT, BOOT, Life(1, 1, 0), past())
+
+    assert (ring.history, ring.start, ring.end, ring.next_mark) == ("c" * 32, 5000, 5000, 7)
+    assert (ring.incarnation, ring.boot) == ((3, -1), Boot(3, 4000, 5))
+    assert (ring.held_until, ring.released_until) == (77, 99)
+    ring.append(b"on it goes", 1)
+    ring.put_mark(note(7, 5010))
+    found = opened(path)
+    assert (found.history, found.start, contents(found)) == ("c" * 32, 5000, b"on it goes")
+    assert found.found_marks() == [note(7, 5010)]
+
+
+def test_a_journal_that_was_not_stopped_in_order_lets_a_new_history_begin(path: Path) -> None:
+    ring = Ring.open(path, LIMIT, BOOT, Life(1, 1, 0), past(clean=False))
+
+    assert (ring.history != "c" * 32, ring.end, ring.next_mark) == (True, 0, 1)
+
+
+def test_a_ring_that_is_there_counts_more_than_its_journal(path: Path) -> None:
+    ring = opened(path)
+    ring.append(pattern(6000), 1)
+
+    found = Ring.open(path, LIMIT, BOOT, Life(1, 1, 0), past(ring.history, clean=False))
+
+    assert (found.history, found.end) == (ring.history, 6000)
+
+
+def test_a_ring_that_is_older_than_its_journal_uses_no_address_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ring = opened(path)
+    ring.append(pattern(4999), 1)
+
+    found = Ring.open(path, LIMIT, BOOT, Life(1, 1, 0), past(ring.history, clean=False))
+
+    assert (found.history != ring.history, found.end) == (True, 0)
+    assert "older than its journal" in str(vars(caplog.records[-1])["why"])
+
+
+# Where the newest incarnation begins, and forgetting.
+
+
+def test_where_an_incarnation_begins_is_found_again(path: Path) -> None:
+    ring = opened(path)
+    assert ring.boot == Boot(0, 0, 1)
+    ring.begin_boot(Boot(2, 17, 4))
+
+    assert opened(path).boot == Boot(2, 17, 4)
+
+
+@pytest.mark.parametrize("size", [10, 3 * LIMIT])
+def test_what_is_forgotten_is_nowhere_in_the_files_and_no_address_is_used_again(path: Path, size: int) -> None:
+    ring = opened(path)
+    ring.append(b"secret" * size, 1)
+    ring.put_mark(note(1, 6 * size, text="secret"))
+
+    ring.forget()
+
+    assert b"secret" not in b"".join(file.read_bytes() for file in path.parent.iterdir())
+    found = opened(path)
+    assert (found.history, found.start, found.end) == (ring.history, 6 * size, 6 * size)
+    assert (found.found_marks(), found.next_mark) == ([], 2)
+    found.append(b"on it goes", 2)
+    assert contents(found) == b"on it goes"
 
 
 def _word(path: Path, word: int) -> int:

@@ -4,7 +4,6 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +11,8 @@ from tests.harness.journal_model import STEPS, JournalModel, Step, time_of
 from tests.harness.journal_writer import EPOCH, SECOND, JournalWriter
 from virtmux.journal.directory import Journal
 from virtmux.journal.entries import Marked
-from virtmux.journal.history import MAX_MARKS, History, Incarnation, Missing, Piece, Record
-from virtmux.records import Attached, Note, Position, rfc3339
+from virtmux.journal.history import History, Missing, Piece, Record
+from virtmux.records import Note, Position
 
 ID = "a" * 32
 

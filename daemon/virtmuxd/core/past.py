@@ -1,0 +1,92 @@
+"""A console as it was: a history that is only stored, for clients that read it. Nothing is added to it any more."""
+
+from virtmux.messages import ConsoleInfo, State
+from virtmux.reasons import ConsoleId, Reason
+from virtmux.records import Position, rfc3339
+from virtmux.wire import ProtocolError
+from virtmuxd.core.console import Place
+from virtmuxd.core.cursor import Archive, Cursor
+
+
+class PastRecords:
+    """The records, all of them in the archive; to a reader as a `virtmuxd.core.sequence.Sequence`."""
+
+    def __init__(self, handle: int, archive: Archive, oldest: Position, position: Position) -> None:
+        """`oldest` is the position of the first record, `position` that behind the last one."""
+        self.handle = handle
+        self.oldest = self.nearest = oldest
+        self.position = position
+        self._archive = archive
+
+    @property
+    def end(self) -> int:
+        """The offset behind the last byte."""
+        return self.position.offset
+
+    def take(self, cursor: Cursor) -> bytes | None:
+        """As `Sequence.take`."""
+        stop = self.position.offset, self.position.mark
+        if cursor.pages:
+            return cursor.turn()
+        if cursor.fetching or cursor.place == stop:
+            return None
+        if cursor.void == cursor.place:
+            return cursor.skip(self.handle, stop)
+        cursor.fetch(self._archive, stop)
+        return None
+
+    def park(self, cursor: Cursor) -> None:
+        """Nothing comes any more."""
+
+    def too_slow(self, cursor: Cursor) -> str | None:  # noqa: ARG002 - nothing comes, so nobody lags
+        """As `Sequence.too_slow`."""
+        return None
+
+
+class PastConsole:
+    """What a client with a place at it needs of a console (`virtmuxd.core.console.Console`)."""
+
+    why_not: Reason | None = None
+
+    def __init__(self, id_: ConsoleId, records: PastRecords) -> None:
+        self.id = id_
+        self.handle = records.handle
+        self.sequence = records
+
+    def info(self) -> ConsoleInfo:
+        """As `Console.info`: there is none any more."""
+        return ConsoleInfo(
+            console=self.handle,
+            id=self.id,
+            state=State.ABSENT,
+            since=rfc3339(0),
+            running=False,
+            backend="",
+            clients=1,
+            attachment=None,
+            position=str(self.sequence.position),
+            last_output=None,
+            last_end=None,
+            exclusive=False,
+            paused=False,
+            policy="never",
+            released=None,
+            journal="disk",
+        )
+
+    def enter(self, place: Place, at: int) -> None:
+        """Nobody else is there."""
+
+    def leave(self, place: Place, at: int) -> None:
+        """See `enter`."""
+
+    def confirm(self, place: Place) -> None:
+        """No input was given."""
+
+    def type(self, place: Place, attachment: int, input_offset: int, data: bytes) -> None:  # noqa: ARG002
+        """Refuse it.
+
+        Raises:
+            ProtocolError: no attachment has begun.
+        """
+        raise ProtocolError(f"input for attachment {attachment} of a console that is only stored")

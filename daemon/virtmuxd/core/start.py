@@ -1,0 +1,153 @@
+"""Where a reader of a console's records starts: at a position, or where a replay begins. Pure.
+
+What the store holds is looked at here and now; for what lies before that the archive is asked.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, assert_never
+
+from virtmux.records import Position, parse_time
+from virtmux.replay import From, Replay
+from virtmux.replay_cut import first_cut
+from virtmuxd.core.cursor import Place, Seek, Sought
+from virtmuxd.core.sequence import Sequence
+
+#: How far before a cut its surroundings are read, and how far behind it a line's start is looked for.
+_BEFORE, _BEHIND = 4096, 65536
+
+
+class Start(NamedTuple):
+    """`missing`: the history that was asked for is not the one that is held. `missing_from`: the offset that a replay
+    was to start from, where bytes from there to the position are gone."""
+
+    position: Position
+    missing: bool = False
+    missing_from: int | None = None
+
+
+def find_start(records: Sequence, position: str | None, replay: Replay, give: Callable[[Start], None]) -> None:
+    """Give where a reader starts that asks for a `position` (its text, or a bare offset of the history that is held),
+    or, where that is None, for a `replay`: now, or once the archive has answered.
+
+    Raises:
+        ValueError: it is no position, or ahead of the records.
+    """
+    if position is not None:
+        _at_position(records, position, give)
+        return
+    match replay.kind:
+        case From.NONE:
+            give(Start(records.position))
+        case From.ALL:
+            give(_from(records, 0, records.oldest))
+        case From.BOOT:
+            give(_at_boot(records))
+        case From.BYTES:
+            _bytes_back(records, replay.number, give)
+        case From.LINES:
+            _lines_back(records, replay.number, give)
+        case From.SINCE:
+            _since(records, replay.number, give)
+        case _:
+            assert_never(replay.kind)
+
+
+def _at_position(records: Sequence, text: str, give: Callable[[Start], None]) -> None:
+    here, nearest = records.position, records.nearest
+    if text.isascii() and text.isdecimal():
+        start = records.align(Position.parse(f"{here.history}:{text}:0"))
+        offset = start.offset
+        if offset >= nearest.offset or records.archive is None:
+            give(Start(start))
+        else:
+            _seek(records, Sought(Seek.OFFSET, offset), start, give)
+        return
+    asked = Position.parse(text)
+    if asked.history != here.history:
+        give(Start(records.oldest, missing=True))
+    else:
+        give(Start(records.align(asked)))
+
+
+def _seek(
+    records: Sequence, sought: Sought, otherwise: Position, give: Callable[[Start], None], wanted: int | None = None
+) -> None:
+    """Ask the archive, and start `otherwise` where it knows no better; `wanted`: see `_from`."""
+
+    def found(place: Place | None) -> None:
+        position = otherwise if place is None else Position(otherwise.history, *place)
+        give(Start(position) if wanted is None else _from(records, wanted, position))
+
+    if records.archive is None:
+        found(None)
+    else:
+        records.archive.find(sought, found)
+
+
+def _from(records: Sequence, wanted: int, position: Position) -> Start:
+    """Start at `position` where `wanted` is what the reader meant."""
+    return Start(position, missing_from=wanted if wanted < records.held_from else None)
+
+
+def _at_boot(records: Sequence) -> Start:
+    boot, oldest = records.boot, records.oldest
+    held = boot.mark >= oldest.mark
+    return _from(records, boot.offset, Position(oldest.history, boot.offset, boot.mark) if held else oldest)
+
+
+def _bytes_back(records: Sequence, size: int, give: Callable[[Start], None]) -> None:
+    wanted = max(0, records.end - size)
+    if wanted <= records.boot.offset:
+        give(_at_boot(records))
+    elif wanted >= records.start:
+        give(Start(_cut(records, wanted)))
+    else:
+        held = max(wanted, records.held_from)
+        otherwise = _cut(records, records.start)
+        if held >= records.start:
+            give(_from(records, wanted, otherwise))
+        else:
+            _seek(records, Sought(Seek.LINE, held), otherwise, give, wanted)
+
+
+def _cut(records: Sequence, offset: int) -> Position:
+    """The position of the first line at `offset` or behind, in what the store holds of this incarnation."""
+    context = max(records.start, records.boot.offset, offset - _BEFORE)
+    data = records.held(context, min(records.end, offset + _BEHIND))
+    return records.align(Position(records.position.history, context + first_cut(data, offset - context), 0))
+
+
+def _lines_back(records: Sequence, lines: int, give: Callable[[Start], None]) -> None:
+    if lines == 0:
+        give(Start(records.position))
+        return
+    held = records.held(records.start, records.end)
+    line = last_lines(held, lines)
+    if line > 0 or records.archive is None or records.held_from >= records.start:
+        give(Start(records.align(Position(records.position.history, records.start + line, 0))))
+        return
+    # The archive counts from its own end.
+    behind = max(0, records.archive.end[0] - records.start)
+    unrecorded = held.count(b"\n", behind)
+    _seek(records, Sought(Seek.LINES, max(1, lines - unrecorded)), records.oldest, give)
+
+
+def last_lines(data: bytes, lines: int) -> int:
+    """Where the last `lines` lines of `data` begin; one that is not finished counts. 0 where there are fewer."""
+    at = len(data) - 1 if data.endswith(b"\n") else len(data)
+    for _ in range(lines):
+        at = data.rfind(b"\n", 0, max(at, 0))
+        if at < 0:
+            return 0
+    return at + 1
+
+
+def _since(records: Sequence, at: int, give: Callable[[Start], None]) -> None:
+    here = records.position
+    if records.archive is not None and at <= records.times.at(records.times.known_from):
+        _seek(records, Sought(Seek.SINCE, at), records.oldest, give)
+        return
+    offset = records.times.since(at)
+    places = ((mark.offset, mark.number) for mark in records.final_marks(0) if parse_time(mark.record.at) >= at)
+    mark_offset, mark = next(places, (here.offset, here.mark))
+    give(Start(Position(here.history, min(here.offset if offset is None else offset, mark_offset), mark)))

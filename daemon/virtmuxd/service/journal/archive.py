@@ -1,0 +1,135 @@
+"""What the journal holds of one history, for readers of its console that are behind the ring
+(`virtmuxd.core.cursor.Archive`)."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import assert_never
+
+from virtmux.journal.entries import Marked
+from virtmux.journal.history import History, Missing, Record
+from virtmux.journal.segment import Piece
+from virtmux.messages import Gap, MarkMessage, Time, encode
+from virtmux.records import Position, rfc3339
+from virtmux.replay_cut import CONTEXT, first_cut
+from virtmux.wire import encode_output
+from virtmuxd.core.cursor import Page, Place, Seek, Sought
+from virtmuxd.service.journal.readers import Readers
+
+#: How much is read for a reader at once, in bytes: a frame.
+_PIECE = 65536
+
+
+class DiskArchive:
+    """Reads in threads, one at a time; the files are opened when they are first wanted."""
+
+    def __init__(self, handle: int, find: Callable[[], History | None], readers: Readers) -> None:
+        """`find` gives the history, read in a thread; None where the journal has nothing of it."""
+        self.oldest: Place = (0, 1)
+        self.end: Place = (0, 1)
+        self._handle = handle
+        self._find_history = find
+        self._readers = readers
+        self._history: History | None = None
+        self._lock = threading.Lock()
+
+    def recorded(self, end: Place) -> None:
+        """The journal has all before `end`."""
+        self.end = end
+
+    def drop(self) -> None:
+        """What was read of the files is not needed any more."""
+        with self._lock:
+            self._history = None
+
+    def look(self) -> None:
+        """Find out, by and by, what the oldest record is."""
+        self._readers.ask(self._look, self._looked)
+
+    def _look(self) -> Place | None:
+        with self._lock:
+            history = self._refreshed()
+            return None if history is None else (history.oldest.offset, history.oldest.mark)
+
+    def _looked(self, oldest: Place | None) -> None:
+        if oldest is not None:
+            self.oldest = oldest
+
+    def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
+        """See `Archive`."""
+        self._readers.ask(partial(self._fetch, start, stop, timed=timed), lambda pages: give(pages or []))
+
+    def _fetch(self, start: Place, stop: Place, *, timed: bool) -> list[Page]:
+        with self._lock:
+            history = self._refreshed()
+            if history is None:
+                return []
+            records, _ = history.read(Position(history.id, *start), _PIECE, Position(history.id, *stop))
+        return list(_pages(self._handle, records, start[1], timed=timed))
+
+    def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
+        """See `Archive`."""
+        self._readers.ask(partial(self._find, sought), give)
+
+    def _find(self, sought: Sought) -> Place | None:
+        with self._lock:
+            history = self._refreshed()
+            if history is None:
+                return None
+            position = _seek(history, sought)
+            return position.offset, position.mark
+
+    def _refreshed(self) -> History | None:
+        if self._history is None:
+            self._history = self._find_history()
+        else:
+            self._history.refresh()
+        return self._history
+
+
+def _seek(history: History, sought: Sought) -> Position:
+    match sought.kind:
+        case Seek.OFFSET:
+            offset = sought.number
+        case Seek.LINE:
+            context = max(history.oldest.offset, sought.number - CONTEXT)
+            data = history.bytes(context, sought.number - context + _PIECE)
+            offset = context + first_cut(data, sought.number - context)
+        case Seek.LINES:
+            offset = history.lines_back(sought.number)
+        case Seek.SINCE:
+            return history.position_at(sought.number)
+        case _:
+            assert_never(sought.kind)
+    return history.align(Position(history.id, offset, 0))
+
+
+def _pages(handle: int, records: Iterable[Record], mark: int, *, timed: bool) -> Iterator[Page]:
+    """The records as frames, from a mark on."""
+    for record in records:
+        match record:
+            case Piece(offset, data):
+                yield from _timed(handle, record, mark) if timed else _output(handle, offset, data, mark)
+            case Marked(number, offset, mark_record):
+                mark = number + 1
+                yield Page(encode(MarkMessage(handle, offset, number, mark_record)), offset, mark)
+            case Missing(offset, number, to_offset, to_mark):
+                mark = to_mark
+                yield Page(encode(Gap(handle, offset, number, to_offset, to_mark)), to_offset, to_mark)
+            case _:
+                assert_never(record)
+
+
+def _output(handle: int, offset: int, data: bytes, mark: int) -> Iterator[Page]:
+    for begin in range(0, len(data), _PIECE):
+        piece = data[begin : begin + _PIECE]
+        yield Page(encode_output(handle, offset + begin, piece), offset + begin + len(piece), mark)
+
+
+def _timed(handle: int, piece: Piece, mark: int) -> Iterator[Page]:
+    begin = 0
+    for size, at in piece.times:
+        offset = piece.offset + begin
+        yield Page(encode(Time(handle, offset, rfc3339(at))), offset, mark)
+        yield from _output(handle, offset, piece.data[begin : begin + size], mark)
+        begin += size

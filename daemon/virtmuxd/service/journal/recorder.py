@@ -1,0 +1,234 @@
+"""One console's records on their way to the disk: a reader of its sequence, as a client is one.
+
+It is woken by news and waits a moment for more; the thread of the writer carries out what it gives. What the disk does
+not take is given again after a while, as far as the ring still has it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from virtmux.journal.entries import Marked, Stopped
+from virtmuxd.core.console import Console, ConsoleKey
+from virtmuxd.core.counters import Counters
+from virtmuxd.core.cursor import Place
+from virtmuxd.service.journal.files import Batch, ConsoleFiles
+from virtmuxd.service.journal.store import Outcome, Work
+
+if TYPE_CHECKING:
+    from virtmux.records import Position
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that news wait for more; output that does not wait (bytes); the largest batch (bytes).
+_GATHER, _URGENT, _BATCH = 0.25, 1 << 17, 1 << 16
+#: Seconds after which a disk that did not take something is tried again.
+_RETRY = 5.0
+
+#: What is told to those who watch, and to the log.
+_MESSAGES = {
+    "journal-failed": "the disk does not take a console's records",
+    "journal-recovered": "the disk takes a console's records again",
+    "journal-gap": "output of a console is missing in its journal",
+}
+_LEVELS = {"journal-failed": logging.ERROR, "journal-recovered": logging.INFO, "journal-gap": logging.WARNING}
+
+
+class Records(NamedTuple):
+    """What there is to write. The output begins at `offset`."""
+
+    offset: int
+    batches: list[Batch]
+    marks: list[Marked]
+
+    @property
+    def size(self) -> int:
+        """The bytes of output."""
+        return sum(len(batch.data) for batch in self.batches)
+
+
+class ConsoleRecorder:
+    """See the module, and `virtmuxd.core.console.Recorder`."""
+
+    def __init__(
+        self,
+        console: Console,
+        files: ConsoleFiles,
+        queue: Callable[["ConsoleRecorder"], None],
+        counters: Counters,
+        *,
+        ring: int,
+        recorded: Callable[[Place], None],
+    ) -> None:
+        """Record `console` from what its files have of its history; they are asked first.
+
+        `ring` is the size of its ring, which must not overrun what waits here; `recorded` is told what was written.
+        """
+        self._console = console
+        self._records = console.sequence
+        self._files = files
+        self._queue = queue
+        self._counters = counters
+        self._recorded = recorded
+        self._urgent = min(_URGENT, ring // 4)
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._next: Place | None = None
+        self._orders: list[Callable[[], None]] = []
+        self._given: list[Callable[[], None]] = []
+        self._closed: tuple[Position, Records] | None = None
+        self._forgotten = 0
+        self._lost: tuple[int, int] | None = None
+        self._failure: str | None = None
+        queue(self)
+
+    @property
+    def state(self) -> str:
+        """`disk`, or `failing`."""
+        return "disk" if self._failure is None else "failing"
+
+    def rename(self, domain: str, at: int) -> None:
+        """The domain has another name."""
+        self._order(lambda: self._files.rename(domain, at))
+
+    def move(self, key: ConsoleKey, at: int) -> None:
+        """The console went to another hypervisor."""
+        self._order(lambda: self._files.move(key.hypervisor, at))
+
+    def forget(self) -> None:
+        """Delete what was written; what comes is written as ever. The ring holds nothing any more."""
+        position, at = self._records.position, time.time_ns()
+        self._forgotten = position.offset
+
+        def forget() -> None:
+            self._files.forget()
+            self._files.open(position.history, position.offset, position.mark, at)
+
+        self._order(forget)
+
+    def close(self, at: int) -> None:
+        """Write the last records, which are taken out of the ring here and now, and that this is a clean stop."""
+        self._stop_timer()
+        self._records.record_at(0, None)
+        position, boot = self._records.position, self._records.boot
+        self._closed = position, self._take(self._next or (self._records.start, 0), position.offset)
+        stopped = Stopped(
+            at=at,
+            offset=position.offset,
+            mark=position.mark,
+            incarnation=self._console.machine.newest.number,
+            boot_offset=boot.offset,
+            boot_mark=boot.mark,
+            held_until=self._records.held_until,
+            released_until=self._console.machine.claim.released_until,
+        )
+        self._order(lambda: self._files.stop(stopped))
+
+    def _order(self, order: Callable[[], None]) -> None:
+        self._orders.append(order)
+        self._queue(self)
+
+    # Woken by news.
+
+    def _listen(self) -> None:
+        self._records.record_at(0, self._news)
+
+    def _news(self) -> None:
+        """Something came: wait for more of it, but not for too much."""
+        if self._next is not None:
+            self._timer = self._loop.call_later(_GATHER, self._due)
+            self._records.record_at(self._next[0] + self._urgent, self._due)
+
+    def _due(self) -> None:
+        self._stop_timer()
+        self._records.record_at(0, None)
+        self._queue(self)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # What the writer calls: `work` and `done` on the loop, what `work` gives in the thread.
+
+    def work(self, room: int) -> tuple[int, Work]:
+        """About `room` bytes of what there is to do: how many they are, and what does it."""
+        self._given, self._orders = self._orders, []
+        orders, files, is_open, at = self._given, self._files, self._next is not None, time.time_ns()
+        here, records = self._closed or (self._records.position, self._due_records(room))
+        wanted = max(self._next[0] if self._next else records.offset, self._forgotten)
+        self._lost = (wanted, records.offset) if records.offset > wanted else None
+
+        def work() -> Place:
+            if not is_open:
+                files.open(here.history, here.offset, here.mark, at)
+            files.write(records.batches, records.marks, at)
+            for order in orders:
+                order()
+            return files.position
+
+        return records.size, work
+
+    def _due_records(self, room: int) -> Records:
+        if self._next is None:  # the files are asked first
+            return Records(self._records.start, [], [])
+        return self._take(self._next, self._next[0] + room)
+
+    def _take(self, start: Place, end: int) -> Records:
+        """The records from `start` on that the ring has, and bytes before `end`."""
+        records, offset = self._records, max(start[0], self._records.start)
+        batches, first = [], offset
+        while offset < (stop := min(end, records.end)):
+            data = records.held(offset, min(stop, offset + _BATCH))
+            batches.append(Batch(offset, data, *records.times.beats(offset, offset + len(data))))
+            offset += len(data)
+        marks = [Marked(mark.number, mark.offset, mark.record) for mark in records.final_marks(start[1])]
+        return Records(first, batches, marks)
+
+    def done(self, outcome: Outcome) -> None:
+        """What came of the last work."""
+        if isinstance(outcome, OSError):
+            self._failed(outcome)
+            return
+        if self._closed is not None:
+            return
+        if self._failure is not None:
+            self._failure = None
+            self._tell("journal-recovered")
+        if self._lost is not None:
+            self._count_lost(*self._lost)
+        self._next = outcome
+        self._recorded(outcome)
+        if self._orders or self._records.end >= outcome[0] + self._urgent:
+            self._queue(self)
+        elif self._records.end > outcome[0] or self._records.final_marks(outcome[1]):
+            self._news()
+        else:
+            self._listen()
+
+    def _failed(self, error: OSError) -> None:
+        self._orders[:0] = self._given
+        text = error.strerror or str(error)
+        if self._closed is not None:
+            _log.error("a console's last records are not written", extra={**self._fields, "why": text})
+            return
+        if self._failure is None:
+            self._counters.journal_failures += 1
+            self._tell("journal-failed", text)
+        self._failure = text
+        self._records.record_at(0, None)
+        self._timer = self._loop.call_later(_RETRY, self._due)
+
+    def _count_lost(self, offset: int, to_offset: int) -> None:
+        self._counters.journal_lost += to_offset - offset
+        self._tell("journal-gap", span=(offset, to_offset))
+
+    def _tell(self, kind: str, detail: str | None = None, span: tuple[int, int] | None = None) -> None:
+        self._console.tell(self._console.event(kind, time.time_ns(), detail=detail, span=span))
+        _log.log(_LEVELS[kind], _MESSAGES[kind], extra={**self._fields, "why": detail, "bytes": span})
+
+    @property
+    def _fields(self) -> dict[str, str]:
+        return {"domain": self._console.naming.domain, "device": self._console.key.device}

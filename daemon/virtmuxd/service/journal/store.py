@@ -1,0 +1,112 @@
+"""The journal's directory as the daemon has it: locked, its consoles' files, and what the writer's thread does."""
+
+import errno
+import os
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+from virtmuxd.core.cursor import Place
+from virtmuxd.core.retention import Limits
+from virtmuxd.service.journal.files import ConsoleFiles
+from virtmuxd.service.journal.janitor import tidy
+from virtmuxd.service.journal.links import Links
+from virtmuxd.service.journal.lock import lock
+from virtmuxd.service.journal.recovery import Recovered, recover
+from virtmuxd.service.journal.settings import Identity, Settings
+
+#: Nanoseconds after which the limits are looked at, however little was written.
+_TIDY_EVERY = 3600 * 10**9
+#: The same, as a part of the size that all files may have.
+_TIDY_SHARE = 64
+#: Nanoseconds after which they are looked at again where the file system is too full.
+_TIDY_SHORT = 10 * 10**9
+
+Work = Callable[[], Place]
+Outcome = Place | OSError
+"""What the disk has of a console, or why it did not take what it was given."""
+
+
+class JournalStore:
+    """See the module. Used by one thread at a time."""
+
+    def __init__(self, settings: Settings, limits: Limits, boot: str) -> None:
+        """Touches nothing yet. `boot` is the id of this boot of the machine, in 32 hex digits."""
+        self.settings = settings
+        self._limits = limits
+        self._boot = boot
+        self._links = Links(settings.directory)
+        self._live: dict[Identity, ConsoleFiles] = {}
+        self._written = 0
+        self._tidied_at = 0
+        self._lock: int | None = None
+
+    def begin(self) -> dict[Identity, Recovered]:
+        """Lock the directory, and look at what is there.
+
+        Raises:
+            BlockingIOError: another daemon has it.
+            OSError: it cannot be made or read.
+        """
+        if self._lock is None:
+            self._lock = lock(self.settings)
+        return recover(self.settings)
+
+    @property
+    def directory(self) -> Path:
+        """Where the journal lies."""
+        return self.settings.directory
+
+    def console(self, identity: Identity, domain: str) -> ConsoleFiles:
+        """The files of a console that is to be written."""
+        files = ConsoleFiles(self.settings, self._links, identity, domain, self._boot)
+        self._live[identity] = files
+        return files
+
+    def is_to_be_tidied(self, now: int) -> bool:
+        """Whether the limits are to be looked at, at this time (ns)."""
+        return self._written >= self._limits.total // _TIDY_SHARE or now - self._tidied_at >= _TIDY_EVERY
+
+    def carry_out(
+        self, works: Iterable[tuple[int, Work]], known: Collection[Identity] | None, now: int
+    ) -> list[Outcome]:
+        """Do works, each of so many bytes, and tell what came of each. `known`, where the limits are to be looked at:
+        the consoles whose guests are defined."""
+        try:
+            if self._lock is None:
+                self.begin()
+            if known is not None or (now - self._tidied_at >= _TIDY_SHORT and self._is_short()):
+                self._tidy(known or tuple(self._live), now)
+            full = self._full()
+        except OSError as error:
+            full = error
+        return [full or self._do(size, work) for size, work in works]
+
+    def _do(self, size: int, work: Work) -> Outcome:
+        try:
+            place = work()
+        except OSError as error:
+            return error
+        self._written += size
+        return place
+
+    def _tidy(self, known: Collection[Identity], now: int) -> None:
+        self._written, self._tidied_at = 0, now
+        tidy(self.settings, self._limits, known, self._live, self._links, now=now)
+
+    def _is_short(self) -> bool:
+        disk = os.statvfs(self.settings.directory)
+        return disk.f_bavail < self._limits.free * disk.f_blocks
+
+    def _full(self) -> OSError | None:
+        if not self._is_short():
+            return None
+        return OSError(errno.ENOSPC, f"less than {self._limits.free:.0%} of the file system is free")
+
+    def forget(self, identity: Identity) -> None:
+        """Delete what is there of a console that is not being written."""
+        ConsoleFiles(self.settings, self._links, identity, "", self._boot).forget()
+
+    def close(self) -> None:
+        """Let another daemon have it."""
+        if self._lock is not None:
+            os.close(self._lock)

@@ -1,0 +1,117 @@
+"""Has the records of consoles written to the disk, and keeps the loop and the consoles free of it.
+
+The rings are read on the loop; the files are written by one thread, a job of all consoles that have news at a time. So
+what waits for a slow disk waits in the rings, and what these have no more by then is a gap in the journal.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+
+from virtmuxd.core.console import Console, ConsoleKey
+from virtmuxd.core.counters import Counters
+from virtmuxd.core.cursor import Place
+from virtmuxd.service.journal.recorder import ConsoleRecorder
+from virtmuxd.service.journal.recovery import Recovered
+from virtmuxd.service.journal.settings import Identity
+from virtmuxd.service.journal.store import JournalStore, Work
+
+_log = logging.getLogger(__name__)
+
+#: What is taken out of the rings for one job, in bytes.
+_JOB = 1 << 20
+
+
+class JournalWriter:
+    """See the module. `run` is its task; `record` makes the recorder of a console."""
+
+    def __init__(self, store: JournalStore, known: Callable[[], Collection[Identity]]) -> None:
+        """`known` gives the consoles whose guests are defined: what is stored of others is dropped first."""
+        self._store = store
+        self._known = known
+        self._due: dict[ConsoleRecorder, None] = {}
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._stuck = False
+
+    def record(
+        self, console: Console, counters: Counters, *, ring: int, recorded: Callable[[Place], None]
+    ) -> ConsoleRecorder:
+        """Write a console's records down from now on; see `ConsoleRecorder`."""
+        files = self._store.console(Identity(*console.key), console.naming.domain)
+        return ConsoleRecorder(console, files, self.queue, counters, ring=ring, recorded=recorded)
+
+    def queue(self, recorder: ConsoleRecorder) -> None:
+        """A recorder has something to do."""
+        self._due[recorder] = None
+        self._idle.clear()
+        self._news.set()
+
+    def forget(self, key: ConsoleKey) -> None:
+        """Delete what is stored of a console that is not recorded."""
+        self._thread.submit(self._store.forget, Identity(*key))
+
+    async def begin(self, seconds: float) -> dict[Identity, Recovered]:
+        """What the journal knows of all consoles. Where the disk does not tell within so long, that is nothing; what
+        comes is written once it does.
+
+        Raises:
+            BlockingIOError: another daemon uses the directory.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.begin)
+        except BlockingIOError as error:
+            raise BlockingIOError(error.errno, error.strerror, str(self._store.directory)) from error
+        except OSError as error:
+            why = error.strerror or "it does not answer"
+            _log.error("the journal cannot be used", extra={"directory": str(self._store.directory), "why": why})
+            return {}
+
+    async def run(self) -> None:
+        """Write, job by job."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._due:
+                recorders, works = self._next_job()
+                now = time.time_ns()
+                known = self._known() if self._store.is_to_be_tidied(now) else None
+                outcomes = await loop.run_in_executor(self._thread, self._store.carry_out, works, known, now)
+                for recorder, outcome in zip(recorders, outcomes, strict=True):
+                    recorder.done(outcome)
+            self._idle.set()
+
+    def _next_job(self) -> tuple[list[ConsoleRecorder], list[tuple[int, Work]]]:
+        """Those that are due, in their order, and their works, up to the size of a job; the others stay."""
+        recorders: list[ConsoleRecorder] = []
+        works: list[tuple[int, Work]] = []
+        room = _JOB
+        while self._due and room > 0:
+            recorder = next(iter(self._due))
+            del self._due[recorder]
+            size, work = recorder.work(room)
+            recorders.append(recorder)
+            works.append((size, work))
+            room -= size
+        return recorders, works
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until all that is due is written, for so long at most."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            self._stuck = True
+            _log.error("the journal is not written to its end", extra={"consoles": len(self._due)})
+
+    def close(self) -> bool:
+        """Let the thread and the directory go; gives whether the thread has come back."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._store.close()
+        return not self._stuck

@@ -1,0 +1,183 @@
+"""What is stored of consoles: of those that exist, and of those that do not any more.
+
+What is in the rings is looked at here and now, the journal in threads. What is asked for is given on the loop, by and
+by; None where nothing of such a console is stored.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from virtmux.journal.directory import Journal, StoredConsole
+from virtmux.journal.history import History
+from virtmux.messages import Event, HistoryInfo, event_of
+from virtmux.reasons import ConsoleId
+from virtmux.records import Attached, Mark, parse_time, rfc3339
+from virtmuxd.core.console import Console, ConsoleKey
+from virtmuxd.core.past import PastConsole, PastRecords
+from virtmuxd.core.registry import Registry
+from virtmuxd.service.journal.archive import DiskArchive
+from virtmuxd.service.journal.readers import Readers
+
+
+class Named(NamedTuple):
+    """Whose records are asked for; see `messages.Histories`."""
+
+    domain: str | None
+    device: str | None = None
+    uri: str | None = None
+
+
+class Told(NamedTuple):
+    """A stored mark, as it was told to those who watched."""
+
+    history: str
+    number: int
+    event: Event
+
+
+class Library:
+    """See the module."""
+
+    def __init__(
+        self, registry: Registry, journal: Journal, readers: Readers, forget: Callable[[ConsoleKey], None]
+    ) -> None:
+        """`forget` has the files of a console deleted that does not exist."""
+        self._registry = registry
+        self._journal = journal
+        self._readers = readers
+        self._forget = forget
+
+    def histories(self, named: Named, give: Callable[[list[HistoryInfo] | None], None]) -> None:
+        """The histories of some consoles, the oldest of each first."""
+        present = {console.key: console for console in self._registry.find_all(*named)}
+
+        def found(stored: list[History] | None) -> None:
+            infos = [self._info(history) for history in stored or ()]
+            known = {history.id for history in stored or ()}
+            held = (console for console in present.values() if console.sequence.position.history not in known)
+            infos += [_held_info(console) for console in held]
+            give(infos or None)
+
+        self._readers.ask(partial(self._stored, named, tuple(present)), found)
+
+    def marks(self, named: Named, since: str | None, give: Callable[[list[Told] | None], None]) -> None:
+        """The marks of some consoles since a time (RFC 3339), in the order of each console's records.
+
+        Raises:
+            ValueError: it is no time.
+        """
+        at = 0 if since is None else parse_time(since)
+        present = {console.key: console for console in self._registry.find_all(*named)}
+
+        def found(stored: list[Told] | None) -> None:
+            held = [told for console in present.values() for told in _held_marks(console, at)]
+            known = {(told.history, told.number) for told in stored or ()}
+            told = [*(stored or ()), *(each for each in held if (each.history, each.number) not in known)]
+            give(told if told or present or stored is not None else None)
+
+        self._readers.ask(partial(self._stored_marks, named, tuple(present), at), found)
+
+    def forget(self, named: Named, give: Callable[[bool | None], None]) -> None:
+        """Delete what is stored of some consoles."""
+        present = self._registry.find_all(*named)
+        for console in present:
+            console.forget()
+
+        def found(stored: list[StoredConsole] | None) -> None:
+            for console in stored or ():
+                self._forget(ConsoleKey(*console[:3]))
+            give(True if stored or present else None)
+
+        self._readers.ask(partial(self._absent, named, tuple(console.key for console in present)), found)
+
+    def open(self, named: Named, history: str, give: Callable[[PastConsole | None], None]) -> None:
+        """A stored history, for a reader."""
+
+        def found(stored: list[History] | None) -> None:
+            give(next((self._past(each) for each in stored or () if each.id == history), None))
+
+        keys = tuple(console.key for console in self._registry.find_all(*named))
+        self._readers.ask(partial(self._stored, named, keys), found)
+
+    def _past(self, history: History) -> PastConsole:
+        handle = self._registry.next_handle()
+        archive = DiskArchive(handle, lambda: history, self._readers)
+        records = PastRecords(handle, archive, history.oldest, history.end)
+        return PastConsole(self._id(history), records)
+
+    def _id(self, history: History) -> ConsoleId:
+        uri = self._registry.uri_of(history.hypervisor)
+        incarnation = max((each.number for each in history.incarnations()), default=0)
+        domain = history.domains[-1]
+        return ConsoleId(history.hypervisor, uri or "", domain, history.uuid, history.device, incarnation)
+
+    def _info(self, history: History) -> HistoryInfo:
+        console = self._registry.get(ConsoleKey(history.hypervisor, history.uuid, history.device))
+        current = console is not None and console.sequence.position.history == history.id
+        return HistoryInfo(
+            console=console.id if console is not None and current else self._id(history),
+            start=str(history.oldest),
+            end=str(console.sequence.position if console is not None and current else history.end),
+            since=rfc3339(history.began_at),
+            until=rfc3339(history.ended_at),
+            current=current,
+            stored="disk",
+            size=history.size,
+        )
+
+    # In threads.
+
+    def _consoles(self, named: Named, keys: tuple[ConsoleKey, ...]) -> list[StoredConsole]:
+        """Those that exist by that name, or else those of which something is stored."""
+        if named.domain is None:
+            return self._journal.consoles()
+        if keys:
+            return [StoredConsole(*key, domains=(), last_at=0) for key in keys]
+        found = self._journal.find(named.domain, named.device)
+        return [each for each in found if named.uri in (None, self._registry.uri_of(each.hypervisor))]
+
+    def _stored(self, named: Named, keys: tuple[ConsoleKey, ...]) -> list[History]:
+        return [history for each in self._consoles(named, keys) for history in self._journal.histories(each)]
+
+    def _absent(self, named: Named, keys: tuple[ConsoleKey, ...]) -> list[StoredConsole]:
+        return [] if keys else self._consoles(named, keys)
+
+    def _stored_marks(self, named: Named, keys: tuple[ConsoleKey, ...], at: int) -> list[Told]:
+        return [told for history in self._stored(named, keys) for told in self._told(history, at)]
+
+    def _told(self, history: History, at: int) -> Iterator[Told]:
+        marks = ((mark.number, mark.offset, mark.record) for mark in history.marks_since(at))
+        return _told(history.id, self._id(history), marks)
+
+
+def _told(history: str, console: ConsoleId, marks: Iterator[tuple[int, int, Mark]]) -> Iterator[Told]:
+    """The marks as events, each of the incarnation that was attached last before it."""
+    for number, offset, record in marks:
+        if isinstance(record, Attached):
+            console = replace(console, incarnation=record.incarnation)
+        yield Told(history, number, event_of(console, offset, number, record))
+
+
+def _held_marks(console: Console, at: int) -> Iterator[Told]:
+    marks = console.sequence.final_marks(0)
+    held = ((mark.number, mark.offset, mark.record) for mark in marks if parse_time(mark.record.at) >= at)
+    return _told(console.sequence.position.history, console.id, held)
+
+
+def _held_info(console: Console) -> HistoryInfo:
+    records = console.sequence
+    marks = records.final_marks(0)
+    spoke_at = console.machine.silence.spoke_at
+    return HistoryInfo(
+        console=console.id,
+        start=str(records.oldest),
+        end=str(records.position),
+        since=marks[0].record.at if marks else None,
+        until=None if spoke_at is None else rfc3339(spoke_at),
+        current=True,
+        stored="memory",
+        size=0,
+    )

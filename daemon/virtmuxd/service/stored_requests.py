@@ -1,0 +1,74 @@
+"""What a client asks about the past: histories and marks that are stored, and that they be forgotten."""
+
+from functools import partial
+from typing import Protocol, assert_never
+
+from virtmux.messages import (
+    Done,
+    Forget,
+    Histories,
+    History,
+    HistoryInfo,
+    Marks,
+    Refused,
+    ServerMessage,
+    Stored,
+)
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause, sentence
+from virtmuxd.service.library import Library, Named, Told
+
+NOTHING_STORED = "nothing of such a console is stored"
+
+
+class Answer(Protocol):
+    """Sends messages to the client, if it is still there."""
+
+    def __call__(self, *said: ServerMessage) -> None: ...
+
+
+class StoredRequests:
+    """The requests of one client; they are answered as the library answers."""
+
+    def __init__(self, library: Library, answer: Answer, *, read_only: bool) -> None:
+        """A `read_only` client may have nothing forgotten."""
+        self._library = library
+        self._answer = answer
+        self._read_only = read_only
+
+    def carry_out(self, request: Histories | Marks | Forget) -> None:
+        """Answer a request, by and by."""
+        named = Named(request.domain, request.device, request.uri)
+        match request:
+            case Histories(id):
+                self._library.histories(named, partial(self._tell_histories, id))
+            case Marks():
+                self._marks(request, named)
+            case Forget(id) if self._read_only:
+                text = sentence(Cause.ACCESS_DENIED, None, "this socket is to watch")
+                self._answer(Refused(id, reason_now(Cause.ACCESS_DENIED, text=text)))
+            case Forget(id):
+                self._library.forget(named, partial(self._tell_forgotten, id))
+            case _:
+                assert_never(request)
+
+    def _marks(self, request: Marks, named: Named) -> None:
+        try:
+            self._library.marks(named, request.since, partial(self._tell_marks, request.id))
+        except ValueError as error:
+            self._answer(Refused(request.id, reason_now(Cause.PROTOCOL_ERROR, f"since: {error}")))
+
+    def _tell_histories(self, request: int, infos: list[HistoryInfo] | None) -> None:
+        self._tell_all(request, None if infos is None else [History(request, info) for info in infos])
+
+    def _tell_marks(self, request: int, told: list[Told] | None) -> None:
+        self._tell_all(request, None if told is None else [Stored(request, each.history, each.event) for each in told])
+
+    def _tell_forgotten(self, request: int, was_stored: object) -> None:
+        self._tell_all(request, [] if was_stored else None)
+
+    def _tell_all(self, request: int, items: list[History] | list[Stored] | list[ServerMessage] | None) -> None:
+        if items is None:
+            self._answer(Refused(request, reason_now(Cause.CONSOLE_MISSING, text=NOTHING_STORED)))
+        else:
+            self._answer(*items, Done(request))

@@ -1,0 +1,156 @@
+"""The consoles with what is kept of them: a ring each, and, where that is configured, the journal on the disk."""
+
+import asyncio
+import grp
+import logging
+import random
+import time
+from pathlib import Path
+
+from virtmux.backoff import Backoff
+from virtmux.journal.directory import Journal, StoredConsole
+from virtmux.journal.history import History
+from virtmuxd.config import Config, Keep
+from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.events import Timing
+from virtmuxd.core.registry import Registry
+from virtmuxd.core.retention import Limits
+from virtmuxd.core.sequence import Boot
+from virtmuxd.service.journal.archive import DiskArchive
+from virtmuxd.service.journal.readers import Readers
+from virtmuxd.service.journal.recorder import ConsoleRecorder
+from virtmuxd.service.journal.recovery import Recovered
+from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.store import JournalStore
+from virtmuxd.service.journal.writer import JournalWriter
+from virtmuxd.service.library import Library
+from virtmuxd.service.ring import Past, Ring
+from virtmuxd.service.runtime import RuntimeDirectory, boot_id
+
+_log = logging.getLogger(__name__)
+
+#: For how long after its start the daemon asks often for a console that is busy (ns).
+_EAGER = 2 * 10**9
+_DAY = 86400 * 10**9
+#: Seconds for the disk to tell what the journal holds, and to take the last records.
+_BEGIN_DEADLINE = 10.0
+_FINISH_DEADLINE = 5.0
+
+
+class Shelf:
+    """See the module."""
+
+    def __init__(self, config: Config, registry: Registry, runtime: RuntimeDirectory) -> None:
+        self._config = config
+        self._registry = registry
+        self._runtime = runtime
+        self._boot = boot_id()
+        directory = Path(config.journal_directory or "")
+        self._journal = Journal(directory)
+        self._readers = Readers()
+        self._store = JournalStore(_settings(config, directory), _limits(config), f"{self._boot:032x}")
+        self._writer = JournalWriter(self._store, self._known)
+        self._writing: asyncio.Task[None] | None = None
+        self._recovered: dict[Identity, Recovered] = {}
+        self.library = Library(registry, self._journal, self._readers, self._writer.forget)
+
+    async def begin(self) -> None:
+        """Look at what the journal holds.
+
+        Raises:
+            BlockingIOError: another daemon uses it.
+        """
+        if self._config.writes_to_disk:
+            self._recovered = await self._writer.begin(_BEGIN_DEADLINE)
+
+    def write(self, tasks: asyncio.TaskGroup) -> None:
+        """Write the journal from now on, until `finish`."""
+        if self._config.writes_to_disk:
+            self._writing = tasks.create_task(self._writer.run(), name="journal")
+
+    def console(self, key: ConsoleKey, naming: Naming) -> Console:
+        """A console that has appeared, with what is kept of it."""
+        config, keep = self._config, self._config.keep_of(naming.domain, key.device)
+        size = config.ring_of(naming.domain, key.device)
+        ring = self._ring(key, keep, size)
+        console = Console(
+            key,
+            naming,
+            self._registry.next_handle(),
+            ring,
+            policy=config.policy_of(naming.domain, key.device),
+            timing=Timing(
+                linger=config.linger_of(naming.domain, key.device),
+                probe_after=config.probe_after,
+                eager_until=self._runtime.life.began + _EAGER,
+            ),
+            backoff=Backoff(random.random),
+            window=config.input_window,
+            tell=self._registry.tell,
+            relocate=lambda former, key: self._relocate(console, ring, former, key),
+            kept=keep.value,
+        )
+        if keep is Keep.DISK:
+            self._record(console, size)
+        return console
+
+    def _ring(self, key: ConsoleKey, keep: Keep, size: int) -> Ring:
+        if keep is Keep.NONE:
+            return Ring.in_memory(size, self._runtime.life)
+        recovered = self._recovered.get(Identity(*key)) if keep is Keep.DISK else None
+        past = None if recovered is None else _past(recovered)
+        return Ring.open(self._runtime.ring(key), size, self._boot, self._runtime.life, past)
+
+    def _record(self, console: Console, ring: int) -> None:
+        archive = DiskArchive(console.handle, lambda: self._history(console), self._readers)
+        console.sequence.archive = archive
+        counters = self._registry.counters_of(console.key.hypervisor)
+        console.recorder = self._writer.record(console, counters, ring=ring, recorded=archive.recorded)
+
+    def _history(self, console: Console) -> History | None:
+        """The console's history in the journal; called in a thread."""
+        stored = self._journal.histories(StoredConsole(*console.key, domains=(), last_at=0))
+        return next((each for each in stored if each.id == console.sequence.position.history), None)
+
+    def _relocate(self, console: Console, ring: Ring, former: ConsoleKey, key: ConsoleKey) -> None:
+        self._registry.rekey(console, former)
+        ring.move(self._runtime.ring(key))
+        if isinstance(console.recorder, ConsoleRecorder):
+            console.recorder.move(key, time.time_ns())
+
+    def _known(self) -> frozenset[Identity]:
+        return frozenset(Identity(*console.key) for console in self._registry)
+
+    async def finish(self) -> None:
+        """Close all consoles: record that this is a clean stop, and have all written."""
+        for console in self._registry.all():
+            try:
+                console.close(time.time_ns())
+            except OSError as error:
+                _log.error("a console's ring cannot be closed", extra={"error": str(error)})
+        if self._writing is not None:
+            await self._writer.finish(_FINISH_DEADLINE)
+            self._writing.cancel()
+
+    def close(self) -> bool:
+        """Let go of the disk; gives whether every call to it has come back."""
+        return all([self._writer.close(), self._readers.close()])
+
+
+def _settings(config: Config, directory: Path) -> Settings:
+    return Settings(
+        directory=directory,
+        size=config.journal_size,
+        keep=config.journal_keep,
+        sync=config.journal_sync,
+        group=None if config.log_group is None else grp.getgrnam(config.log_group).gr_gid,
+    )
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(config.journal_total, round(config.journal_days * _DAY), config.journal_free / 100)
+
+
+def _past(found: Recovered) -> Past:
+    boot = Boot(found.incarnation, found.boot_offset, found.boot_mark)
+    return Past(found.history, found.offset, found.mark, found.clean, boot, found.held_until, found.released_until)

@@ -1,0 +1,264 @@
+"""Where a reader of a console's records starts."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness.memory_store import MemoryStore
+from virtmux.records import Attached, Note, Position, rfc3339
+from virtmux.replay import Replay
+from virtmuxd.core.cursor import Page, Place, Seek, Sought
+from virtmuxd.core.sequence import Sequence, StoredMark
+from virtmuxd.core.start import Start, find_start, last_lines
+
+SECOND = 10**9
+CAPACITY = 1000
+
+
+class ScriptedArchive:
+    """An archive that holds records from `oldest` on, and answers when the test says so."""
+
+    def __init__(self, oldest: Place, end: Place) -> None:
+        self.oldest = oldest
+        self.end = end
+        self.asked: list[Sought] = []
+        self.answers: list[Callable[[Place | None], None]] = []
+
+    def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
+        self.asked.append(sought)
+        self.answers.append(give)
+
+    def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
+        raise NotImplementedError
+
+
+def console(archive: ScriptedArchive | None = None) -> Sequence:
+    return Sequence(7, MemoryStore(CAPACITY), _unobserved, archive)
+
+
+def _unobserved(_mark: StoredMark) -> None:
+    """These tests look at positions."""
+
+
+def lines(number: int) -> bytes:
+    """Lines of ten bytes."""
+    return b"".join(b"line %04d\n" % each for each in range(number))
+
+
+def start(records: Sequence, replay: str = "none", position: str | None = None) -> Start:
+    """Where a reader starts that needs no archive."""
+    found: list[Start] = []
+    find_start(records, position, Replay.parse(replay), found.append)
+    (only,) = found
+    return only
+
+
+def at(records: Sequence, offset: int, mark: int = 1) -> Position:
+    return Position(records.position.history, offset, mark)
+
+
+def boot(records: Sequence, incarnation: int) -> None:
+    records.mark(Attached(rfc3339(0), 1, incarnation))
+
+
+# At a position.
+
+
+def test_without_a_wish_it_is_the_end() -> None:
+    records = console()
+    records.append(b"old", 1)
+
+    assert start(records) == Start(records.position)
+
+
+def test_in_another_history_it_is_the_oldest_record() -> None:
+    records = console()
+    records.append(b"old", 1)
+
+    assert start(records, position=str(Position("f" * 32, 10**6, 10**6))) == Start(at(records, 0), missing=True)
+
+
+@pytest.mark.parametrize("offset", [0, 2, 3])
+def test_a_bare_offset_is_one_of_the_history_that_is_held(offset: int) -> None:
+    records = console()
+    records.append(b"old", 1)
+
+    assert start(records, position=str(offset)) == Start(at(records, offset))
+
+
+@pytest.mark.parametrize(
+    "position", ["HISTORY:4:1", "HISTORY:0:3", "4", str(2**63), "9" * 30, "x", "", "-1", "HISTORY", ":::"]
+)
+def test_a_position_that_cannot_be_is_refused(position: str) -> None:
+    records = console()
+    records.append(b"old", 1)
+
+    with pytest.raises(ValueError, match="position"):
+        start(records, position=position.replace("HISTORY", records.position.history))
+
+
+def test_an_offset_that_is_only_in_the_archive_has_its_mark_from_there() -> None:
+    archive = ScriptedArchive((0, 1), (5000, 4))
+    records = console(archive)
+    records.append(lines(500), 1)
+    found: list[Start] = []
+
+    find_start(records, "17", Replay.parse("none"), found.append)
+    assert (archive.asked, found) == ([Sought(Seek.OFFSET, 17)], [])
+    archive.answers[0]((17, 3))
+
+    assert found == [Start(at(records, 17, 3))]
+
+
+# Some bytes back.
+
+
+def test_some_bytes_back_is_the_start_of_the_first_line_that_is_whole() -> None:
+    records = console()
+    records.append(lines(20), 1)
+
+    assert start(records, "bytes:35") == Start(at(records, 170))
+    assert start(records, "bytes:30") == Start(at(records, 170))
+
+
+def test_more_bytes_back_than_there_are_is_the_beginning() -> None:
+    records = console()
+    records.append(lines(3), 1)
+
+    assert start(records, "bytes:16384") == Start(at(records, 0))
+
+
+def test_no_byte_back_is_the_end() -> None:
+    records = console()
+    records.append(lines(3), 1)
+
+    assert start(records, "bytes:0") == Start(records.position)
+
+
+def test_some_bytes_back_never_cross_the_start_of_the_newest_incarnation() -> None:
+    records = console()
+    boot(records, 1)
+    records.append(lines(5), 1)
+    boot(records, 2)
+    records.append(lines(5), 2)
+
+    assert start(records, "bytes:9999") == Start(at(records, 50, 2))
+    assert start(records, "bytes:20") == Start(at(records, 80, 3))
+
+
+def test_an_attachment_more_in_an_incarnation_is_no_start_of_one() -> None:
+    records = console()
+    boot(records, 1)
+    records.append(lines(5), 1)
+    boot(records, 1)
+    records.append(lines(5), 2)
+
+    assert start(records, "bytes:9999") == Start(at(records, 0))
+
+
+def test_a_cut_is_not_in_an_escape_sequence_or_a_character() -> None:
+    records = console()
+    records.append(b"x" * 10 + b"\x1b[1;31m" + "é".encode() * 10, 1)
+
+    assert start(records, "bytes:23") == Start(at(records, 17))
+    assert start(records, "bytes:19") == Start(at(records, 19))
+
+
+def test_what_is_no_longer_held_is_named_where_it_was_wanted() -> None:
+    records = console()
+    boot(records, 1)
+    records.append(lines(300), 1)
+
+    assert start(records, "bytes:2000") == Start(at(records, 2000, 2), missing_from=1000)
+    assert start(records, "bytes:500") == Start(at(records, 2500, 2))
+    assert start(records, "boot") == Start(at(records, 0), missing_from=0), "the mark is held, the bytes are not"
+
+
+def test_what_only_the_archive_has_is_looked_for_there() -> None:
+    archive = ScriptedArchive((0, 1), (2900, 2))
+    records = console(archive)
+    records.append(lines(300), 1)
+    found: list[Start] = []
+
+    find_start(records, None, Replay.parse("bytes:1995"), found.append)
+    assert archive.asked == [Sought(Seek.LINE, 1005)]
+    archive.answers[0]((1010, 1))
+
+    assert found == [Start(at(records, 1010))]
+
+
+def test_where_the_archive_does_not_have_it_either_it_is_what_is_held() -> None:
+    archive = ScriptedArchive((1500, 1), (2900, 2))
+    records = console(archive)
+    records.append(lines(300), 1)
+    found: list[Start] = []
+
+    find_start(records, None, Replay.parse("bytes:1995"), found.append)
+    assert archive.asked == [Sought(Seek.LINE, 1500)]
+    archive.answers[0](None)
+
+    assert found == [Start(at(records, 2000), missing_from=1005)]
+
+
+# All, a boot, some lines, a time.
+
+
+def test_all_is_the_oldest_record_that_anybody_holds() -> None:
+    records = console(ScriptedArchive((500, 3), (2900, 9)))
+    records.append(lines(300), 1)
+
+    assert start(records, "all") == Start(at(records, 500, 1), missing_from=0)
+
+
+def test_a_boot_is_the_mark_with_which_it_began() -> None:
+    records = console()
+    boot(records, 1)
+    records.append(lines(5), 1)
+    boot(records, 2)
+    records.append(lines(5), 2)
+
+    assert start(records, "boot") == Start(at(records, 50, 2))
+
+
+@pytest.mark.parametrize(("number", "offset"), [(0, 50), (1, 40), (2, 30), (5, 0), (9, 0)])
+def test_some_lines_back(number: int, offset: int) -> None:
+    records = console()
+    records.append(lines(5), 1)
+
+    assert start(records, f"lines:{number}").position.offset == offset
+
+
+@pytest.mark.parametrize(
+    ("data", "number", "expected"),
+    [(b"", 1, 0), (b"a\nb\nc", 1, 4), (b"a\nb\nc\n", 1, 4), (b"a\nb\nc", 2, 2), (b"a\n\n", 1, 2), (b"\n\n", 2, 0)],
+)
+def test_a_line_that_is_not_finished_counts(data: bytes, number: int, expected: int) -> None:
+    assert last_lines(data, number) == expected
+
+
+def test_more_lines_than_are_here_are_counted_back_from_the_archives_end() -> None:
+    archive = ScriptedArchive((0, 1), (2900, 2))
+    records = console(archive)
+    records.append(lines(300), 1)
+    found: list[Start] = []
+
+    find_start(records, None, Replay.parse("lines:150"), found.append)
+
+    assert archive.asked == [Sought(Seek.LINES, 140)], "ten lines are not in the archive yet"
+
+
+def test_a_time_is_the_first_record_of_it_or_later() -> None:
+    records = console()
+    records.append(lines(1), 10 * SECOND)
+    records.append(lines(1), 20 * SECOND)
+    records.mark(Note(rfc3339(30 * SECOND), "paused"))
+    records.append(lines(1), 40 * SECOND)
+
+    def since(seconds: int) -> Position:
+        return start(records, f"since:{rfc3339(seconds * SECOND)}").position
+
+    assert since(5) == at(records, 0)
+    assert since(15) == at(records, 10)
+    assert since(25) == at(records, 20, 1)
+    assert since(35) == at(records, 20, 2)
+    assert since(45) == records.position
