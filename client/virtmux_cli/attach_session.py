@@ -23,10 +23,11 @@ from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason, sentence
 from virtmux.records import Break, Note
 from virtmux_cli.attach_policy import TIMED_OUT, Leave, leaves_refused, option_to_wait
-from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed, Write
+from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed
 from virtmux_cli.escape import DEFAULT, parse_escape, until_escape
 from virtmux_cli.input_watch import Held, InputWatch, Lost
 from virtmux_cli.options import by_name
+from virtmux_cli.replayed import Replay, Shown
 from virtmux_cli.signals import handled
 from virtmux_cli.streams import Outlet, Typeahead, read
 from virtmux_cli.talk import Talk
@@ -97,6 +98,7 @@ class AttachSession:
         #: Bytes that were taken from the typeahead and wait until the console is attached.
         self._unsent = 0
         self._watch = InputWatch(keys=terminal.present)
+        self._replay = Replay()
         self._console: Console | None = None
         self._attached = asyncio.Event()
         self._begun = False
@@ -223,9 +225,10 @@ class AttachSession:
 
     async def _act(self, actions: Sequence[Action], console: Console, tasks: asyncio.TaskGroup) -> None:
         for action in actions:
-            if isinstance(action, Write):
-                self._talk.wrote(action.data)
-                await self._outlet.write(action.data)
+            if isinstance(action, Shown):
+                data = self._replay.show(action) if self._terminal.present else action.data
+                self._talk.wrote(data)
+                await self._outlet.write(data)
                 self._linger()
                 continue
             await self._outlet.flush()

@@ -13,15 +13,10 @@ from typing import NamedTuple, assert_never
 from virtmux.following import Disconnected, Progress, Record, Resumed
 from virtmux.messages import Gap, MarkMessage, PlaceEnded, Time
 from virtmux.reasons import Cause, Reason
-from virtmux.records import Attached, Break, Ended, Note
+from virtmux.records import Attached, Break, Ended, Note, Position
 from virtmux.wire import Output
 from virtmux_cli.attach_policy import Leave, leaves_with
-
-
-class Write(NamedTuple):
-    """Give the guest's output to stdout."""
-
-    data: bytes
+from virtmux_cli.replayed import Shown, split
 
 
 class Live(NamedTuple):
@@ -47,7 +42,7 @@ class OtherHistory(NamedTuple):
     """The records go on in another history; what lies between is lost and not counted."""
 
 
-Action = Write | Live | End | Replayed | OtherHistory | Gap | Break | Note
+Action = Shown | Live | End | Replayed | OtherHistory | Gap | Break | Note
 
 
 class AttachState:
@@ -60,6 +55,7 @@ class AttachState:
         self._live = False
         self._told: Cause | None = None
         self._replayed_before = progress.live_from
+        self._live_from = Position.parse(progress.place.info.position).offset
         self._news = True
         """What the last place says of the console is still to be told."""
 
@@ -84,8 +80,8 @@ class AttachState:
 
     def _take(self, record: Record) -> list[Action]:
         match record:
-            case Output(data=data):
-                return [Write(data)]
+            case Output(offset=offset, data=data):
+                return list(split(offset, data, self._live_from))
             case MarkMessage():
                 return self._mark(record)
             case Gap() | Time():

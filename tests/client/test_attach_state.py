@@ -12,7 +12,8 @@ from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Break, Ended, Mark, Note, Position
 from virtmux.wire import Output
 from virtmux_cli.attach_policy import Leave
-from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed, Write
+from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed
+from virtmux_cli.replayed import Shown
 
 DEFAULT = Leave()
 LOST = reason(Cause.SERVER_LOST, will_retry=True)
@@ -53,7 +54,7 @@ def actions(first: Place, records: Sequence[Record] = (), leave: Leave = DEFAULT
 
 
 def test_an_attached_console_is_live_at_once_and_its_output_is_written() -> None:
-    assert actions(place(1), [output(b"hi")]) == [Live(first=True), Write(b"hi")]
+    assert actions(place(1), [output(b"hi")]) == [Live(first=True), Shown(b"hi", replayed=False)]
 
 
 def test_the_mark_that_repeats_what_the_place_said_changes_nothing() -> None:
@@ -72,7 +73,11 @@ def test_each_change_of_cause_is_told() -> None:
 
 
 def test_an_end_of_the_guest_leaves_with_its_status() -> None:
-    assert actions(place(1), [output(b"bye"), ended(1, DOWN, 3)]) == [Live(first=True), Write(b"bye"), End(DOWN, 10)]
+    assert actions(place(1), [output(b"bye"), ended(1, DOWN, 3)]) == [
+        Live(first=True),
+        Shown(b"bye", replayed=False),
+        End(DOWN, 10),
+    ]
 
 
 def test_the_place_tells_why_nothing_is_attached() -> None:
@@ -109,9 +114,9 @@ class TestReplay:
         ]
         assert actions(first, records) == [
             Live(first=True),
-            Write(b"old"),
+            Shown(b"old", replayed=True),
             Replayed(DOWN),
-            Write(b"new"),
+            Shown(b"new", replayed=False),
             End(DOWN, 10),
         ]
 
@@ -119,7 +124,7 @@ class TestReplay:
         first = waiting(1, IDLE, position=self.OLD, end=f"{HISTORY}:3:2")
         records: list[Record] = [output(b"old"), ended(1, DOWN, 3)]
         assert actions(first, records) == [
-            Write(b"old"),
+            Shown(b"old", replayed=True),
             Replayed(DOWN),
             End(IDLE, 9),
         ]
@@ -127,7 +132,7 @@ class TestReplay:
     def test_a_console_that_waits_for_what_its_last_mark_says_tells_it_once(self) -> None:
         first = waiting(1, BUSY, position=self.OLD, end=f"{HISTORY}:3:3")
         records: list[Record] = [ended(1, BUSY), output(b"old"), ended(2, BUSY, 3)]
-        assert actions(first, records) == [Replayed(BUSY), Write(b"old"), End(BUSY, 8)]
+        assert actions(first, records) == [Replayed(BUSY), Shown(b"old", replayed=True), End(BUSY, 8)]
 
     def test_a_history_that_is_gone_is_named(self) -> None:
         assert actions(place(1, missing=True)) == [OtherHistory(), Live(first=True)]
@@ -136,7 +141,12 @@ class TestReplay:
 class TestReconnecting:
     def test_a_lost_connection_is_ridden_out_and_said_once(self) -> None:
         records: list[Record] = [Disconnected(LOST), resumed(f"{HISTORY}:0:1"), output(b"on")]
-        assert actions(place(1), records) == [Live(first=True), End(LOST, None), Live(first=False), Write(b"on")]
+        assert actions(place(1), records) == [
+            Live(first=True),
+            End(LOST, None),
+            Live(first=False),
+            Shown(b"on", replayed=False),
+        ]
 
     def test_once_leaves_with_its_status(self) -> None:
         assert actions(place(1), [Disconnected(LOST)], Leave(once=True)) == [Live(first=True), End(LOST, 5)]
@@ -144,7 +154,7 @@ class TestReconnecting:
     def test_an_end_that_was_missed_is_decided_behind_the_last_byte(self) -> None:
         again = resumed(f"{HISTORY}:0:1", state="waiting", attachment=None, reason=IDLE, end=f"{HISTORY}:3:2")
         records: list[Record] = [Disconnected(LOST), again, output(b"bye"), ended(1, DOWN, 3)]
-        assert actions(place(1), records)[2:] == [Write(b"bye"), End(DOWN, 10)]
+        assert actions(place(1), records)[2:] == [Shown(b"bye", replayed=False), End(DOWN, 10)]
 
     def test_an_end_that_made_no_mark_is_known_from_the_place(self) -> None:
         again = resumed(f"{HISTORY}:0:1", state="waiting", attachment=None, reason=IDLE)
@@ -180,10 +190,14 @@ def test_a_console_that_was_only_cut_and_opened_again_is_a_break_and_no_end() ->
     for record in (output(b"a"), mark(1, cut, 1), attached(2, 1), output(b"b", 1)):
         progress.take(record)
         done += state.take(record)
-    assert done == [Live(first=True), Write(b"a"), cut, Write(b"b")]
+    assert done == [Live(first=True), Shown(b"a", replayed=False), cut, Shown(b"b", replayed=False)]
     assert progress.attachment == 2
 
 
 def test_a_gap_moves_on() -> None:
     gap = Gap(HANDLE, 0, 1, 10, 3)
-    assert actions(place(1), [gap, output(b"x", 10), ended(3, DOWN, 11)])[1:] == [gap, Write(b"x"), End(DOWN, 10)]
+    assert actions(place(1), [gap, output(b"x", 10), ended(3, DOWN, 11)])[1:] == [
+        gap,
+        Shown(b"x", replayed=False),
+        End(DOWN, 10),
+    ]

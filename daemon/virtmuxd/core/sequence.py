@@ -288,12 +288,20 @@ class Sequence:
         skip = 0 if self._shared is not None else cursor.skips_to(self._store.end, self.times)
         if cursor.offset < skip:
             return cursor.skip(self.handle, (min(skip, stop), cursor.mark))
-        if cursor.offset < self._store.start:
-            held = min(self._store.start, stop), cursor.mark
+        start = self._store.start
+        if cursor.offset < start:
+            held = min(start, stop), cursor.mark
             return self._behind(cursor, held, held)
+        if cursor.timed and cursor.offset < self.times.known_from and self._recorded_behind(cursor):
+            # The archive knows when it came.
+            return self._behind(cursor, (min(self.times.known_from, stop), cursor.mark), cursor.place)
         if cursor.offset < stop:
             return self._timed_output(cursor, stop) if cursor.timed else self._output(cursor, stop)
         return None
+
+    def _recorded_behind(self, cursor: Cursor) -> bool:
+        """Whether the archive has the next byte, as far as is known."""
+        return self.archive is not None and cursor.void != cursor.place and cursor.offset < self.archive.end[0]
 
     def too_slow(self, cursor: Cursor) -> str | None:
         """Why this reader has to leave; None where it may stay."""

@@ -1,0 +1,61 @@
+"""Output of the past makes no terminal answer."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtmux_cli.replayed import Replay, Shown, split
+
+REQUESTS = [
+    b"\x1b[6n", b"\x1b[?6n", b"\x1b[5n", b"\x1b[c", b"\x1b[>c", b"\x1b[=0c", b"\x9b6n", b"\xc2\x9b6n", b"\x1b[18t",
+    b"\x1b[21t", b"\x1b[?2004$p", b"\x1b[>q", b"\x1b[>0q", b"\x1b[?u", b"\x1b[x", b"\x1bP$qm\x1b\\", b"\x1bP+q544e\x1b\\",
+    b"\x1b]10;?\x07", b"\x1b]4;1;?\x1b\\", b"\x1b]52;c;?\x07", b"\x1bZ", b"\x05",
+]  # fmt: skip
+HARMLESS = [
+    b"\x1b[1;31m", b"\x1b[2J", b"\x1b[?2004h", b"\x1b[10;20H", b"\x1b]0;title\x07", b"\x1b[2 q", b"\x1b7", b"\r\n", b"a?c",
+    "größe".encode(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_what_a_terminal_answers_is_left_out_of_the_past(request_: bytes) -> None:
+    assert Replay().show(Shown(b"a" + request_ + b"b", replayed=True)) == b"ab"
+
+
+@pytest.mark.parametrize("harmless", HARMLESS)
+def test_everything_else_is_shown(harmless: bytes) -> None:
+    assert Replay().show(Shown(b"a" + harmless + b"b", replayed=True)) == b"a" + harmless + b"b"
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_what_comes_now_passes_unchanged(request_: bytes) -> None:
+    assert Replay().show(Shown(request_, replayed=False)) == request_
+
+
+@given(st.lists(st.sampled_from([*REQUESTS, *HARMLESS]), max_size=20), st.lists(st.integers(0, 300), max_size=10))
+def test_a_request_is_found_however_it_is_cut(parts: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(parts)
+    ends = sorted({min(cut, len(stream)) for cut in cuts} | {len(stream)})
+    replay, shown = Replay(), b""
+    for begin, end in zip([0, *ends], ends, strict=False):
+        shown += replay.show(Shown(stream[begin:end], replayed=True))
+
+    assert shown == b"".join(part for part in parts if part in HARMLESS)
+
+
+def test_a_sequence_that_begins_in_the_past_is_shown_whole() -> None:
+    replay = Replay()
+
+    assert replay.show(Shown(b"a\x1b[1", replayed=True)) + replay.show(Shown(b"mb", replayed=False)) == b"a\x1b[1mb"
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [
+        (0, [Shown(b"abcd", replayed=True)]),
+        (8, [Shown(b"ab", replayed=True), Shown(b"cd", replayed=False)]),
+        (10, [Shown(b"abcd", replayed=False)]),
+    ],
+)
+def test_a_piece_is_split_where_the_past_ends(offset: int, expected: list[Shown]) -> None:
+    assert split(offset, b"abcd", 10) == expected
