@@ -14,6 +14,7 @@ from msgspec import DecodeError, Struct
 from msgspec.json import Decoder, Encoder
 
 from virtmux.records import Mark
+from virtmux.wire import U32, U63
 
 FORMAT = 1
 _DIGITS = 8
@@ -32,14 +33,14 @@ class Head(Struct, frozen=True, tag_field="entry", tag="head", kw_only=True):
 
     format: int = FORMAT
     history: str
-    offset: int
-    mark: int
+    offset: U63
+    mark: U63
     hypervisor: str
     uuid: str
     device: str
     domain: str
     boot: str
-    at: int
+    at: U63
     inode: int
 
 
@@ -47,7 +48,7 @@ class Opened(Struct, frozen=True, tag_field="entry", tag="opened"):
     """A daemon goes on with this segment: what follows was received in this boot."""
 
     boot: str
-    at: int
+    at: U63
 
 
 class Batch(Struct, frozen=True, tag_field="entry", tag="batch"):
@@ -57,11 +58,11 @@ class Batch(Struct, frozen=True, tag_field="entry", tag="batch"):
     plus so many ms, and so on; their sizes add up to `size`.
     """
 
-    offset: int
-    size: int
-    crc: int
-    at: int
-    beats: tuple[tuple[int, int], ...]
+    offset: U63
+    size: U63
+    crc: U32
+    at: U63
+    beats: tuple[tuple[U63, U63], ...]
 
     @property
     def end(self) -> int:
@@ -72,8 +73,8 @@ class Batch(Struct, frozen=True, tag_field="entry", tag="batch"):
 class Marked(Struct, frozen=True, tag_field="entry", tag="mark"):
     """A mark, final, in the order of the numbers. It may stand behind batches whose offsets are greater."""
 
-    number: int
-    offset: int
+    number: U63
+    offset: U63
     record: Mark
 
 
@@ -81,17 +82,17 @@ class Lost(Struct, frozen=True, tag_field="entry", tag="lost"):
     """The bytes from `offset` to `to_offset` (excluded) are not in the journal, for this reason; `to_offset` may be
     `offset` where something was wrong and nothing is lost."""
 
-    offset: int
-    to_offset: int
+    offset: U63
+    to_offset: U63
     why: str
-    at: int
+    at: U63
 
 
 class Renamed(Struct, frozen=True, tag_field="entry", tag="renamed"):
     """The domain has this name from now on."""
 
     domain: str
-    at: int
+    at: U63
 
 
 class Stopped(Struct, frozen=True, tag_field="entry", tag="stopped", kw_only=True):
@@ -101,9 +102,9 @@ class Stopped(Struct, frozen=True, tag_field="entry", tag="stopped", kw_only=Tru
     two are times (ns) of the console: until when it was held, and is released.
     """
 
-    at: int
-    offset: int
-    mark: int
+    at: U63
+    offset: U63
+    mark: U63
     incarnation: int
     boot_offset: int
     boot_mark: int
@@ -114,7 +115,7 @@ class Stopped(Struct, frozen=True, tag_field="entry", tag="stopped", kw_only=Tru
 class Closed(Struct, frozen=True, tag_field="entry", tag="closed"):
     """The last line: nothing more comes into this segment, for this reason. `rotated` is the usual one."""
 
-    at: int
+    at: U63
     why: str
 
 

@@ -40,6 +40,16 @@ def component(name: str) -> str:
     return f"{re.sub('%[0-9A-F]?$', '', kept)}%={digest}"
 
 
+def original(text: str) -> str | None:
+    """The name that `component` wrote so; None where none is, or nothing but a digest of it is left."""
+    try:
+        raw = re.sub(rb"%([0-9A-F]{2})", lambda quoted: bytes.fromhex(quoted[1].decode()), text.encode())
+        name = "" if text == "%" else raw.decode("utf-8", "surrogatepass")
+    except UnicodeError:
+        return None
+    return name if component(name) == text else None
+
+
 def _quoted(text: str) -> str:
     return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass")) or "%"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtmux.journal.names import component, home, index_name, log_name, user_directory
+from virtmux.journal.names import component, home, index_name, log_name, original, user_directory
 
 NAMES = st.text(max_size=300) | st.text("a./%~-=", max_size=8) | st.text("a%2F\x00", min_size=150, max_size=220)
 
@@ -46,6 +46,16 @@ def test_a_name_becomes_one_component_that_can_be_used(name: str) -> None:
 @given(NAMES, NAMES)
 def test_two_names_never_share_one(one: str, other: str) -> None:
     assert (component(one) == component(other)) == (one == other)
+
+
+@given(NAMES)
+def test_the_name_is_found_again_unless_it_was_too_long(name: str) -> None:
+    assert original(component(name)) == (name if "%=" not in component(name) else None)
+
+
+@pytest.mark.parametrize("text", ["%2f", "a%2", "%FF", "a~b", "..", "%41", "\udcff", "x%=" + "0" * 32])
+def test_what_is_no_component_stands_for_no_name(text: str) -> None:
+    assert original(text) is None
 
 
 def test_a_long_name_does_not_share_with_one_that_looks_like_its_digest() -> None:
