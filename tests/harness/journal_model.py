@@ -1,6 +1,7 @@
 """A plain model of a console's journal: what happens is written to files and noted down, byte by byte."""
 
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ class Reserved(NamedTuple):
 class Written(NamedTuple):
     """So many of the marks are final and written."""
 
-    count: int
+    marks: int
 
 
 class Rotated(NamedTuple):
@@ -113,6 +114,7 @@ class JournalModel:
         self.segments = [SegmentModel()]
         self._offset, self._mark = 0, 1
         self._pending: list[Marked] = []
+        self._names = count()
         writer.begin()
 
     def do(self, step: Step) -> None:
@@ -125,30 +127,29 @@ class JournalModel:
                 self._pending.append(Marked(self._mark, self._offset, Note(at, "paused")))
                 self._mark += 1
             case Written():
-                for mark in self._pending[: step.count]:
+                for mark in self._pending[: step.marks]:
                     self.writer.write(mark)
                     self.segments[-1].lines.append(mark)
-                del self._pending[: step.count]
+                del self._pending[: step.marks]
             case Rotated():
                 self.writer.rotate(keep=KEEP)
                 self.segments = [*self.segments, SegmentModel()][-KEEP - 1 :]
-                mark = self._pending[0].number if self._pending else self._mark
-                self.writer.begin(offset=self._offset, mark=mark)
+                self.writer.begin(offset=self._offset, mark=self._pending[0].number if self._pending else self._mark)
             case _:
                 self._harm(step)
 
-    def cut(self, count: int) -> None:
+    def cut(self, size: int) -> None:
         """A crash: so many of the last bytes of the log are not there, but of the last batch alone."""
         last = self.segments[-1]
-        if last.batches and last.batches[-1].true and last.torn_at is None and last.lines[-1] is last.batches[-1]:
-            batch = last.batches[-1]
-            left = max(0, len(batch.data) - count)
-            before = last.batches[-2].true if len(last.batches) > 1 else True
-            size = sum(len(one.data) for one in last.batches[:-1]) + left
+        if not (size and last.batches and last.torn_at is None and last.lines[-1] is last.batches[-1]):
+            return
+        *others, batch = last.batches
+        if batch.true:
+            left = max(0, len(batch.data) - size)
             with self.writer.log().open("r+b") as log:
-                log.truncate(size)
-            if count:
-                batch.data, batch.times, batch.true = batch.data[:left], batch.times[:left], before
+                log.truncate(sum(len(one.data) for one in others) + left)
+            batch.data, batch.times = batch.data[:left], batch.times[:left]
+            batch.true = not others or others[-1].true
 
     def _batch(self, step: Batched) -> None:
         self._offset += step.skipped
@@ -170,7 +171,7 @@ class JournalModel:
         log = segment.log or self.writer.log(name)
         match step:
             case LogRenamed() if not segment.lost and not segment.log:
-                segment.log = log.rename(log.with_name(f"serial0.log-{len(list(log.parent.iterdir()))}"))
+                segment.log = log.rename(log.with_name(f"serial0.log-{next(self._names)}"))
             case LogDeleted() if number and not segment.lost:
                 log.unlink()
                 segment.lost = True

@@ -9,7 +9,11 @@ from pathlib import Path
 IS_ROOT = os.geteuid() == 0
 AS_ROOT: tuple[str, ...] = () if IS_ROOT else ("sudo", "-n", "--")
 #: Runs a program as one that file permissions bind; whoever is not root is bound already.
-BOUND: tuple[str, ...] = ("setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override") if IS_ROOT else ()
+BOUND: tuple[str, ...] = (
+    ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+    if IS_ROOT
+    else ()
+)
 NOBODY = 65534
 #: Runs a program as a user who is not root.
 AS_NOBODY: tuple[str, ...] = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups") if IS_ROOT else ()

@@ -101,11 +101,13 @@ def logs(index: Path, wanted: int) -> Iterator[Path]:
     """Where the log with the inode `wanted` of this index may lie, the likeliest first; last the one of its number."""
     own = log_beside(index)
     stem = index.name.rpartition(INDEX)[0] + LOG
-    for _ in range(_ATTEMPTS):  # a listing may miss what is renamed while it is made
-        found = [index.with_name(name) for name, seen in _regular(index.parent) if seen == wanted]
-        yield from sorted((path for path in found if path.name.startswith(stem)), key=lambda path: path != own)
-        if found:
-            break
+    tried: set[Path] = set()
+    for _ in range(_ATTEMPTS):  # it may be renamed after a listing, or be missing in one that is made meanwhile
+        found = {index.with_name(name) for name, seen in _regular(index.parent) if seen == wanted}
+        for path in sorted(found - tried, key=lambda path: path != own):
+            if path.name.startswith(stem):
+                yield path
+        tried |= found
     yield own
 
 

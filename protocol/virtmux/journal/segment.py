@@ -2,7 +2,7 @@
 
 The index says what there is, the log has the bytes. A batch is there as far as the log reaches, and where its CRC32C is
 right; a part of one, which only a crash or a foreign hand leaves at the end of a log, has none of its own and is taken
-for true where the batch before it is.
+for true where the batch before it is, or where it is the first and the log surely the one of this index.
 """
 
 import os
@@ -28,6 +28,7 @@ from virtmux.journal.entries import (
     Opened,
     Renamed,
     Stopped,
+    encode,
     entries,
 )
 from virtmux.journal.times import moment
@@ -247,10 +248,19 @@ class Segment:
         """Whether these are the bytes of a batch, or the first of them; `verified`: the batch before it was."""
         if len(part) == self.batches.size(number):
             return crc32c(part) == self.batches.crc(number)
-        if number == 0 or verified:
-            return True
+        if verified or number == 0:
+            return verified or self._surely_its_own(log)
         before = os.pread(log.fileno(), self.batches.size(number - 1), self.batches.place(number - 1))
         return crc32c(before) == self.batches.crc(number - 1)
+
+    def _surely_its_own(self, log: FileIO) -> bool:
+        """Whether an open file is still the log beside this index: its inode, or both, may be used again by now."""
+        with ExitStack() as opened:
+            beside, index = (_opened(path, opened) for path in (files.log_beside(self.path), self.path))
+            if not beside or not index or not files.inode(beside) == files.inode(log) == self.head.inode:
+                return False
+            first = encode(self.head)
+            return os.pread(index.fileno(), len(first), 0) == first
 
     @contextmanager
     def _opened_log(self) -> Iterator[FileIO | None]:

@@ -77,7 +77,8 @@ def test_a_log_has_batches_as_far_as_it_reaches() -> None:
     st.lists(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3)), min_size=1, max_size=4), min_size=1), st.data()
 )
 def test_the_times_of_bytes_are_those_of_their_beats(sizes: list[list[tuple[int, int]]], data: st.DataObject) -> None:
-    made, model = Batches(), []
+    made = Batches()
+    model: list[int] = []
     for at, beats in enumerate(sizes):
         size = sum(size for size, _ in beats)
         made.add(Batch(len(model), size, 0, at, tuple(beats)))
