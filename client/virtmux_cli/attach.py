@@ -1,5 +1,6 @@
 """`virtmux attach`: the options; what it does is in `attach_session`."""
 
+import os
 from typing import Literal
 
 import click
@@ -11,6 +12,9 @@ from virtmux_cli.escape import DEFAULT, parse_escape
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, parse_size, uri_option
 
+_STDOUT = 1
+#: What a person is shown first.
+_REPLAY = "bytes:16384"
 _LEAST_AGE = 0.001
 
 
@@ -76,10 +80,9 @@ def _escape_key(text: str) -> str:
 @click.option(
     "--replay",
     metavar="BYTES|all|boot|none",
-    default="16K",
-    show_default=True,
     callback=checked(parse_replay),
-    help="What of the past to show first: so much of this boot, all that is stored, or this boot.",
+    help="What of the past to show first: so much of this boot, all that is stored, or this boot; "
+    "16K where stdout is a terminal, else none.",
 )
 @click.option(
     "--from", "position", metavar="POSITION", callback=checked(parse_position), help="Where to start, instead."
@@ -121,7 +124,7 @@ def command(
     as_json: bool,
     quiet: bool,
     linger: float | None,
-    replay: str,
+    replay: str | None,
     position: str | None,
     too_slow: Literal["gap", "leave", "wait"],
     max_lag: int,
@@ -129,11 +132,11 @@ def command(
 ) -> int:
     """Watch and use CONSOLE, which is DOMAIN[:DEVICE]; DOMAIN is a name, UUID or running id.
 
-    The guest's output goes to stdout, stdin goes to the guest. It begins with the last lines of this boot, and rides
-    out what passes by itself (a lost connection, a restart of virtmuxd or libvirtd, a migration that virtmux follows).
-    It leaves when the guest ends, with a status that says why: 3 no such console, 4 not allowed, 5 virtmuxd gone,
-    6 hypervisor gone, 7 --wait ran out, 8 busy, 9 guest not running, 10 guest ended, 11 guest crashed, 12 sent away or
-    too slow; 0 after the escape key, --linger, or when nobody reads stdout any more.
+    The guest's output goes to stdout, stdin goes to the guest. On a terminal it begins with the last lines of this
+    boot. It rides out what passes by itself (a lost connection, a restart of virtmuxd or libvirtd, a migration that
+    virtmux follows) and leaves when the guest ends, with a status that says why: 3 no such console, 4 not allowed,
+    5 virtmuxd gone, 6 hypervisor gone, 7 --wait ran out, 8 busy, 9 guest not running, 10 guest ended, 11 guest crashed,
+    12 sent away or too slow; 0 after the escape key, --linger, or when nobody reads stdout any more.
     """
     if stay and once:
         raise click.UsageError("--stay and --once exclude each other")
@@ -149,7 +152,7 @@ def command(
         quiet=quiet,
         linger_s=linger,
         position=position,
-        replay=replay,
+        replay=replay or (_REPLAY if os.isatty(_STDOUT) else None),
         lag=None if too_slow == "wait" else Lag(max_lag, max(min(max_age, MAX_SECONDS), _LEAST_AGE), too_slow),
     )
     return run_async(attach(options))

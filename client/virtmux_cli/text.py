@@ -204,6 +204,10 @@ def event_line(event: Event) -> str:
         words.append(reason_text(event.reason))
     if event.note is not None:
         words.append(printable(event.note if event.detail is None else f"{event.note}: {event.detail}"))
+    if event.event == "journal-gap":
+        words.append(f"offsets {event.offset} to {event.to_offset} are not in the journal")
+    elif event.event == "journal-failed":
+        words.append(printable(event.detail or ""))
     if event.since is not None:
         words.append(f"from {local_time(event.since)} to {local_time(event.until)}; output may be missing")
     return "  ".join(words) + "\n"
@@ -223,6 +227,10 @@ def event_json(event: Event) -> bytes:
         fields |= {"from": event.since, "to": event.until}
     if event.event == "note":
         fields |= {"note": event.note, "detail": event.detail}
+    if event.event == "journal-failed":
+        fields |= {"detail": event.detail}
+    if event.event == "journal-gap":
+        fields |= {"to_offset": event.to_offset}
     return json_line(fields)
 
 

@@ -105,7 +105,7 @@ def parse_time(text: str) -> int:
     Raises:
         ValueError: it is none, or has no time zone.
     """
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"a time without a zone: {text!r}")
-    return (time - _EPOCH) // _MICROSECOND * 1000
+    try:
+        return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND * 1000
+    except (TypeError, OverflowError) as error:  # it has no zone, or is at an end of what there is
+        raise ValueError(f"not a time: {text!r}") from error

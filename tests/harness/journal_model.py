@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.harness.journal_writer import JournalWriter
 from virtmux.journal.entries import Marked
-from virtmux.journal.times import nanoseconds
+from virtmux.records import parse_time
 from virtmux.records import Note, rfc3339
 
 KEEP = 3
@@ -227,6 +227,4 @@ class JournalModel:
 
 
 def time_of(mark: Marked) -> int:
-    at = nanoseconds(mark.record.at)
-    assert at is not None
-    return at
+    return parse_time(mark.record.at)

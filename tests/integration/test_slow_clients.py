@@ -15,6 +15,7 @@ import virtmux
 from tests.harness.container import GREETING, PRINT
 from tests.harness.counts import count, seed
 from tests.harness.daemon import Daemon
+from tests.harness.follower import PATIENCE
 from tests.harness.guest import Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.stalled import stalled
@@ -126,6 +127,13 @@ async def _watched(mux: Daemon) -> AsyncIterator[list[int]]:
             watching.cancel()
 
 
+async def until_alone(mux: Daemon) -> None:
+    """Wait until the daemon has sent the other client away: nobody is told of that but the one who does not read."""
+    async with asyncio.timeout(PATIENCE), virtmux.connect(mux.socket) as client:
+        while (await client.consoles())[0].clients > 1:
+            await asyncio.sleep(0.05)
+
+
 async def test_a_client_that_would_rather_leave_is_sent_away_as_too_slow(
     lxc: Libvirtd, start_talker: StartGuest, daemon: StartDaemon, tmp_path: Path
 ) -> None:
@@ -138,6 +146,7 @@ async def test_a_client_that_would_rather_leave_is_sent_away_as_too_slow(
         async with stalled(mux.socket, guest.name, expected, LEAVE) as deaf:
             await fast.console.write(PRINT)
             await fast.until(expected.end)
+            await until_alone(mux)
             await deaf.catch_up(fast.console.position)
             assert deaf.ended is not None
             assert deaf.ended.cause is Cause.TOO_SLOW

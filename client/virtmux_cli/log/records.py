@@ -1,11 +1,9 @@
 """What is stored of a console, as `virtmux log` is given it. Pure."""
 
-from datetime import datetime
 from typing import NamedTuple, assert_never
 
 from virtmux.reasons import Reason
-from virtmux.records import Mark, Position
-from virtmux_cli.when import nanoseconds
+from virtmux.records import Mark, Position, parse_time
 
 
 class Chunk(NamedTuple):
@@ -92,8 +90,8 @@ def time_of(record: Record) -> int | None:
             return at
         case Marked(record=mark):
             try:
-                return nanoseconds(datetime.fromisoformat(mark.at))
-            except (ValueError, TypeError):
+                return parse_time(mark.at)
+            except ValueError:
                 return None
         case Gap() | History():
             return None

@@ -1,26 +1,10 @@
 """When entries were made."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from virtmux.journal.entries import Batch, Closed, Entry, Marked, Opened
-from virtmux.journal.times import moment, nanoseconds
-from virtmux.records import Note, rfc3339
-
-
-@given(st.integers(0, 250_000_000_000 * 1_000_000_000))
-def test_a_time_of_a_mark_is_read_to_the_microsecond(ns: int) -> None:
-    assert nanoseconds(rfc3339(ns)) == ns // 1000 * 1000
-
-
-@pytest.mark.parametrize("text", ["", "now", "2026-01-31T25:00:00Z", "9" * 40])
-def test_what_is_no_time_is_none(text: str) -> None:
-    assert nanoseconds(text) is None
-
-
-def test_a_time_without_a_zone_is_utc() -> None:
-    assert nanoseconds("1970-01-01T00:00:01") == 1_000_000_000
+from virtmux.journal.times import moment
+from virtmux.records import Note
 
 
 @pytest.mark.parametrize(
