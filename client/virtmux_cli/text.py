@@ -168,6 +168,8 @@ def list_table(infos: Sequence[ConsoleInfo]) -> str:
 def _marks(info: ConsoleInfo) -> list[str]:
     """What else there is to say of a console's state."""
     marks = ["paused"] if info.paused else []
+    if info.journal == "failing":
+        marks.append("journal failing")
     match info.released:
         case None:
             pass

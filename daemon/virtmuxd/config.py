@@ -1,5 +1,6 @@
 """The daemon's configuration: defaults, a TOML file, and the command line, which wins."""
 
+import grp
 import os
 from collections.abc import Callable
 from enum import StrEnum
@@ -126,10 +127,27 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """How many connections the consoles and look-ups of a remote hypervisor share; 0: each has one of its own."""
 
     def settled(self) -> "Config":
-        """With the defaults filled in that depend on the user; `uri` then names each hypervisor, once."""
+        """With the defaults filled in that depend on the user; `uri` then names each hypervisor, once.
+
+        Raises:
+            ConfigError: what is named does not exist.
+        """
         uris = dict.fromkeys((*self.uri, *(each.uri for each in self.hypervisor))) or (default_uri(),)
+        _ = self.group_id  # a group that does not exist is an error of the configuration
         directory = self.journal_directory or str(default_directory())
         return msgspec.structs.replace(self, uri=tuple(uris), socket=str(self.socket_path), journal_directory=directory)
+
+    @property
+    def group_id(self) -> int | None:
+        """The id of the group that may read the journal.
+
+        Raises:
+            ConfigError: there is no such group.
+        """
+        try:
+            return None if self.log_group is None else grp.getgrnam(self.log_group).gr_gid
+        except KeyError:
+            raise ConfigError(f"log_group: there is no group {self.log_group!r}") from None
 
     @property
     def socket_path(self) -> Path:

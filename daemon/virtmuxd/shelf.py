@@ -1,7 +1,6 @@
 """The consoles with what is kept of them: a ring each, and, where that is configured, the journal on the disk."""
 
 import asyncio
-import grp
 import logging
 import random
 import time
@@ -143,7 +142,7 @@ def _settings(config: Config, directory: Path) -> Settings:
         size=config.journal_size,
         keep=config.journal_keep,
         sync=config.journal_sync,
-        group=None if config.log_group is None else grp.getgrnam(config.log_group).gr_gid,
+        group=config.group_id,
     )
 
 

@@ -36,6 +36,8 @@ class Page(NamedTuple):
 class Seek(Enum):
     """What can be looked for in the archive."""
 
+    OLDEST = auto()
+    """The first record that is there."""
     OFFSET = auto()
     """The first record at an offset or behind."""
     LINE = auto()

@@ -23,6 +23,16 @@ class PastRecords:
         """The offset behind the last byte."""
         return self.position.offset
 
+    def checked(self, position: Position) -> Position:
+        """A position of this history.
+
+        Raises:
+            ValueError: it is ahead of the records; the text says so.
+        """
+        if position.offset > self.position.offset or position.mark > self.position.mark:
+            raise ValueError(f"position {position} is ahead of the records, which end at {self.position}")
+        return position
+
     def take(self, cursor: Cursor) -> bytes | None:
         """As `Sequence.take`."""
         stop = self.position.offset, self.position.mark

@@ -39,9 +39,9 @@ def find_start(records: Sequence, position: str | None, replay: Replay, give: Ca
         case From.NONE:
             give(Start(records.position))
         case From.ALL:
-            give(_from(records, 0, records.oldest))
+            _once_known(records, 0, lambda: give(_from(records, 0, records.oldest)))
         case From.BOOT:
-            give(_at_boot(records))
+            _once_known(records, records.boot.offset, lambda: give(_at_boot(records)))
         case From.BYTES:
             _bytes_back(records, replay.number, give)
         case From.LINES:
@@ -84,6 +84,14 @@ def _seek(
         records.archive.find(sought, found)
 
 
+def _once_known(records: Sequence, wanted: int, then: Callable[[], None]) -> None:
+    """Go on once it is known how far back the archive goes, if what is wanted is only there."""
+    if records.archive is None or wanted >= records.start:
+        then()
+    else:
+        records.archive.find(Sought(Seek.OLDEST, 0), lambda _: then())
+
+
 def _from(records: Sequence, wanted: int, position: Position) -> Start:
     """Start at `position` where `wanted` is what the reader meant."""
     return Start(position, missing_from=wanted if wanted < records.held_from else None)
@@ -98,16 +106,20 @@ def _at_boot(records: Sequence) -> Start:
 def _bytes_back(records: Sequence, size: int, give: Callable[[Start], None]) -> None:
     wanted = max(0, records.end - size)
     if wanted <= records.boot.offset:
-        give(_at_boot(records))
+        _once_known(records, records.boot.offset, lambda: give(_at_boot(records)))
     elif wanted >= records.start:
         give(Start(_cut(records, wanted)))
     else:
-        held = max(wanted, records.held_from)
-        otherwise = _cut(records, records.start)
-        if held >= records.start:
-            give(_from(records, wanted, otherwise))
-        else:
-            _seek(records, Sought(Seek.LINE, held), otherwise, give, wanted)
+        _once_known(records, wanted, lambda: _older_bytes(records, wanted, give))
+
+
+def _older_bytes(records: Sequence, wanted: int, give: Callable[[Start], None]) -> None:
+    held = max(wanted, records.held_from)
+    otherwise = _cut(records, records.start)
+    if held >= records.start:
+        give(_from(records, wanted, otherwise))
+    else:
+        _seek(records, Sought(Seek.LINE, held), otherwise, give, wanted)
 
 
 def _cut(records: Sequence, offset: int) -> Position:

@@ -3,6 +3,7 @@
 A time is kept for each 10 ms in which something came. Where that grows too many, older ones are thinned out.
 """
 
+from array import array
 from bisect import bisect_right
 
 _RESOLUTION = 10_000_000
@@ -15,8 +16,8 @@ class Times:
 
     def __init__(self, offset: int, at: int) -> None:
         """Bytes before `offset` came at `at` or before: that is all that is known of them."""
-        self._offsets = [offset]
-        self._ats = [at]
+        self._offsets = array("q", [offset])
+        self._ats = array("q", [at])
 
     @property
     def known_from(self) -> int:

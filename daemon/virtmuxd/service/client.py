@@ -283,7 +283,7 @@ class Client:
     def _find_start(self, request: messages.Attach, place: _ClientPlace) -> None:
         records, replay = place.console.sequence, Replay.parse(request.replay or From.NONE)
         if isinstance(records, PastRecords):
-            self._start(place, Start(Position.parse(request.position or "")))
+            self._start(place, Start(records.checked(Position.parse(request.position or ""))))
         else:
             find_start(records, request.position, replay, partial(self._start, place))
 

@@ -16,7 +16,7 @@ CAPACITY = 1000
 
 
 class ScriptedArchive:
-    """An archive that holds records from `oldest` on, and answers when the test says so."""
+    """An archive that holds records from `oldest` on; what else it is asked it answers when the test says so."""
 
     def __init__(self, oldest: Place, end: Place) -> None:
         self.oldest = oldest
@@ -25,8 +25,11 @@ class ScriptedArchive:
         self.answers: list[Callable[[Place | None], None]] = []
 
     def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
-        self.asked.append(sought)
-        self.answers.append(give)
+        if sought.kind is Seek.OLDEST:
+            give(self.oldest)
+        else:
+            self.asked.append(sought)
+            self.answers.append(give)
 
     def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         raise NotImplementedError

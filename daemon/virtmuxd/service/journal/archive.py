@@ -1,6 +1,7 @@
 """What the journal holds of one history, for readers of its console that are behind the ring
 (`virtmuxd.core.cursor.Archive`)."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -18,6 +19,8 @@ from virtmuxd.service.journal.readers import Readers
 
 #: How much is read for a reader at once, in bytes: a frame.
 _PIECE = 65536
+#: Seconds for which the files are known after the last that was read.
+_KEEP = 30.0
 
 
 class DiskArchive:
@@ -31,33 +34,31 @@ class DiskArchive:
         self._find_history = find
         self._readers = readers
         self._history: History | None = None
+        self._closing: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
 
     def recorded(self, end: Place) -> None:
         """The journal has all before `end`."""
         self.end = end
 
-    def drop(self) -> None:
-        """What was read of the files is not needed any more."""
-        with self._lock:
-            self._history = None
-
-    def look(self) -> None:
-        """Find out, by and by, what the oldest record is."""
-        self._readers.ask(self._look, self._looked)
-
-    def _look(self) -> Place | None:
-        with self._lock:
-            history = self._refreshed()
-            return None if history is None else (history.oldest.offset, history.oldest.mark)
-
-    def _looked(self, oldest: Place | None) -> None:
-        if oldest is not None:
-            self.oldest = oldest
-
     def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         """See `Archive`."""
+        self._keep_open()
         self._readers.ask(partial(self._fetch, start, stop, timed=timed), lambda pages: give(pages or []))
+
+    def _keep_open(self) -> None:
+        """What was read of the files stays in memory as long as somebody reads."""
+        if self._closing is not None:
+            self._closing.cancel()
+        self._closing = asyncio.get_running_loop().call_later(_KEEP, self._drop)
+
+    def _drop(self) -> None:
+        self._closing = None
+        if self._lock.acquire(blocking=False):
+            self._history = None
+            self._lock.release()
+        else:
+            self._keep_open()
 
     def _fetch(self, start: Place, stop: Place, *, timed: bool) -> list[Page]:
         with self._lock:
@@ -69,6 +70,7 @@ class DiskArchive:
 
     def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
         """See `Archive`."""
+        self._keep_open()
         self._readers.ask(partial(self._find, sought), give)
 
     def _find(self, sought: Sought) -> Place | None:
@@ -84,11 +86,15 @@ class DiskArchive:
             self._history = self._find_history()
         else:
             self._history.refresh()
+        if self._history is not None:
+            self.oldest = self._history.oldest.offset, self._history.oldest.mark
         return self._history
 
 
 def _seek(history: History, sought: Sought) -> Position:
     match sought.kind:
+        case Seek.OLDEST:
+            return history.oldest
         case Seek.OFFSET:
             offset = sought.number
         case Seek.LINE:
