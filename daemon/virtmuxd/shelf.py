@@ -97,7 +97,7 @@ class Shelf:
         if keep is Keep.NONE:
             return Ring.in_memory(size, self._runtime.life)
         recovered = self._recovered.get(Identity(*key)) if keep is Keep.DISK else None
-        past = None if recovered is None else _past(recovered)
+        past = None if recovered is None else _past(recovered, f"{self._boot:032x}")
         return Ring.open(self._runtime.ring(key), size, self._boot, self._runtime.life, past)
 
     def _record(self, console: Console, ring: int) -> None:
@@ -150,6 +150,17 @@ def _limits(config: Config) -> Limits:
     return Limits(config.journal_total, round(config.journal_days * _DAY), config.journal_free / 100)
 
 
-def _past(found: Recovered) -> Past:
-    boot = Boot(found.incarnation, found.boot_offset, found.boot_mark)
-    return Past(found.history, found.offset, found.mark, found.clean, boot, found.held_until, found.released_until)
+def _past(found: Recovered, boot: str) -> Past:
+    """What the journal says of a history, in this `boot`: running ids of another mean nothing."""
+    running_id = found.running_id if found.boot == boot else -1
+    begins = Boot(found.boot_incarnation, found.boot_offset, found.boot_mark)
+    return Past(
+        found.history,
+        found.offset,
+        found.mark,
+        found.clean,
+        (found.incarnation, running_id),
+        begins,
+        found.held_until,
+        found.released_until,
+    )

@@ -68,13 +68,15 @@ class Life(NamedTuple):
 class Past(NamedTuple):
     """Where the journal says that a history stands; with a `clean` stop it goes on from there without its ring.
 
-    `held_until` and `released_until` are times (ns), or None.
+    `incarnation` is the newest, with its running id: -1 where that does not run, or means nothing in this boot. `boot`
+    is where the newest begins of which there are records. `held_until` and `released_until` are times (ns), or None.
     """
 
     history: str
     offset: int
     mark: int
     clean: bool
+    incarnation: tuple[int, int]
     boot: Boot
     held_until: int | None
     released_until: int | None
@@ -162,7 +164,7 @@ class Ring:
     def _go_on_from(self, past: Past) -> None:
         words = self._words
         words[_Word.NEXT_MARK], words[_Word.START], words[_Word.END] = past.mark, past.offset, past.offset
-        words[_Word.INCARNATION] = past.boot.incarnation
+        self.remember(*past.incarnation)
         words[_Word.HELD_UNTIL] = past.held_until or 0
         self.begin_boot(past.boot)
         self.release(past.released_until)

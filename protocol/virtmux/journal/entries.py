@@ -8,9 +8,10 @@ than its index says means that the last batches are not there. Bytes lie in the 
 """
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from crc32c import crc32c
-from msgspec import DecodeError, Struct
+from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder, Encoder
 
 from virtmux.records import Mark
@@ -18,6 +19,9 @@ from virtmux.wire import U32, U63
 
 FORMAT = 1
 _DIGITS = 8
+
+
+_RunningId = Annotated[int, Meta(ge=-1, le=(1 << 31) - 1)]
 
 
 class DamagedError(ValueError):
@@ -98,14 +102,18 @@ class Renamed(Struct, frozen=True, tag_field="entry", tag="renamed"):
 class Stopped(Struct, frozen=True, tag_field="entry", tag="stopped", kw_only=True):
     """A clean stop of the daemon: with this the history can go on after another boot of the machine.
 
-    `offset` and `mark` come next. `incarnation` is the newest, which began at `boot_offset` and `boot_mark`. The other
-    two are times (ns) of the console: until when it was held, and is released.
+    `offset` and `mark` come next. `incarnation` is the newest, whose running id was `running_id` (-1: it does not run);
+    the newest of which there are records is `boot_incarnation`, and began at `boot_offset` and `boot_mark`. The other
+    two are times (ns) of the
+    console: until when it was held, and is released.
     """
 
     at: U63
     offset: U63
     mark: U63
     incarnation: int
+    running_id: _RunningId = -1
+    boot_incarnation: U32 = 0
     boot_offset: int
     boot_mark: int
     held_until: int | None

@@ -577,14 +577,14 @@ def test_a_death_while_a_ring_moves_leaves_it_whole_at_one_of_the_two_names(tmp_
 
 
 def past(history: str = "c" * 32, *, clean: bool = True, offset: int = 5000) -> Past:
-    return Past(history, offset, 7, clean, Boot(3, 4000, 5), 77, 99)
+    return Past(history, offset, 7, clean, (3, 17), Boot(3, 4000, 5), 77, 99)
 
 
 def test_without_a_ring_the_history_goes_on_where_the_journal_was_stopped_in_order(path: Path) -> None:
     ring = Ring.open(path, LIMIT, BOOT, Life(1, 1, 0), past())
 
     assert (ring.history, ring.start, ring.end, ring.next_mark) == ("c" * 32, 5000, 5000, 7)
-    assert (ring.incarnation, ring.boot) == ((3, -1), Boot(3, 4000, 5))
+    assert (ring.incarnation, ring.boot) == ((3, 17), Boot(3, 4000, 5))
     assert (ring.held_until, ring.released_until) == (77, 99)
     ring.append(b"on it goes", 1)
     ring.put_mark(note(7, 5010))

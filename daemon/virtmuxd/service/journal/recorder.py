@@ -119,6 +119,8 @@ class ConsoleRecorder:
             offset=position.offset,
             mark=position.mark,
             incarnation=self._console.machine.newest.number,
+            running_id=self._console.machine.running_id,
+            boot_incarnation=boot.incarnation,
             boot_offset=boot.offset,
             boot_mark=boot.mark,
             held_until=self._records.held_until,

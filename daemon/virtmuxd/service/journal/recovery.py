@@ -31,7 +31,7 @@ from virtmux.journal.entries import (
     entries,
 )
 from virtmux.journal.names import BY_ID, INDEX, LOG, component, home
-from virtmuxd.service.journal.disk import look
+from virtmuxd.service.journal.disk import Addition, append, look
 from virtmuxd.service.journal.segments import file, read_head, segments
 from virtmuxd.service.journal.settings import Identity, Settings
 
@@ -249,6 +249,8 @@ class Recovered(NamedTuple):
     mark: int
     clean: bool
     incarnation: int
+    running_id: int
+    boot_incarnation: int
     boot_offset: int
     boot_mark: int
     held_until: int | None
@@ -279,6 +281,17 @@ def recover(settings: Settings) -> dict[Identity, Recovered]:
     return found
 
 
+def claim(settings: Settings, identity: Identity, boot: str, at: int) -> None:
+    """See to it that a clean stop counts once: say that this boot goes on with the history, before anything comes.
+
+    Raises:
+        OSError: the disk does not take it: then the history must not go on.
+    """
+    lies = home(settings.directory, identity.hypervisor, identity.uuid) / (component(identity.device) + INDEX)
+    line = Addition(lies, lies.stat().st_size, encode(Opened(boot, at)))
+    append(line, sync=settings.sync != "never")
+
+
 def _recover(index: Path) -> tuple[Head, Recovered]:
     head = read_head(index)
     if head is None:
@@ -304,6 +317,8 @@ def _recover(index: Path) -> tuple[Head, Recovered]:
         mark,
         clean,
         stopped.incarnation,
+        stopped.running_id,
+        stopped.boot_incarnation,
         stopped.boot_offset,
         stopped.boot_mark,
         stopped.held_until,

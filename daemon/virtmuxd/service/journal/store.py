@@ -1,7 +1,9 @@
 """The journal's directory as the daemon has it: locked, its consoles' files, and what the writer's thread does."""
 
 import errno
+import logging
 import os
+import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
@@ -11,8 +13,10 @@ from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.janitor import tidy
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.lock import lock
-from virtmuxd.service.journal.recovery import Recovered, recover
+from virtmuxd.service.journal.recovery import Recovered, claim, recover
 from virtmuxd.service.journal.settings import Identity, Settings
+
+_log = logging.getLogger(__name__)
 
 #: Nanoseconds after which the limits are looked at, however little was written.
 _TIDY_EVERY = 3600 * 10**9
@@ -49,7 +53,17 @@ class JournalStore:
         """
         if self._lock is None:
             self._lock = lock(self.settings)
-        return recover(self.settings)
+        return {identity: self._claimed(identity, found) for identity, found in recover(self.settings).items()}
+
+    def _claimed(self, identity: Identity, found: Recovered) -> Recovered:
+        if not found.clean or found.boot == self._boot:
+            return found
+        try:
+            claim(self.settings, identity, self._boot, time.time_ns())
+        except OSError as error:
+            _log.warning("a history does not go on", extra={**identity._asdict(), "why": error.strerror})
+            return found._replace(clean=False)
+        return found
 
     @property
     def directory(self) -> Path:
