@@ -104,20 +104,19 @@ class Stopped(Struct, frozen=True, tag_field="entry", tag="stopped", kw_only=Tru
 
     `offset` and `mark` come next. `incarnation` is the newest, whose running id was `running_id` (-1: it does not run);
     the newest of which there are records is `boot_incarnation`, and began at `boot_offset` and `boot_mark`. The other
-    two are times (ns) of the
-    console: until when it was held, and is released.
+    two are times (ns) of the console: until when it was held, and is released.
     """
 
     at: U63
     offset: U63
     mark: U63
-    incarnation: int
+    incarnation: U32
     running_id: _RunningId = -1
     boot_incarnation: U32 = 0
-    boot_offset: int
-    boot_mark: int
-    held_until: int | None
-    released_until: int | None
+    boot_offset: U63
+    boot_mark: U63
+    held_until: U63 | None
+    released_until: U63 | None
 
 
 class Closed(Struct, frozen=True, tag_field="entry", tag="closed"):
