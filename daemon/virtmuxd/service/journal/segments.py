@@ -188,6 +188,8 @@ def remove_empty(home: Path) -> None:
 def bring(source: Path, target: Path, stem: str, history: str) -> None:
     """Move a console's segments to another directory; those of other histories there are put aside, each under its
     history's name. It can be done again wherever it was interrupted, and overwrites nothing."""
+    for home in (source, target):
+        _drop_second_names(home, stem)
     put_away(target, stem)
     for segment in _oldest_first(segments(target, stem)):
         if segment.head is not None and segment.head.history != history:
@@ -199,21 +201,22 @@ def bring(source: Path, target: Path, stem: str, history: str) -> None:
 
 
 def _transfer(segment: Segment, home: Path, stem: str) -> None:
-    """Give a segment another stem or directory. Whenever somebody dies its log lies beside its index."""
-    known = look(segment.log) if segment.log is not None else None
-    for number in count(segment.number or 0):
-        log, index = (file(home, stem, kind, number) for kind in (LOG, INDEX))
-        there = look(log)
-        twin = there is not None and there.is_file(known)  # somebody died here
-        if (segment.index is not None and look(index) is not None) or (there is not None and not twin):
-            continue
-        if segment.log is not None and not twin:
-            log.hardlink_to(segment.log)
-        if segment.index is not None:
-            segment.index.rename(index)
-        if segment.log is not None:
+    """Give a segment another stem or directory. Whenever somebody dies its log lies beside its index, and perhaps
+    under its former name, or its next one, as well."""
+    number = next(n for n in count(segment.number or 0) if not any(look(file(home, stem, k, n)) for k in (INDEX, LOG)))
+    if segment.log is not None:
+        file(home, stem, LOG, number).hardlink_to(segment.log)
+    if segment.index is not None:
+        segment.index.rename(file(home, stem, INDEX, number))
+    if segment.log is not None:
+        segment.log.unlink()
+
+
+def _drop_second_names(home: Path, stem: str) -> None:
+    """Remove the names of logs that a death within `_transfer` left."""
+    for segment in segments(home, stem):
+        if segment.index is None and segment.log is not None and segment.log.lstat().st_nlink > 1:
             segment.log.unlink()
-        return
 
 
 def _oldest_first(found: list[Segment]) -> list[Segment]:
