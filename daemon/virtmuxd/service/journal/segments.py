@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from virtmux.journal.entries import DamagedError, Head, decode
 from virtmux.journal.names import INDEX, LOG
-from virtmuxd.service.journal.disk import NEW, look
+from virtmuxd.service.journal.disk import NEW, known, look
 
 _NAME = re.compile(r"(?P<stem>.+)(?P<kind>\.log|\.idx)(?:\.(?P<number>0|[1-9][0-9]{0,8}))?", re.DOTALL)
 _HEAD_SIZE = 16384
@@ -47,6 +47,8 @@ def file(home: Path, stem: str, kind: str, number: int | None = None) -> Path:
 def read_head(index: Path) -> Head | None:
     """The first line of an index; None where there is none that can be read."""
     try:
+        if not known(index).regular:
+            return None
         with index.open("rb") as opened:
             head = decode(opened.readline(_HEAD_SIZE))
     except (OSError, DamagedError):
@@ -58,10 +60,10 @@ def segments(home: Path, stem: str | None = None) -> list[Segment]:
     """All segments in a directory, or those of one stem, the newest of each stem first.
 
     An index's log is the one with the inode that it names, else the one of its number. Each log has one index at most:
-    a newer index goes first, since the inode of a log that was deleted may be used again.
+    a newer index goes first, since the inode of a log that was deleted may be used again. What is no file is ignored.
     """
     try:
-        names = sorted(path.name for path in home.iterdir())
+        names = sorted(path.name for path in home.iterdir() if (found := look(path)) is not None and found.regular)
     except (FileNotFoundError, NotADirectoryError):
         return []
     parsed = {name: match for name in names if (match := _NAME.fullmatch(name))}
@@ -75,7 +77,7 @@ def _of_stem(home: Path, stem: str, names: list[str], parsed: dict[str, re.Match
     numbered = {_age(match): match.string for match in ours if match["kind"] == LOG}
     renamed = [name for name in names if name.startswith((f"{stem}{LOG}.", f"{stem}{LOG}-")) and name not in parsed]
     heads = {age: read_head(home / name) for age, name in indexes}
-    inodes = {known.inode: name for name in [*renamed, *numbered.values()] if (known := look(home / name))}
+    inodes = {found.inode: name for name in [*renamed, *numbered.values()] if (found := look(home / name))}
     logs: dict[int, str] = {}
     for age, head in heads.items():
         if head is not None and head.inode in inodes:
@@ -85,9 +87,9 @@ def _of_stem(home: Path, stem: str, names: list[str], parsed: dict[str, re.Match
         if age not in logs and age in numbered and numbered[age] not in claimed:
             logs[age] = numbered[age]
     claimed = set(logs.values())
-    found = [(age, name, logs.get(age)) for age, name in indexes]
-    found += [(age, "", name) for age, name in numbered.items() if name not in claimed]
-    for age, index, log in sorted(found):
+    all_ = [(age, name, logs.get(age)) for age, name in indexes]
+    all_ += [(age, "", name) for age, name in numbered.items() if name not in claimed]
+    for age, index, log in sorted(all_):
         paths = home / index if index else None, home / log if log else None
         yield _segment(stem, None if age < 0 else age, *paths, heads.get(age) if index else None)
 
@@ -115,7 +117,7 @@ def put_away(home: Path, stem: str) -> None:
     places = file(home, stem, INDEX), file(home, stem, LOG)
     index, log = map(look, places)
     head = read_head(places[0]) if index else None
-    if log is not None and head is not None and head.inode == log.inode:
+    if log is not None and head is not None and (head.inode, True) == (log.inode, log.regular):
         _free_newest(home, stem)
         _renumber(places[0], home, stem, INDEX, 0)
         _renumber(places[1], home, stem, LOG, 0)

@@ -20,14 +20,13 @@ from tests.daemon.service.journal.test_files import (
     holds,
     home,
     kinds,
-    lines,
     mark,
     names,
     snapshot,
     stopped,
     text,
 )
-from tests.harness.journal_files import Story, read
+from tests.harness.journal_files import Story, lines, read
 from virtmuxd.service import journal
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.recovery import recover
@@ -217,7 +216,21 @@ _SOURCES = str(Path(str(journal.__file__)).parent)
 #: Only read, or are tried elsewhere: to die there is to die before them.
 _ELSEWHERE = {"recovery.py", "settings.py", "links.py"}
 _READING = {"segments", "_of_stem", "_segment", "_age", "read_head", "file", "look", "known", "_pieces", "behind"}
-_READING |= {"write", "_ready", "_append", "_changed", "position", "size", "begun", "<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "_share", "grown"}
+_READING |= {
+    "write",
+    "_ready",
+    "_append",
+    "_changed",
+    "position",
+    "size",
+    "begun",
+    "<listcomp>",
+    "<genexpr>",
+    "<dictcomp>",
+    "<setcomp>",
+    "_share",
+    "grown",
+}
 
 
 def _deaths(prepare: Callable[[], Callable[[], object]]) -> Iterator[None]:
