@@ -76,8 +76,12 @@ def _read_segment(index: Path, stories: dict[str, Story]) -> None:
 
 def _log(index: Path, inode: int) -> bytes:
     stem = index.name.rpartition(".idx")[0]
-    logs = [path for path in index.parent.iterdir() if path.name.startswith(stem + ".log")]
+    logs = [path for path in index.parent.iterdir() if path.name.startswith(stem + ".log") and _is_file(path)]
     own = [path for path in logs if path.stat().st_ino == inode]
     if not own:
         own = [index.with_name(index.name.replace(".idx", ".log"))]
-    return own[0].read_bytes() if own[0].exists() else b""
+    return own[0].read_bytes() if _is_file(own[0]) else b""
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()

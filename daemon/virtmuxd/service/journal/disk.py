@@ -35,7 +35,7 @@ class Known(NamedTuple):
 
     def is_file(self, other: "Known | None") -> bool:
         """Whether both are the same file, whatever its size."""
-        return other is not None and self[:2] == other[:2]
+        return other is not None and (self[:2], self.regular) == (other[:2], other.regular)
 
 
 def known(path: Path) -> Known:

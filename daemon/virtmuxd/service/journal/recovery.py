@@ -103,8 +103,9 @@ def examine(directory: Path, stem: str, boot: str) -> Found | None:
     Args:
         boot: the id of this boot.
     """
-    segment = next(iter(segments(directory, stem)), None)
-    if segment is None or segment.number is not None or segment.index is None or segment.head is None:
+    growing = (each for each in segments(directory, stem) if each.number is None and each.index is not None)
+    segment = next(growing, None)
+    if segment is None or segment.index is None or segment.head is None:
         return None
     was = segment.index.read_bytes()
     in_place = segment.log == file(directory, stem, LOG)

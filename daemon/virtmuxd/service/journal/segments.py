@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from virtmux.journal.entries import DamagedError, Head, decode
 from virtmux.journal.names import INDEX, LOG
-from virtmuxd.service.journal.disk import NEW, look
+from virtmuxd.service.journal.disk import NEW, known, look
 
 _NAME = re.compile(r"(?P<stem>.+)(?P<kind>\.log|\.idx)(?:\.(?P<number>0|[1-9][0-9]{0,8}))?", re.DOTALL)
 _HEAD_SIZE = 16384
@@ -47,6 +47,8 @@ def file(home: Path, stem: str, kind: str, number: int | None = None) -> Path:
 def read_head(index: Path) -> Head | None:
     """The first line of an index; None where there is none that can be read."""
     try:
+        if not known(index).regular:
+            return None
         with index.open("rb") as opened:
             head = decode(opened.readline(_HEAD_SIZE))
     except (OSError, DamagedError):
@@ -58,10 +60,10 @@ def segments(home: Path, stem: str | None = None) -> list[Segment]:
     """All segments in a directory, or those of one stem, the newest of each stem first.
 
     An index's log is the one with the inode that it names, else the one of its number. Each log has one index at most:
-    a newer index goes first, since the inode of a log that was deleted may be used again.
+    a newer index goes first, since the inode of a log that was deleted may be used again. What is no file is ignored.
     """
     try:
-        names = sorted(path.name for path in home.iterdir())
+        names = sorted(path.name for path in home.iterdir() if (found := look(path)) is not None and found.regular)
     except (FileNotFoundError, NotADirectoryError):
         return []
     parsed = {name: match for name in names if (match := _NAME.fullmatch(name))}
@@ -75,7 +77,7 @@ def _of_stem(home: Path, stem: str, names: list[str], parsed: dict[str, re.Match
     numbered = {_age(match): match.string for match in ours if match["kind"] == LOG}
     renamed = [name for name in names if name.startswith((f"{stem}{LOG}.", f"{stem}{LOG}-")) and name not in parsed]
     heads = {age: read_head(home / name) for age, name in indexes}
-    inodes = {known.inode: name for name in [*renamed, *numbered.values()] if (known := look(home / name))}
+    inodes = {found.inode: name for name in [*renamed, *numbered.values()] if (found := look(home / name))}
     logs: dict[int, str] = {}
     for age, head in heads.items():
         if head is not None and head.inode in inodes:
@@ -85,9 +87,9 @@ def _of_stem(home: Path, stem: str, names: list[str], parsed: dict[str, re.Match
         if age not in logs and age in numbered and numbered[age] not in claimed:
             logs[age] = numbered[age]
     claimed = set(logs.values())
-    found = [(age, name, logs.get(age)) for age, name in indexes]
-    found += [(age, "", name) for age, name in numbered.items() if name not in claimed]
-    for age, index, log in sorted(found):
+    all_ = [(age, name, logs.get(age)) for age, name in indexes]
+    all_ += [(age, "", name) for age, name in numbered.items() if name not in claimed]
+    for age, index, log in sorted(all_):
         paths = home / index if index else None, home / log if log else None
         yield _segment(stem, None if age < 0 else age, *paths, heads.get(age) if index else None)
 
@@ -115,7 +117,7 @@ def put_away(home: Path, stem: str) -> None:
     places = file(home, stem, INDEX), file(home, stem, LOG)
     index, log = map(look, places)
     head = read_head(places[0]) if index else None
-    if log is not None and head is not None and head.inode == log.inode:
+    if log is not None and head is not None and (head.inode, True) == (log.inode, log.regular):
         _free_newest(home, stem)
         _renumber(places[0], home, stem, INDEX, 0)
         _renumber(places[1], home, stem, LOG, 0)
@@ -188,6 +190,8 @@ def remove_empty(home: Path) -> None:
 def bring(source: Path, target: Path, stem: str, history: str) -> None:
     """Move a console's segments to another directory; those of other histories there are put aside, each under its
     history's name. It can be done again wherever it was interrupted, and overwrites nothing."""
+    for home in (source, target):
+        _drop_second_names(home, stem)
     put_away(target, stem)
     for segment in _oldest_first(segments(target, stem)):
         if segment.head is not None and segment.head.history != history:
@@ -199,21 +203,22 @@ def bring(source: Path, target: Path, stem: str, history: str) -> None:
 
 
 def _transfer(segment: Segment, home: Path, stem: str) -> None:
-    """Give a segment another stem or directory. Whenever somebody dies its log lies beside its index."""
-    known = look(segment.log) if segment.log is not None else None
-    for number in count(segment.number or 0):
-        log, index = (file(home, stem, kind, number) for kind in (LOG, INDEX))
-        there = look(log)
-        twin = there is not None and there.is_file(known)  # somebody died here
-        if (segment.index is not None and look(index) is not None) or (there is not None and not twin):
-            continue
-        if segment.log is not None and not twin:
-            log.hardlink_to(segment.log)
-        if segment.index is not None:
-            segment.index.rename(index)
-        if segment.log is not None:
+    """Give a segment another stem or directory. Whenever somebody dies its log lies beside its index, and perhaps
+    under its former name, or its next one, as well."""
+    number = next(n for n in count(segment.number or 0) if not any(look(file(home, stem, k, n)) for k in (INDEX, LOG)))
+    if segment.log is not None:
+        file(home, stem, LOG, number).hardlink_to(segment.log)
+    if segment.index is not None:
+        segment.index.rename(file(home, stem, INDEX, number))
+    if segment.log is not None:
+        segment.log.unlink()
+
+
+def _drop_second_names(home: Path, stem: str) -> None:
+    """Remove the names of logs that a death within `_transfer` left."""
+    for segment in segments(home, stem):
+        if segment.index is None and segment.log is not None and segment.log.lstat().st_nlink > 1:
             segment.log.unlink()
-        return
 
 
 def _oldest_first(found: list[Segment]) -> list[Segment]:

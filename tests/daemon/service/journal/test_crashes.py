@@ -20,14 +20,13 @@ from tests.daemon.service.journal.test_files import (
     holds,
     home,
     kinds,
-    lines,
     mark,
     names,
     snapshot,
     stopped,
     text,
 )
-from tests.harness.journal_files import Story, read
+from tests.harness.journal_files import Story, lines, read
 from virtmuxd.service import journal
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.recovery import recover

@@ -4,7 +4,7 @@ import errno
 import os
 import resource
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -107,12 +107,12 @@ def test_the_log_is_the_bytes_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_an_idle_console_has_no_descriptor(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     files = console(tmp_path)
     files.open(H1, 0, 1, 1)
     files.write([batch(0, 5)], [mark(1)], 2)
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_bytes_that_the_ring_did_not_hold_are_said_to_be_lost(tmp_path: Path) -> None:
@@ -416,11 +416,8 @@ def test_whatever_call_fails_the_next_one_goes_on(
     files.open(H1, 0, 1, 1)
 
     for begin in range(0, 3000, 300):
-        with failing(monkeypatch, call, errno.EIO, after):
-            try:
-                files.write([batch(begin, begin + 300)], [mark(begin // 300 + 1, begin)], begin)
-            except OSError:
-                pass
+        with failing(monkeypatch, call, errno.EIO, after), suppress(OSError):
+            files.write([batch(begin, begin + 300)], [mark(begin // 300 + 1, begin)], begin)
         files.write([batch(begin, begin + 300)], [mark(begin // 300 + 1, begin)], begin)
 
     story = read(home(tmp_path))[H1]
@@ -437,9 +434,12 @@ def test_a_write_that_fails_and_cannot_be_undone_does_no_harm(
     files.open(H1, 0, 1, 1)
     files.write([batch(0, 100)], [mark(1)], 1)
 
-    with failing(monkeypatch, "ftruncate"), failing(monkeypatch, "write", errno.EIO, 1, part):
-        with pytest.raises(OSError, match="Input/output"):
-            files.write([batch(100, 200)], [mark(2)], 2)
+    with (
+        failing(monkeypatch, "ftruncate"),
+        failing(monkeypatch, "write", errno.EIO, 1, part),
+        pytest.raises(OSError, match="Input/output"),
+    ):
+        files.write([batch(100, 200)], [mark(2)], 2)
     files.write([batch(100, 200), batch(200, 220)], [mark(2), mark(3)], 3)
 
     assert "serial0.idx.0" in names(tmp_path)
@@ -516,9 +516,12 @@ def test_it_holds_what_a_plain_model_holds(
             case "rename":
                 files.rename(f"web{n}", 1)
             case _:
-                with pytest.MonkeyPatch.context() as patch, failing(patch, "write", errno.ENOSPC, n % 2, n):
-                    with pytest.raises(OSError, match="No space"):
-                        files.write([batch(end, end + n), batch(end + n, end + n + 1000)], [mark(number, end)], 1)
+                with (
+                    pytest.MonkeyPatch.context() as patch,
+                    failing(patch, "write", errno.ENOSPC, n % 2, n),
+                    pytest.raises(OSError, match="No space"),
+                ):
+                    files.write([batch(end, end + n), batch(end + n, end + n + 1000)], [mark(number, end)], 1)
                 begin = files.position[0]
                 held.update(enumerate(text(end, max(end, begin)), end))
                 end, number = max(end, begin), max(number, files.position[1])

@@ -1,0 +1,115 @@
+"""The janitor removes what the limits do not allow, and nothing that somebody else put there."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.service.journal.test_files import H1, H2, WEB, batch, console, failing, home, names
+from virtmuxd.core.retention import Limits
+from virtmuxd.service.journal.files import ConsoleFiles
+from virtmuxd.service.journal.janitor import Tidied, tidy
+from virtmuxd.service.journal.links import Links
+from virtmuxd.service.journal.settings import Identity, Settings
+
+DAY = 86_400 * 10**9
+OTHER = WEB._replace(uuid="u-2")
+BOUNDLESS = Limits(1 << 40, 30 * DAY, 0)
+
+
+def written(directory: Path, identity: Identity, domain: str, history: str = H1) -> ConsoleFiles:
+    files = console(directory, size=1000, identity=identity, domain=domain)
+    files.open(history, 0, 1, 1)
+    for begin in range(0, 1500, 500):
+        files.write([batch(begin, begin + 500, history)], [], 1)
+    return files
+
+
+def tidied(
+    directory: Path, limits: Limits, known: list[Identity], live: dict[Identity, ConsoleFiles], now: int
+) -> Tidied:
+    return tidy(Settings(directory=directory), limits, known, live, Links(directory), now=now)
+
+
+def held(directory: Path) -> int:
+    return sum(path.stat().st_size for path in (directory / "by-id").rglob("*.*"))
+
+
+def age(directory: Path, at: int, pattern: str = "*") -> None:
+    for path in (directory / "by-id").rglob(pattern):
+        os.utime(path, ns=(at, at))
+
+
+def test_within_the_limits_nothing_is_removed_and_the_bytes_are_counted(tmp_path: Path) -> None:
+    written(tmp_path, WEB, "web")
+    age(tmp_path, 100 * DAY)
+
+    assert tidied(tmp_path, BOUNDLESS, [WEB], {}, 101 * DAY) == Tidied(held(tmp_path), 0)
+
+
+def test_what_is_too_old_is_removed_with_its_directory_and_link(tmp_path: Path) -> None:
+    written(tmp_path, WEB, "web")
+    written(tmp_path, OTHER, "shop")
+    age(tmp_path, 100 * DAY)
+    age(tmp_path, 60 * DAY, "u-2/*")
+
+    assert tidied(tmp_path, BOUNDLESS, [WEB, OTHER], {}, 101 * DAY) == Tidied(held(tmp_path), 3)
+    assert len(names(tmp_path)) == 6
+    assert [path.name for path in tmp_path.iterdir() if path.is_symlink()] == ["web"]
+    assert not (home(tmp_path).parent / "u-2").exists()
+
+
+def test_undefined_guests_go_first_then_the_oldest(tmp_path: Path) -> None:
+    written(tmp_path, WEB, "web")
+    written(tmp_path, OTHER, "shop")
+    age(tmp_path, 100 * DAY)
+    whole = held(tmp_path)
+
+    assert tidied(tmp_path, BOUNDLESS._replace(total=whole // 2 - 100), [WEB], {}, 101 * DAY).dropped == 4
+    assert names(tmp_path) == ["serial0.idx", "serial0.idx.0", "serial0.log", "serial0.log.0"]
+
+
+def test_a_segment_that_grows_is_dropped_by_who_writes_it(tmp_path: Path) -> None:
+    files = written(tmp_path, WEB, "web")
+
+    result = tidied(tmp_path, BOUNDLESS._replace(total=0), [WEB], {WEB: files}, 7)
+    assert result.dropped == 3
+    assert names(tmp_path) == ["serial0.idx", "serial0.log"]
+    assert (home(tmp_path) / "serial0.log").stat().st_size == 0
+    assert tidied(tmp_path, BOUNDLESS._replace(total=0), [WEB], {WEB: files}, 7).dropped == 0
+
+    files.write([batch(1500, 1600)], [], 8)
+    assert console(tmp_path).open(H1, 1600, 1, 9) == (1600, 1)
+
+
+def test_what_was_put_aside_for_a_migration_is_held_within_the_limits_too(tmp_path: Path) -> None:
+    older = written(tmp_path, WEB._replace(hypervisor="lxc"), "web", H2)
+    files = written(tmp_path, WEB, "web")
+    files.move("lxc", 2)
+    age(tmp_path, 100 * DAY)
+    age(tmp_path, 60 * DAY, "*~*")
+
+    assert tidied(tmp_path, BOUNDLESS, [older.identity], {}, 101 * DAY).dropped == 3
+    assert not list((tmp_path / "by-id").rglob("*~*"))
+
+
+def test_what_is_not_the_journals_is_left_alone(tmp_path: Path) -> None:
+    written(tmp_path, WEB, "web")
+    foreign = home(tmp_path) / "notes.txt"
+    foreign.write_text("mine")
+
+    tidied(tmp_path, BOUNDLESS._replace(total=0), [], {}, 7)
+
+    assert names(tmp_path) == ["notes.txt"]
+
+
+def test_what_cannot_be_removed_is_told_and_counted_as_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    written(tmp_path, WEB, "web")
+    whole = held(tmp_path)
+    with failing(monkeypatch, "unlink", errno.EROFS):
+        assert tidied(tmp_path, BOUNDLESS._replace(total=0), [], {}, 7) == Tidied(whole, 0)
+
+    assert len(caplog.records) == 3

@@ -1,0 +1,89 @@
+"""What a daemon learns from the journal as it starts."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.service.journal.test_files import BOOT, H1, NEXT_BOOT, WEB, batch, console, home, mark, stopped
+from virtmuxd.service.journal.recovery import Recovered, cut_beats, recover
+from virtmuxd.service.journal.settings import Settings
+
+
+def recovered(directory: Path) -> Recovered:
+    return recover(Settings(directory=directory))[WEB]
+
+
+def test_where_nothing_was_journalled_nothing_is_known(tmp_path: Path) -> None:
+    assert recover(Settings(directory=tmp_path)) == {}
+
+
+def test_a_clean_stop_says_all_that_a_console_needs_to_go_on(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 10)], [mark(1)], 1)
+    files.stop(stopped(10, 2))
+
+    assert recovered(tmp_path) == Recovered(H1, 10, 2, True, 1, 0, 1, 5, None, BOOT, "web")
+
+
+def test_without_a_clean_stop_it_says_so(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 10)], [mark(1)], 1)
+    files.stop(stopped(10, 2))
+    files = console(tmp_path, boot=NEXT_BOOT)
+    files.open(H1, 10, 2, 1)
+    files.write([batch(10, 15)], [], 1)
+
+    assert recovered(tmp_path) == Recovered(H1, 15, 2, False, 1, 0, 1, 5, None, NEXT_BOOT, "web")
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"00000000 {}\n", bytes(4096)])
+def test_an_index_that_cannot_be_read_is_left_out_with_a_warning(
+    tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = console(tmp_path, identity=WEB._replace(device="serial1"))
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 10)], [], 1)
+    (home(tmp_path) / "serial0.idx").write_bytes(damage)
+
+    assert list(recover(Settings(directory=tmp_path))) == [WEB._replace(device="serial1")]
+    assert len(caplog.records) == 1
+
+
+def test_an_index_that_lies_where_another_belongs_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 10)], [], 1)
+    home(tmp_path).rename(home(tmp_path).with_name("u-2"))
+
+    assert recover(Settings(directory=tmp_path)) == {}
+    assert len(caplog.records) == 1
+
+
+def test_it_is_quick_however_long_the_index_is(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    for begin in range(0, 200_000, 20_000):
+        files.write([batch(at, at + 10) for at in range(begin, begin + 20_000, 10)], [], 1)
+    files.rename("shop", 2)
+    files.stop(stopped(200_000, 1))
+
+    began = time.thread_time()
+    for _ in range(20):
+        recovered(tmp_path)
+    took = (time.thread_time() - began) / 20
+
+    found = recovered(tmp_path)
+    assert (found.offset, found.domain, found.clean) == (200_000, "shop", True)
+    assert took < 0.005, "a fraction of that, where nothing else runs"
+
+
+def test_beats_are_cut_at_the_right_bytes() -> None:
+    beats = ((2, 0), (3, 10), (4, 20))
+
+    assert cut_beats(beats, 0, 9) == beats
+    assert cut_beats(beats, 1, 6) == ((1, 0), (3, 10), (1, 20))
+    assert cut_beats(beats, 2, 5) == ((3, 10),)
+    assert cut_beats(beats, 9, 9) == ()
