@@ -8,12 +8,12 @@ from virtmux_cli.replayed import Replay, Shown, split
 
 REQUESTS = [
     b"\x1b[6n", b"\x1b[?6n", b"\x1b[5n", b"\x1b[c", b"\x1b[>c", b"\x1b[=0c", b"\x9b6n", b"\xc2\x9b6n", b"\x1b[18t",
-    b"\x1b[21t", b"\x1b[?2004$p", b"\x1b[>q", b"\x1b[>0q", b"\x1b[?u", b"\x1b[x", b"\x1bP$qm\x1b\\", b"\x1bP+q544e\x1b\\",
-    b"\x1b]10;?\x07", b"\x1b]4;1;?\x1b\\", b"\x1b]52;c;?\x07", b"\x1bZ", b"\x05",
+    b"\x1b[21t", b"\x1b[?2004$p", b"\x1b[>q", b"\x1b[>0q", b"\x1b[?u", b"\x1b[x", b"\x1bP$qm\x1b\\",
+    b"\x1bP+q544e\x1b\\", b"\x1b]10;?\x07", b"\x1b]4;1;?\x1b\\", b"\x1b]52;c;?\x07", b"\x1bZ", b"\x05",
 ]  # fmt: skip
 HARMLESS = [
-    b"\x1b[1;31m", b"\x1b[2J", b"\x1b[?2004h", b"\x1b[10;20H", b"\x1b]0;title\x07", b"\x1b[2 q", b"\x1b7", b"\r\n", b"a?c",
-    "größe".encode(),
+    b"\x1b[1;31m", b"\x1b[2J", b"\x1b[?2004h", b"\x1b[10;20H", b"\x1b]0;title\x07", b"\x1b[2 q", b"\x1b7", b"\r\n",
+    b"a?c", "größe".encode(),
 ]  # fmt: skip
 
 

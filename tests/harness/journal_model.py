@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from tests.harness.journal_writer import JournalWriter
 from virtmux.journal.entries import Marked
-from virtmux.records import parse_time
-from virtmux.records import Note, rfc3339
+from virtmux.records import Note, parse_time, rfc3339
 
 KEEP = 3
 MS = 1_000_000

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.service.journal.test_files import BOOT, H1, NEXT_BOOT, WEB, batch, console, home, mark, stopped
-from virtmuxd.service.journal.recovery import Recovered, cut_beats, recover
+from virtmuxd.service.journal.recovery import Recovered, claim, cut_beats, recover
 from virtmuxd.service.journal.settings import Settings
 
 
@@ -24,7 +24,7 @@ def test_a_clean_stop_says_all_that_a_console_needs_to_go_on(tmp_path: Path) -> 
     files.write([batch(0, 10)], [mark(1)], 1)
     files.stop(stopped(10, 2))
 
-    assert recovered(tmp_path) == Recovered(H1, 10, 2, True, 1, 0, 1, 5, None, BOOT, "web")
+    assert recovered(tmp_path) == Recovered(H1, 10, 2, True, 1, -1, 0, 0, 1, 5, None, BOOT, "web")
 
 
 def test_without_a_clean_stop_it_says_so(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_without_a_clean_stop_it_says_so(tmp_path: Path) -> None:
     files.open(H1, 10, 2, 1)
     files.write([batch(10, 15)], [], 1)
 
-    assert recovered(tmp_path) == Recovered(H1, 15, 2, False, 1, 0, 1, 5, None, NEXT_BOOT, "web")
+    assert recovered(tmp_path) == Recovered(H1, 15, 2, False, 1, -1, 0, 0, 1, 5, None, NEXT_BOOT, "web")
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage", b"00000000 {}\n", bytes(4096)])
@@ -87,3 +87,15 @@ def test_beats_are_cut_at_the_right_bytes() -> None:
     assert cut_beats(beats, 1, 6) == ((1, 0), (3, 10), (1, 20))
     assert cut_beats(beats, 2, 5) == ((3, 10),)
     assert cut_beats(beats, 9, 9) == ()
+
+
+def test_a_clean_stop_counts_once_from_before_anything_is_received(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 10)], [mark(1)], 1)
+    files.stop(stopped(10, 2))
+
+    claim(Settings(directory=tmp_path), WEB, NEXT_BOOT, 5)
+
+    assert not recovered(tmp_path).clean
+    assert console(tmp_path, boot=NEXT_BOOT).open(H1, 10, 2, 6) == (10, 2), "in this boot the history goes on"
