@@ -81,8 +81,10 @@ def replayed_line(reason: Reason) -> str:
 
 def gap_text(offset: int, to_offset: int, marks: int, why: str | None = None) -> str:
     """Records that were there and are no longer held: bytes `offset` to `to_offset`, and so many marks."""
-    text = f"{to_offset - offset} bytes of output are missing here ({offset} to {to_offset})"
-    return text + (f", and {marks} marks" if marks else "") + (f": {printable(why)}" if why else "")
+    size = to_offset - offset
+    text = f"{size} bytes of output are missing here ({offset} to {to_offset})" if size or not marks else ""
+    missing = f"{text}, and {marks} marks" if text and marks else text or f"{marks} marks are missing here"
+    return missing + (f": {printable(why)}" if why else "")
 
 
 def gap_line(gap: Gap) -> str:

@@ -84,6 +84,7 @@ def test_an_error_says_what_to_do() -> None:
 def test_what_is_missing_is_counted() -> None:
     assert text.gap_line(Gap(7, 10, 3, 30, 3)) == "virtmux: 20 bytes of output are missing here (10 to 30)"
     assert text.gap_line(Gap(7, 10, 3, 30, 5)).endswith("(10 to 30), and 2 marks")
+    assert text.gap_line(Gap(7, 10, 3, 10, 5)) == "virtmux: 2 marks are missing here"
     assert "may be missing" in text.break_line(Break(AT, AT, AT))
     assert text.note_line(Note(AT, "renamed", "web2\x1b")) == "virtmux: guest renamed: web2\\x1b"
 

@@ -1,6 +1,7 @@
 """Which of the stored records were asked for: what `-b`, `-S`, `-U` and `--from` mean. Pure."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from virtmux.records import Position
@@ -69,7 +70,7 @@ def boots(histories: Sequence[HistoryInfo]) -> list[Boot]:
     found: list[tuple[Incarnation, Position, Position | None]] = []
     for history in histories:
         following = [incarnation.position for incarnation in history.incarnations[1:]]
-        for incarnation, after in zip(history.incarnations, [*following, None], strict=True):
+        for incarnation, after in zip_longest(history.incarnations, following):
             found.append((incarnation, after or history.end, after))
     return [Boot(at - len(found) + 1, *facts) for at, facts in enumerate(found)]
 

@@ -356,3 +356,5 @@ class Sequence:
         """Hold nothing of what is there; readers that have not had it are given a gap."""
         self._marks.clear()
         self._store.forget()
+        if self.archive is not None:
+            self.archive.forget((self._store.end, self._next_mark))

@@ -6,6 +6,10 @@ from virtmux_cli.log.choice import boots
 from virtmux_cli.text import local_time
 
 
+def test_a_history_without_a_start_has_none() -> None:
+    assert boots([INFOS[0]._replace(incarnations=())]) == []
+
+
 def test_each_boot_has_a_row_with_its_positions_and_its_end() -> None:
     header, *rows = boots_table(boots(INFOS)).splitlines()
     assert header.split() == ["BOOT", "INCARNATION", "BEGAN", "FIRST", "POSITION", "LAST", "POSITION", "ENDED"]

@@ -495,6 +495,9 @@ class ScriptedArchive:
     def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
         raise NotImplementedError
 
+    def forget(self, place: Place) -> None:
+        self.oldest = self.end = place
+
     def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         assert not timed
         self.asked.append((start, stop))

@@ -31,6 +31,9 @@ class ScriptedArchive:
             self.asked.append(sought)
             self.answers.append(give)
 
+    def forget(self, place: Place) -> None:
+        self.oldest = self.end = place
+
     def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         raise NotImplementedError
 

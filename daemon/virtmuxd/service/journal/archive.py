@@ -41,6 +41,10 @@ class DiskArchive:
         """The journal has all before `end`."""
         self.end = end
 
+    def forget(self, place: Place) -> None:
+        """See `Archive`."""
+        self.oldest = self.end = place
+
     def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         """See `Archive`."""
         self._keep_open()
