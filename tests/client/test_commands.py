@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.harness.command import running
 from tests.harness.scripted_daemon import (
@@ -19,9 +20,23 @@ from tests.harness.scripted_daemon import (
     playing,
     reason,
 )
-from virtmux.messages import Console, Done, Event, Hypervisor, ListConsoles, Watch
-from virtmux.reasons import Cause
+from virtmux.messages import (
+    Console,
+    Done,
+    Event,
+    Histories,
+    History,
+    HistoryInfo,
+    Hypervisor,
+    ListConsoles,
+    Marks,
+    Refused,
+    Stored,
+    Watch,
+)
+from virtmux.reasons import Cause, ConsoleId
 
+SINCE = "2026-01-31T12:00:00.000000Z"
 APPEARED = Event(event="appeared", at=AT, console=CONSOLE, offset=0)
 
 
@@ -71,6 +86,79 @@ class TestList:
         async with playing(daemon, lists_one):
             status, _, _ = await finished(Path("/nowhere"), "--socket", str(daemon.path), "list")
         assert status == 0
+
+
+def history_info(console: ConsoleId) -> HistoryInfo:
+    return HistoryInfo(
+        console=console,
+        start=f"{'0' * 32}:0:1",
+        end=f"{'0' * 32}:0:3",
+        since=AT,
+        until=AT,
+        current=True,
+        stored="disk",
+        size=1,
+    )
+
+
+async def remembers(daemon: ScriptedDaemon) -> Peer:
+    """Two consoles, each with a mark that is stored; the second console's is the older one."""
+    peer = await daemon.accept()
+    asked = await peer.expect(Histories)
+    other = replace(CONSOLE, domain="db1", uuid="0" * 8)
+    peer.say(*(History(asked.id, history_info(console)) for console in (CONSOLE, other)), Done(asked.id))
+    for console, at in ((CONSOLE, "2026-01-31T12:00:09.000000Z"), (other, "2026-01-31T12:00:05.000000Z")):
+        wanted = await peer.expect(Marks)
+        assert (wanted.domain, wanted.device, wanted.since) == (console.uuid, console.device, SINCE)
+        event = Event(event="attached", at=at, console=console, offset=0, mark=1)
+        peer.say(Stored(wanted.id, "0" * 32, event), Done(wanted.id))
+    return peer
+
+
+async def remembers_and_ends(daemon: ScriptedDaemon) -> None:
+    await (await remembers(daemon)).gone()
+
+
+async def remembers_and_goes_on(daemon: ScriptedDaemon) -> None:
+    peer = await remembers(daemon)
+    asked = await peer.expect(Watch)
+    peer.say(APPEARED, Done(asked.id))
+    await peer.gone()
+
+
+class TestStoredEvents:
+    async def test_since_a_time_they_come_in_the_order_in_which_they_happened(self, daemon: ScriptedDaemon) -> None:
+        async with playing(daemon, remembers_and_ends):
+            status, out, err = await finished(daemon.path, "events", "--since", "2026-01-31 12:00", "--json")
+        assert (status, err) == (0, "")
+        assert [json.loads(line)["console"]["domain"] for line in out.splitlines()] == ["db1", "web1"]
+
+    async def test_with_follow_it_goes_on_with_what_happens(self, daemon: ScriptedDaemon) -> None:
+        async with (
+            playing(daemon, remembers_and_goes_on),
+            running(daemon.path, "events", "--since", "2026-01-31 12:00", "-f", "--json") as command,
+        ):
+            assert command.process.stdout is not None
+            events = [json.loads(await command.process.stdout.readline())["event"] for _ in range(3)]
+            assert events == ["attached", "attached", "appeared"]
+            command.process.send_signal(signal.SIGINT)
+            status, _, _ = await command.finish()
+        assert status == 130
+
+    async def test_where_nothing_is_stored_it_shows_nothing(self, daemon: ScriptedDaemon) -> None:
+        async def has_nothing(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            asked = await peer.expect(Histories)
+            peer.say(Refused(asked.id, reason(Cause.CONSOLE_MISSING)))
+            await peer.gone()
+
+        async with playing(daemon, has_nothing):
+            assert await finished(daemon.path, "events", "--since", "today") == (0, b"", "")
+
+    async def test_what_is_no_time_is_wrong_usage(self, daemon: ScriptedDaemon) -> None:
+        status, out, err = await finished(daemon.path, "events", "--since", "soon")
+        assert (status, out, err.count("\n")) == (2, b"", 1)
+        assert "not a time: 'soon'" in err
 
 
 class TestEvents:
