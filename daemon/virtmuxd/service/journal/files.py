@@ -287,8 +287,12 @@ class ConsoleFiles:
                 if not other.exists():
                     self._links.remove(other)
 
-    def forget(self) -> None:
-        """Remove all files of the console, and its guest's directory and link where no others are left."""
+    def forget(self, offset: int = 0, mark: int = 1) -> None:
+        """Remove all files of the console, and its guest's directory and link where no others are left.
+
+        What is written next is at `offset` and `mark` or behind.
+        """
+        self._offset, self._mark = offset, mark
         self._grows, self._first = None, []
         remove_all(self._home, self._stem)
         remove_empty(self._home)

@@ -99,14 +99,9 @@ class ConsoleRecorder:
 
     def forget(self) -> None:
         """Delete what was written; what comes is written as ever. The ring holds nothing any more."""
-        position, at = self._records.position, time.time_ns()
+        position = self._records.position
         self._forgotten = position.offset
-
-        def forget() -> None:
-            self._files.forget()
-            self._files.open(position.history, position.offset, position.mark, at)
-
-        self._order(forget)
+        self._order(lambda: self._files.forget(position.offset, position.mark))
 
     def close(self, at: int) -> None:
         """Write the last records, which are taken out of the ring here and now, and that this is a clean stop."""

@@ -270,6 +270,19 @@ def test_what_is_forgotten_leaves_nothing_behind(tmp_path: Path) -> None:
     holds(read(home(tmp_path))[H1], 3000, 3010)
 
 
+def test_behind_what_is_forgotten_the_records_go_on(tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 0, 1, 1)
+    files.write([batch(0, 300)], [mark(1), mark(2)], 1)
+
+    files.forget(300, 3)
+    files.write([batch(300, 310)], [mark(3, 310)], 5)
+
+    head, *others = lines(home(tmp_path) / "serial0.idx")
+    assert (head["offset"], head["mark"]) == (300, 3)
+    assert [other["entry"] for other in others] == ["batch", "mark"], "nothing is lost that was not to be forgotten"
+
+
 def test_a_console_that_was_never_used_leaves_nothing_behind(tmp_path: Path) -> None:
     files = console(tmp_path)
     files.open(H1, 0, 1, 1)
