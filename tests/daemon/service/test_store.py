@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.harness.memory_store import MemoryStore
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Ended, Note
-from virtmuxd.core.sequence import MAX_MARKS, Store, StoredMark
+from virtmuxd.core.sequence import MAX_MARKS, Boot, Store, StoredMark
 from virtmuxd.service.ring import Life, Ring
 
 LIMIT = 16384
@@ -215,3 +215,28 @@ def test_a_clean_stop_loses_nothing(bench: Bench) -> None:
 
     found = bench.reopen(store)
     assert (found.history, contents(found)) == (history, b"login: ")
+
+
+def test_where_the_newest_incarnation_begins_is_remembered(bench: Bench) -> None:
+    store = bench.open()
+    assert store.boot == Boot(0, 0, 1)
+
+    store.append(b"old", 1)
+    store.begin_boot(Boot(2, 3, 1))
+
+    assert bench.reopen(store).boot == Boot(2, 3, 1)
+
+
+def test_what_is_forgotten_is_not_held_any_more_and_no_address_is_used_again(bench: Bench) -> None:
+    store = bench.open()
+    history = store.history
+    store.append(b"secret", 1)
+    store.put_mark(note(1, 6))
+
+    store.forget()
+
+    again = bench.reopen(store)
+    assert (again.history, again.start, again.end, again.next_mark) == (history, 6, 6, 2)
+    assert (contents(again), again.found_marks()) == (b"", [])
+    again.append(b"on it goes", 2)
+    assert contents(again) == b"on it goes"
