@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from virtmux.backoff import Backoff
@@ -23,7 +24,7 @@ from virtmuxd.service.journal.settings import Identity, Settings
 from virtmuxd.service.journal.store import JournalStore
 from virtmuxd.service.journal.writer import JournalWriter
 from virtmuxd.service.library import Library
-from virtmuxd.service.ring import Past, Ring
+from virtmuxd.service.ring import Past, Ring, remove_aside, remove_ring
 from virtmuxd.service.runtime import RuntimeDirectory, boot_id
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Shelf:
         self._writer = JournalWriter(self._store, self._known)
         self._writing: asyncio.Task[None] | None = None
         self._recovered: dict[Identity, Recovered] = {}
-        self.library = Library(registry, self._journal, self._readers, self._writer.forget)
+        self.library = Library(registry, self._journal, self._readers, self._forget)
 
     async def begin(self) -> None:
         """Look at what the journal holds.
@@ -110,6 +111,20 @@ class Shelf:
         """The console's history in the journal; called in a thread."""
         stored = self._journal.histories(StoredConsole(*console.key, domains=(), last_at=0))
         return next((each for each in stored if each.id == console.sequence.position.history), None)
+
+    def _forget(self, key: ConsoleKey, then: Callable[[OSError | None], None]) -> None:
+        """Delete what is kept of a console of which nobody knows any more."""
+        console = self._registry.get(key)
+        if console is not None:
+            console.forget(lambda: then(None))
+            return
+        try:
+            remove_ring(self._runtime.ring(key))
+            remove_aside(self._runtime.ring(key))
+        except OSError as error:
+            then(error)
+        else:
+            self._writer.forget(Identity(*key), then)
 
     def _relocate(self, console: Console, ring: Ring, former: ConsoleKey, key: ConsoleKey) -> None:
         self._registry.rekey(console, former)

@@ -107,7 +107,7 @@ class Peer:
 
 def empty_library(registry: Registry) -> Library:
     """One whose journal holds nothing, and forgets nothing."""
-    return Library(registry, Journal(Path("/nonexistent")), Readers(), lambda _key: None)
+    return Library(registry, Journal(Path("/nonexistent")), Readers(), lambda _key, then: then(None))
 
 
 @asynccontextmanager

@@ -118,8 +118,8 @@ class Recorder(Protocol):
     def close(self, at: int) -> None:
         """The console's last records are there, and its store is about to be let go of."""
 
-    def forget(self) -> None:
-        """Delete what was written."""
+    def forget(self, then: Callable[[], None]) -> None:
+        """Delete what was written; call when that is done."""
 
 
 class Place:
@@ -384,11 +384,13 @@ class Console:
             self.recorder.close(at)
         self._store.close(at)
 
-    def forget(self) -> None:
-        """Hold nothing of what was recorded so far, and delete what was written of it."""
+    def forget(self, then: Callable[[], None]) -> None:
+        """Hold nothing of what was recorded so far, and delete what was written of it; call when that is done."""
         self.sequence.forget()
         if self.recorder is not None:
-            self.recorder.forget()
+            self.recorder.forget(then)
+        else:
+            then()
 
     # From the service side.
 

@@ -38,12 +38,36 @@ class Told(NamedTuple):
     event: Event
 
 
+class Forgotten(NamedTuple):
+    """That something was to be forgotten, and what of it the disk did not let go."""
+
+    errors: list[OSError]
+
+
+#: Forgets one console, and says what the disk did not let go.
+Forget = Callable[[ConsoleKey, Callable[[OSError | None], None]], None]
+
+
+class _All:
+    """Gives what became of all once each has been told."""
+
+    def __init__(self, number: int, give: Callable[[Forgotten | None], None]) -> None:
+        self._left = number
+        self._errors: list[OSError] = []
+        self._give = give
+
+    def one(self, error: OSError | None) -> None:
+        self._left -= 1
+        if error is not None:
+            self._errors.append(error)
+        if not self._left:
+            self._give(Forgotten(self._errors))
+
+
 class Library:
     """See the module."""
 
-    def __init__(
-        self, registry: Registry, journal: Journal, readers: Readers, forget: Callable[[ConsoleKey], None]
-    ) -> None:
+    def __init__(self, registry: Registry, journal: Journal, readers: Readers, forget: Forget) -> None:
         """`forget` has the files of a console deleted that does not exist."""
         self._registry = registry
         self._journal = journal
@@ -80,18 +104,24 @@ class Library:
 
         self._readers.ask(partial(self._stored_marks, named, tuple(present), at), found)
 
-    def forget(self, named: Named, give: Callable[[bool | None], None]) -> None:
+    def forget(self, named: Named, give: Callable[[Forgotten | None], None]) -> None:
         """Delete what is stored of some consoles."""
         present = self._registry.find_all(*named)
-        for console in present:
-            console.forget()
+        if present:
+            all_ = _All(len(present), give)
+            for console in present:
+                console.forget(partial(all_.one, None))
+            return
 
         def found(stored: list[StoredConsole] | None) -> None:
-            for console in stored or ():
-                self._forget(ConsoleKey(*console[:3]))
-            give(True if stored or present else None)
+            if not stored:
+                give(None)
+                return
+            all_ = _All(len(stored), give)
+            for console in stored:
+                self._forget(ConsoleKey(*console[:3]), all_.one)
 
-        self._readers.ask(partial(self._absent, named, tuple(console.key for console in present)), found)
+        self._readers.ask(partial(self._consoles, named, ()), found)
 
     def open(self, named: Named, history: str, give: Callable[[PastConsole | None], None]) -> None:
         """A stored history, for a reader."""
@@ -141,9 +171,6 @@ class Library:
 
     def _stored(self, named: Named, keys: tuple[ConsoleKey, ...]) -> list[History]:
         return [history for each in self._consoles(named, keys) for history in self._journal.histories(each)]
-
-    def _absent(self, named: Named, keys: tuple[ConsoleKey, ...]) -> list[StoredConsole]:
-        return [] if keys else self._consoles(named, keys)
 
     def _stored_marks(self, named: Named, keys: tuple[ConsoleKey, ...], at: int) -> list[Told]:
         return [told for history in self._stored(named, keys) for told in self._told(history, at)]

@@ -302,8 +302,9 @@ class Ring:
         self._words[_Word.START] = self.end
         self._map[_PAGE:] = bytes(len(self._map) - _PAGE)
         try:
-            if self._marks is not None:
+            if self._marks is not None and self._path is not None:
                 self._marks.forget()
+                remove_aside(self._path)
         except OSError as error:
             _log.error("marks cannot be forgotten", extra={**self._name, "why": error.strerror})
 
@@ -312,8 +313,7 @@ class Ring:
         unused = self.end == 0 and self.next_mark == 1 and self.released_until is None
         self._unmap()
         if unused and self._path is not None:
-            for file in (self._path.with_suffix(".ring"), marks_file(self._path)):
-                file.unlink(missing_ok=True)
+            remove_ring(self._path)
 
     def move(self, path: Path) -> None:
         """Go on under another name (without its suffix); a ring that is there is kept under its history's.
@@ -345,6 +345,18 @@ class Ring:
     def _unmap(self) -> None:
         self._words.release()
         self._map.close()
+
+
+def remove_ring(path: Path) -> None:
+    """Delete the files of the ring at `path` (without its suffix), which nobody has open."""
+    for file in (path.with_suffix(".ring"), marks_file(path), older_file(path)):
+        file.unlink(missing_ok=True)
+
+
+def remove_aside(path: Path) -> None:
+    """Delete what `Ring.move` has put aside of the ring at `path`."""
+    for file in path.parent.glob(f"{path.name}_{'[0-9a-f]' * 32}.*"):
+        file.unlink(missing_ok=True)
 
 
 def _history(words: memoryview) -> str:

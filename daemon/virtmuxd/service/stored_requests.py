@@ -16,7 +16,7 @@ from virtmux.messages import (
 )
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, sentence
-from virtmuxd.service.library import Library, Named, Told
+from virtmuxd.service.library import Forgotten, Library, Named, Told
 
 NOTHING_STORED = "nothing of such a console is stored"
 
@@ -64,8 +64,12 @@ class StoredRequests:
     def _tell_marks(self, request: int, told: list[Told] | None) -> None:
         self._tell_all(request, None if told is None else [Stored(request, each.history, each.event) for each in told])
 
-    def _tell_forgotten(self, request: int, was_stored: object) -> None:
-        self._tell_all(request, [] if was_stored else None)
+    def _tell_forgotten(self, request: int, forgotten: Forgotten | None) -> None:
+        if forgotten is None or not forgotten.errors:
+            self._tell_all(request, None if forgotten is None else [])
+        else:
+            text = f"not all of it could be deleted: {forgotten.errors[0]}"
+            self._answer(Refused(request, reason_now(Cause.INTERNAL_ERROR, text=text)))
 
     def _tell_all(self, request: int, items: list[History] | list[Stored] | list[ServerMessage] | None) -> None:
         if items is None:

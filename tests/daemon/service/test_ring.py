@@ -647,6 +647,18 @@ def test_what_is_forgotten_is_nowhere_in_the_files_and_no_address_is_used_again(
     assert contents(found) == b"on it goes"
 
 
+def test_what_was_put_aside_is_forgotten_too(path: Path, tmp_path: Path) -> None:
+    older = opened(tmp_path / "there")
+    older.append(b"secret", 1)
+    older.close(1)
+    ring = opened(path)
+    ring.move(tmp_path / "there")
+
+    ring.forget()
+
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["there.marks", "there.ring"]
+
+
 def _word(path: Path, word: int) -> int:
     value: int = struct.unpack_from("=Q", ring_file(path).read_bytes(), 8 * word)[0]
     return value

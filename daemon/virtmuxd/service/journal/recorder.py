@@ -61,10 +61,12 @@ class ConsoleRecorder:
         *,
         ring: int,
         recorded: Callable[[Place], None],
+        released: Callable[[], None],
     ) -> None:
         """Record `console` from what its files have of its history; they are asked first.
 
-        `ring` is the size of its ring, which must not overrun what waits here; `recorded` is told what was written.
+        `ring` is the size of its ring, which must not overrun what waits here; `recorded` is told what was written, and
+        `released` called when nothing more will be.
         """
         self._console = console
         self._records = console.sequence
@@ -72,6 +74,7 @@ class ConsoleRecorder:
         self._queue = queue
         self._counters = counters
         self._recorded = recorded
+        self._released = released
         self._urgent = min(_URGENT, ring // 4)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -97,11 +100,16 @@ class ConsoleRecorder:
         """The console went to another hypervisor."""
         self._order(lambda: self._files.move(key.hypervisor, at))
 
-    def forget(self) -> None:
-        """Delete what was written; what comes is written as ever. The ring holds nothing any more."""
+    def forget(self, then: Callable[[], None]) -> None:
+        """Delete what was written, by and by; what comes is written as ever. The ring holds nothing any more."""
         position = self._records.position
         self._forgotten = position.offset
-        self._order(lambda: self._files.forget(position.offset, position.mark))
+
+        def forget() -> None:
+            self._files.forget(position.offset, position.mark)
+            self._loop.call_soon_threadsafe(then)
+
+        self._order(forget)
 
     def close(self, at: int) -> None:
         """Write the last records, which are taken out of the ring here and now, and that this is a clean stop."""
@@ -190,6 +198,7 @@ class ConsoleRecorder:
             self._failed(outcome)
             return
         if self._closed is not None:
+            self._released()
             return
         if self._failure is not None:
             self._failure = None
@@ -210,11 +219,13 @@ class ConsoleRecorder:
         text = error.strerror or str(error)
         if self._closed is not None:
             _log.error("a console's last records are not written", extra={**self._fields, "why": text})
+            self._released()
             return
         if self._failure is None:
             self._counters.journal_failures += 1
             self._tell("journal-failed", text)
         self._failure = text
+        self._stop_timer()
         self._records.record_at(0, None)
         self._timer = self._loop.call_later(_RETRY, self._due)
 

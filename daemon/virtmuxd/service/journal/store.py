@@ -100,12 +100,20 @@ class JournalStore:
             place = work()
         except OSError as error:
             return error
+        except Exception:  # noqa: BLE001  # the failure boundary of a console's journal
+            _log.exception("a bug while a console's records were written")
+            return OSError(errno.EIO, "virtmux failed; its log has the details")
         self._written += size
         return place
 
     def _tidy(self, known: Collection[Identity], now: int) -> None:
         self._written, self._tidied_at = 0, now
-        tidy(self.settings, self._limits, known, self._live, self._links, now=now)
+        try:
+            tidy(self.settings, self._limits, known, self._live, self._links, now=now)
+        except Exception as error:
+            if isinstance(error, OSError):
+                raise
+            _log.exception("a bug while the journal was tidied")
 
     def _is_short(self) -> bool:
         disk = os.statvfs(self.settings.directory)
@@ -115,6 +123,11 @@ class JournalStore:
         if not self._is_short():
             return None
         return OSError(errno.ENOSPC, f"less than {self._limits.free:.0%} of the file system is free")
+
+    def release(self, files: ConsoleFiles) -> None:
+        """A console is not written any more."""
+        if self._live.get(files.identity) is files:
+            del self._live[files.identity]
 
     def forget(self, identity: Identity) -> None:
         """Delete what is there of a console that is not being written."""

@@ -9,8 +9,9 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from virtmuxd.core.console import Console, ConsoleKey
+from virtmuxd.core.console import Console
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.cursor import Place
 from virtmuxd.service.journal.recorder import ConsoleRecorder
@@ -43,7 +44,8 @@ class JournalWriter:
     ) -> ConsoleRecorder:
         """Write a console's records down from now on; see `ConsoleRecorder`."""
         files = self._store.console(Identity(*console.key), console.naming.domain)
-        return ConsoleRecorder(console, files, self.queue, counters, ring=ring, recorded=recorded)
+        released = partial(self._store.release, files)
+        return ConsoleRecorder(console, files, self.queue, counters, ring=ring, recorded=recorded, released=released)
 
     def queue(self, recorder: ConsoleRecorder) -> None:
         """A recorder has something to do."""
@@ -51,9 +53,18 @@ class JournalWriter:
         self._idle.clear()
         self._news.set()
 
-    def forget(self, key: ConsoleKey) -> None:
-        """Delete what is stored of a console that is not recorded."""
-        self._thread.submit(self._store.forget, Identity(*key))
+    def forget(self, identity: Identity, then: Callable[[OSError | None], None]) -> None:
+        """Delete what is stored of a console that is not recorded; then say what the disk did not take of it."""
+
+        def forget() -> OSError | None:
+            try:
+                self._store.forget(identity)
+            except OSError as error:
+                return error
+            return None
+
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(self._thread, forget).add_done_callback(lambda done: then(done.result()))
 
     async def begin(self, seconds: float) -> dict[Identity, Recovered]:
         """What the journal knows of all consoles. Where the disk does not tell within so long, that is nothing; what
