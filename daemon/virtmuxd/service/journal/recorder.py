@@ -82,6 +82,7 @@ class ConsoleRecorder:
         self._orders: list[Callable[[], None]] = []
         self._given: list[Callable[[], None]] = []
         self._closed: tuple[Position, Records] | None = None
+        self._is_last = False
         self._forgotten = 0
         self._lost: tuple[int, int] | None = None
         self._failure: str | None = None
@@ -161,6 +162,7 @@ class ConsoleRecorder:
     def work(self, room: int) -> tuple[int, Work]:
         """About `room` bytes of what there is to do: how many they are, and what does it."""
         self._given, self._orders = self._orders, []
+        self._is_last = self._closed is not None
         orders, files, is_open, at = self._given, self._files, self._next is not None, time.time_ns()
         here, records = self._closed or (self._records.position, self._due_records(room))
         wanted = max(self._next[0] if self._next else records.offset, self._forgotten)
@@ -197,19 +199,22 @@ class ConsoleRecorder:
         if isinstance(outcome, OSError):
             self._failed(outcome)
             return
-        if self._closed is not None:
+        if self._is_last:
             self._released()
-            return
+        elif self._closed is None:
+            self._written(outcome)
+
+    def _written(self, place: Place) -> None:
         if self._failure is not None:
             self._failure = None
             self._tell("journal-recovered")
         if self._lost is not None:
             self._count_lost(*self._lost)
-        self._next = outcome
-        self._recorded(outcome)
-        if self._orders or self._records.end >= outcome[0] + self._urgent:
+        self._next = place
+        self._recorded(place)
+        if self._orders or self._records.end >= place[0] + self._urgent:
             self._queue(self)
-        elif self._records.end > outcome[0] or self._records.final_marks(outcome[1]):
+        elif self._records.end > place[0] or self._records.final_marks(place[1]):
             self._news()
         else:
             self._listen()
@@ -217,17 +222,21 @@ class ConsoleRecorder:
     def _failed(self, error: OSError) -> None:
         self._orders[:0] = self._given
         text = error.strerror or str(error)
-        if self._closed is not None:
+        if self._is_last:
             _log.error("a console's last records are not written", extra={**self._fields, "why": text})
             self._released()
-            return
+        elif self._closed is None:
+            self.fail(text)
+            self._stop_timer()
+            self._records.record_at(0, None)
+            self._timer = self._loop.call_later(_RETRY, self._due)
+
+    def fail(self, why: str) -> None:
+        """The disk takes nothing, or does not answer: tell it, once."""
         if self._failure is None:
             self._counters.journal_failures += 1
-            self._tell("journal-failed", text)
-        self._failure = text
-        self._stop_timer()
-        self._records.record_at(0, None)
-        self._timer = self._loop.call_later(_RETRY, self._due)
+            self._tell("journal-failed", why)
+        self._failure = why
 
     def _count_lost(self, offset: int, to_offset: int) -> None:
         self._counters.journal_lost += to_offset - offset

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 #: What is taken out of the rings for one job, in bytes.
 _JOB = 1 << 20
+#: Seconds after which a disk that does not answer is one that fails.
+_PATIENCE = 5.0
 
 
 class JournalWriter:
@@ -93,7 +95,12 @@ class JournalWriter:
                 recorders, works = self._next_job()
                 now = time.time_ns()
                 known = self._known() if self._store.is_to_be_tidied(now) else None
-                outcomes = await loop.run_in_executor(self._thread, self._store.carry_out, works, known, now)
+                job = loop.run_in_executor(self._thread, self._store.carry_out, works, known, now)
+                answered, _ = await asyncio.wait({job}, timeout=_PATIENCE)
+                if not answered:
+                    for recorder in (*recorders, *self._due):
+                        recorder.fail("the disk does not answer")
+                outcomes = await job
                 for recorder, outcome in zip(recorders, outcomes, strict=True):
                     recorder.done(outcome)
             self._idle.set()
