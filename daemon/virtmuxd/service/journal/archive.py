@@ -66,10 +66,12 @@ class DiskArchive:
 
     def _fetch(self, start: Place, stop: Place, *, timed: bool) -> list[Page]:
         with self._lock:
-            history = self._refreshed()
-            if history is None:
-                return []
-            records, _ = history.read(Position(history.id, *start), _PIECE, Position(history.id, *stop))
+            records = _read(self._history, start, stop) if self._history is not None else []
+            if not records or any(isinstance(record, Missing) for record in records):
+                # As far as was known; what came since, or was renamed, is found by another look at the files, which
+                # costs ten times as much as reading.
+                history = self._refreshed()
+                records = _read(history, start, stop) if history is not None else []
         return list(_pages(self._handle, records, start[1], timed=timed))
 
     def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
@@ -93,6 +95,11 @@ class DiskArchive:
         if self._history is not None:
             self.oldest = self._history.oldest.offset, self._history.oldest.mark
         return self._history
+
+
+def _read(history: History, start: Place, stop: Place) -> list[Record]:
+    records, _ = history.read(Position(history.id, *start), _PIECE, Position(history.id, *stop))
+    return records
 
 
 def _seek(history: History, sought: Sought) -> Position:

@@ -233,7 +233,7 @@ class ConsoleRecorder:
 
     def fail(self, why: str) -> None:
         """The disk takes nothing, or does not answer: tell it, once."""
-        if self._failure is None:
+        if self._failure is None and self._closed is None:
             self._counters.journal_failures += 1
             self._tell("journal-failed", why)
         self._failure = why
