@@ -89,7 +89,7 @@ def gap_text(offset: int, to_offset: int, marks: int, why: str | None = None) ->
 
 def gap_line(gap: Gap) -> str:
     """What the daemon no longer held when it was to be sent."""
-    return f"virtmux: {gap_text(gap.offset, gap.to_offset, gap.to_mark - gap.mark)}"
+    return f"virtmux: {gap_text(gap.offset, gap.to_offset, gap.to_mark - gap.mark, gap.why)}"
 
 
 def break_text(record: Break) -> str:

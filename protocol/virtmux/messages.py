@@ -377,13 +377,14 @@ class MarkMessage(Struct, frozen=True, tag="mark"):
 
 class Gap(Struct, frozen=True, tag="gap"):
     """Records that were there and are no longer held: output bytes `offset` to `to_offset`, marks `mark` to `to_mark`
-    (the ends excluded). The place goes on at (`to_offset`, `to_mark`)."""
+    (the ends excluded). The place goes on at (`to_offset`, `to_mark`). `why` says why, where the journal knows."""
 
     console: U32
     offset: U63
     mark: U63
     to_offset: U63
     to_mark: U63
+    why: str | None = None
 
 
 class InputStatus(Struct, frozen=True, tag="input-status"):

@@ -80,8 +80,8 @@ async def _records(console: Console, end: Position | None) -> AsyncGenerator[Rec
                 yield Chunk(offset, data, at)
             case MarkMessage(offset=offset, mark=number, record=record):
                 yield Marked(offset, number, record)
-            case GapMessage(offset=offset, mark=mark, to_offset=to_offset, to_mark=to_mark):
-                yield Gap(offset, mark, to_offset, to_mark, None)
+            case GapMessage(offset=offset, mark=mark, to_offset=to_offset, to_mark=to_mark, why=why):
+                yield Gap(offset, mark, to_offset, to_mark, why)
             case Resumed() as resumed if not resumed.continuous:
                 yield History(resumed.position.history)
             case PlaceEnded(reason=reason):

@@ -130,9 +130,9 @@ def _pages(handle: int, records: Iterable[Record], mark: int, *, timed: bool) ->
             case Marked(number, offset, mark_record):
                 mark = number + 1
                 yield Page(encode(MarkMessage(handle, offset, number, mark_record)), offset, mark)
-            case Missing(offset, number, to_offset, to_mark):
-                mark = to_mark
-                yield Page(encode(Gap(handle, offset, number, to_offset, to_mark)), to_offset, to_mark)
+            case Missing():
+                mark = record.to_mark
+                yield Page(encode(Gap(handle, *record)), record.to_offset, mark)
             case _:
                 assert_never(record)
 
