@@ -38,15 +38,17 @@ class Daemon:
         arguments: Sequence[str] = (),
         config: str = "",
         through: Sequence[str] = (),
+        journal: Path | None = None,
         watched: bool = False,
     ) -> None:
-        """`config` is a configuration file; `through` is a command that runs it, as `BOUND` and `AS_NOBODY` do."""
+        """`config` is a configuration file; `through` is a command that runs it, as `BOUND` and `AS_NOBODY` do;
+        `journal` is a directory for that, else it is in the daemon's own."""
         self.directory = Path(tempfile.mkdtemp(prefix="vmxd-"))
         self.runtime = self.directory / "run"
         self.runtime.mkdir(mode=0o700)
         self.socket = self.runtime / "virtmux.sock"
         self.read_only_socket = self.runtime / "virtmux-ro.sock"
-        self.journal = self.directory / "journal"
+        self.journal = journal or self.directory / "journal"
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
         (self.directory / "virtmuxd.toml").write_text(config)
@@ -153,6 +155,7 @@ class Daemon:
         return await asyncio.create_subprocess_exec(
             PROGRAMS / "virtmux", "--socket", str(self.socket), *arguments,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "VIRTMUX_JOURNAL": str(self.journal)},
         )  # fmt: skip
 
     async def consoles(self) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import virtmux
-from virtmux import Attached, Break, Console, Ended, MarkMessage, Note, Output, Reason, Record
+from virtmux import Attached, Break, Console, Ended, Gap, MarkMessage, Note, Output, Reason, Record
 
 _Mark = TypeVar("_Mark", Attached, Ended, Break, Note)
 
@@ -100,6 +100,11 @@ class Follower:
         return [record for record in records if isinstance(record, kind)]
 
     @property
+    def gaps(self) -> list[tuple[int, int]]:
+        """The offset ranges that were named as gaps."""
+        return [(record.offset, record.to_offset) for record in self.records if isinstance(record, Gap)]
+
+    @property
     def notes(self) -> list[str]:
         """The names of the notes."""
         return [mark.note for mark in self.marks(Note)]
@@ -118,12 +123,14 @@ async def follow(
     *,
     uri: str | None = None,
     position: str | None = None,
+    replay: str | None = None,
+    hold: bool = True,
     reconnect_for: float = 60.0,
 ) -> AsyncIterator[Follower]:
     """A follower of a console, on a connection of its own, until the context is left."""
     async with (
         virtmux.connect(socket, reconnect_for=reconnect_for) as mux,
-        mux.attach(domain, device, uri=uri, position=position) as console,
+        mux.attach(domain, device, uri=uri, position=position, replay=replay, hold=hold) as console,
     ):
         follower = Follower(console)
         async with asyncio.TaskGroup() as tasks:

@@ -36,7 +36,7 @@ class StartGuest(Protocol):
 
 
 class StartDaemon(Protocol):
-    """Starts a virtmuxd for the libvirtds at `uris`; `watched`: see `Daemon`."""
+    """Starts a virtmuxd for the libvirtds at `uris`; for the rest see `Daemon`."""
 
     async def __call__(
         self,
@@ -44,6 +44,8 @@ class StartDaemon(Protocol):
         attach: str | None = None,
         arguments: Sequence[str] = (),
         config: str = "",
+        through: Sequence[str] = (),
+        journal: Path | None = None,
         watched: bool = False,
     ) -> Daemon: ...
 
@@ -142,11 +144,16 @@ async def daemon() -> AsyncIterator[StartDaemon]:
         attach: str | None = None,
         arguments: Sequence[str] = (),
         config: str = "",
+        through: Sequence[str] = (),
+        journal: Path | None = None,
         watched: bool = False,
     ) -> Daemon:
-        started.append(Daemon(uris, attach=attach, arguments=arguments, config=config, watched=watched))
-        await started[-1].start()
-        return started[-1]
+        one = Daemon(
+            uris, attach=attach, arguments=arguments, config=config, through=through, journal=journal, watched=watched
+        )
+        started.append(one)
+        await one.start()
+        return one
 
     try:
         yield start
