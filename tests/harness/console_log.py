@@ -59,3 +59,11 @@ async def raw_log(mux: Daemon, console: str) -> tuple[bytes, str]:
     status, output, error = await mux.run_client("log", "-o", "raw", "--", console)
     assert status == 0, error
     return output, error
+
+
+async def raw_log_of_files(mux: Daemon, console: str) -> tuple[bytes, str]:
+    """The same from offset 0 on, read from the journal's files while the daemon may write them."""
+    nobody = str(mux.directory / "nobody")
+    status, output, error = await mux.run_client("--socket", nobody, "log", "-o", "raw", "--from", "0", "--", console)
+    assert status == 0, error
+    return output, error

@@ -133,6 +133,10 @@ class Daemon:
             while self.log.count(text) < times:
                 await asyncio.sleep(0.05)
 
+    def hang_up(self) -> None:
+        """Sends it SIGHUP."""
+        os.kill(self.pid, signal.SIGHUP)
+
     async def kill(self) -> None:
         """Ends it by SIGKILL and returns once it is gone."""
         await self._end(signal.SIGKILL)

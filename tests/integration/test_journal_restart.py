@@ -3,14 +3,13 @@
 import asyncio
 import json
 import random
-import subprocess
 from pathlib import Path
 
 from tests.harness.console_log import ConsoleLog, raw_log
 from tests.harness.counts import count, seed
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.flood import flood
-from tests.harness.follower import follow
+from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, FLOOD, Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.machine import Machine, empty_rings
@@ -150,10 +149,20 @@ async def _begins_anew(guest: Guest, mux: Daemon, machine: Machine | None = None
 async def test_a_second_daemon_cannot_have_the_same_journal(libvirtd: Libvirtd, daemon: StartDaemon) -> None:
     mux = await daemon(libvirtd.uri)
     socket = mux.directory / "another" / "virtmux.sock"
-    command = [PROGRAMS / "virtmuxd", "--uri", libvirtd.uri, "--socket", socket, "--journal-directory", mux.journal]
-    second = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30)
-    assert second.returncode == 1
-    said = [line for line in second.stderr.splitlines() if line.startswith("virtmuxd: ")]
+    command: list[str | Path] = [
+        PROGRAMS / "virtmuxd",
+        "--uri",
+        libvirtd.uri,
+        "--socket",
+        socket,
+        "--journal-directory",
+        mux.journal,
+    ]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(PATIENCE):
+        _, error = await process.communicate()
+    assert process.returncode == 1
+    said = [line for line in error.decode().splitlines() if line.startswith("virtmuxd: ")]
     assert said == [f"virtmuxd: another virtmuxd uses {mux.journal}; choose another with --journal-directory"]
     assert await mux.hypervisors()
-    assert "Traceback" not in second.stderr
+    assert b"Traceback" not in error
