@@ -127,13 +127,15 @@ def boot_sector_guest(
     extra_devices: str = "",
     on_crash: str = "destroy",
     snapshots: bool = False,
+    name: str | None = None,
 ) -> Guest:
     """A guest that prints BANNER and echoes; POWER_OFF, FLOOD, PANIC, RESET and STOP_READING are its commands.
 
-    `snapshots` gives it a disk that can hold them.
+    `snapshots` gives it a disk that can hold them. One that is given no name has one that no other has.
     """
     _require("boot-sector.img")
-    name, domain_uuid = _unique()
+    unique, domain_uuid = _unique()
+    name = name or unique
     if snapshots:
         image = libvirtd.base / f"{name}.qcow2"
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "1M"], check=True)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ALL = len(BANNER)
 HALF = ALL // 2
-FOREIGN = b"what somebody else wrote\n"
+FOREIGN = b"what somebody else wrote, and more than the guest had\n"
 
 
 class Change(NamedTuple):
@@ -34,6 +34,11 @@ def _append(log: ConsoleLog) -> None:
 def _replace(log: ConsoleLog) -> None:
     log.path.unlink()
     log.path.write_bytes(FOREIGN)
+
+
+def _delete_both(log: ConsoleLog) -> None:
+    log.index.unlink()
+    log.path.unlink()
 
 
 def _rename(name: str, *, create: bool) -> Callable[[ConsoleLog], None]:
@@ -59,7 +64,7 @@ CHANGES = {
     "replaced": Change(_replace, 0),
     "index-deleted": Change(lambda log: log.index.unlink(), 0),
     "index-truncated": Change(lambda log: os.truncate(log.index, 0), 0),
-    "both-deleted": Change(lambda log: (log.index.unlink(), log.path.unlink()), 0),
+    "both-deleted": Change(_delete_both, 0),
     "directory-deleted": Change(lambda log: shutil.rmtree(log.path.resolve().parent), 0),
     "logrotate": Change(_rename("serial0.log.1", create=False), ALL),
     "logrotate-create": Change(_rename("serial0.log.1", create=True), ALL),
