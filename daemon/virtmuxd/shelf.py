@@ -97,7 +97,7 @@ class Shelf:
     def _ring(self, key: ConsoleKey, keep: Keep, size: int) -> Ring:
         if keep is Keep.NONE:
             return Ring.in_memory(size, self._runtime.life)
-        recovered = self._recovered.get(Identity(*key)) if keep is Keep.DISK else None
+        recovered = self._recovered.pop(Identity(*key), None) if keep is Keep.DISK else None
         past = None if recovered is None else _past(recovered, f"{self._boot:032x}")
         return Ring.open(self._runtime.ring(key), size, self._boot, self._runtime.life, past)
 
@@ -118,6 +118,7 @@ class Shelf:
         if console is not None:
             console.forget(lambda: then(None))
             return
+        self._recovered.pop(Identity(*key), None)
         try:
             remove_ring(self._runtime.ring(key))
             remove_aside(self._runtime.ring(key))

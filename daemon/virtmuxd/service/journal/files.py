@@ -9,6 +9,7 @@ be read no more is said to be lost.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from crc32c import crc32c
@@ -141,6 +142,11 @@ class ConsoleFiles:
     def identity(self) -> Identity:
         """Which console it is now."""
         return self._identity
+
+    @property
+    def directory(self) -> Path:
+        """Where they lie."""
+        return self._home
 
     @property
     def position(self) -> tuple[int, int]:

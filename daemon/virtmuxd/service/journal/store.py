@@ -73,7 +73,7 @@ class JournalStore:
     def console(self, identity: Identity, domain: str) -> ConsoleFiles:
         """The files of a console that is to be written."""
         files = ConsoleFiles(self.settings, self._links, identity, domain, self._boot)
-        self._live[identity] = files
+        self._live = {**self._live, identity: files}  # the thread may be going through the former ones
         return files
 
     def is_to_be_tidied(self, now: int) -> bool:
@@ -125,9 +125,10 @@ class JournalStore:
         return OSError(errno.ENOSPC, f"less than {self._limits.free:.0%} of the file system is free")
 
     def release(self, files: ConsoleFiles) -> None:
-        """A console is not written any more."""
-        if self._live.get(files.identity) is files:
-            del self._live[files.identity]
+        """A console is not written any more. If it was its guest's last, another guest may have the name."""
+        self._live = {identity: each for identity, each in self._live.items() if each is not files}
+        if all(each.directory != files.directory for each in self._live.values()):
+            self._links.gone(files.directory)
 
     def forget(self, identity: Identity) -> None:
         """Delete what is there of a console that is not being written."""

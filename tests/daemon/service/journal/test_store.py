@@ -1,0 +1,48 @@
+"""The journal's directory as the daemon has it."""
+
+from pathlib import Path
+
+from virtmuxd.core.retention import Limits
+from virtmuxd.service.journal.files import Batch, ConsoleFiles
+from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.store import JournalStore
+
+BOOT = "b" * 32
+LIMITS = Limits(total=1 << 30, age=1 << 62, free=0)
+
+
+def store(directory: Path) -> JournalStore:
+    return JournalStore(Settings(directory=directory), LIMITS, BOOT)
+
+
+def written(journal: JournalStore, uuid: str, device: str = "serial0", hypervisor: str = "h") -> ConsoleFiles:
+    """The files of a console of the domain `web`, with something in them."""
+    files = journal.console(Identity(hypervisor, uuid, device), "web")
+    files.open("a" * 32, 1, 1, 0)
+    files.write([Batch(0, b"x", 0, ())], [], 0)
+    return files
+
+
+def test_the_name_of_a_guest_whose_last_console_is_released_is_free(tmp_path: Path) -> None:
+    journal = store(tmp_path)
+    first, second = written(journal, "u1"), written(journal, "u1", "serial1")
+    journal.release(first)
+    written(journal, "u2", hypervisor="other")
+    assert (tmp_path / "web").readlink() == Path("by-id/h/u1")
+
+    journal.release(second)
+    written(journal, "u3")
+
+    assert (tmp_path / "web").readlink() == Path("by-id/h/u3")
+    assert (tmp_path / "web~h~u1").readlink() == Path("by-id/h/u1")
+
+
+def test_a_console_that_was_moved_is_released_as_well(tmp_path: Path) -> None:
+    journal = store(tmp_path)
+    files = written(journal, "u1")
+    files.move("other", 0)
+    journal.release(files)
+
+    written(journal, "u2")
+
+    assert (tmp_path / "web").readlink() == Path("by-id/h/u2")
