@@ -1,6 +1,7 @@
-"""The log of one console on the disk, as people find it: by the domain's name."""
+"""What the journal holds of a console, as people find it: by the domain's name, and by `virtmux log`."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from virtmux.journal.names import component
 
 
 class ConsoleLog:
-    """See the module. `data` is what all its segments hold, the oldest first."""
+    """Its files. `data` is what all its logs hold, the oldest first."""
 
     def __init__(self, journal: Path, domain: str, device: str = "serial0") -> None:
         self.link = journal / component(domain)
@@ -67,3 +68,13 @@ async def raw_log_of_files(mux: Daemon, console: str) -> tuple[bytes, str]:
     status, output, error = await mux.run_client("--socket", nobody, "log", "-o", "raw", "--from", "0", "--", console)
     assert status == 0, error
     return output, error
+
+
+def holding(directory: Path, *texts: object) -> list[Path]:
+    """The files below a directory in which, or in whose names, one of these texts stands."""
+    encoded = [str(text).encode() for text in texts]
+    return [path for path in directory.rglob("*") if any(text in os.fsencode(path) + _read(path) for text in encoded)]
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() and not path.is_symlink() else b""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import virtmux
-from tests.harness.console_log import ConsoleLog, raw_log
+from tests.harness.console_log import ConsoleLog, holding, raw_log
 from tests.harness.container import GREETING, PRINT
 from tests.harness.counts import seed
 from tests.harness.flood import flood, flooded
@@ -188,12 +188,30 @@ async def test_consoles_that_are_not_for_the_disk_leave_nothing_there(
     assert holding(mux.runtime, none.name, none.uuid) == []
 
 
-def holding(directory: Path, *texts: object) -> list[Path]:
-    """The files in which, or in whose names, one of these texts stands."""
-    encoded = [str(text).encode() for text in texts]
-    found = [path for path in directory.rglob("*") if path.is_symlink() or path.is_file()]
-    return [path for path in found if any(text in os.fsencode(path) + _read(path) for text in encoded)]
-
-
-def _read(path: Path) -> bytes:
-    return b"" if path.is_symlink() else path.read_bytes()
+async def test_what_undefined_guests_left_goes_first_where_there_is_too_much_and_then_what_is_old(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    total = 3 * SEGMENT
+    guests = [await boot_guest(libvirtd, state="paused") for _ in range(2)]
+    config = f"{SMALL}journal_keep = 100\njournal_total = {total}\n"
+    mux = await daemon(libvirtd.uri, attach="always", config=config)
+    (undefined, log), (defined, other) = [(guest, ConsoleLog(mux.journal, guest.name)) for guest in guests]
+    async with follow(mux.socket, undefined.name) as client:
+        await undefined.resume()
+        await client.until_output(BANNER)
+        await flood(client, SEGMENT)
+        await log.until(lambda log: log.data.endswith(b"."))
+    await undefined.destroy()
+    await undefined.undefine()
+    async with follow(mux.socket, defined.name) as client:
+        await defined.resume()
+        await client.until_output(BANNER)
+        await flood(client, SEGMENT)
+        assert log.path.exists(), "there is room for both"
+        await flood(client, total)
+        await other.until(lambda log: log.data.endswith(b"."))
+        assert client.output.endswith(other.data)
+        assert len(other.data) > SEGMENT, "no more is dropped than has to be"
+    assert holding(mux.journal, undefined.name, undefined.uuid) == []
+    held = sum(path.stat().st_size for path in mux.journal.rglob("*") if path.is_file())
+    assert held <= total + SEGMENT // 2, "a little more, until it is looked at again"

@@ -2,9 +2,8 @@
 
 import asyncio
 import os
-from pathlib import Path
 
-from tests.harness.console_log import ConsoleLog, raw_log, raw_log_of_files
+from tests.harness.console_log import ConsoleLog, holding, raw_log, raw_log_of_files
 from tests.harness.daemon import Daemon
 from tests.harness.flood import flood
 from tests.harness.follower import PATIENCE, follow
@@ -13,7 +12,7 @@ from tests.harness.libvirtd import Libvirtd
 from tests.integration.conftest import StartDaemon, StartGuest
 
 #: What libvirt takes as a name; it takes no slash.
-NAMES = ["with space", ".dot", "..two", "-dash", "grün 🦊", "a:b", "a:serial0", "by-id", "50%2F", "~tilde~", "x" * 150]
+NAMES = ["with space", "..dots", "-dash", "grün 🦊", "a:b", "a:serial0", "by-id", "50%2F~"]
 
 
 async def test_whatever_a_domain_is_called_its_log_is_found_by_its_name(
@@ -22,16 +21,17 @@ async def test_whatever_a_domain_is_called_its_log_is_found_by_its_name(
     guests = [await boot_guest(libvirtd, state="paused", name=name) for name in NAMES]
     mux = await daemon(libvirtd.uri, attach="always")
     for guest in guests:
+        said = BANNER + guest.name.encode()
         async with follow(mux.socket, guest.name) as client:
             await guest.resume()
             await client.until_output(BANNER)
             await client.write(guest.name.encode())
-            await ConsoleLog(mux.journal, guest.name).until_data(BANNER + guest.name.encode())
-            assert (await raw_log(mux, guest.name))[0] == BANNER + guest.name.encode()
+            await ConsoleLog(mux.journal, guest.name).until_data(said)
+            async with follow(mux.socket, guest.name, replay="all", hold=False) as late:
+                await late.until_output(said)
     links = [path for path in mux.journal.iterdir() if path.name != "by-id"]
-    assert len(links) == len(NAMES)
     by_id = (mux.journal / "by-id").resolve()
-    assert {link.resolve().name for link in links} == {str(guest.uuid) for guest in guests}
+    assert sorted(link.resolve().name for link in links) == sorted(str(guest.uuid) for guest in guests)
     assert all(by_id in link.resolve().parents for link in links)
     assert not any(link.name.startswith(("-", ".")) for link in links)
     await mux.stop()
@@ -119,7 +119,8 @@ async def test_what_an_undefined_guest_said_is_found_until_it_is_forgotten(
         assert (await raw_log(mux, name))[0] == BANNER + b"a secret"
         assert (await raw_log_of_files(mux, name))[0] == BANNER + b"a secret"
     assert (await mux.run_client("forget", guest.name))[0] == 0
-    assert holding(mux, guest.name, guest.uuid, "a secret") == []
+    for directory in (mux.journal, mux.runtime):
+        assert holding(directory, guest.name, guest.uuid, "a secret") == []
     for name in (guest.name, str(guest.uuid)):
         assert (await mux.run_client("log", name))[0] == 3
     assert (await mux.run_client("forget", guest.name))[0] == 3, "nothing is left to be forgotten"
@@ -141,7 +142,7 @@ async def test_what_is_forgotten_of_a_console_that_is_held_is_gone_and_the_conso
         await client.until_output(b"a secret")
         forgotten = client.console.position.offset
         assert (await mux.run_client("forget", guest.name))[0] == 0
-        assert holding(mux, "line 000", "a secret") == []
+        assert holding(mux.directory, "line 000", "a secret") == []
         await client.write(b"what comes then")
         await log.until(lambda log: log.data == b"what comes then")
         await client.until_output(b"what comes then")
@@ -153,7 +154,7 @@ async def test_what_is_forgotten_of_a_console_that_is_held_is_gone_and_the_conso
         assert late.output == b"what comes then"
     for _ in range(2):
         assert (await raw_log_of_files(mux, guest.name))[0] == b"what comes then"
-        assert holding(mux, "line 000", "a secret") == []
+        assert holding(mux.directory, "line 000", "a secret") == []
         await mux.kill()
         await mux.start()
 
@@ -176,14 +177,3 @@ async def _undefine(mux: Daemon, guest: Guest) -> None:
     async with asyncio.timeout(PATIENCE):
         while any(row["id"]["uuid"] == str(guest.uuid) for row in await mux.consoles()):
             await asyncio.sleep(0.05)
-
-
-def holding(mux: Daemon, *texts: object) -> list[Path]:
-    """The files of journal and runtime directory in which, or in whose names, one of these texts stands."""
-    encoded = [str(text).encode() for text in texts]
-    found = [path for top in (mux.journal, mux.runtime) for path in top.rglob("*")]
-    return [path for path in found if any(text in os.fsencode(path) + _read(path) for text in encoded)]
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() and not path.is_symlink() else b""
