@@ -36,11 +36,6 @@ def _replace(log: ConsoleLog) -> None:
     log.path.write_bytes(FOREIGN)
 
 
-def _delete_both(log: ConsoleLog) -> None:
-    log.index.unlink()
-    log.path.unlink()
-
-
 def _rename(name: str, *, create: bool) -> Callable[[ConsoleLog], None]:
     def do(log: ConsoleLog) -> None:
         log.path.rename(log.path.with_name(name))
@@ -63,13 +58,9 @@ CHANGES = {
     "moved-away": Change(lambda log: log.path.rename(log.link.parent / "elsewhere"), 0),
     "replaced": Change(_replace, 0),
     "index-deleted": Change(lambda log: log.index.unlink(), 0),
-    "index-truncated": Change(lambda log: os.truncate(log.index, 0), 0),
-    "both-deleted": Change(_delete_both, 0),
     "directory-deleted": Change(lambda log: shutil.rmtree(log.path.resolve().parent), 0),
     "logrotate": Change(_rename("serial0.log.1", create=False), ALL),
     "logrotate-create": Change(_rename("serial0.log.1", create=True), ALL),
-    "logrotate-dateext": Change(_rename("serial0.log-20260131", create=False), ALL),
-    "logrotate-dateext-create": Change(_rename("serial0.log-20260131", create=True), ALL),
     "logrotate-copytruncate": Change(_copy_and_truncate, 0),
 }
 

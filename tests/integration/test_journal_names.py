@@ -35,8 +35,8 @@ async def test_whatever_a_domain_is_called_its_log_is_found_by_its_name(
     assert all(by_id in link.resolve().parents for link in links)
     assert not any(link.name.startswith(("-", ".")) for link in links)
     await mux.stop()
-    for guest in guests:
-        assert (await raw_log(mux, guest.name))[0] == BANNER + guest.name.encode()
+    shown = await asyncio.gather(*(raw_log(mux, guest.name) for guest in guests))
+    assert [output for output, _ in shown] == [BANNER + guest.name.encode() for guest in guests]
 
 
 async def test_guests_of_one_name_on_two_hypervisors_have_a_log_each(
@@ -84,9 +84,8 @@ async def test_a_domain_that_is_renamed_keeps_its_log_and_its_link_moves(
         await log.until(lambda log: log.data.endswith(b"renamed"))
         assert log.data == client.output
         assert not log.rotated
-    for name in (guest.name, former, str(guest.uuid)):
-        assert (await raw_log(mux, name))[0] == log.data
-        assert (await raw_log_of_files(mux, name))[0] == log.data
+    for read in (raw_log, raw_log_of_files):
+        assert (await read(mux, former))[0] == (await read(mux, guest.name))[0] == log.data
 
 
 async def test_a_domain_that_is_defined_anew_has_a_log_of_its_own_and_the_name(
