@@ -7,23 +7,18 @@ be read no more is said to be lost.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from crc32c import crc32c
-from msgspec import Struct
 from msgspec.structs import replace as with_fields
 
-from virtmux.journal import entries
 from virtmux.journal.entries import Closed, Entry, Head, Lost, Marked, Opened, Renamed, Stopped, encode
 from virtmux.journal.names import BY_ID, INDEX, LOG, component, home
+from virtmuxd.service.journal.batches import Batch, Piece, pieces
 from virtmuxd.service.journal.disk import (
     Addition,
-    Known,
     append,
-    known,
     look,
     make_directories,
     make_file,
@@ -31,8 +26,9 @@ from virtmuxd.service.journal.disk import (
     share,
     sync_directory,
 )
+from virtmuxd.service.journal.examination import Found, examine, last_position
+from virtmuxd.service.journal.growing import Growing
 from virtmuxd.service.journal.links import Links
-from virtmuxd.service.journal.recovery import Found, cut_beats, examine, last_position
 from virtmuxd.service.journal.segments import (
     bring,
     file,
@@ -56,59 +52,6 @@ class JournalConflictError(Exception):
     console needs a new history."""
 
 
-class Batch(NamedTuple):
-    """Output: `data` from `offset` on, its first byte received `at` (ns). Beats are as in `entries.Batch`."""
-
-    offset: int
-    data: bytes
-    at: int
-    beats: tuple[tuple[int, int], ...]
-
-    def behind(self, offset: int) -> "Batch":
-        """What of it stands at this offset or behind it."""
-        skipped = max(0, offset - self.offset)
-        if not skipped:
-            return self
-        beats = cut_beats(self.beats, skipped, len(self.data))
-        return Batch(self.offset + skipped, self.data[skipped:], self.at, beats)
-
-
-class _Growing(Struct, frozen=True):
-    """The segment that grows, as it was left."""
-
-    head: Head
-    index: Known
-    log: Known
-    least: int
-    """The size of its index when it began."""
-
-    @property
-    def size(self) -> int:
-        return self.index.size + self.log.size
-
-    @property
-    def begun(self) -> bool:
-        """Whether there is anything in it."""
-        return self.log.size > 0 or self.index.size > self.least
-
-    def grown(self, index: int, log: int) -> "_Growing":
-        """With so many bytes more."""
-        return with_fields(
-            self,
-            index=self.index._replace(size=self.index.size + index),
-            log=self.log._replace(size=self.log.size + log),
-        )
-
-
-class _Piece(NamedTuple):
-    """A line of the index with the bytes it describes, and the position behind it."""
-
-    line: bytes
-    data: bytes
-    offset: int
-    mark: int
-
-
 class ConsoleFiles:
     """The journal of one console. Any method may raise OSError, and can be called again."""
 
@@ -126,7 +69,7 @@ class ConsoleFiles:
         self._place_at(identity)
         self._history = ""
         self._offset, self._mark = _BEGINNING
-        self._grows: _Growing | None = None
+        self._grows: Growing | None = None
         self._named = domain
         """How the segment that grows calls the domain."""
         self._first: list[Entry] = []
@@ -137,6 +80,10 @@ class ConsoleFiles:
         self._home = home(self._settings.directory, identity.hypervisor, identity.uuid)
         self._stem = component(identity.device)
         self._index, self._log = (file(self._home, self._stem, kind) for kind in (INDEX, LOG))
+
+    @property
+    def _syncs(self) -> bool:
+        return self._settings.sync != "never"
 
     @property
     def identity(self) -> Identity:
@@ -201,7 +148,7 @@ class ConsoleFiles:
         for path in (self._index, self._log):
             share(path, self._settings.group)
         self._named = found.walk.domain
-        self._grows = _Growing(found.walk.head, known(self._index), known(self._log), 0)
+        self._grows = Growing(self._home, self._stem, found.walk.head)
         self._links.place(self._home, self._domain)
 
     def _close(self, found: Found, why: str, at: int) -> None:
@@ -222,35 +169,18 @@ class ConsoleFiles:
             return
         grows = self._ready(at)
         room = self._settings.size - grows.size - _CLOSING
-        run: list[_Piece] = []
-        for piece in self._pieces(batches, marks, at, why_lost):
-            size = len(piece.line) + len(piece.data)
-            if size > room and (run or grows.begun):
-                self._append(run)
-                self._finish("rotated", at)
+        run: list[Piece] = []
+        if self._named != self._domain:
+            run.append(Piece(encode(Renamed(self._domain, at)), b"", *self.position))
+        for piece in pieces(self.position, batches, marks, at, why_lost):
+            if piece.size > room and (run or not grows.is_new):
+                self._append(grows, run)
+                self._finish(grows, "rotated", at)
                 grows, run = self._ready(at), []
                 room = self._settings.size - grows.size - _CLOSING
             run.append(piece)
-            room -= size
-        self._append(run)
-
-    def _pieces(self, batches: Sequence[Batch], marks: Sequence[Marked], at: int, why_lost: str) -> Iterator[_Piece]:
-        offset, mark = self.position
-        if self._named != self._domain:
-            yield _Piece(encode(Renamed(self._domain, at)), b"", offset, mark)
-        for given in batches:
-            batch = given.behind(offset)
-            if not batch.data:
-                continue
-            if batch.offset > offset:
-                yield _Piece(encode(Lost(offset, batch.offset, why_lost, at)), b"", batch.offset, mark)
-            offset = batch.offset + len(batch.data)
-            line = entries.Batch(batch.offset, len(batch.data), crc32c(batch.data), batch.at, batch.beats)
-            yield _Piece(encode(line), batch.data, offset, mark)
-        for marked in marks:
-            if marked.number >= mark:
-                mark = marked.number + 1
-                yield _Piece(encode(marked), b"", offset, mark)
+            room -= piece.size
+        self._append(grows, run)
 
     def rename(self, domain: str, at: int) -> None:
         """The domain has this name from now on. Where the disk does not take that, the next `write` says it."""
@@ -267,13 +197,13 @@ class ConsoleFiles:
         grows = self._ready(stopped.at)
         # Near the end, where a daemon that starts looks.
         name = encode(Renamed(self._domain, stopped.at)) if self._domain != grows.head.domain else b""
-        self._put(name + encode(stopped), b"", sync=self._settings.sync != "never")
+        grows.append(name + encode(stopped), b"", sync=self._syncs)
 
     def move(self, hypervisor: str, at: int) -> None:
         """The guest is on another hypervisor from now on. Another history that the console has there is put aside."""
         there = home(self._settings.directory, hypervisor, self._identity.uuid)
-        if self._grows is not None and self._changed(self._grows) is None:
-            self._finish("moved", at)
+        if self._grows is not None and self._grows.changed() is None:
+            self._finish(self._grows, "moved", at)
         self._grows = None
         if segments(self._home, self._stem) or segments(there, self._stem):
             make_directories(self._settings.directory, there, self._settings.group)
@@ -310,7 +240,7 @@ class ConsoleFiles:
 
         False, and nothing is done, where it is not as it was left.
         """
-        if self._grows is None or self._changed(self._grows) is not None:
+        if self._grows is None or self._grows.changed() is not None:
             return False
         for segment in segments(self._home, self._stem):
             if segment.number is None:
@@ -320,25 +250,13 @@ class ConsoleFiles:
             self._ready(at)
         return True
 
-    def _ready(self, at: int) -> _Growing:
+    def _ready(self, at: int) -> Growing:
         """The segment that grows, as it was left; one that somebody changed is finished."""
-        if self._grows is not None and (why := self._changed(self._grows)) is not None:
+        if self._grows is not None and (why := self._grows.changed()) is not None:
             self._displaced(self._grows, why, at)
         return self._grows if self._grows is not None else self._begin(at)
 
-    def _changed(self, grows: _Growing) -> str | None:
-        """What somebody did to the files; None where they are as they were left."""
-        for path, name, left in ((self._log, "log", grows.log), (self._index, "index", grows.index)):
-            seen = look(path)
-            if seen is None:
-                return f"its {name} was moved or deleted"
-            if not left.is_file(seen):
-                return f"its {name} was replaced"
-            if seen.size != left.size:
-                return f"its {name} was {'truncated' if seen.size < left.size else 'appended to'}"
-        return None
-
-    def _displaced(self, grows: _Growing, why: str, at: int) -> None:
+    def _displaced(self, grows: Growing, why: str, at: int) -> None:
         """Finish what is left of a segment that somebody changed, and remember what can be read no more."""
         found = examine(self._home, self._stem, self._boot)
         readable = grows.head.offset
@@ -350,7 +268,7 @@ class ConsoleFiles:
         self._first = [Lost(readable, self._offset, why, at)]
         self._grows = None
 
-    def _begin(self, at: int) -> _Growing:
+    def _begin(self, at: int) -> Growing:
         settings, identity = self._settings, self._identity
         make_directories(settings.directory, self._home, settings.group)
         put_away(self._home, self._stem)
@@ -368,38 +286,30 @@ class ConsoleFiles:
             at=at,
             inode=log.inode,
         )
-        index = replace(self._index, b"".join(map(encode, [head, *self._first])), settings)
+        replace(self._index, b"".join(map(encode, [head, *self._first])), settings)
         self._named, self._first = self._domain, []
-        self._grows = _Growing(head, index, log, index.size)
+        self._grows = Growing(self._home, self._stem, head)
         self._links.place(self._home, self._domain)
-        if settings.sync != "never":
+        if self._syncs:
             sync_directory(self._home)
         return self._grows
 
-    def _finish(self, why: str, at: int) -> None:
+    def _finish(self, grows: Growing, why: str, at: int) -> None:
         """Nothing more comes into the segment that grows; it is put away before the next one begins."""
-        self._put(encode(Closed(at, why)), b"", sync=self._settings.sync != "never")
+        grows.append(encode(Closed(at, why)), b"", sync=self._syncs)
         self._grows = None
 
-    def _append(self, run: Sequence[_Piece]) -> None:
+    def _append(self, grows: Growing, run: Sequence[Piece]) -> None:
         if run:
             lines, data = b"".join(piece.line for piece in run), b"".join(piece.data for piece in run)
-            self._put(lines, data, sync=self._settings.sync == "batch")
+            grows.append(lines, data, sync=self._settings.sync == "batch")
             self._offset, self._mark = run[-1].offset, run[-1].mark
             self._named = self._domain
-
-    def _put(self, lines: bytes, data: bytes, *, sync: bool) -> None:
-        """Append to the segment that grows: the lines first, then the bytes they describe."""
-        grows = self._grows
-        assert grows is not None
-        index, log = Addition(self._index, grows.index.size, lines), Addition(self._log, grows.log.size, data)
-        append(index, log, sync=sync)
-        self._grows = grows.grown(len(lines), len(data))
 
     def _write_index(self, found: Found, *more: Entry, sync: bool) -> None:
         """Make the index hold what is true, and these lines; where files are flushed at all, behind the log's bytes."""
         lines = b"".join(map(encode, more))
-        sync = sync and self._settings.sync != "never"
+        sync = sync and self._syncs
         if sync and (log := look(self._log)) is not None and log.regular:
             append(Addition(self._log, log.size, b""), sync=True)
         if found.index == found.was:
