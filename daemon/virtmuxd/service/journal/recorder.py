@@ -14,7 +14,8 @@ from virtmux.journal.entries import Marked, Stopped
 from virtmuxd.core.console import Console, ConsoleKey
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.cursor import Place
-from virtmuxd.service.journal.files import Batch, ConsoleFiles
+from virtmuxd.service.journal.batches import Batch
+from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.store import Outcome, Work
 
 if TYPE_CHECKING:

@@ -214,13 +214,13 @@ class _Died(BaseException):
 
 _SOURCES = str(Path(str(journal.__file__)).parent)
 #: Only read, or are tried elsewhere: to die there is to die before them.
-_ELSEWHERE = {"recovery.py", "settings.py", "links.py"}
-_READING = {"segments", "_of_stem", "_segment", "_age", "read_head", "file", "look", "known", "_pieces", "behind"}
+_ELSEWHERE = {"examination.py", "recovery.py", "settings.py", "links.py"}
+_READING = {"segments", "_of_stem", "_segment", "_age", "read_head", "file", "look", "known", "pieces", "behind"}
 _READING |= {
     "write",
     "_ready",
     "_append",
-    "_changed",
+    "changed",
     "position",
     "size",
     "begun",

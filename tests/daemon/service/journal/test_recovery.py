@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.service.journal.test_files import BOOT, H1, NEXT_BOOT, WEB, batch, console, home, mark, stopped
-from virtmuxd.service.journal.recovery import Recovered, claim, cut_beats, recover
+from virtmuxd.service.journal.recovery import Recovered, claim, recover
 from virtmuxd.service.journal.settings import Settings
 
 
@@ -78,15 +78,6 @@ def test_it_is_quick_however_long_the_index_is(tmp_path: Path) -> None:
     found = recovered(tmp_path)
     assert (found.offset, found.domain, found.clean) == (200_000, "shop", True)
     assert took < 0.005, "a fraction of that, where nothing else runs"
-
-
-def test_beats_are_cut_at_the_right_bytes() -> None:
-    beats = ((2, 0), (3, 10), (4, 20))
-
-    assert cut_beats(beats, 0, 9) == beats
-    assert cut_beats(beats, 1, 6) == ((1, 0), (3, 10), (1, 20))
-    assert cut_beats(beats, 2, 5) == ((3, 10),)
-    assert cut_beats(beats, 9, 9) == ()
 
 
 def test_a_clean_stop_counts_once_from_before_anything_is_received(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from virtmuxd.core.retention import Limits
-from virtmuxd.service.journal.files import Batch, ConsoleFiles
+from virtmuxd.service.journal.batches import Batch
+from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.settings import Identity, Settings
 from virtmuxd.service.journal.store import JournalStore
 
