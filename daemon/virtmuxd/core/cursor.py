@@ -20,7 +20,6 @@ class Lag:
     leaves: bool
 
 
-_SECOND = 10**9
 Place = tuple[int, int]
 """An offset and a mark: what comes next."""
 
@@ -72,10 +71,8 @@ class Archive(Protocol):
     def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
         """Give where that is, by and by; None where it is not there."""
 
-    def fetch(
-        self, start: tuple[int, int], stop: tuple[int, int], *, timed: bool, give: Callable[[list[Page]], None]
-    ) -> None:
-        """Give some of the records from one (offset, mark) up to another, by and by: none where it has none of them.
+    def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
+        """Give some of the records from one place up to another, by and by: none where it has none of them.
 
         The pages follow each other from `start`; what is missing among them is a gap.
         """

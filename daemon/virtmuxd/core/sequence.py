@@ -64,7 +64,7 @@ class Store(Protocol):
     @property
     def released_until(self) -> int | None: ...
     @property
-    def boot(self) -> "Boot": ...
+    def boot(self) -> Boot: ...
 
     def append(self, data: bytes, at: int) -> None:
         """Take output that was received `at`; it must be safe from a crash of the daemon when this returns."""
@@ -90,7 +90,7 @@ class Store(Protocol):
     def release(self, until: int | None) -> None:
         """Store until when the console is released."""
 
-    def begin_boot(self, boot: "Boot") -> None:
+    def begin_boot(self, boot: Boot) -> None:
         """Store where the newest incarnation begins."""
 
     def forget(self) -> None:

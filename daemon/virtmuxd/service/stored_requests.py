@@ -1,5 +1,6 @@
 """What a client asks about the past: histories and marks that are stored, and that they be forgotten."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol, assert_never
 
@@ -71,7 +72,7 @@ class StoredRequests:
             text = f"not all of it could be deleted: {forgotten.errors[0]}"
             self._answer(Refused(request, reason_now(Cause.INTERNAL_ERROR, text=text)))
 
-    def _tell_all(self, request: int, items: list[History] | list[Stored] | list[ServerMessage] | None) -> None:
+    def _tell_all(self, request: int, items: Sequence[ServerMessage] | None) -> None:
         if items is None:
             self._answer(Refused(request, reason_now(Cause.CONSOLE_MISSING, text=NOTHING_STORED)))
         else:

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from virtmux.journal.entries import Batch, DamagedError
 
 _MOST = 2**63 - 1
-_NS = 1_000_000
+_MILLISECOND = 1_000_000
 
 
 class Batches:
@@ -40,7 +40,7 @@ class Batches:
             DamagedError: it cannot stand here; nothing behind it can be trusted then.
         """
         sizes = sum(size for size, _ in batch.beats)
-        last = batch.at + max((ms for _, ms in batch.beats), default=0) * _NS
+        last = batch.at + max((ms for _, ms in batch.beats), default=0) * _MILLISECOND
         behind = not self or batch.offset >= self.end(len(self) - 1)
         if not (behind and 0 < batch.size == sizes and max(batch.end, last) <= _MOST):
             raise DamagedError(f"a batch that does not fit the ones before: {batch}")
@@ -49,7 +49,7 @@ class Batches:
         self._crcs.append(batch.crc)
         self._ats.append(batch.at)
         self._beat_sizes.extend(size for size, _ in batch.beats)
-        self._beat_times.extend(batch.at + ms * _NS for _, ms in batch.beats)
+        self._beat_times.extend(batch.at + ms * _MILLISECOND for _, ms in batch.beats)
         self._beats.append(len(self._beat_sizes))
 
     def offset(self, number: int) -> int:
