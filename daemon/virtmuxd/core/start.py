@@ -8,12 +8,12 @@ from typing import NamedTuple, assert_never
 
 from virtmux.records import Position, parse_time
 from virtmux.replay import From, Replay
-from virtmux.replay_cut import first_cut
+from virtmux.replay_cut import CONTEXT, first_cut
 from virtmuxd.core.cursor import Place, Seek, Sought
 from virtmuxd.core.sequence import Sequence
 
-#: How far before a cut its surroundings are read, and how far behind it a line's start is looked for.
-_BEFORE, _BEHIND = 4096, 65536
+#: How far behind a cut a line's start is looked for, in bytes.
+_BEHIND = 65536
 
 
 class Start(NamedTuple):
@@ -124,7 +124,7 @@ def _older_bytes(records: Sequence, wanted: int, give: Callable[[Start], None]) 
 
 def _cut(records: Sequence, offset: int) -> Position:
     """The position of the first line at `offset` or behind, in what the store holds of this incarnation."""
-    context = max(records.start, records.boot.offset, offset - _BEFORE)
+    context = max(records.start, records.boot.offset, offset - CONTEXT)
     data = records.held(context, min(records.end, offset + _BEHIND))
     return records.align(Position(records.position.history, context + first_cut(data, offset - context), 0))
 

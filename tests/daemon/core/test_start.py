@@ -170,6 +170,14 @@ def test_a_cut_is_not_in_an_escape_sequence_or_a_character() -> None:
     assert start(records, "bytes:19") == Start(at(records, 19))
 
 
+def test_a_cut_is_not_in_the_longest_escape_sequence_either() -> None:
+    records = Sequence(7, MemoryStore(), _unobserved)
+    title = b"\x1b]0;" + "é".encode() * 4000 + b"\nweb1\x07"
+    records.append(title + b"\nlogin:", 1)
+
+    assert start(records, "bytes:100") == Start(at(records, len(title) + 1))
+
+
 def test_what_is_no_longer_held_is_named_where_it_was_wanted() -> None:
     records = console()
     boot(records, 1)

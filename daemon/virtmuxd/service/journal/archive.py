@@ -13,11 +13,11 @@ from virtmux.journal.segment import Piece
 from virtmux.messages import Gap, MarkMessage, Time, encode
 from virtmux.records import Position, rfc3339
 from virtmux.replay_cut import CONTEXT, first_cut
-from virtmux.wire import encode_output
+from virtmux.wire import MAX_OUTPUT, encode_output
 from virtmuxd.core.cursor import Page, Place, Seek, Sought
 from virtmuxd.service.journal.readers import Readers
 
-#: How much is read for a reader at once, in bytes: a frame.
+#: How much is read for a reader at once, and how far behind a cut a line's start is looked for, in bytes.
 _PIECE = 65536
 #: Seconds for which the files are known after the last that was read.
 _KEEP = 30.0
@@ -138,8 +138,8 @@ def _pages(handle: int, records: Iterable[Record], mark: int, *, timed: bool) ->
 
 
 def _output(handle: int, offset: int, data: bytes, mark: int) -> Iterator[Page]:
-    for begin in range(0, len(data), _PIECE):
-        piece = data[begin : begin + _PIECE]
+    for begin in range(0, len(data), MAX_OUTPUT):
+        piece = data[begin : begin + MAX_OUTPUT]
         yield Page(encode_output(handle, offset + begin, piece), offset + begin + len(piece), mark)
 
 
