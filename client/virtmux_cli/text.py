@@ -155,7 +155,7 @@ def list_table(infos: Sequence[ConsoleInfo]) -> str:
         rows.append(
             [
                 console_name(info.id),
-                ", ".join([info.state.value, *_marks(info)]),
+                ", ".join([info.state.value, *_adjectives(info)]),
                 local_time(info.since),
                 str(info.clients),
                 local_time(info.last_output),
@@ -167,21 +167,21 @@ def list_table(infos: Sequence[ConsoleInfo]) -> str:
     return table(rows if several else [row[:-1] for row in rows])
 
 
-def _marks(info: ConsoleInfo) -> list[str]:
+def _adjectives(info: ConsoleInfo) -> list[str]:
     """What else there is to say of a console's state."""
-    marks = ["paused"] if info.paused else []
+    words = ["paused"] if info.paused else []
     if info.journal == "failing":
-        marks.append("journal failing")
+        words.append("journal failing")
     match info.released:
         case None:
             pass
         case "until-reclaimed":
-            marks.append("released")
+            words.append("released")
         case "while-in-use":
-            marks.append("released while in use")
+            words.append("released while in use")
         case until:
-            marks.append(f"released until {local_time(until)}")
-    return marks if info.exclusive else [*marks, "shared"]
+            words.append(f"released until {local_time(until)}")
+    return words if info.exclusive else [*words, "shared"]
 
 
 def list_text(hypervisors: Sequence[HypervisorInfo], consoles: Sequence[ConsoleInfo]) -> str:
@@ -218,7 +218,7 @@ def event_line(event: Event) -> str:
 
 
 def event_json(event: Event) -> bytes:
-    """An event as one line of JSON: six fields, and `from` and `to` with a break, `note` and `detail` with a note."""
+    """An event as one line of JSON: six fields, and what only events of its kind have."""
     fields: dict[str, object] = {
         "event": event.event,
         "at": event.at,
