@@ -2,23 +2,18 @@
 
 import math
 import re
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 
+from virtmux.records import nanoseconds
 from virtmux_cli.options import parse_duration
 
 _SECOND = 1_000_000_000
-_EPOCH = datetime.fromtimestamp(0, UTC)
 _DAYS = {"today": 0, "yesterday": -1}
 _LATEST = 253402300799 * _SECOND
 _TIME = r"\d\d:\d\d(?::\d\d(?:\.\d+)?)?"
 _DATE_TIME = re.compile(rf"\d{{4}}-\d\d-\d\d(?:[Tt ]{_TIME}(?:[Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 _TIME_ALONE = re.compile(_TIME, re.ASCII)
 _SECONDS = re.compile(r"@(\d{1,18})(?:\.(\d{1,9})\d*)?", re.ASCII)
-
-
-def nanoseconds(moment: datetime) -> int:
-    """The ns since the epoch of a time that has a zone."""
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def parse_when(text: str, now: int, zone: tzinfo | None = None) -> int:

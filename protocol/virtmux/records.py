@@ -99,6 +99,15 @@ def rfc3339(ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
 
 
+def nanoseconds(moment: datetime) -> int:
+    """The nanoseconds since the epoch of a time that has a zone, to the microsecond.
+
+    Raises:
+        TypeError: it has none.
+    """
+    return (moment - _EPOCH) // _MICROSECOND * 1000
+
+
 def parse_time(text: str) -> int:
     """The nanoseconds since the epoch of an RFC 3339 time, to the microsecond.
 
@@ -106,6 +115,6 @@ def parse_time(text: str) -> int:
         ValueError: it is none, or has no time zone.
     """
     try:
-        return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND * 1000
+        return nanoseconds(datetime.fromisoformat(text))
     except (TypeError, OverflowError) as error:  # it has no zone, or is at an end of what there is
         raise ValueError(f"not a time: {text!r}") from error

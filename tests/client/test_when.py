@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtmux_cli.when import nanoseconds, parse_when
+from virtmux.records import nanoseconds
+from virtmux_cli.when import parse_when
 
 SECOND = 10**9
 ZONE = timezone(timedelta(hours=2))
