@@ -27,7 +27,7 @@ from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistor
 from virtmux_cli.escape import DEFAULT, parse_escape, until_escape
 from virtmux_cli.input_watch import Held, InputWatch, Lost
 from virtmux_cli.options import by_name
-from virtmux_cli.replayed import Replay, Shown
+from virtmux_cli.replayed import RequestFilter, Shown
 from virtmux_cli.signals import handled
 from virtmux_cli.streams import Outlet, Typeahead, read
 from virtmux_cli.talk import Talk
@@ -98,7 +98,7 @@ class AttachSession:
         #: Bytes that were taken from the typeahead and wait until the console is attached.
         self._unsent = 0
         self._watch = InputWatch(keys=terminal.present)
-        self._replay = Replay()
+        self._filter = RequestFilter()
         self._console: Console | None = None
         self._attached = asyncio.Event()
         self._begun = False
@@ -226,7 +226,7 @@ class AttachSession:
     async def _act(self, actions: Sequence[Action], console: Console, tasks: asyncio.TaskGroup) -> None:
         for action in actions:
             if isinstance(action, Shown):
-                data = self._replay.show(action) if self._terminal.present else action.data
+                data = self._filter.show(action) if self._terminal.present else action.data
                 self._talk.wrote(data)
                 await self._outlet.write(data)
                 self._linger()

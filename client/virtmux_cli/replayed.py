@@ -26,7 +26,7 @@ class Shown(NamedTuple):
     replayed: bool
 
 
-class Replay:
+class RequestFilter:
     """Takes requests out of what is replayed; what comes behind it passes unchanged."""
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; the text says where and why."""
 
 
-class Keep(StrEnum):
+class Kept(StrEnum):
     """Where a console's records are kept."""
 
     DISK = "disk"
@@ -60,7 +60,7 @@ class ConsoleRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True)
     attach: Policy | None = None
     linger: _Linger | None = None
     ring: _Ring | None = None
-    journal: Keep | None = None
+    journal: Kept | None = None
 
     def concerns(self, domain: str, device: str) -> bool:
         """Whether this console is meant. A domain's name may hold a `:` itself, so it is tried alone too."""
@@ -87,7 +87,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """How long a console that nobody watches any more stays open, on demand."""
     ring: _Ring = 1048576
     """How much output of a console is kept in the runtime directory."""
-    journal: Keep = Keep.DISK
+    journal: Kept = Kept.DISK
     """Where the records of a console are kept."""
     journal_directory: _Text | None = None
     """Where the journal's files lie; none is named: the system's for root, else in the user's state directory."""
@@ -187,14 +187,14 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
         """How much output of the console is kept in the runtime directory, in bytes."""
         return self._first(domain, device, lambda rule: rule.ring, self.ring)
 
-    def keep_of(self, domain: str, device: str) -> Keep:
+    def journal_of(self, domain: str, device: str) -> Kept:
         """Where the console's records are kept."""
         return self._first(domain, device, lambda rule: rule.journal, self.journal)
 
     @property
     def writes_to_disk(self) -> bool:
         """Whether any console's records may be kept on the disk."""
-        return Keep.DISK in (self.journal, *(rule.journal for rule in self.console))
+        return Kept.DISK in (self.journal, *(rule.journal for rule in self.console))
 
     def _first(self, domain: str, device: str, setting: Callable[[ConsoleRule], _T | None], default: _T) -> _T:
         """What the first rule that concerns the console says, of those that say anything."""

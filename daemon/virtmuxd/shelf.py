@@ -10,7 +10,7 @@ from pathlib import Path
 from virtmux.backoff import Backoff
 from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.history import History
-from virtmuxd.config import Config, Keep
+from virtmuxd.config import Config, Kept
 from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Timing
 from virtmuxd.core.registry import Registry
@@ -70,9 +70,9 @@ class Shelf:
 
     def console(self, key: ConsoleKey, naming: Naming) -> Console:
         """A console that has appeared, with what is kept of it."""
-        config, keep = self._config, self._config.keep_of(naming.domain, key.device)
+        config, kept = self._config, self._config.journal_of(naming.domain, key.device)
         size = config.ring_of(naming.domain, key.device)
-        ring = self._ring(key, keep, size)
+        ring = self._ring(key, kept, size)
         console = Console(
             key,
             naming,
@@ -88,16 +88,16 @@ class Shelf:
             window=config.input_window,
             tell=self._registry.tell,
             relocate=lambda former, key: self._relocate(console, ring, former, key),
-            kept=keep.value,
+            kept=kept.value,
         )
-        if keep is Keep.DISK:
+        if kept is Kept.DISK:
             self._record(console, size)
         return console
 
-    def _ring(self, key: ConsoleKey, keep: Keep, size: int) -> Ring:
-        if keep is Keep.NONE:
+    def _ring(self, key: ConsoleKey, kept: Kept, size: int) -> Ring:
+        if kept is Kept.NONE:
             return Ring.in_memory(size, self._runtime.life)
-        recovered = self._recovered.pop(Identity(*key), None) if keep is Keep.DISK else None
+        recovered = self._recovered.pop(Identity(*key), None) if kept is Kept.DISK else None
         past = None if recovered is None else _past(recovered, f"{self._boot:032x}")
         return Ring.open(self._runtime.ring(key), size, self._boot, self._runtime.life, past)
 

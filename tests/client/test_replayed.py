@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtmux_cli.replayed import Replay, Shown, split
+from virtmux_cli.replayed import RequestFilter, Shown, split
 
 REQUESTS = [
     b"\x1b[6n", b"\x1b[?6n", b"\x1b[5n", b"\x1b[c", b"\x1b[>c", b"\x1b[=0c", b"\x9b6n", b"\xc2\x9b6n", b"\x1b[18t",
@@ -19,24 +19,24 @@ HARMLESS = [
 
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_what_a_terminal_answers_is_left_out_of_the_past(request_: bytes) -> None:
-    assert Replay().show(Shown(b"a" + request_ + b"b", replayed=True)) == b"ab"
+    assert RequestFilter().show(Shown(b"a" + request_ + b"b", replayed=True)) == b"ab"
 
 
 @pytest.mark.parametrize("harmless", HARMLESS)
 def test_everything_else_is_shown(harmless: bytes) -> None:
-    assert Replay().show(Shown(b"a" + harmless + b"b", replayed=True)) == b"a" + harmless + b"b"
+    assert RequestFilter().show(Shown(b"a" + harmless + b"b", replayed=True)) == b"a" + harmless + b"b"
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_what_comes_now_passes_unchanged(request_: bytes) -> None:
-    assert Replay().show(Shown(request_, replayed=False)) == request_
+    assert RequestFilter().show(Shown(request_, replayed=False)) == request_
 
 
 @given(st.lists(st.sampled_from([*REQUESTS, *HARMLESS]), max_size=20), st.lists(st.integers(0, 300), max_size=10))
 def test_a_request_is_found_however_it_is_cut(parts: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(parts)
     ends = sorted({min(cut, len(stream)) for cut in cuts} | {len(stream)})
-    replay, shown = Replay(), b""
+    replay, shown = RequestFilter(), b""
     for begin, end in zip([0, *ends], ends, strict=False):
         shown += replay.show(Shown(stream[begin:end], replayed=True))
 
@@ -44,7 +44,7 @@ def test_a_request_is_found_however_it_is_cut(parts: list[bytes], cuts: list[int
 
 
 def test_a_sequence_that_begins_in_the_past_is_shown_whole() -> None:
-    replay = Replay()
+    replay = RequestFilter()
 
     assert replay.show(Shown(b"a\x1b[1", replayed=True)) + replay.show(Shown(b"mb", replayed=False)) == b"a\x1b[1mb"
 

@@ -11,7 +11,7 @@ from virtmuxd.config import (
     ConfigError,
     ConsoleRule,
     HypervisorRule,
-    Keep,
+    Kept,
     default_socket,
     default_uri,
     is_remote,
@@ -60,7 +60,7 @@ _FIELDS: list[tuple[str, str, object]] = [
     ("fence_patience = 10", "fence_patience", 10),
     ("client_requests = 30", "client_requests", 30),
     ("pool = 0", "pool", 0),
-    ('journal = "memory"', "journal", Keep.MEMORY),
+    ('journal = "memory"', "journal", Kept.MEMORY),
     ('journal_directory = "/srv/log"', "journal_directory", "/srv/log"),
     ("journal_size = 65536", "journal_size", 65536),
     ("journal_keep = 0", "journal_keep", 0),
@@ -183,14 +183,17 @@ def test_ring_and_journal_can_be_said_for_some_consoles(tmp_path: Path) -> None:
         """,
     )
 
-    assert [config.keep_of(*each) for each in (("secret1", "serial0"), ("web1", "serial0"))] == [Keep.NONE, Keep.DISK]
+    assert [config.journal_of(*each) for each in (("secret1", "serial0"), ("web1", "serial0"))] == [
+        Kept.NONE,
+        Kept.DISK,
+    ]
     assert [config.ring_of("web1", device) for device in ("serial0", "serial1")] == [1048576, 65536]
     assert config.writes_to_disk
 
 
 def test_where_nothing_is_to_be_kept_on_the_disk_it_is_not_touched() -> None:
-    rule = ConsoleRule(match="a", journal=Keep.NONE)
-    assert not Config(journal=Keep.MEMORY, console=(rule,)).writes_to_disk
+    rule = ConsoleRule(match="a", journal=Kept.NONE)
+    assert not Config(journal=Kept.MEMORY, console=(rule,)).writes_to_disk
 
 
 def test_what_is_said_is_not_settled_anew() -> None:
