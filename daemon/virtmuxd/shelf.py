@@ -18,7 +18,6 @@ from virtmuxd.core.retention import Limits
 from virtmuxd.core.sequence import Boot
 from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.readers import Readers
-from virtmuxd.service.journal.recorder import ConsoleRecorder
 from virtmuxd.service.journal.recovery import Recovered
 from virtmuxd.service.journal.settings import Identity, Settings
 from virtmuxd.service.journal.store import JournalStore
@@ -49,7 +48,7 @@ class Shelf:
         self._journal = Journal(directory)
         self._readers = Readers()
         self._store = JournalStore(_settings(config, directory), _limits(config), f"{self._boot:032x}")
-        self._writer = JournalWriter(self._store, self._known)
+        self._writer = JournalWriter(self._store, self._defined)
         self._writing: asyncio.Task[None] | None = None
         self._recovered: dict[Identity, Recovered] = {}
         self.library = Library(registry, self._journal, self._readers, self._forget)
@@ -130,10 +129,10 @@ class Shelf:
     def _relocate(self, console: Console, ring: Ring, former: ConsoleKey, key: ConsoleKey) -> None:
         self._registry.rekey(console, former)
         ring.move(self._runtime.ring(key))
-        if isinstance(console.recorder, ConsoleRecorder):
+        if console.recorder is not None:
             console.recorder.move(key, time.time_ns())
 
-    def _known(self) -> frozenset[Identity]:
+    def _defined(self) -> frozenset[Identity]:
         return frozenset(Identity(*console.key) for console in self._registry)
 
     async def finish(self) -> None:

@@ -115,6 +115,9 @@ class Recorder(Protocol):
     def rename(self, domain: str, at: int) -> None:
         """The domain has another name."""
 
+    def move(self, key: ConsoleKey, at: int) -> None:
+        """The console went to another hypervisor."""
+
     def close(self, at: int) -> None:
         """The console's last records are there, and its store is about to be let go of."""
 

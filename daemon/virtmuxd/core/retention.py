@@ -13,14 +13,14 @@ class SegmentInfo(NamedTuple):
     """A segment as retention sees it.
 
     `key` names its console, as a path does: hypervisor, uuid, device. `number` is None where it grows. `size` is that
-    of its log and index (bytes), `last_at` when its last output came (ns), `known` whether its guest is defined.
+    of its log and index (bytes), `last_at` when its last output came (ns), `defined` whether its guest is defined.
     """
 
     key: tuple[str, str, str]
     number: int | None
     size: int
     last_at: int
-    known: bool
+    defined: bool
 
 
 class Limits(NamedTuple):
@@ -66,5 +66,5 @@ def to_drop(
 def _order(segment: SegmentInfo) -> tuple[_Rank, int, bool, int]:
     """Who goes first. Of segments that are equally old those of one console go in the order in which they were made."""
     grows = segment.number is None
-    rank = (_Rank.GROWS if grows else _Rank.ROTATED) if segment.known else _Rank.UNDEFINED
+    rank = (_Rank.GROWS if grows else _Rank.ROTATED) if segment.defined else _Rank.UNDEFINED
     return rank, segment.last_at, grows, -(segment.number or 0)

@@ -10,9 +10,9 @@ ROOMY = Limits(total=1000, age=100, free=0)
 
 
 def segment(
-    key: tuple[str, str, str] = WEB, number: int | None = 0, size: int = 10, at: int = 0, *, known: bool = True
+    key: tuple[str, str, str] = WEB, number: int | None = 0, size: int = 10, at: int = 0, *, defined: bool = True
 ) -> SegmentInfo:
-    return SegmentInfo(key, number, size, at, known)
+    return SegmentInfo(key, number, size, at, defined)
 
 
 def test_nothing_goes_as_long_as_there_is_room() -> None:
@@ -27,7 +27,7 @@ def test_what_is_older_than_allowed_goes_the_oldest_first() -> None:
 
 def test_undefined_guests_go_first_then_what_was_rotated_then_what_grows() -> None:
     grows, rotated, older = segment(number=None, at=1), segment(number=0, at=5), segment(number=1, at=4)
-    gone, gone_before = segment(SHOP, None, at=9, known=False), segment(SHOP, 0, at=9, known=False)
+    gone, gone_before = segment(SHOP, None, at=9, defined=False), segment(SHOP, 0, at=9, defined=False)
 
     order = [gone_before, gone, older, rotated, grows]
     assert to_drop([grows, gone, rotated, gone_before, older], ROOMY._replace(total=0), 10, 0, 0) == order
@@ -76,9 +76,9 @@ def test_what_is_left_is_within_the_limits_and_no_more_goes_than_needed(
 def test_no_segment_of_a_defined_guest_goes_before_one_of_an_undefined(segments: list[SegmentInfo], total: int) -> None:
     dropped = to_drop(segments, Limits(total, 1000, 0), 200, 0, 0)
 
-    ranks = [(each.known, each.known and each.number is None) for each in dropped]
+    ranks = [(each.defined, each.defined and each.number is None) for each in dropped]
     assert ranks == sorted(ranks)
     for known in (True, False):
         for grows in (True, False):
-            times = [each.last_at for each in dropped if (each.known, each.number is None) == (known, grows)]
+            times = [each.last_at for each in dropped if (each.defined, each.number is None) == (known, grows)]
             assert times == sorted(times)

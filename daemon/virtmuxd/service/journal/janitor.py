@@ -30,7 +30,7 @@ class Tidied(NamedTuple):
 def tidy(
     settings: Settings,
     limits: Limits,
-    known: Collection[Identity],
+    defined: Collection[Identity],
     live: Mapping[Identity, ConsoleFiles],
     links: Links,
     *,
@@ -39,22 +39,22 @@ def tidy(
     """Remove what the limits do not allow. What cannot be removed is logged, and tried again the next time.
 
     Args:
-        known: the consoles whose guests are defined.
+        defined: the consoles whose guests are defined.
         live: those that are being written.
         now: the time (ns).
 
     Raises:
         OSError: the directory cannot be read.
     """
-    defined = {_key(identity) for identity in known}
+    keys = {_key(identity) for identity in defined}
     writers = {_key(files.identity): files for files in live.values()}
     found: dict[SegmentInfo, Segment] = {}
     for home in sorted((settings.directory / BY_ID).glob("*/*/")):
         for segment in segments(home):
             device = segment.stem.partition("~")[0]
             key = (home.parent.name, home.name, segment.stem)
-            is_known = (home.parent.name, home.name, device) in defined
-            found[SegmentInfo(key, segment.number, segment.size, segment.last_at, is_known)] = segment
+            is_defined = (home.parent.name, home.name, device) in keys
+            found[SegmentInfo(key, segment.number, segment.size, segment.last_at, is_defined)] = segment
     held = sum(info.size for info in found)
     eligible = [info for info, segment in found.items() if not (info.key in writers and _worthless(segment))]
     disk = os.statvfs(settings.directory)

@@ -35,7 +35,7 @@ class JournalStore:
 
     def __init__(self, settings: Settings, limits: Limits, boot: str) -> None:
         """Touches nothing yet. `boot` is the id of this boot of the machine, in 32 hex digits."""
-        self.settings = settings
+        self._settings = settings
         self._limits = limits
         self._boot = boot
         self._links = Links(settings.directory)
@@ -52,14 +52,14 @@ class JournalStore:
             OSError: it cannot be made or read.
         """
         if self._lock is None:
-            self._lock = lock(self.settings)
-        return {identity: self._claimed(identity, found) for identity, found in recover(self.settings).items()}
+            self._lock = lock(self._settings)
+        return {identity: self._claimed(identity, found) for identity, found in recover(self._settings).items()}
 
     def _claimed(self, identity: Identity, found: Recovered) -> Recovered:
         if not found.clean or found.boot == self._boot:
             return found
         try:
-            claim(self.settings, identity, self._boot, time.time_ns())
+            claim(self._settings, identity, self._boot, time.time_ns())
         except OSError as error:
             _log.warning("a history does not go on", extra={**identity._asdict(), "why": error.strerror})
             return found._replace(clean=False)
@@ -68,11 +68,11 @@ class JournalStore:
     @property
     def directory(self) -> Path:
         """Where the journal lies."""
-        return self.settings.directory
+        return self._settings.directory
 
     def console(self, identity: Identity, domain: str) -> ConsoleFiles:
         """The files of a console that is to be written."""
-        files = ConsoleFiles(self.settings, self._links, identity, domain, self._boot)
+        files = ConsoleFiles(self._settings, self._links, identity, domain, self._boot)
         self._live = {**self._live, identity: files}  # the thread may be going through the former ones
         return files
 
@@ -81,15 +81,15 @@ class JournalStore:
         return self._written >= self._limits.total // _TIDY_SHARE or now - self._tidied_at >= _TIDY_EVERY
 
     def carry_out(
-        self, works: Iterable[tuple[int, Work]], known: Collection[Identity] | None, now: int
+        self, works: Iterable[tuple[int, Work]], defined: Collection[Identity] | None, now: int
     ) -> list[Outcome]:
-        """Do works, each of so many bytes, and tell what came of each. `known`, where the limits are to be looked at:
+        """Do works, each of so many bytes, and tell what came of each. `defined`, where the limits are to be looked at:
         the consoles whose guests are defined."""
         try:
             if self._lock is None:
                 self.begin()
-            if known is not None or (now - self._tidied_at >= _TIDY_SHORT and self._is_short()):
-                self._tidy(known or tuple(self._live), now)
+            if defined is not None or (now - self._tidied_at >= _TIDY_SHORT and self._is_short()):
+                self._tidy(defined or tuple(self._live), now)
             full = self._full()
         except OSError as error:
             full = error
@@ -106,17 +106,17 @@ class JournalStore:
         self._written += size
         return place
 
-    def _tidy(self, known: Collection[Identity], now: int) -> None:
+    def _tidy(self, defined: Collection[Identity], now: int) -> None:
         self._written, self._tidied_at = 0, now
         try:
-            tidy(self.settings, self._limits, known, self._live, self._links, now=now)
+            tidy(self._settings, self._limits, defined, self._live, self._links, now=now)
         except Exception as error:
             if isinstance(error, OSError):
                 raise
             _log.exception("a bug while the journal was tidied")
 
     def _is_short(self) -> bool:
-        disk = os.statvfs(self.settings.directory)
+        disk = os.statvfs(self._settings.directory)
         return disk.f_bavail < self._limits.free * disk.f_blocks
 
     def _full(self) -> OSError | None:
@@ -132,7 +132,7 @@ class JournalStore:
 
     def forget(self, identity: Identity) -> None:
         """Delete what is there of a console that is not being written."""
-        ConsoleFiles(self.settings, self._links, identity, "", self._boot).forget()
+        ConsoleFiles(self._settings, self._links, identity, "", self._boot).forget()
 
     def close(self) -> None:
         """Let another daemon have it."""

@@ -30,10 +30,10 @@ _PATIENCE = 5.0
 class JournalWriter:
     """See the module. `run` is its task; `record` makes the recorder of a console."""
 
-    def __init__(self, store: JournalStore, known: Callable[[], Collection[Identity]]) -> None:
-        """`known` gives the consoles whose guests are defined: what is stored of others is dropped first."""
+    def __init__(self, store: JournalStore, defined: Callable[[], Collection[Identity]]) -> None:
+        """`defined` gives the consoles whose guests are defined: what is stored of others is dropped first."""
         self._store = store
-        self._known = known
+        self._defined = defined
         self._due: dict[ConsoleRecorder, None] = {}
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
@@ -94,8 +94,8 @@ class JournalWriter:
             while self._due:
                 recorders, works = self._next_job()
                 now = time.time_ns()
-                known = self._known() if self._store.is_to_be_tidied(now) else None
-                job = loop.run_in_executor(self._thread, self._store.carry_out, works, known, now)
+                defined = self._defined() if self._store.is_to_be_tidied(now) else None
+                job = loop.run_in_executor(self._thread, self._store.carry_out, works, defined, now)
                 answered, _ = await asyncio.wait({job}, timeout=_PATIENCE)
                 if not answered:
                     for recorder in (*recorders, *self._due):
