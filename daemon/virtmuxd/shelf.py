@@ -132,7 +132,10 @@ class Shelf:
         if console.recorder is not None:
             console.recorder.move(key, time.time_ns())
 
-    def _defined(self) -> frozenset[Identity]:
+    def _defined(self) -> frozenset[Identity] | None:
+        """The consoles whose guests are defined; None as long as a hypervisor was not looked at."""
+        if self._registry.is_new:
+            return None
         return frozenset(Identity(*console.key) for console in self._registry)
 
     async def finish(self) -> None:

@@ -30,8 +30,9 @@ _PATIENCE = 5.0
 class JournalWriter:
     """See the module. `run` is its task; `record` makes the recorder of a console."""
 
-    def __init__(self, store: JournalStore, defined: Callable[[], Collection[Identity]]) -> None:
-        """`defined` gives the consoles whose guests are defined: what is stored of others is dropped first."""
+    def __init__(self, store: JournalStore, defined: Callable[[], Collection[Identity] | None]) -> None:
+        """`defined` gives the consoles whose guests are defined, once that is known: what is stored of others is
+        dropped first."""
         self._store = store
         self._defined = defined
         self._due: dict[ConsoleRecorder, None] = {}
