@@ -13,32 +13,32 @@ from msgspec.structs import replace
 
 from virtmux import messages
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Phase, Reason, sentence
-from virtmux.records import Position
-from virtmux.replay import From, Replay
+from virtmux.reasons import Cause, Phase, Reason
 from virtmux.session import ServerSession
 from virtmux.wire import Input, ProtocolError
-from virtmuxd.core.console import Console, Place
+from virtmuxd.core.console import Console
 from virtmuxd.core.cursor import Lag
 from virtmuxd.core.inputs import Writer
-from virtmuxd.core.past import PastConsole, PastRecords
+from virtmuxd.core.past import PastConsole
 from virtmuxd.core.registry import NotFoundError, Registry
-from virtmuxd.core.start import Start, find_start
+from virtmuxd.core.start import Start
+from virtmuxd.service.answers import refused
+from virtmuxd.service.client_place import ClientPlace
 from virtmuxd.service.library import Library, Named
 from virtmuxd.service.once import Once
 from virtmuxd.service.outgoing import MAX_ANSWERS, MAX_EVENTS, Feed, Outgoing
+from virtmuxd.service.releases import Releases
 from virtmuxd.service.stored_requests import NOTHING_STORED, StoredRequests
 
 _log = logging.getLogger(__name__)
 _Arguments = ParamSpec("_Arguments")
-_Named = messages.Attach | messages.Release | messages.Reclaim
+_OfConsole = messages.Attach | messages.Release | messages.Reclaim
 
 _READ = 65536
-#: Seconds within which a client greets, an attach is answered, a console is let go, a goodbye is read, a new daemon
-#: has looked round for a list, and for a console that is not known.
+#: Seconds within which a client greets, an attach is answered, a goodbye is read, a new daemon has looked round
+#: for a list, and for a console that is not known.
 _HELLO_DEADLINE = 10.0
 _ATTACH_DEADLINE = 15.0
-_RELEASE_DEADLINE = 15.0
 _GOODBYE_DEADLINE = 2.0
 _LIST_DEADLINE = 2.0
 _FIND_DEADLINE = 10.0
@@ -67,26 +67,6 @@ def _contained(
     return contained
 
 
-class _ClientPlace(Place):
-    """A place, as the socket sees it; `request` is the id of the attach that asked for it."""
-
-    def __init__(
-        self,
-        request: messages.Attach,
-        console: Console | PastConsole,
-        feed: Feed,
-        writer: Writer,
-        ended: Callable[[Reason], None],
-    ) -> None:
-        super().__init__(feed.cursor, writer, ended, holds=request.hold)
-        self.request = request.id
-        self.console = console
-        self.feed = feed
-        self.start: Start | None = None
-        self.decided = not request.hold
-        self.answered = False
-
-
 class Client:
     """See the module. `run` serves the connection to its end; `dismiss` ends it from this side."""
 
@@ -104,14 +84,14 @@ class Client:
         self._registry = registry
         self._library = library
         self._stored = StoredRequests(library, self._answer, read_only=read_only)
+        self._releases = Releases(self._answer, read_only=read_only)
         self._greeting = greeting
         self._read_only = read_only
         self._session = ServerSession()
         self._loop = asyncio.get_running_loop()
         self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag)
-        self._places: dict[int, _ClientPlace] = {}
+        self._places: dict[int, ClientPlace] = {}
         self._former: set[int] = set()
-        self._lent: list[Console] = []
         self._deferred = 0
         self._lag_check: asyncio.TimerHandle | None = None
         self._reason: Reason | None = None
@@ -214,9 +194,11 @@ class Client:
         consoles = (messages.Console(request, console.info()) for console in self._registry)
         self._outgoing.answer(*hypervisors, *consoles, messages.Done(request))
 
-    def _when_found(self, request: _Named) -> None:
+    def _when_found(self, request: _OfConsole) -> None:
         """Carry out what is asked of a console: at once, or, where it is not known, once that is sure."""
-        if isinstance(request, messages.Attach) and not request.hold and self._is_past(request):
+        if isinstance(request, messages.Attach) and not request.hold and (history := self._past_history(request)):
+            named = Named(request.domain, request.device, request.uri)
+            self._library.open(named, history, partial(self._opened, request))
             return
         try:
             self._registry.find(request.domain, request.device, request.uri)
@@ -226,7 +208,7 @@ class Client:
             self._find(request)
 
     @_contained
-    def _find(self, request: _Named) -> None:
+    def _find(self, request: _OfConsole) -> None:
         try:
             console = self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError as error:
@@ -236,19 +218,16 @@ class Client:
         match request:
             case messages.Attach():
                 self._attach(request, console)
-            case messages.Release():
-                self._release(request, console)
-            case messages.Reclaim():
-                self._reclaim(request, console)
+            case messages.Release() | messages.Reclaim():
+                self._releases.carry_out(request, console)
 
-    def _is_past(self, request: messages.Attach) -> bool:
-        """Whether the position that is asked for is of another history than a console has now; then that is opened."""
-        history, named = (request.position or "")[:_HISTORY], Named(request.domain, request.device, request.uri)
-        here = {console.sequence.position.history for console in self._registry.find_all(*named)}
-        if len(history) < _HISTORY or history in here:
-            return False
-        self._library.open(named, history, partial(self._opened, request))
-        return True
+    def _past_history(self, request: messages.Attach) -> str | None:
+        """The history of the position that is asked for, where that is another one than a console has now."""
+        history = (request.position or "")[:_HISTORY]
+        here = self._registry.find_all(request.domain, request.device, request.uri)
+        if len(history) < _HISTORY or any(console.sequence.position.history == history for console in here):
+            return None
+        return history
 
     @_contained
     def _opened(self, request: messages.Attach, console: PastConsole | None) -> None:
@@ -264,9 +243,9 @@ class Client:
             return
         writer = Writer(partial(self._tell_input, handle), self._may_not_type(request))
         feed = Feed(self._outgoing, console.sequence, lag=_lag(request.lag), timed=request.timed)
-        place = _ClientPlace(request, console, feed, writer, partial(self._lose_place, handle))
+        place = ClientPlace(request, console, feed, writer, partial(self._lose_place, handle))
         try:
-            self._find_start(request, place)
+            place.find_start(partial(self._start, place))
         except ValueError as error:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
             return
@@ -280,91 +259,31 @@ class Client:
         else:
             self._answer_attach(place)
 
-    def _find_start(self, request: messages.Attach, place: _ClientPlace) -> None:
-        records, replay = place.console.sequence, Replay.parse(request.replay or From.NONE)
-        if isinstance(records, PastRecords):
-            self._start(place, Start(records.checked(Position.parse(request.position or ""))))
-        else:
-            find_start(records, request.position, replay, partial(self._start, place))
-
     def _may_not_type(self, request: messages.Attach) -> Cause | None:
         return Cause.ACCESS_DENIED if request.read_only or self._read_only else None
 
     @_contained
-    def _start(self, place: _ClientPlace, start: Start) -> None:
+    def _start(self, place: ClientPlace, start: Start) -> None:
         """It was found out where the place starts."""
         if place.start is None:
-            place.start = start
-            place.feed.cursor.begin(start.position.offset, start.position.mark)
+            place.begin(start)
             self._answer_attach(place)
 
     @_contained
-    def _decided(self, place: _ClientPlace) -> None:
+    def _decided(self, place: ClientPlace) -> None:
         place.decided = True
         self._answer_attach(place)
 
-    def _answer_attach(self, place: _ClientPlace) -> None:
-        console, start = place.console, place.start
-        if start is None or not place.decided or self._places.get(console.handle) is not place:
+    def _answer_attach(self, place: ClientPlace) -> None:
+        answer = place.answer() if self._places.get(place.console.handle) is place else None
+        if answer is None:
             return
-        self._outgoing.answer(
-            messages.Place(
-                place.request,
-                console.info(),
-                str(start.position),
-                place.writer.refusal is not None,
-                start.missing,
-                console.why_not,
-                start.missing_from,
-            )
-        )
+        self._outgoing.answer(answer)
         place.answered = True
         place.feed.flow(paused=False)
 
-    def _release(self, request: messages.Release, console: Console) -> None:
-        if self._only_watches(request.id):
-            return
-        now = time.time_ns()
-        if request.while_connected:
-            self._lent.append(console)
-            console.step_aside(now)
-        else:
-            console.release(now, None if request.seconds is None else now + round(request.seconds * _SECOND))
-        console.when_decided(Once(partial(self._answer_release, request, console), _RELEASE_DEADLINE))
-
-    @_contained
-    def _answer_release(self, request: messages.Release, console: Console) -> None:
-        if console.machine.decided:
-            self._outgoing.answer(messages.Done(request.id))
-            return
-        text = f"the console of {console.naming.domain} was not let go within {_RELEASE_DEADLINE:g} s"
-        if request.while_connected:
-            self._give_back(console)
-        else:
-            text += "; it will be, as soon as that can be done"
-        self._refuse(request.id, Cause.HYPERVISOR_TIMEOUT, text)
-
-    def _reclaim(self, request: messages.Reclaim, console: Console) -> None:
-        if self._only_watches(request.id):
-            return
-        if request.while_connected:
-            self._give_back(console)
-        else:
-            console.reclaim(time.time_ns())
-        self._outgoing.answer(messages.Done(request.id))
-
-    def _give_back(self, console: Console) -> None:
-        if console in self._lent:
-            self._lent.remove(console)
-            console.step_back(time.time_ns())
-
-    def _only_watches(self, request: int) -> bool:
-        if self._read_only:
-            self._refuse(request, Cause.ACCESS_DENIED, sentence(Cause.ACCESS_DENIED, None, "this socket is to watch"))
-        return self._read_only
-
     def _refuse(self, request: int, cause: Cause, text: str) -> None:
-        self._outgoing.answer(messages.Refused(request, reason_now(cause, text=text)))
+        self._outgoing.answer(refused(request, cause, text))
 
     @_contained
     def _answer(self, *said: messages.ServerMessage) -> None:
@@ -383,7 +302,7 @@ class Client:
         place = self._places.pop(handle)
         self._former.add(handle)
         self._outgoing.remove(handle, place.feed)
-        ended = messages.PlaceEnded(handle, reason) if place.answered else messages.Refused(place.request, reason)
+        ended = messages.PlaceEnded(handle, reason) if place.answered else messages.Refused(place.request.id, reason)
         self._outgoing.answer(ended)
 
     def _flow(self, handle: int, *, paused: bool) -> None:
@@ -455,8 +374,7 @@ class Client:
         self._registry.unwatch(self._tell_event)
         for handle in tuple(self._places):
             self._detach(handle)
-        for console in tuple(self._lent):
-            self._give_back(console)
+        self._releases.end()
 
     async def _say_goodbye(self) -> None:
         """Tell the client, if it reads; then close the connection."""

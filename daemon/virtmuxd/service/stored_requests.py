@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from virtmux.messages import (
     Done,
@@ -16,16 +16,11 @@ from virtmux.messages import (
     Stored,
 )
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, sentence
+from virtmux.reasons import Cause
+from virtmuxd.service.answers import Answer, only_watches, refused
 from virtmuxd.service.library import Forgotten, Library, Named, Told
 
 NOTHING_STORED = "nothing of such a console is stored"
-
-
-class Answer(Protocol):
-    """Sends messages to the client, if it is still there."""
-
-    def __call__(self, *said: ServerMessage) -> None: ...
 
 
 class StoredRequests:
@@ -46,8 +41,7 @@ class StoredRequests:
             case Marks():
                 self._marks(request, named)
             case Forget(id) if self._read_only:
-                text = sentence(Cause.ACCESS_DENIED, None, "this socket is to watch")
-                self._answer(Refused(id, reason_now(Cause.ACCESS_DENIED, text=text)))
+                self._answer(only_watches(id))
             case Forget(id):
                 self._library.forget(named, partial(self._tell_forgotten, id))
             case _:
@@ -70,10 +64,10 @@ class StoredRequests:
             self._tell_all(request, None if forgotten is None else [])
         else:
             text = f"not all of it could be deleted: {forgotten.errors[0]}"
-            self._answer(Refused(request, reason_now(Cause.INTERNAL_ERROR, text=text)))
+            self._answer(refused(request, Cause.INTERNAL_ERROR, text))
 
     def _tell_all(self, request: int, items: Sequence[ServerMessage] | None) -> None:
         if items is None:
-            self._answer(Refused(request, reason_now(Cause.CONSOLE_MISSING, text=NOTHING_STORED)))
+            self._answer(refused(request, Cause.CONSOLE_MISSING, NOTHING_STORED))
         else:
             self._answer(*items, Done(request))

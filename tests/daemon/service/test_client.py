@@ -42,6 +42,7 @@ from virtmux.wire import MAX_MESSAGE, MAX_OUTPUT, Output, encode_message, encode
 from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Policy, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.service import client as client_module
+from virtmuxd.service import releases
 
 STOPPING = Reason(cause=Cause.SERVER_STOPPING, text="stopping", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
 EVICTED = Reason(cause=Cause.EVICTED, text="evicted", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
@@ -249,7 +250,7 @@ async def test_a_release_is_done_once_the_console_is_let_go(monkeypatch: pytest.
 async def test_what_is_not_let_go_in_time_is_refused(
     monkeypatch: pytest.MonkeyPatch, while_connected: bool, calls: list[str]
 ) -> None:
-    monkeypatch.setattr(client_module, "_RELEASE_DEADLINE", 0.05)
+    monkeypatch.setattr(releases, "_DEADLINE", 0.05)
     consoles = always()
     bench = consoles.add()
     asked = Asked(bench, monkeypatch)

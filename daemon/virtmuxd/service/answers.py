@@ -1,0 +1,23 @@
+"""What is answered to one client, and how a request is refused."""
+
+from typing import Protocol
+
+from virtmux.messages import Refused, ServerMessage
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause, sentence
+
+
+class Answer(Protocol):
+    """Sends messages to the client, if it is still there."""
+
+    def __call__(self, *said: ServerMessage) -> None: ...
+
+
+def refused(request: int, cause: Cause, text: str) -> Refused:
+    """The answer to a request, by its id, that is not carried out; `text` is the whole sentence."""
+    return Refused(request, reason_now(cause, text=text))
+
+
+def only_watches(request: int) -> Refused:
+    """The answer to a request that is not for a read-only socket."""
+    return refused(request, Cause.ACCESS_DENIED, sentence(Cause.ACCESS_DENIED, None, "this socket is to watch"))

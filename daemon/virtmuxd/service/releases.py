@@ -1,0 +1,74 @@
+"""What one client asks about letting consoles go: for a time, until they are reclaimed, or while it is connected."""
+
+import time
+from functools import partial
+from typing import assert_never
+
+from virtmux.messages import Done, Reclaim, Release
+from virtmux.reasons import Cause
+from virtmuxd.core.console import Console
+from virtmuxd.service.answers import Answer, only_watches, refused
+from virtmuxd.service.once import Once
+
+#: Seconds within which a console is let go.
+_DEADLINE = 15.0
+_SECOND = 10**9
+
+
+class Releases:
+    """The requests of one client, and the consoles that are let go while it is connected."""
+
+    def __init__(self, answer: Answer, *, read_only: bool) -> None:
+        """A `read_only` client may have nothing released or reclaimed."""
+        self._answer = answer
+        self._read_only = read_only
+        self._lent: list[Console] = []
+
+    def carry_out(self, request: Release | Reclaim, console: Console) -> None:
+        """Carry a request out; it is answered once the console is let go, or at once."""
+        match request:
+            case Release(id) | Reclaim(id) if self._read_only:
+                self._answer(only_watches(id))
+            case Release():
+                self._release(request, console)
+            case Reclaim():
+                self._reclaim(request, console)
+            case _:
+                assert_never(request)
+
+    def end(self) -> None:
+        """The client is not connected any more: take back what was let go for it."""
+        for console in tuple(self._lent):
+            self._give_back(console)
+
+    def _release(self, request: Release, console: Console) -> None:
+        now = time.time_ns()
+        if request.while_connected:
+            self._lent.append(console)
+            console.step_aside(now)
+        else:
+            console.release(now, None if request.seconds is None else now + round(request.seconds * _SECOND))
+        console.when_decided(Once(partial(self._released, request, console), _DEADLINE))
+
+    def _released(self, request: Release, console: Console) -> None:
+        if console.machine.decided:
+            self._answer(Done(request.id))
+            return
+        text = f"the console of {console.naming.domain} was not let go within {_DEADLINE:g} s"
+        if request.while_connected:
+            self._give_back(console)
+        else:
+            text += "; it will be, as soon as that can be done"
+        self._answer(refused(request.id, Cause.HYPERVISOR_TIMEOUT, text))
+
+    def _reclaim(self, request: Reclaim, console: Console) -> None:
+        if request.while_connected:
+            self._give_back(console)
+        else:
+            console.reclaim(time.time_ns())
+        self._answer(Done(request.id))
+
+    def _give_back(self, console: Console) -> None:
+        if console in self._lent:
+            self._lent.remove(console)
+            console.step_back(time.time_ns())
