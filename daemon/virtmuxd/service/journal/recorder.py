@@ -118,7 +118,7 @@ class ConsoleRecorder:
         self._stop_timer()
         self._records.record_at(0, None)
         position, boot = self._records.position, self._records.boot
-        self._closed = position, self._take(self._next or (self._records.start, 0), position.offset)
+        self._closed = position, self._take(self._next or (self._records.start, 0), room=position.offset)
         stopped = Stopped(
             at=at,
             offset=position.offset,
@@ -145,8 +145,12 @@ class ConsoleRecorder:
     def _news(self) -> None:
         """Something came: wait for more of it, but not for too much."""
         if self._next is not None:
-            self._timer = self._loop.call_later(_GATHER, self._due)
+            self._wait(_GATHER)
             self._records.record_at(self._next[0] + self._urgent, self._due)
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self._loop.call_later(seconds, self._due)
 
     def _due(self) -> None:
         self._stop_timer()
@@ -162,19 +166,21 @@ class ConsoleRecorder:
 
     def work(self, room: int) -> tuple[int, Work]:
         """About `room` bytes of what there is to do: how many they are, and what does it."""
-        self._given, self._orders = self._orders, []
+        self._given, self._orders, self._lost = self._orders, [], None
         self._is_last = self._closed is not None
         orders, files, is_open, at = self._given, self._files, self._next is not None, time.time_ns()
+        forgotten = self._forgotten
         here, records = self._closed or (self._records.position, self._due_records(room))
-        wanted = max(self._next[0] if self._next else records.offset, self._forgotten)
-        self._lost = (wanted, records.offset) if records.offset > wanted else None
 
         def work() -> Place:
             if not is_open:
                 files.open(here.history, here.offset, here.mark, at)
+            wanted = max(files.position[0], forgotten)
+            self._lost = (wanted, records.offset) if records.offset > wanted else None
             files.write(records.batches, records.marks, at)
-            for order in orders:
-                order()
+            while orders:  # those that are carried out are not given again
+                orders[0]()
+                del orders[0]
             return files.position
 
         return records.size, work
@@ -182,13 +188,13 @@ class ConsoleRecorder:
     def _due_records(self, room: int) -> Records:
         if self._next is None:  # the files are asked first
             return Records(self._records.start, [], [])
-        return self._take(self._next, self._next[0] + room)
+        return self._take(self._next, room)
 
-    def _take(self, start: Place, end: int) -> Records:
-        """The records from `start` on that the ring has, and bytes before `end`."""
+    def _take(self, start: Place, room: int) -> Records:
+        """The records from `start` on that the ring has, about `room` bytes of them."""
         records, offset = self._records, max(start[0], self._records.start)
-        batches, first = [], offset
-        while offset < (stop := min(end, records.end)):
+        batches, first, stop = [], offset, min(offset + room, self._records.end)
+        while offset < stop:
             data = records.held(offset, min(stop, offset + _BATCH))
             batches.append(Batch(offset, data, *records.times.beats(offset, offset + len(data))))
             offset += len(data)
@@ -197,10 +203,11 @@ class ConsoleRecorder:
 
     def done(self, outcome: Outcome) -> None:
         """What came of the last work."""
+        if self._lost is not None and self._files.position[0] >= self._lost[1]:  # it stands there
+            self._count_lost(*self._lost)
         if isinstance(outcome, OSError):
             self._failed(outcome)
-            return
-        if self._is_last:
+        elif self._is_last:
             self._released()
         elif self._closed is None:
             self._written(outcome)
@@ -209,8 +216,6 @@ class ConsoleRecorder:
         if self._failure is not None:
             self._failure = None
             self._tell("journal-recovered")
-        if self._lost is not None:
-            self._count_lost(*self._lost)
         self._next = place
         self._recorded(place)
         if self._orders or self._records.end >= place[0] + self._urgent:
@@ -228,9 +233,8 @@ class ConsoleRecorder:
             self._released()
         elif self._closed is None:
             self.fail(text)
-            self._stop_timer()
             self._records.record_at(0, None)
-            self._timer = self._loop.call_later(_RETRY, self._due)
+            self._wait(_RETRY)
 
     def fail(self, why: str) -> None:
         """The disk takes nothing, or does not answer: tell it, once."""
