@@ -50,6 +50,20 @@ class Records(NamedTuple):
         return sum(len(batch.data) for batch in self.batches)
 
 
+class _Orders(NamedTuple):
+    """What else is to be done with the files: before the records are written, which all came later, and behind."""
+
+    before: list[Callable[[], None]]
+    behind: list[Callable[[], None]]
+
+
+def _carry_out(orders: list[Callable[[], None]]) -> None:
+    """One after the other; what is left where the disk does not take one was not done."""
+    while orders:
+        orders[0]()
+        del orders[0]
+
+
 class ConsoleRecorder:
     """See the module, and `virtmuxd.core.console.Recorder`."""
 
@@ -80,11 +94,10 @@ class ConsoleRecorder:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._next: Place | None = None
-        self._orders: list[Callable[[], None]] = []
-        self._given: list[Callable[[], None]] = []
+        self._orders = _Orders([], [])
+        self._given = _Orders([], [])
         self._closed: tuple[Position, Records] | None = None
         self._is_last = False
-        self._forgotten = 0
         self._lost: tuple[int, int] | None = None
         self._failure: str | None = None
         queue(self)
@@ -105,13 +118,13 @@ class ConsoleRecorder:
     def forget(self, then: Callable[[], None]) -> None:
         """Delete what was written, by and by; what comes is written as ever. The ring holds nothing any more."""
         position = self._records.position
-        self._forgotten = position.offset
 
         def forget() -> None:
             self._files.forget(position.offset, position.mark)
             self._loop.call_soon_threadsafe(then)
 
-        self._order(forget)
+        self._orders.before.append(forget)
+        self._queue(self)
 
     def close(self, at: int) -> None:
         """Write the last records, which are taken out of the ring here and now, and that this is a clean stop."""
@@ -134,7 +147,7 @@ class ConsoleRecorder:
         self._order(lambda: self._files.stop(stopped))
 
     def _order(self, order: Callable[[], None]) -> None:
-        self._orders.append(order)
+        self._orders.behind.append(order)
         self._queue(self)
 
     # Woken by news.
@@ -166,21 +179,19 @@ class ConsoleRecorder:
 
     def work(self, room: int) -> tuple[int, Work]:
         """About `room` bytes of what there is to do: how many they are, and what does it."""
-        self._given, self._orders, self._lost = self._orders, [], None
+        self._given, self._orders, self._lost = self._orders, _Orders([], []), None
         self._is_last = self._closed is not None
         orders, files, is_open, at = self._given, self._files, self._next is not None, time.time_ns()
-        forgotten = self._forgotten
         here, records = self._closed or (self._records.position, self._due_records(room))
 
         def work() -> Place:
             if not is_open:
                 files.open(here.history, here.offset, here.mark, at)
-            wanted = max(files.position[0], forgotten)
+            _carry_out(orders.before)
+            wanted = files.position[0]
             self._lost = (wanted, records.offset) if records.offset > wanted else None
             files.write(records.batches, records.marks, at)
-            while orders:  # those that are carried out are not given again
-                orders[0]()
-                del orders[0]
+            _carry_out(orders.behind)
             return files.position
 
         return records.size, work
@@ -218,7 +229,7 @@ class ConsoleRecorder:
             self._tell("journal-recovered")
         self._next = place
         self._recorded(place)
-        if self._orders or self._records.end >= place[0] + self._urgent:
+        if any(self._orders) or self._records.end >= place[0] + self._urgent:
             self._queue(self)
         elif self._records.end > place[0] or self._records.final_marks(place[1]):
             self._news()
@@ -226,7 +237,7 @@ class ConsoleRecorder:
             self._listen()
 
     def _failed(self, error: OSError) -> None:
-        self._orders[:0] = self._given
+        self._orders = _Orders(*(given + ordered for given, ordered in zip(self._given, self._orders, strict=True)))
         text = error.strerror or str(error)
         if self._is_last:
             _log.error("a console's last records are not written", extra={**self._fields, "why": text})

@@ -322,6 +322,17 @@ def _does_not_answer(*_: object) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
+def test_what_came_behind_what_was_forgotten_is_written_also_at_the_end(record: Recording) -> None:
+    record.print(b"secret")
+    record.settle()
+    record.console.forget(lambda: None)
+    record.print(b"news")
+    record.close()
+    record.write()
+
+    assert record.story.held() == {6 + at: byte for at, byte in enumerate(b"news")}
+
+
 def test_what_the_ring_overran_behind_what_was_forgotten_is_counted_once(record: Recording) -> None:
     record.print(b"secret")
     record.settle()
