@@ -210,6 +210,7 @@ def event_line(event: Event) -> str:
         words.append(printable(event.note if event.detail is None else f"{event.note}: {event.detail}"))
     if event.event == "journal-gap":
         words.append(f"offsets {event.offset} to {event.to_offset} are not in the journal")
+        words += [printable(event.detail)] if event.detail else []
     elif event.event == "journal-failed":
         words.append(printable(event.detail or ""))
     if event.since is not None:
@@ -234,7 +235,7 @@ def event_json(event: Event) -> bytes:
     if event.event == "journal-failed":
         fields |= {"detail": event.detail}
     if event.event == "journal-gap":
-        fields |= {"to_offset": event.to_offset}
+        fields |= {"to_offset": event.to_offset, "detail": event.detail}
     return json_line(fields)
 
 

@@ -45,6 +45,8 @@ from virtmuxd.service.journal.settings import Identity, Settings
 _CLOSING = 128
 #: Where a history begins.
 _BEGINNING = (0, 1)
+#: No boot of any machine: of it nothing is believed that does not verify.
+_NO_BOOT = ""
 
 
 class JournalConflictError(Exception):
@@ -72,6 +74,7 @@ class ConsoleFiles:
         self._grows: Growing | None = None
         self._named = domain
         """How the segment that grows calls the domain."""
+        self._losses: list[Lost] = []
         self._first: list[Entry] = []
         """What the next segment begins with, behind its head."""
 
@@ -257,16 +260,26 @@ class ConsoleFiles:
         return self._grows if self._grows is not None else self._begin(at)
 
     def _displaced(self, grows: Growing, why: str, at: int) -> None:
-        """Finish what is left of a segment that somebody changed, and remember what can be read no more."""
-        found = examine(self._home, self._stem, self._boot)
+        """Finish what is left of a segment that somebody changed, and remember what can be read no more.
+
+        Nothing died here: what does not verify, such as a part of a batch, may be somebody else's.
+        """
+        found = examine(self._home, self._stem, _NO_BOOT)
         readable = grows.head.offset
         if found is not None and with_fields(found.walk.head, inode=grows.head.inode) == grows.head:
-            self._close(found, why, at)
+            self._close(with_fields(found, cut=None), why, at)
             readable = found.walk.offset
             # What a write left that failed and could not be undone is true as well.
             self._offset, self._mark = max(self._offset, readable), max(self._mark, found.walk.mark)
-        self._first = [Lost(readable, self._offset, why, at)]
+        lost = Lost(readable, self._offset, why, at)
+        self._first = [lost]
+        self._losses.append(lost)
         self._grows = None
+
+    def take_losses(self) -> list[Lost]:
+        """What somebody did to the files since the last call, and the bytes that can be read no more because of it."""
+        losses, self._losses = self._losses, []
+        return losses
 
     def _begin(self, at: int) -> Growing:
         settings, identity = self._settings, self._identity

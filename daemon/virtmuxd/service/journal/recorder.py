@@ -216,6 +216,8 @@ class ConsoleRecorder:
         """What came of the last work."""
         if self._lost is not None and self._files.position[0] >= self._lost[1]:  # it stands there
             self._count_lost(*self._lost)
+        for loss in self._files.take_losses():
+            self._count_lost(loss.offset, loss.to_offset, loss.why)
         if isinstance(outcome, OSError):
             self._failed(outcome)
         elif self._is_last:
@@ -254,9 +256,9 @@ class ConsoleRecorder:
             self._tell("journal-failed", why)
         self._failure = why
 
-    def _count_lost(self, offset: int, to_offset: int) -> None:
+    def _count_lost(self, offset: int, to_offset: int, why: str | None = None) -> None:
         self._counters.journal_lost += to_offset - offset
-        self._tell("journal-gap", span=(offset, to_offset))
+        self._tell("journal-gap", why, (offset, to_offset))
 
     def _tell(self, kind: str, detail: str | None = None, span: tuple[int, int] | None = None) -> None:
         self._console.tell(self._console.event(kind, time.time_ns(), detail=detail, span=span))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from virtmuxd.core.cursor import Place
 from virtmuxd.core.retention import Limits
-from virtmuxd.service.journal.files import ConsoleFiles
+from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
 from virtmuxd.service.journal.janitor import tidy
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.lock import lock
@@ -100,6 +100,8 @@ class JournalStore:
             place = work()
         except OSError as error:
             return error
+        except JournalConflictError as error:
+            return OSError(errno.EINVAL, str(error))
         except Exception:  # noqa: BLE001  # the failure boundary of a console's journal
             _log.exception("a bug while a console's records were written")
             return OSError(errno.EIO, "virtmux failed; its log has the details")

@@ -120,6 +120,8 @@ def test_a_change_is_noticed_and_a_new_segment_says_what_is_lost(
     files.open(H1, 0, 1, 1)
     files.write([batch(0, 50), batch(50, 100)], [mark(1)], 1)
     change(home(tmp_path))
+    if change is _truncate_in_part:  # while it runs nothing dies: a part of a batch may be somebody else's
+        lost, readable = (50, 100), 50
 
     files.write([batch(100, 150)], [mark(2)], 2)
     files.write([batch(150, 200)], [], 3)
