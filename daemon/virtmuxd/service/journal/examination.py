@@ -138,6 +138,7 @@ class _Examination:
     def __init__(self, head: Head, index: bytes, log: _Log, boot: str) -> None:
         self._index = index
         self._log = log
+        self._boot = boot
         self._same_boot = _last_boot(head, index) == boot
         self._kept = 0
         self._rest: list[Entry] = []
@@ -176,7 +177,8 @@ class _Examination:
                         if not self._same_boot:
                             return "its log is shorter than its index says"
                         self._short = True
-                        if not data or not self._log.own:
+                        # Of a part nothing can be verified: it is believed of what this boot wrote alone.
+                        if not data or not self._log.own or self._walk.boot != self._boot:
                             continue
                         entry = _part(entry, data)  # noqa: PLW2901
                     elif crc32c(data) != entry.crc:

@@ -4,9 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import BOOT, H1, H2, NEXT_BOOT, batch, console, home, mark, stopped, text
+from tests.daemon.service.journal.test_files import (
+    BOOT,
+    H1,
+    H2,
+    NEXT_BOOT,
+    WEB,
+    batch,
+    console,
+    home,
+    mark,
+    stopped,
+    text,
+)
 from virtmux.journal.entries import Batch, entries
 from virtmuxd.service.journal.examination import Found, examine, last_position
+from virtmuxd.service.journal.recovery import claim
+from virtmuxd.service.journal.settings import Settings
 
 
 @pytest.fixture
@@ -60,6 +74,19 @@ def test_a_clean_stop_is_seen(place: Path, tmp_path: Path) -> None:
     files.stop(stopped(9, 2))
 
     assert found(place, NEXT_BOOT).clean
+
+
+def test_once_this_boot_goes_on_no_part_of_a_batch_of_the_one_before_is_believed(place: Path, tmp_path: Path) -> None:
+    files = console(tmp_path)
+    files.open(H1, 9, 2, 1)
+    files.stop(stopped(9, 2))
+    claim(Settings(directory=tmp_path), WEB, NEXT_BOOT, 5)
+    (place / "serial0.log").write_bytes(text(0, 5) + b"\0\0")  # as a power failure leaves it
+
+    result = found(place, NEXT_BOOT)
+
+    assert result.walk.position == (5, 2)
+    assert result.wrong == "its log holds more than it was given"
 
 
 def test_where_no_index_can_be_read_nothing_is_found(place: Path) -> None:
