@@ -89,7 +89,12 @@ def spans(histories: Sequence[HistoryInfo], choice: Choice) -> list[Span]:
         since, newest = choice.since, histories[-1:]
         older = [info for info in histories[:-1] if info.until is None or info.until >= since]
         return [Span(info.id, Since(since)) for info in (*older, *newest)]
-    return [Span(info.id, info.start) for info in histories]
+    return [Span(info.id, _beginning(info)) for info in histories]
+
+
+def _beginning(info: HistoryInfo) -> Position:
+    """Where a history begins: what is not stored any more is a gap in front of what is."""
+    return Position(info.id, 0, 1)
 
 
 def _boot_span(found: Sequence[Boot], number: int) -> Span:
@@ -107,7 +112,7 @@ def _spans_from(histories: Sequence[HistoryInfo], start: Position | int) -> list
     if start.history not in ids:
         raise NotStored(f"nothing is stored of history {start.history}")
     later = histories[ids.index(start.history) + 1 :]
-    return [Span(start.history, start), *(Span(info.id, info.start) for info in later)]
+    return [Span(start.history, start), *(Span(info.id, _beginning(info)) for info in later)]
 
 
 class Times:
