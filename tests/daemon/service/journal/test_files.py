@@ -460,7 +460,8 @@ def test_a_write_that_fails_and_cannot_be_undone_does_no_harm(
     story = read(home(tmp_path))[H1]
     holds(story, 0, 220)
     assert story.marks == {1: 0, 2: 0, 3: 0}
-    assert [(begin, end) for begin, end, _ in story.lost] == [(100, 100)], "a part that cannot be verified is written again"
+    # A part cannot be verified: it is written again.
+    assert [(begin, end) for begin, end, _ in story.lost] == [(100, 100)]
 
 
 def test_a_file_that_may_not_grow_any_more_is_like_a_full_disk(tmp_path: Path) -> None:
