@@ -51,6 +51,7 @@ class Shelf:
         self._writer = JournalWriter(self._store, self._defined)
         self._writing: asyncio.Task[None] | None = None
         self._recovered: dict[Identity, Recovered] = {}
+        self._is_known = True
         self.library = Library(registry, self._journal, self._readers, self._forget)
 
     async def begin(self) -> None:
@@ -60,7 +61,8 @@ class Shelf:
             BlockingIOError: another daemon uses it.
         """
         if self._config.writes_to_disk:
-            self._recovered = await self._writer.begin(_BEGIN_DEADLINE)
+            found = await self._writer.begin(_BEGIN_DEADLINE)
+            self._recovered, self._is_known = found or {}, found is not None
 
     def write(self, tasks: asyncio.TaskGroup) -> None:
         """Write the journal from now on, until `finish`."""
@@ -98,7 +100,9 @@ class Shelf:
             return Ring.in_memory(size, self._runtime.life)
         recovered = self._recovered.pop(Identity(*key), None) if kept is Kept.DISK else None
         past = None if recovered is None else _past(recovered, f"{self._boot:032x}")
-        return Ring.open(self._runtime.ring(key), size, self._boot, self._runtime.life, past)
+        # What is not known of the journal may be a clean stop as well.
+        standing = keep is Keep.DISK and (not self._is_known if recovered is None else recovered.standing)
+        return Ring.open(self._runtime.ring(key), size, self._boot, self._runtime.life, past, standing=standing)
 
     def _record(self, console: Console, ring: int) -> None:
         archive = DiskArchive(console.handle, lambda: self._history(console), self._readers)

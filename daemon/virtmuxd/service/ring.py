@@ -101,7 +101,9 @@ class Ring:
         self._began = began
 
     @classmethod
-    def open(cls, path: Path, limit: int, boot: int, life: Life, past: Past | None = None) -> "Ring":
+    def open(
+        cls, path: Path, limit: int, boot: int, life: Life, past: Past | None = None, *, standing: bool = False
+    ) -> "Ring":
         """Open the ring at `path` (without its suffix), or begin a new history where there is none to trust and the
         journal's `past` does not go on.
 
@@ -110,9 +112,11 @@ class Ring:
         Args:
             limit: the most bytes of output that it may hold.
             boot: the machine's boot id, 128 bits.
+            standing: the journal may have a clean stop that cannot be taken back: after another boot the history would
+                go on there, so a ring that was stopped then does not go on.
         """
         try:
-            ring = cls._find(path, limit, boot, life, past)
+            ring = cls._find(path, limit, boot, life, past, standing=standing)
         except FileNotFoundError:
             ring = cls._new(path, limit, boot, life, past)
         except (RingError, MarksError, OSError, ValueError) as error:
@@ -134,9 +138,11 @@ class Ring:
         return cls(None, map_, limit, life.began)
 
     @classmethod
-    def _find(cls, path: Path, limit: int, boot: int, life: Life, past: Past | None) -> "Ring":
+    def _find(cls, path: Path, limit: int, boot: int, life: Life, past: Past | None, *, standing: bool) -> "Ring":
         map_ = _verified(path, boot)
         words = memoryview(map_).cast("Q")
+        if standing and words[_Word.STOPPED]:
+            raise RingError("the clean stop in its journal cannot be taken back")
         marks, found = RingMarks.find(path, _history(words))
         _fit(found, words[_Word.END])
         if past is not None and past.history == _history(words) and past.offset > words[_Word.END]:

@@ -620,6 +620,20 @@ def test_a_ring_that_is_older_than_its_journal_uses_no_address_again(
     assert "older than its journal" in str(vars(caplog.records[-1])["why"])
 
 
+@pytest.mark.parametrize("stopped", [True, False])
+def test_where_the_journal_may_have_a_clean_stop_that_stands_only_a_ring_that_was_not_stopped_goes_on(
+    path: Path, *, stopped: bool
+) -> None:
+    ring = opened(path)
+    history = ring.history
+    if stopped:
+        ring.close(2)
+
+    found = Ring.open(path, LIMIT, BOOT, Life(1, 1, 0), standing=True)
+
+    assert (found.history == history) is not stopped
+
+
 # Where the newest incarnation begins, and forgetting.
 
 

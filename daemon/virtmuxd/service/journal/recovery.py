@@ -24,7 +24,8 @@ class Recovered(NamedTuple):
     """What the journal knows of a console, as far as the last lines of its index tell.
 
     Only where the last one is a clean stop (`clean`) may its history go on after another boot; then what is said is
-    exact. The incarnation and the times are those of the newest clean stop that was seen, else 0 and None.
+    exact. The incarnation and the times are those of the newest clean stop that was seen, else 0 and None. With a
+    `standing` clean stop, one that the disk did not let be taken back, it must not go on at all.
     """
 
     history: str
@@ -40,6 +41,7 @@ class Recovered(NamedTuple):
     released_until: int | None
     boot: str
     domain: str
+    standing: bool = False
 
 
 def recover(settings: Settings) -> dict[Identity, Recovered]:

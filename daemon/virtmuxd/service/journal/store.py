@@ -56,13 +56,13 @@ class JournalStore:
         return {identity: self._claimed(identity, found) for identity, found in recover(self._settings).items()}
 
     def _claimed(self, identity: Identity, found: Recovered) -> Recovered:
-        if not found.clean or found.boot == self._boot:
+        if not found.clean:
             return found
-        try:
+        try:  # also in the same boot: that may end before the console's next record is on the disk
             claim(self._settings, identity, self._boot, time.time_ns())
         except OSError as error:
             _log.warning("a history does not go on", extra={**identity._asdict(), "why": error.strerror})
-            return found._replace(clean=False)
+            return found._replace(clean=False, standing=True)
         return found
 
     @property

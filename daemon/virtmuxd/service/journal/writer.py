@@ -69,9 +69,9 @@ class JournalWriter:
         loop = asyncio.get_running_loop()
         loop.run_in_executor(self._thread, forget).add_done_callback(lambda done: then(done.result()))
 
-    async def begin(self, seconds: float) -> dict[Identity, Recovered]:
-        """What the journal knows of all consoles. Where the disk does not tell within so long, that is nothing; what
-        comes is written once it does.
+    async def begin(self, seconds: float) -> dict[Identity, Recovered] | None:
+        """What the journal knows of all consoles; None where the disk does not tell within so long: what comes is
+        written once it does.
 
         Raises:
             BlockingIOError: another daemon uses the directory.
@@ -84,7 +84,7 @@ class JournalWriter:
         except OSError as error:
             why = error.strerror or "it does not answer"
             _log.error("the journal cannot be used", extra={"directory": str(self._store.directory), "why": why})
-            return {}
+            return None
 
     async def run(self) -> None:
         """Write, job by job."""

@@ -2,9 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
+from tests.daemon.service.journal.test_files import stopped
 from virtmuxd.core.retention import Limits
+from virtmuxd.service.journal import store as store_module
 from virtmuxd.service.journal.batches import Batch
 from virtmuxd.service.journal.files import ConsoleFiles
+from virtmuxd.service.journal.recovery import recover
 from virtmuxd.service.journal.settings import Identity, Settings
 from virtmuxd.service.journal.store import JournalStore
 
@@ -47,3 +52,33 @@ def test_a_console_that_was_moved_is_released_as_well(tmp_path: Path) -> None:
     written(journal, "u2")
 
     assert (tmp_path / "web").readlink() == Path("by-id/h/u2")
+
+
+def stopped_console(directory: Path) -> Identity:
+    """A console whose journal ends in a clean stop in this boot."""
+    journal = store(directory)
+    files = written(journal, "u1")
+    files.stop(stopped(1, 1))
+    return files.identity
+
+
+def test_a_clean_stop_is_taken_back_also_in_the_same_boot(tmp_path: Path) -> None:
+    identity = stopped_console(tmp_path)
+
+    found = store(tmp_path).begin()[identity]
+
+    assert (found.clean, found.standing) == (True, False)
+    assert not recover(Settings(directory=tmp_path))[identity].clean, "another boot does not go on there"
+
+
+def test_that_a_clean_stop_cannot_be_taken_back_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = stopped_console(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(store_module, "claim", fail)
+
+    found = store(tmp_path).begin()[identity]
+
+    assert (found.clean, found.standing) == (False, True)
