@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from pathlib import Path
 
 from virtmux.journal.names import BY_ID
 from virtmuxd.service.journal.disk import make_directories, share
@@ -17,7 +18,7 @@ def lock(settings: Settings) -> int:
     """
     by_id = settings.directory / BY_ID
     make_directories(settings.directory, by_id, settings.group)
-    path = by_id / ".lock"
+    path = _path(settings)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -26,3 +27,20 @@ def lock(settings: Settings) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def holds(settings: Settings, descriptor: int) -> bool:
+    """Whether that locks the directory still: somebody may have removed it, and then another daemon may come.
+
+    Raises:
+        OSError: the disk does not tell.
+    """
+    mine = os.fstat(descriptor)
+    try:
+        return os.path.samestat(mine, _path(settings).lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _path(settings: Settings) -> Path:
+    return settings.directory / BY_ID / ".lock"

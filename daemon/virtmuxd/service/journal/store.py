@@ -12,7 +12,7 @@ from virtmuxd.core.retention import Limits
 from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
 from virtmuxd.service.journal.janitor import tidy
 from virtmuxd.service.journal.links import Links
-from virtmuxd.service.journal.lock import lock
+from virtmuxd.service.journal.lock import holds, lock
 from virtmuxd.service.journal.recovery import Recovered, claim, recover
 from virtmuxd.service.journal.settings import Identity, Settings
 
@@ -65,6 +65,11 @@ class JournalStore:
             return found._replace(clean=False, standing=True)
         return found
 
+    def _lock_anew(self, former: int) -> None:
+        """What was locked is gone: make it again, if no other daemon did."""
+        self._lock = lock(self._settings)
+        os.close(former)
+
     @property
     def directory(self) -> Path:
         """Where the journal lies."""
@@ -88,6 +93,8 @@ class JournalStore:
         try:
             if self._lock is None:
                 self.begin()
+            elif not holds(self._settings, self._lock):
+                self._lock_anew(self._lock)
             if defined is not None or (now - self._tidied_at >= _TIDY_SHORT and self._is_short()):
                 self._tidy(defined or tuple(self._live), now)
             full = self._full()

@@ -1,10 +1,12 @@
 """The journal's directory as the daemon has it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.daemon.service.journal.test_files import stopped
+from virtmuxd.core.cursor import Place
 from virtmuxd.core.retention import Limits
 from virtmuxd.service.journal import store as store_module
 from virtmuxd.service.journal.batches import Batch
@@ -82,3 +84,34 @@ def test_that_a_clean_stop_cannot_be_taken_back_is_said(tmp_path: Path, monkeypa
     found = store(tmp_path).begin()[identity]
 
     assert (found.clean, found.standing) == (False, True)
+
+
+@pytest.mark.parametrize("removed", [".", "by-id"])
+def test_a_directory_that_somebody_removed_is_made_and_locked_again(tmp_path: Path, removed: str) -> None:
+    directory = tmp_path / "journal"
+    journal = store(directory)
+    journal.begin()
+    files = written(journal, "u1")
+    shutil.rmtree(directory / removed)
+
+    def work() -> Place:
+        files.write([Batch(1, b"y", 0, ())], [], 0)
+        return files.position
+
+    assert journal.carry_out([(1, work)], None, 0) == [(2, 1)]
+    assert (directory / "web" / "serial0.log").read_bytes() == b"y"
+    with pytest.raises(BlockingIOError):
+        store(directory).begin()
+
+
+def test_a_directory_that_another_daemon_has_by_now_is_left_to_it(tmp_path: Path) -> None:
+    directory = tmp_path / "journal"
+    journal = store(directory)
+    journal.begin()
+    shutil.rmtree(directory)
+    other = store(directory)
+    other.begin()
+
+    assert isinstance(journal.carry_out([(0, lambda: (0, 1))], None, 0)[0], BlockingIOError)
+    other.close()
+    assert journal.carry_out([(0, lambda: (0, 1))], None, 0) == [(0, 1)]
