@@ -5,11 +5,13 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from virtmux.backoff import Backoff
 from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.history import History
+from virtmux.journal.names import BY_ID
 from virtmuxd.config import Config, Kept
 from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Timing
@@ -63,6 +65,14 @@ class Shelf:
         if self._config.writes_to_disk:
             found = await self._writer.begin(_BEGIN_DEADLINE)
             self._recovered, self._is_known = found or {}, found is not None
+        elif self._was_written:
+            # What goes on in memory alone must not go on once more from a clean stop of before.
+            with suppress(BlockingIOError):
+                await self._writer.begin(_BEGIN_DEADLINE)
+
+    @property
+    def _was_written(self) -> bool:
+        return (Path(self._config.journal_directory or "") / BY_ID).is_dir()
 
     def write(self, tasks: asyncio.TaskGroup) -> None:
         """Write the journal from now on, until `finish`."""
@@ -101,7 +111,7 @@ class Shelf:
         recovered = self._recovered.pop(Identity(*key), None) if kept is Kept.DISK else None
         past = None if recovered is None else _past(recovered, f"{self._boot:032x}")
         # What is not known of the journal may be a clean stop as well.
-        standing = keep is Keep.DISK and (not self._is_known if recovered is None else recovered.standing)
+        standing = kept is Kept.DISK and (not self._is_known if recovered is None else recovered.standing)
         return Ring.open(self._runtime.ring(key), size, self._boot, self._runtime.life, past, standing=standing)
 
     def _record(self, console: Console, ring: int) -> None:

@@ -83,13 +83,13 @@ class Client:
         self._socket = connection
         self._registry = registry
         self._library = library
-        self._stored = StoredRequests(library, self._answer, read_only=read_only)
+        self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag)
+        self._stored = StoredRequests(library, self._answer, self._outgoing.promise, read_only=read_only)
         self._releases = Releases(self._answer, read_only=read_only)
         self._greeting = greeting
         self._read_only = read_only
         self._session = ServerSession()
         self._loop = asyncio.get_running_loop()
-        self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag)
         self._places: dict[int, ClientPlace] = {}
         self._former: set[int] = set()
         self._deferred = 0
@@ -165,6 +165,8 @@ class Client:
                 self._confirm(handle)
             case messages.Watch(id):
                 self._watch(id)
+            case messages.Histories() | messages.Marks() if self._outgoing.is_broken:
+                pass  # nobody is there to be told, and nobody is waited for any more
             case messages.Histories() | messages.Marks() | messages.Forget():
                 self._stored.carry_out(request)
             case _:
@@ -198,7 +200,7 @@ class Client:
         """Carry out what is asked of a console: at once, or, where it is not known, once that is sure."""
         if isinstance(request, messages.Attach) and not request.hold and (history := self._past_history(request)):
             named = Named(request.domain, request.device, request.uri)
-            self._library.open(named, history, partial(self._opened, request))
+            self._library.open(named, history, self._outgoing.promise(partial(self._opened, request)))
             return
         try:
             self._registry.find(request.domain, request.device, request.uri)

@@ -87,13 +87,8 @@ class Library:
 
         self._readers.ask(partial(self._stored, named, tuple(present)), found)
 
-    def marks(self, named: Named, since: str | None, give: Callable[[list[Told] | None], None]) -> None:
-        """The marks of some consoles since a time (RFC 3339), in the order of each console's records.
-
-        Raises:
-            ValueError: it is no time.
-        """
-        at = 0 if since is None else parse_time(since)
+    def marks(self, named: Named, at: int, give: Callable[[list[Told] | None], None]) -> None:
+        """The marks of some consoles since a time (ns), in the order of each console's records."""
         present = {console.key: console for console in self._registry.find_all(*named)}
 
         def found(stored: list[Told] | None) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
 from virtmux.messages import Event, ServerMessage, encode
 from virtmuxd.core.cursor import Cursor, Lag
@@ -17,9 +18,13 @@ from virtmuxd.core.sequence import Sequence
 
 #: Answers that may wait before no more requests are carried out; events, which come unasked, before it is too slow.
 MAX_ANSWERS = 64
+#: Answers that may be looked for at once in the journal, which all clients share, likewise.
+MAX_PROMISED = 2
 MAX_EVENTS = 1000
 #: What one client may take of a turn of the loop, in bytes.
 _TURN = 262144
+
+_T = TypeVar("_T")
 
 
 class Feed:
@@ -74,6 +79,7 @@ class Outgoing:
         self._broken = broken
         self._loop = asyncio.get_running_loop()
         self._answers: deque[bytes] = deque()
+        self._promised = 0
         self._events: deque[bytes] = deque()
         self._accounts: dict[tuple[int, int], Account] = {}
         self._feeds: deque[Feed] = deque()
@@ -112,11 +118,26 @@ class Outgoing:
             self._feeds.remove(feed)
         self._accounts = {key: account for key, account in self._accounts.items() if key[0] != console}
 
+    def promise(self, give: Callable[[_T], None]) -> Callable[[_T], None]:
+        """An answer will come by and by, with what this is given."""
+
+        def keep(found: _T) -> None:
+            self._promised -= 1
+            self._progress.set()
+            give(found)
+
+        self._promised += 1
+        return keep
+
     async def room_for_answers(self) -> None:
-        """Wait while as many answers wait as may; returns also where nobody reads them any more."""
-        while len(self._answers) > MAX_ANSWERS and not self.is_broken and not self._leaving:
+        """Wait while as many answers wait, or are looked for, as may; returns also where nobody reads them any more."""
+        while self._is_full and not self.is_broken and not self._leaving:
             self._progress.clear()
             await self._progress.wait()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._answers) > MAX_ANSWERS or self._promised >= MAX_PROMISED
 
     def stop_waiting(self) -> None:
         """The client is sent away: nobody waits for it to read any more."""

@@ -1,8 +1,8 @@
 """What a client asks about the past: histories and marks that are stored, and that they be forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import assert_never
+from typing import Protocol, TypeVar, assert_never
 
 from virtmux.messages import (
     Done,
@@ -17,19 +17,29 @@ from virtmux.messages import (
 )
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause
+from virtmux.records import parse_time
 from virtmuxd.service.answers import Answer, only_watches, refused
 from virtmuxd.service.library import Forgotten, Library, Named, Told
 
+_T = TypeVar("_T")
+
 NOTHING_STORED = "nothing of such a console is stored"
+
+
+class Promise(Protocol):
+    """Counts an answer that comes by and by, until it is given (`Outgoing.promise`)."""
+
+    def __call__(self, give: Callable[[_T], None], /) -> Callable[[_T], None]: ...
 
 
 class StoredRequests:
     """The requests of one client; they are answered as the library answers."""
 
-    def __init__(self, library: Library, answer: Answer, *, read_only: bool) -> None:
+    def __init__(self, library: Library, answer: Answer, promise: Promise, *, read_only: bool) -> None:
         """A `read_only` client may have nothing forgotten."""
         self._library = library
         self._answer = answer
+        self._promise = promise
         self._read_only = read_only
 
     def carry_out(self, request: Histories | Marks | Forget) -> None:
@@ -37,21 +47,23 @@ class StoredRequests:
         named = Named(request.domain, request.device, request.uri)
         match request:
             case Histories(id):
-                self._library.histories(named, partial(self._tell_histories, id))
+                self._library.histories(named, self._promise(partial(self._tell_histories, id)))
             case Marks():
                 self._marks(request, named)
             case Forget(id) if self._read_only:
                 self._answer(only_watches(id))
             case Forget(id):
-                self._library.forget(named, partial(self._tell_forgotten, id))
+                self._library.forget(named, self._promise(partial(self._tell_forgotten, id)))
             case _:
                 assert_never(request)
 
     def _marks(self, request: Marks, named: Named) -> None:
         try:
-            self._library.marks(named, request.since, partial(self._tell_marks, request.id))
+            since = 0 if request.since is None else parse_time(request.since)
         except ValueError as error:
             self._answer(Refused(request.id, reason_now(Cause.PROTOCOL_ERROR, f"since: {error}")))
+        else:
+            self._library.marks(named, since, self._promise(partial(self._tell_marks, request.id)))
 
     def _tell_histories(self, request: int, infos: list[HistoryInfo] | None) -> None:
         self._tell_all(request, None if infos is None else [History(request, info) for info in infos])

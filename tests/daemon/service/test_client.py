@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.consoles import RUNNING_ID, UUID, Bench, Consoles
 from tests.harness.life import BUSY
-from tests.harness.served import Peer, served
+from tests.harness.served import Peer, empty_library, served
 from virtmux.messages import (
     Attach,
     ClientHello,
@@ -21,6 +21,7 @@ from virtmux.messages import (
     Flow,
     Gap,
     Goodbye,
+    Histories,
     Hypervisor,
     HypervisorInfo,
     InputStatus,
@@ -43,6 +44,7 @@ from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Policy, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.service import client as client_module
 from virtmuxd.service import releases
+from virtmuxd.service.outgoing import MAX_PROMISED
 
 STOPPING = Reason(cause=Cause.SERVER_STOPPING, text="stopping", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
 EVICTED = Reason(cause=Cause.EVICTED, text="evicted", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
@@ -653,6 +655,45 @@ async def test_a_client_that_asks_and_does_not_read_is_not_asked_further() -> No
         peer.client.dismiss(STOPPING)
         assert (await peer.until(Goodbye)).reason == STOPPING
         assert await peer.ended() == STOPPING
+
+
+async def test_a_client_that_asks_for_much_that_is_stored_keeps_nobody_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = always()
+    held(consoles)
+    asked: list[Any] = []
+    library = empty_library(consoles.registry)
+    monkeypatch.setattr(library, "histories", lambda _, give: asked.append(give))
+    async with served(consoles.registry, library) as peer:
+        await peer.greet()
+        await peer.say(*(Histories(request, "web1") for request in range(1, 11)))
+        for request in range(1, 11):
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert 0 < len(asked) <= MAX_PROMISED
+
+            asked.pop(0)(None)
+            assert (await peer.expect(Refused)).id == request
+
+
+async def test_for_who_asks_for_much_that_is_stored_and_is_gone_little_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    consoles = always()
+    held(consoles)
+    asked: list[Any] = []
+    library = empty_library(consoles.registry)
+    monkeypatch.setattr(library, "histories", lambda _, give: asked.append(give))
+    async with served(consoles.registry, library) as peer:
+        await peer.greet()
+        await peer.say(*(Histories(request, "web1") for request in range(1, 501)))
+        while len(asked) < MAX_PROMISED:
+            await asyncio.sleep(0)
+        peer.socket.close()
+        for give in tuple(asked):
+            give(None)
+
+        assert (await peer.ended()).cause is Cause.DETACHED
+        assert len(asked) <= 2 * MAX_PROMISED
 
 
 async def test_who_asks_much_and_is_gone_leaves_nothing_behind() -> None:
