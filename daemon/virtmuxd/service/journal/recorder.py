@@ -220,7 +220,9 @@ class ConsoleRecorder:
             self._count_lost(loss.offset, loss.to_offset, loss.why)
         if isinstance(outcome, OSError):
             self._failed(outcome)
-        elif self._is_last:
+            return
+        self._next = outcome
+        if self._is_last:
             self._released()
         elif self._closed is None:
             self._written(outcome)
@@ -229,7 +231,6 @@ class ConsoleRecorder:
         if self._failure is not None:
             self._failure = None
             self._tell("journal-recovered")
-        self._next = place
         self._recorded(place)
         if any(self._orders) or self._records.end >= place[0] + self._urgent:
             self._queue(self)

@@ -1,0 +1,194 @@
+"""Whatever happens to a console and its disk, in whatever order: what its guest printed is in the journal, or in one gap
+that was told and counted; and each mark that is final is there."""
+
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.harness.recording import RING, Disk, Recording, recording
+from virtmux.journal.directory import Journal, StoredConsole
+from virtmux.journal.entries import Marked
+from virtmux.journal.history import Missing
+from virtmux.journal.segment import Piece
+from virtmux.records import Note, Position, rfc3339
+from virtmuxd.core.console import ConsoleKey
+from virtmuxd.core.sequence import StoredMark
+from virtmuxd.service.journal.store import Work
+
+HYPERVISORS = ("qemu/system/a", "qemu/system/b", "qemu/system/c")
+
+
+class Life:
+    """A console, and the plain model of what its journal has to hold."""
+
+    def __init__(self, record: Recording, disk: Disk) -> None:
+        self.record = record
+        self.disk = disk
+        self.reserved: list[StoredMark] = []
+        self.offsets: dict[int, int] = {}
+        self.forgotten = 0, 1
+        self._work: Work | None = None
+
+    def print(self, size: int) -> None:
+        begin = len(self.record.output)
+        self.record.print(bytes((begin + at) * 7 % 251 for at in range(size)))
+
+    def mark(self) -> None:
+        self._note(self.record.console.sequence.mark(self._record()))
+
+    def reserve(self) -> None:
+        self.reserved.append(self.record.console.sequence.reserve(self._record()))
+        self._note(self.reserved[-1])
+
+    def complete(self) -> None:
+        """They are completed in the order in which they were reserved."""
+        if self.reserved:
+            self.record.console.sequence.complete(self.reserved.pop(0), self._record())
+
+    def _record(self) -> Note:
+        return Note(rfc3339(self.record.now), "paused")
+
+    def _note(self, mark: StoredMark) -> None:
+        self.offsets[mark.number] = mark.offset
+
+    def begin(self, room: int) -> None:
+        """The writer's thread begins a job, which is carried out when it ends."""
+        if self._work is None and self.record.queued:
+            self._work = self.record.take(room)
+
+    def end(self) -> None:
+        if self._work is not None:
+            self.record.finish(self._work)
+            self._work = None
+
+    def fail(self, room: int) -> None:
+        self.disk.full, self.disk.room = True, room
+
+    def recover(self) -> None:
+        self.disk.full = False
+
+    def wait(self, seconds: float) -> None:
+        self.record.clock.advance(seconds)
+
+    def rename(self, number: int) -> None:
+        self.record.recorder.rename(f"web{number}", self.record.now)
+
+    def move(self, number: int) -> None:
+        key = ConsoleKey(HYPERVISORS[number], *self.record.console.key[1:])
+        self.record.recorder.move(key, self.record.now)
+
+    def forget(self) -> None:
+        self.record.console.forget(lambda: None)
+        position = self.record.console.sequence.position
+        self.forgotten = position.offset, position.mark
+        self.reserved.clear()
+
+    def close(self) -> None:
+        self.record.close()
+
+    def settle(self) -> None:
+        self.end()
+        self.record.settle()
+
+
+class Step(NamedTuple):
+    """What happens: a method of `Life`, with what it is given."""
+
+    method: str
+    given: dict[str, float]
+
+
+def _step(method: str, **given: st.SearchStrategy[int] | st.SearchStrategy[float]) -> st.SearchStrategy[Step]:
+    return st.builds(Step, st.just(method), st.fixed_dictionaries(given))
+
+
+_often = st.one_of(
+    _step("print", size=st.integers(1, 300)),
+    _step("print", size=st.integers(1, 2 * RING)),
+    _step("begin", room=st.sampled_from([1, 100, 5000, 1 << 20])),
+    _step("end"),
+    _step("wait", seconds=st.sampled_from([0.1, 0.3, 5.0])),
+)
+_sometimes = st.one_of(
+    _step("mark"),
+    _step("reserve"),
+    _step("complete"),
+    _step("fail", room=st.integers(0, 5000)),
+    _step("recover"),
+    _step("rename", number=st.integers(1, 3)),
+    _step("move", number=st.integers(0, 2)),
+    _step("forget"),
+)
+STEPS = st.lists(_often | _often | _sometimes, max_size=40)
+
+
+@given(steps=STEPS, size=st.sampled_from([600, 3000, 1 << 20]), closes=st.booleans())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_record_is_written_once_or_is_in_one_gap(steps: list[Step], size: int, closes: bool) -> None:
+    with tempfile.TemporaryDirectory() as directory, Disk().there() as disk:
+        with recording(Path(directory), size=size) as record:
+            life = Life(record, disk)
+            for step in steps:
+                getattr(life, step.method)(**step.given)
+            life.recover()
+            if closes:
+                life.close()
+            life.settle()
+
+            assert record.released == closes
+            check(life)
+            check_as_it_is_read(life)
+
+
+def check(life: Life) -> None:
+    """What the files say, and what was told and counted."""
+    record, story = life.record, life.record.story
+    begin, end = life.forgotten[0], len(record.output)
+    held = story.held()
+    assert all(record.output[offset] == byte for offset, byte in held.items())
+    gaps = record.gaps()
+    assert record.counters.journal_lost == sum(to - offset for offset, to in gaps)
+    missed = [at for offset, to in gaps for at in range(offset, to)]
+    assert len(missed) == len(set(missed)), "a byte is missed once"
+    assert sorted([*held, *(at for at in missed if at >= begin)]) == list(range(begin, end))
+    assert [gap for gap in gaps if gap[0] >= begin] == [loss[:2] for loss in story.lost]
+    first_open = min((mark.number for mark in life.reserved), default=len(life.offsets) + 1)
+    final = {number: at for number, at in life.offsets.items() if life.forgotten[1] <= number < first_open}
+    assert story.marks == final
+
+
+def check_as_it_is_read(life: Life) -> None:
+    """The same, as `virtmux log` reads it from the first record to the last."""
+    identity = life.record.files.identity
+    histories = Journal(life.record.directory).histories(StoredConsole(*identity, domains=(), last_at=0))
+    if not histories:
+        assert (len(life.record.output), len(life.offsets) + 1) == life.forgotten or life.reserved
+        return
+    (history,) = histories
+    here, end = history.oldest, history.end
+    held: dict[int, int] = {}
+    marks = []
+    while here != end:
+        records, behind = history.read(here, 1000)
+        assert behind != here or here.mark <= end.mark
+        if behind == here:
+            break
+        for record in records:
+            match record:
+                case Piece(offset, data):
+                    assert offset == here.offset
+                    assert not set(held) & set(range(offset, offset + len(data)))
+                    held |= dict(enumerate(data, offset))
+                    here = Position(here.history, offset + len(data), here.mark)
+                case Marked(number, offset):
+                    assert (offset, number) == (here.offset, here.mark)
+                    marks.append(number)
+                    here = Position(here.history, offset, number + 1)
+                case Missing():
+                    assert record[:2] == (here.offset, here.mark)
+                    here = Position(here.history, record.to_offset, record.to_mark)
+    assert held == life.record.story.held()
+    assert marks == sorted(life.record.story.marks)
