@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import NamedTuple
 
 from virtmux.journal.names import BY_ID, component
@@ -31,7 +31,7 @@ def tidy(
     settings: Settings,
     limits: Limits,
     defined: Collection[Identity],
-    live: Mapping[Identity, ConsoleFiles],
+    live: Collection[ConsoleFiles],
     links: Links,
     *,
     now: int,
@@ -47,7 +47,7 @@ def tidy(
         OSError: the directory cannot be read.
     """
     keys = {_key(identity) for identity in defined}
-    writers = {_key(files.identity): files for files in live.values()}
+    writers = {_key(files.identity): files for files in live}
     found: dict[SegmentInfo, Segment] = {}
     for home in sorted((settings.directory / BY_ID).glob("*/*/")):
         for segment in segments(home):

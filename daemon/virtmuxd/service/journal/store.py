@@ -39,7 +39,7 @@ class JournalStore:
         self._limits = limits
         self._boot = boot
         self._links = Links(settings.directory)
-        self._live: dict[Identity, ConsoleFiles] = {}
+        self._live: tuple[ConsoleFiles, ...] = ()
         self._written = 0
         self._tidied_at = 0
         self._lock: int | None = None
@@ -78,7 +78,7 @@ class JournalStore:
     def console(self, identity: Identity, domain: str) -> ConsoleFiles:
         """The files of a console that is to be written."""
         files = ConsoleFiles(self._settings, self._links, identity, domain, self._boot)
-        self._live = {**self._live, identity: files}  # the thread may be going through the former ones
+        self._live = (*self._live, files)  # the thread may be going through the former ones
         return files
 
     def is_to_be_tidied(self, now: int) -> bool:
@@ -96,7 +96,7 @@ class JournalStore:
             elif not holds(self._settings, self._lock):
                 self._lock_anew(self._lock)
             if defined is not None or (now - self._tidied_at >= _TIDY_SHORT and self._is_short()):
-                self._tidy(defined or tuple(self._live), now)
+                self._tidy(defined or [files.identity for files in self._live], now)
             full = self._full()
         except OSError as error:
             full = error
@@ -135,8 +135,8 @@ class JournalStore:
 
     def release(self, files: ConsoleFiles) -> None:
         """A console is not written any more. If it was its guest's last, another guest may have the name."""
-        self._live = {identity: each for identity, each in self._live.items() if each is not files}
-        if all(each.directory != files.directory for each in self._live.values()):
+        self._live = tuple(each for each in self._live if each is not files)
+        if all(each.directory != files.directory for each in self._live):
             self._links.gone(files.directory)
 
     def forget(self, identity: Identity) -> None:

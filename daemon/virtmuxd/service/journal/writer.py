@@ -97,12 +97,10 @@ class JournalWriter:
                 now = time.time_ns()
                 defined = self._defined() if self._store.is_to_be_tidied(now) else None
                 job = loop.run_in_executor(self._thread, self._store.carry_out, works, defined, now)
-                answered, _ = await asyncio.wait({job}, timeout=_PATIENCE)
-                if not answered:
-                    for recorder in (*recorders, *self._due):
+                while not (await asyncio.wait({job}, timeout=_PATIENCE))[0]:
+                    for recorder in (*recorders, *self._due):  # more and more of them
                         recorder.fail("the disk does not answer")
-                outcomes = await job
-                for recorder, outcome in zip(recorders, outcomes, strict=True):
+                for recorder, outcome in zip(recorders, job.result(), strict=True):
                     recorder.done(outcome)
             self._idle.set()
 

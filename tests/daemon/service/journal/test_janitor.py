@@ -26,9 +26,7 @@ def written(directory: Path, identity: Identity, domain: str, history: str = H1)
     return files
 
 
-def tidied(
-    directory: Path, limits: Limits, known: list[Identity], live: dict[Identity, ConsoleFiles], now: int
-) -> Tidied:
+def tidied(directory: Path, limits: Limits, known: list[Identity], live: list[ConsoleFiles], now: int) -> Tidied:
     return tidy(Settings(directory=directory), limits, known, live, Links(directory), now=now)
 
 
@@ -45,7 +43,7 @@ def test_within_the_limits_nothing_is_removed_and_the_bytes_are_counted(tmp_path
     written(tmp_path, WEB, "web")
     age(tmp_path, 100 * DAY)
 
-    assert tidied(tmp_path, BOUNDLESS, [WEB], {}, 101 * DAY) == Tidied(held(tmp_path), 0)
+    assert tidied(tmp_path, BOUNDLESS, [WEB], [], 101 * DAY) == Tidied(held(tmp_path), 0)
 
 
 def test_what_is_too_old_is_removed_with_its_directory_and_link(tmp_path: Path) -> None:
@@ -54,7 +52,7 @@ def test_what_is_too_old_is_removed_with_its_directory_and_link(tmp_path: Path) 
     age(tmp_path, 100 * DAY)
     age(tmp_path, 60 * DAY, "u-2/*")
 
-    assert tidied(tmp_path, BOUNDLESS, [WEB, OTHER], {}, 101 * DAY) == Tidied(held(tmp_path), 3)
+    assert tidied(tmp_path, BOUNDLESS, [WEB, OTHER], [], 101 * DAY) == Tidied(held(tmp_path), 3)
     assert len(names(tmp_path)) == 6
     assert [path.name for path in tmp_path.iterdir() if path.is_symlink()] == ["web"]
     assert not (home(tmp_path).parent / "u-2").exists()
@@ -66,18 +64,18 @@ def test_undefined_guests_go_first_then_the_oldest(tmp_path: Path) -> None:
     age(tmp_path, 100 * DAY)
     whole = held(tmp_path)
 
-    assert tidied(tmp_path, BOUNDLESS._replace(total=whole // 2 - 100), [WEB], {}, 101 * DAY).dropped == 4
+    assert tidied(tmp_path, BOUNDLESS._replace(total=whole // 2 - 100), [WEB], [], 101 * DAY).dropped == 4
     assert names(tmp_path) == ["serial0.idx", "serial0.idx.0", "serial0.log", "serial0.log.0"]
 
 
 def test_a_segment_that_grows_is_dropped_by_who_writes_it(tmp_path: Path) -> None:
     files = written(tmp_path, WEB, "web")
 
-    result = tidied(tmp_path, BOUNDLESS._replace(total=0), [WEB], {WEB: files}, 7)
+    result = tidied(tmp_path, BOUNDLESS._replace(total=0), [WEB], [files], 7)
     assert result.dropped == 3
     assert names(tmp_path) == ["serial0.idx", "serial0.log"]
     assert (home(tmp_path) / "serial0.log").stat().st_size == 0
-    assert tidied(tmp_path, BOUNDLESS._replace(total=0), [WEB], {WEB: files}, 7).dropped == 0
+    assert tidied(tmp_path, BOUNDLESS._replace(total=0), [WEB], [files], 7).dropped == 0
 
     files.write([batch(1500, 1600)], [], 8)
     assert console(tmp_path).open(H1, 1600, 1, 9) == (1600, 1)
@@ -90,7 +88,7 @@ def test_what_was_put_aside_for_a_migration_is_held_within_the_limits_too(tmp_pa
     age(tmp_path, 100 * DAY)
     age(tmp_path, 60 * DAY, "*~*")
 
-    assert tidied(tmp_path, BOUNDLESS, [older.identity], {}, 101 * DAY).dropped == 3
+    assert tidied(tmp_path, BOUNDLESS, [older.identity], [], 101 * DAY).dropped == 3
     assert not list((tmp_path / "by-id").rglob("*~*"))
 
 
@@ -99,7 +97,7 @@ def test_what_is_not_the_journals_is_left_alone(tmp_path: Path) -> None:
     foreign = home(tmp_path) / "notes.txt"
     foreign.write_text("mine")
 
-    tidied(tmp_path, BOUNDLESS._replace(total=0), [], {}, 7)
+    tidied(tmp_path, BOUNDLESS._replace(total=0), [], [], 7)
 
     assert names(tmp_path) == ["notes.txt"]
 
@@ -110,6 +108,6 @@ def test_what_cannot_be_removed_is_told_and_counted_as_held(
     written(tmp_path, WEB, "web")
     whole = held(tmp_path)
     with failing(monkeypatch, "unlink", errno.EROFS):
-        assert tidied(tmp_path, BOUNDLESS._replace(total=0), [], {}, 7) == Tidied(whole, 0)
+        assert tidied(tmp_path, BOUNDLESS._replace(total=0), [], [], 7) == Tidied(whole, 0)
 
     assert len(caplog.records) == 3

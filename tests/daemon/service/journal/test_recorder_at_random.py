@@ -1,9 +1,9 @@
-"""Whatever happens to a console and its disk, in whatever order: what its guest printed is in the journal, or in one gap
-that was told and counted; and each mark that is final is there."""
+"""Whatever happens to a console and its disk, in whatever order: what its guest printed is in the journal, or in one
+gap that was told and counted; and each mark that is final is there."""
 
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,9 @@ from virtmux.journal.segment import Piece
 from virtmux.records import Note, Position, rfc3339
 from virtmuxd.core.console import ConsoleKey
 from virtmuxd.core.sequence import StoredMark
-from virtmuxd.service.journal.store import Work
+
+if TYPE_CHECKING:
+    from virtmuxd.service.journal.store import Work
 
 HYPERVISORS = ("qemu/system/a", "qemu/system/b", "qemu/system/c")
 
@@ -128,19 +130,22 @@ STEPS = st.lists(_often | _often | _sometimes, max_size=40)
 @given(steps=STEPS, size=st.sampled_from([600, 3000, 1 << 20]), closes=st.booleans())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_record_is_written_once_or_is_in_one_gap(steps: list[Step], size: int, closes: bool) -> None:
-    with tempfile.TemporaryDirectory() as directory, Disk().there() as disk:
-        with recording(Path(directory), size=size) as record:
-            life = Life(record, disk)
-            for step in steps:
-                getattr(life, step.method)(**step.given)
-            life.recover()
-            if closes:
-                life.close()
-            life.settle()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Disk().there() as disk,
+        recording(Path(directory), size=size) as record,
+    ):
+        life = Life(record, disk)
+        for step in steps:
+            getattr(life, step.method)(**step.given)
+        life.recover()
+        if closes:
+            life.close()
+        life.settle()
 
-            assert record.released == closes
-            check(life)
-            check_as_it_is_read(life)
+        assert record.released == closes
+        check(life)
+        check_as_it_is_read(life)
 
 
 def check(life: Life) -> None:

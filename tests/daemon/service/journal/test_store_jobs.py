@@ -1,0 +1,210 @@
+"""What the writer's thread does with the journal's directory, job by job."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.harness.recording import Disk
+from virtmux.journal.entries import Stopped
+from virtmuxd.core.cursor import Place
+from virtmuxd.core.retention import Limits
+from virtmuxd.service.journal import store as store_module
+from virtmuxd.service.journal.batches import Batch
+from virtmuxd.service.journal.files import ConsoleFiles
+from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.store import JournalStore, Outcome, Work
+
+BOOT = "b" * 32
+LIMITS = Limits(total=1 << 30, age=1 << 62, free=0)
+
+
+def store(directory: Path) -> JournalStore:
+    return JournalStore(Settings(directory=directory), LIMITS, BOOT)
+
+
+def written(journal: JournalStore, uuid: str, device: str = "serial0", hypervisor: str = "h") -> ConsoleFiles:
+    """The files of a console of the domain `web`, with something in them."""
+    files = journal.console(Identity(hypervisor, uuid, device), "web")
+    files.open("a" * 32, 1, 1, 0)
+    files.write([Batch(0, b"x", 0, ())], [], 0)
+    return files
+
+
+def test_a_console_that_moved_is_written_though_another_took_its_place(tmp_path: Path) -> None:
+    journal = JournalStore(Settings(directory=tmp_path), LIMITS._replace(total=0), BOOT)
+    moved = written(journal, "u1")
+    moved.move("other", 0)
+    moved.write([Batch(1, b"y" * 5000, 0, ())], [], 0)
+    journal.console(Identity("h", "u1", "serial0"), "web")
+
+    journal.carry_out([], [moved.identity], 1)
+    moved.write([Batch(5001, b"z", 0, ())], [], 0)
+
+    (home,) = (tmp_path / "by-id").glob("other/u1")
+    assert b'"why":"its log was moved or deleted"' not in (home / "serial0.idx").read_bytes()
+
+
+# What the thread does.
+
+
+class Bench:
+    """A store with one console, and works that write to it, one byte each."""
+
+    def __init__(self, directory: Path, limits: Limits = LIMITS) -> None:
+        self.journal = JournalStore(Settings(directory=directory), limits, BOOT)
+        self.files = self.journal.console(Identity("h", "u1", "serial0"), "web")
+        self.files.open("a" * 32, 10**6, 1, 0)
+
+    def write(self) -> Place:
+        self.files.write([Batch(self.files.position[0], b"x", 0, ((1, 0),))], [], 0)
+        return self.files.position
+
+    def carry_out(self, *works: Work, now: int = 0) -> list[Outcome]:
+        return self.journal.carry_out([(1, work) for work in works], None, now)
+
+
+def test_each_work_has_its_outcome(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    error = OSError(errno.EIO, "failed")
+
+    def fail() -> Place:
+        raise error
+
+    assert bench.carry_out(bench.write, fail, bench.write) == [(1, 1), error, (2, 1)]
+
+
+def test_a_bug_in_one_is_logged_and_harms_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(tmp_path)
+
+    def fail() -> Place:
+        raise ZeroDivisionError
+
+    failed, place = bench.carry_out(fail, bench.write)
+
+    assert isinstance(failed, OSError)
+    assert place == (1, 1)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_where_too_little_is_free_nothing_is_written_until_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, LIMITS._replace(free=0.1))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=9, f_blocks=100, f_frsize=4096))
+        (outcome,) = bench.carry_out(bench.write)
+    assert isinstance(outcome, OSError)
+    assert (outcome.errno, outcome.strerror) == (errno.ENOSPC, "less than 10% of the file system is free")
+
+    assert bench.carry_out(bench.write) == [(1, 1)]
+
+
+def test_where_the_directory_is_gone_it_is_made_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "log")
+    bench.carry_out(bench.write)
+    shutil.rmtree(tmp_path / "log")
+
+    assert bench.carry_out(bench.write) == [(2, 1)]
+    assert (tmp_path / "log" / "by-id" / ".lock").is_file()
+
+
+def test_a_directory_that_another_daemon_has_is_not_written(tmp_path: Path) -> None:
+    one, other = Bench(tmp_path), Bench(tmp_path)
+    one.carry_out(one.write)
+    (outcome,) = other.carry_out(other.write)
+    assert isinstance(outcome, BlockingIOError)
+
+    one.journal.close()
+
+    assert other.carry_out(other.write) == [(1, 1)]
+
+
+def test_the_limits_are_looked_at_at_first_then_by_what_was_written_and_by_the_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, LIMITS._replace(total=128))
+    hour = 3600 * 10**9
+    assert bench.journal.is_to_be_tidied(10 * hour)
+
+    bench.journal.carry_out([(1, bench.write)], [], 10 * hour)
+    assert not bench.journal.is_to_be_tidied(10 * hour + 1)
+    bench.carry_out(bench.write, now=10 * hour + 1)
+    assert bench.journal.is_to_be_tidied(10 * hour + 2)
+    bench.journal.carry_out([], [], 10 * hour + 2)
+    assert not bench.journal.is_to_be_tidied(10 * hour + 3)
+    assert bench.journal.is_to_be_tidied(11 * hour + 2)
+
+
+def test_a_bug_in_tidying_does_not_keep_it_from_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(tmp_path)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(store_module, "tidy", fail)
+
+    assert bench.journal.carry_out([(1, bench.write)], [], 1) == [(1, 1)]
+    assert "ZeroDivisionError" in caplog.text
+
+
+# What it finds.
+
+
+def test_a_clean_stop_is_found_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.carry_out(bench.write)
+    bench.files.stop(stopped(1))
+    bench.journal.close()
+    identity = bench.files.identity
+
+    def restarted(boot: str) -> bool:
+        journal = JournalStore(Settings(directory=tmp_path), LIMITS, boot)
+        found = journal.begin()[identity]
+        journal.close()
+        return found.clean
+
+    assert restarted("c" * 32)
+    assert not restarted("d" * 32), "the one before might have added something, and the machine have lost it"
+
+
+def test_a_history_does_not_go_on_where_the_disk_does_not_take_that_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    bench.carry_out(bench.write)
+    bench.files.stop(stopped(1))
+    bench.journal.close()
+    journal = JournalStore(Settings(directory=tmp_path), LIMITS, "c" * 32)
+    with Disk(full=True).there():
+        found = journal.begin()
+
+    assert not found[bench.files.identity].clean
+
+
+def stopped(offset: int) -> Stopped:
+    return Stopped(
+        at=0,
+        offset=offset,
+        mark=1,
+        incarnation=1,
+        boot_incarnation=1,
+        boot_offset=0,
+        boot_mark=1,
+        held_until=None,
+        released_until=None,
+    )
+
+
+def test_what_is_not_written_any_more_is_forgotten(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.carry_out(bench.write)
+    bench.journal.release(bench.files)
+
+    bench.journal.forget(bench.files.identity)
+
+    assert not list((tmp_path / "by-id").glob("*/*"))
+    assert not (tmp_path / "web").is_symlink()
