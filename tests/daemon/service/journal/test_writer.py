@@ -141,7 +141,7 @@ async def test_what_waits_is_written_at_the_end(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_does_not_answer_holds_no_console_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "_PATIENCE", 0.02)
+    monkeypatch.setattr(writer_module, "_PATIENCE", 1.0)
     async with writing(tmp_path) as it:
         first, other = it.add(UUIDS[0]), it.add(UUIDS[1])
         first.output(b"one")
