@@ -154,6 +154,7 @@ class Shelf:
 
     async def finish(self) -> None:
         """Close all consoles: record that this is a clean stop, and have all written."""
+        self._readers.stop()
         for console in self._registry.all():
             try:
                 console.close(time.time_ns())

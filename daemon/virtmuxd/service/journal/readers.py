@@ -21,20 +21,29 @@ class Readers:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(_THREADS, "journal-read")
         self._under_way = 0
+        self._gives = True
 
     def ask(self, read: Callable[[], _T], give: Callable[[_T | None], None]) -> None:
         """Have something read, and give it on the loop; None where the disk does not let it be read."""
+        if not self._gives:
+            return
         self._under_way += 1
         self._loop.run_in_executor(self._threads, read).add_done_callback(partial(self._read, give))
 
     def _read(self, give: Callable[[_T | None], None], done: "asyncio.Future[_T]") -> None:
         self._under_way -= 1
         error = None if done.cancelled() else done.exception()
+        if not self._gives:
+            return
         if isinstance(error, OSError):
             _log.warning("the journal cannot be read", extra={"file": error.filename, "why": error.strerror})
         elif error is not None:
             _log.error("a bug while the journal was read", exc_info=error)
         give(None if error is not None or done.cancelled() else done.result())
+
+    def stop(self) -> None:
+        """Give nothing more, nor begin it: the consoles that it is about are being closed."""
+        self._gives = False
 
     def close(self) -> bool:
         """Begin nothing more; gives whether all that was begun has come back."""
