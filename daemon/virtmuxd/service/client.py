@@ -49,6 +49,8 @@ _LAG_CHECK = 1.0
 #: Characters of a position that name its history.
 _HISTORY = 32
 _SECOND = 10**9
+#: Places that a client may have at stored histories: for each the daemon has an index in memory, some MiB.
+MAX_PAST = 8
 
 
 def _contained(
@@ -242,6 +244,11 @@ class Client:
         handle = console.handle
         if handle in self._places:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, "this connection has a place at that console already")
+            return
+        past = [place for place in self._places.values() if isinstance(place.console, PastConsole)]
+        if isinstance(console, PastConsole) and len(past) >= MAX_PAST:
+            text = f"this connection has {MAX_PAST} places at stored histories, the most that one may have"
+            self._refuse(request.id, Cause.PROTOCOL_ERROR, text)
             return
         writer = Writer(partial(self._tell_input, handle), self._may_not_type(request))
         feed = Feed(self._outgoing, console.sequence, lag=_lag(request.lag), timed=request.timed)

@@ -1,7 +1,9 @@
 """The service side of one client, over a real socketpair, with real consoles that have no hypervisor."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -38,12 +40,16 @@ from virtmux.messages import (
     encode,
 )
 from virtmux.reasons import Cause, Phase, Reason
-from virtmux.records import Attached, Ended, Note
+from virtmux.records import Attached, Ended, Note, Position
 from virtmux.wire import MAX_MESSAGE, MAX_OUTPUT, Output, encode_message, encode_output
 from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Policy, Up
 from virtmuxd.core.evidence import Failure
+from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.service import client as client_module
 from virtmuxd.service import releases
+from virtmuxd.service.client import MAX_PAST
+from virtmuxd.service.journal.archive import DiskArchive
+from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.outgoing import MAX_PROMISED
 
 STOPPING = Reason(cause=Cause.SERVER_STOPPING, text="stopping", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
@@ -694,6 +700,32 @@ async def test_for_who_asks_for_much_that_is_stored_and_is_gone_little_is_looked
 
         assert (await peer.ended()).cause is Cause.DETACHED
         assert len(asked) <= 2 * MAX_PROMISED
+
+
+async def test_a_client_has_a_few_places_at_stored_histories_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = always()
+    console = held(consoles).console
+    end = Position("c" * 32, 0, 1)
+    handles = count(100)
+
+    def opened(_named: object, _history: str, give: Callable[[PastConsole], None]) -> None:
+        handle = next(handles)
+        archive = DiskArchive(handle, lambda: None, Readers())
+        give(PastConsole(console.id, PastRecords(handle, archive, end, end)))
+
+    library = empty_library(consoles.registry)
+    monkeypatch.setattr(library, "open", opened)
+    async with served(consoles.registry, library) as peer:
+        await peer.greet()
+        for request in range(1, MAX_PAST + 1):
+            await peer.say(Attach(request, "web1", position=str(end), hold=False))
+            assert (await peer.expect(Place)).info.console == 99 + request
+        await peer.say(Attach(50, "web1", position=str(end), hold=False))
+        assert (await peer.expect(Refused)).id == 50
+
+        await peer.say(Detach(51, 100), Attach(52, "web1", position=str(end), hold=False))
+        await peer.expect(Done)
+        assert (await peer.expect(Place)).id == 52
 
 
 async def test_who_asks_much_and_is_gone_leaves_nothing_behind() -> None:
