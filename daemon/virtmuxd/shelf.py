@@ -106,9 +106,10 @@ class Shelf:
         return console
 
     def _ring(self, key: ConsoleKey, kept: Kept, size: int) -> Ring:
+        found = self._recovered.pop(Identity(*key), None)
         if kept is Kept.NONE:
             return Ring.in_memory(size, self._runtime.life)
-        recovered = self._recovered.pop(Identity(*key), None) if kept is Kept.DISK else None
+        recovered = found if kept is Kept.DISK else None
         past = None if recovered is None else _past(recovered, f"{self._boot:032x}")
         # What is not known of the journal may be a clean stop as well.
         standing = kept is Kept.DISK and (not self._is_known if recovered is None else recovered.standing)
@@ -162,6 +163,7 @@ class Shelf:
                 _log.error("a console's ring cannot be closed", extra={"error": str(error)})
         if self._writing is not None:
             await self._writer.finish(_FINISH_DEADLINE)
+            await self._writer.give_back(self._recovered, _FINISH_DEADLINE)
             self._writing.cancel()
 
     def close(self) -> bool:

@@ -77,6 +77,29 @@ def claim(settings: Settings, identity: Identity, boot: str, at: int) -> None:
     append(line, sync=settings.sync != "never")
 
 
+def give_back(settings: Settings, identity: Identity, found: Recovered, boot: str, at: int) -> None:
+    """Let a clean stop count again that `claim` took back, of a console that was not there since: nothing came."""
+    index = home(settings.directory, identity.hypervisor, identity.uuid) / (component(identity.device) + INDEX)
+    with index.open("rb") as opened:
+        opened.seek(max(0, index.stat().st_size - _TAIL))
+        last = opened.read().splitlines(keepends=True)[-1]
+    if not isinstance(decode(last), Opened):
+        return
+    stopped = Stopped(
+        at=at,
+        offset=found.offset,
+        mark=found.mark,
+        incarnation=found.incarnation,
+        running_id=found.running_id if found.boot == boot else -1,
+        boot_incarnation=found.boot_incarnation,
+        boot_offset=found.boot_offset,
+        boot_mark=found.boot_mark,
+        held_until=found.held_until,
+        released_until=found.released_until,
+    )
+    append(Addition(index, index.stat().st_size, encode(stopped)), sync=settings.sync != "never")
+
+
 def _recover(index: Path) -> tuple[Head, Recovered]:
     head = read_head(index)
     if head is None:

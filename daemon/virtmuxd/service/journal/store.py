@@ -4,16 +4,17 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
+from virtmux.journal.entries import DamagedError
 from virtmuxd.core.cursor import Place
 from virtmuxd.core.retention import Limits
 from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
 from virtmuxd.service.journal.janitor import tidy
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.lock import holds, lock
-from virtmuxd.service.journal.recovery import Recovered, claim, recover
+from virtmuxd.service.journal.recovery import Recovered, claim, give_back, recover
 from virtmuxd.service.journal.settings import Identity, Settings
 
 _log = logging.getLogger(__name__)
@@ -64,6 +65,15 @@ class JournalStore:
             _log.warning("a history does not go on", extra={**identity._asdict(), "why": error.strerror})
             return found._replace(clean=False, standing=True)
         return found
+
+    def give_back(self, unseen: Mapping[Identity, Recovered], now: int) -> None:
+        """Let the clean stops of consoles count again that were not there in this life."""
+        for identity, found in unseen.items():
+            if found.clean:
+                try:
+                    give_back(self._settings, identity, found, self._boot, now)
+                except (OSError, DamagedError, IndexError) as error:
+                    _log.warning("a clean stop is used up", extra={**identity._asdict(), "why": str(error)})
 
     def _lock_anew(self, former: int) -> None:
         """What was locked is gone: make it again, if no other daemon did."""

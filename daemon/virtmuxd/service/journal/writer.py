@@ -7,8 +7,9 @@ what waits for a slow disk waits in the rings, and what these have no more by th
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from virtmuxd.core.console import Console
@@ -85,6 +86,15 @@ class JournalWriter:
             why = error.strerror or "it does not answer"
             _log.error("the journal cannot be used", extra={"directory": str(self._store.directory), "why": why})
             return None
+
+    async def give_back(self, unseen: Mapping[Identity, Recovered], seconds: float) -> None:
+        """Let the clean stops of consoles count again that were not there in this life, within so long."""
+        if not unseen or self._stuck:
+            return
+        give_back = partial(self._store.give_back, unseen, time.time_ns())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.get_running_loop().run_in_executor(self._thread, give_back)
 
     async def run(self) -> None:
         """Write, job by job."""

@@ -115,3 +115,33 @@ def test_a_directory_that_another_daemon_has_by_now_is_left_to_it(tmp_path: Path
     assert isinstance(journal.carry_out([(0, lambda: (0, 1))], None, 0)[0], BlockingIOError)
     other.close()
     assert journal.carry_out([(0, lambda: (0, 1))], None, 0) == [(0, 1)]
+
+
+def test_a_clean_stop_of_a_console_that_was_not_there_counts_again(tmp_path: Path) -> None:
+    identity = stopped_console(tmp_path)
+    life = store(tmp_path)
+    found = life.begin()
+    assert found[identity].clean
+
+    life.give_back(found, 7)
+    life.close()
+
+    next_life = store(tmp_path)
+    assert next_life.begin()[identity]._replace(boot=found[identity].boot) == found[identity]
+    next_life.close()
+
+
+def test_what_was_written_since_is_no_clean_stop(tmp_path: Path) -> None:
+    identity = stopped_console(tmp_path)
+    life = store(tmp_path)
+    found = life.begin()
+    files = life.console(identity, "web1")
+    position = files.open(found[identity].history, found[identity].offset, found[identity].mark, 6)
+    files.write([Batch(position[0], b"more", 6, ((4, 0),))], [], 6)
+
+    life.give_back(found, 7)
+    life.close()
+
+    next_life = store(tmp_path)
+    assert not next_life.begin()[identity].clean
+    next_life.close()
