@@ -14,6 +14,8 @@ from virtmux.records import Position, parse_number
 
 _T = TypeVar("_T")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+#: What the daemon takes, in bytes.
+_LARGEST = (1 << 63) - 1
 _SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30}
 _PART = r"(\d+(?:\.\d+)?)([smhd])"
 
@@ -49,9 +51,10 @@ def parse_size(text: str) -> int:
         ValueError: it is none.
     """
     found = re.fullmatch(r"(\d{1,15})([KMG]?)", text, re.ASCII)
-    if found is None:
+    size = int(found[1]) << _SHIFTS[found[2]] if found is not None else None
+    if size is None or size > _LARGEST:
         raise ValueError(f"not a size: {text!r} (expected for example 65536, 64K or 8M)")
-    return int(found[1]) << _SHIFTS[found[2]]
+    return size
 
 
 def checked(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Parameter, str | None], _T | None]:

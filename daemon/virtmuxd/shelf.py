@@ -127,14 +127,15 @@ class Shelf:
         return next((each for each in stored if each.id == console.sequence.position.history), None)
 
     def _forget(self, key: ConsoleKey, then: Callable[[OSError | None], None]) -> None:
-        """Delete what is kept of a console of which nobody knows any more."""
+        """Delete what is kept of a console of which nobody knows any more, or of the time when one was recorded."""
         console = self._registry.get(key)
-        if console is not None:
+        if console is not None and console.recorder is not None:
             console.forget(lambda: then(None))
             return
         self._recovered.pop(Identity(*key), None)
         try:
-            remove_ring(self._runtime.ring(key))
+            if console is None:
+                remove_ring(self._runtime.ring(key))
             remove_aside(self._runtime.ring(key))
         except OSError as error:
             then(error)

@@ -116,5 +116,5 @@ def parse_time(text: str) -> int:
     """
     try:
         return nanoseconds(datetime.fromisoformat(text))
-    except (TypeError, OverflowError) as error:  # it has no zone, or is at an end of what there is
+    except (ValueError, TypeError, OverflowError) as error:  # it has no zone, or is at an end of what there is
         raise ValueError(f"not a time: {text!r}") from error

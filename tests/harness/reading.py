@@ -1,7 +1,7 @@
 """A reader of a console's records as a client is one: it counts along and holds the sequence to its order."""
 
 from virtmux.following import advance
-from virtmux.messages import Gap, MarkMessage, decode_server_message
+from virtmux.messages import Gap, MarkMessage, Time, decode_server_message
 from virtmux.records import Note, Position
 from virtmux.wire import MESSAGE, OUTPUT, Decoder, Message, Output
 from virtmuxd.core.cursor import Cursor
@@ -13,10 +13,11 @@ Taken = Output | MarkMessage | Gap
 class Reader:
     """Takes frames from a sequence, and checks that each stands exactly where the last one left off."""
 
-    def __init__(self, records: Sequence, position: Position | None = None) -> None:
+    def __init__(self, records: Sequence, position: Position | None = None, *, timed: bool = False) -> None:
         self._records = records
         self.position = position or records.position
-        self._cursor = Cursor(self.position.offset, self.position.mark, _not_parked)
+        self.times: list[Time] = []
+        self._cursor = Cursor(self.position.offset, self.position.mark, _not_parked, timed=timed)
         self._decoder = Decoder(frozenset({MESSAGE, OUTPUT}))
 
     def take(self) -> Taken | None:
@@ -26,6 +27,10 @@ class Reader:
             return None
         (decoded,) = self._decoder.feed(frame)
         taken = decode_server_message(decoded.payload) if isinstance(decoded, Message) else decoded
+        if isinstance(taken, Time):
+            assert taken.offset == self.position.offset
+            self.times.append(taken)
+            return self.take()
         assert isinstance(taken, Output | MarkMessage | Gap)
         behind = advance(self.position, taken)
         assert behind != self.position

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from unittest import mock
 
 from tests.harness import journal_files
 from tests.harness.consoles import START, Consoles
+from virtmux.journal.directory import Journal, StoredConsole
+from virtmux.journal.history import History
 from virtmux.journal.names import home
 from virtmux.messages import Event
 from virtmuxd.core.console import Console
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.cursor import Place
 from virtmuxd.core.events import Policy
+from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.recorder import ConsoleRecorder
@@ -112,6 +116,8 @@ class Recording:
     clock: Clock
     directory: Path
     told: list[Event]
+    readers: "Readers"
+    archive: DiskArchive = field(init=False)
     counters: Counters = field(default_factory=Counters)
     places: list[Place] = field(default_factory=list)
     released: int = 0
@@ -123,6 +129,15 @@ class Recording:
 
     def queue(self, _recorder: ConsoleRecorder) -> None:
         self.queued = True
+
+    def recorded(self, place: Place) -> None:
+        self.places.append(place)
+        self.archive.recorded(place)
+
+    def stored(self) -> History | None:
+        """The history as the journal has it."""
+        stored = Journal(self.directory).histories(StoredConsole(*self.files.identity, domains=(), last_at=0))
+        return next((each for each in stored if each.id == self.history), None)
 
     def release(self) -> None:
         self.released += 1
@@ -184,6 +199,40 @@ class Recording:
         return [(each.offset, each.to_offset or 0) for each in self.told if each.event == "journal-gap"]
 
 
+class Readers:
+    """In the place of `virtmuxd.service.journal.readers.Readers`: what is asked is read, and given, as a test says."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._to_read: deque[tuple[Callable[[], Any], Callable[[Any], None]]] = deque()
+        self._to_give: deque[Callable[[], None]] = deque()
+
+    def ask(self, read: Callable[[], Any], give: Callable[[Any], None]) -> None:
+        self.asked += 1
+        self._to_read.append((read, give))
+
+    def read(self) -> None:
+        """The thread reads what was asked first."""
+        if self._to_read:
+            read, give = self._to_read.popleft()
+            found = read()
+            self._to_give.append(lambda: give(found))
+
+    def give(self) -> None:
+        """The loop is given what was read first."""
+        if self._to_give:
+            self._to_give.popleft()()
+
+    def answer(self) -> bool:
+        """Read and give all that was asked; gives whether anything was."""
+        asked = bool(self._to_read or self._to_give)
+        while self._to_read:
+            self.read()
+        while self._to_give:
+            self.give()
+        return asked
+
+
 def attempt(work: Work) -> Outcome:
     """As `JournalStore` does it; a bug fails the test."""
     try:
@@ -198,16 +247,17 @@ def recording(
 ) -> Iterator[Recording]:
     """A console that has just appeared, whose recorder has not been asked for anything yet."""
     ring = ring or Ring.in_memory(capacity, Life(1, 0, 0))
-    clock = Clock()
+    clock, readers = Clock(), Readers()
     bench = Consoles(policy=Policy.ALWAYS).add(store=ring)  # type: ignore[arg-type]
     console = bench.console
     settings = Settings(directory=directory, size=size, keep=10**6)
     files = ConsoleFiles(settings, Links(directory), Identity(*console.key), console.naming.domain, BOOT)
-    made = Recording(console, ring, files, clock, directory, bench.told)
+    made = Recording(console, ring, files, clock, directory, bench.told, readers)
     made.output += bytes(ring.end)
+    made.archive = console.sequence.archive = DiskArchive(console.handle, made.stored, readers)  # type: ignore[arg-type]
     with mock.patch("asyncio.get_running_loop", lambda: clock):
         made.recorder = ConsoleRecorder(
-            console, files, made.queue, made.counters, ring=capacity, recorded=made.places.append, released=made.release
+            console, files, made.queue, made.counters, ring=capacity, recorded=made.recorded, released=made.release
         )
-    console.recorder = made.recorder
-    yield made
+        console.recorder = made.recorder
+        yield made

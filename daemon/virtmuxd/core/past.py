@@ -1,5 +1,7 @@
 """A console as it was: a history that is only stored, for clients that read it. Nothing is added to it any more."""
 
+from collections.abc import Callable
+
 from virtmux.messages import ConsoleInfo, State
 from virtmux.reasons import ConsoleId, Reason
 from virtmux.records import Position, rfc3339
@@ -11,27 +13,36 @@ from virtmuxd.core.cursor import Archive, Cursor
 class PastRecords:
     """The records, all of them in the archive; to a reader as a `virtmuxd.core.sequence.Sequence`."""
 
-    def __init__(self, handle: int, archive: Archive, oldest: Position, position: Position) -> None:
-        """`oldest` is the position of the first record, `position` that behind the last one."""
+    def __init__(
+        self,
+        handle: int,
+        archive: Archive,
+        oldest: Position,
+        position: Position,
+        align: Callable[[Position], Position],
+    ) -> None:
+        """`oldest` is the position of the first record, `position` that behind the last one. `align` sets the mark
+        number of one right where it cannot stand at its offset."""
         self.handle = handle
         self.oldest = self.nearest = oldest
         self.position = position
         self._archive = archive
+        self._align = align
 
     @property
     def end(self) -> int:
         """The offset behind the last byte."""
         return self.position.offset
 
-    def checked(self, position: Position) -> Position:
-        """A position of this history.
+    def align(self, position: Position) -> Position:
+        """As `Sequence.align`.
 
         Raises:
             ValueError: it is ahead of the records; the text says so.
         """
         if position.offset > self.position.offset or position.mark > self.position.mark:
             raise ValueError(f"position {position} is ahead of the records, which end at {self.position}")
-        return position
+        return self._align(position)
 
     def take(self, cursor: Cursor) -> bytes | None:
         """As `Sequence.take`."""

@@ -53,20 +53,16 @@ def find_start(records: Sequence, position: str | None, replay: Replay, give: Ca
 
 
 def _at_position(records: Sequence, text: str, give: Callable[[Start], None]) -> None:
-    here, nearest = records.position, records.nearest
-    if text.isascii() and text.isdecimal():
-        start = records.align(Position.parse(f"{here.history}:{text}:0"))
-        offset = start.offset
-        if offset >= nearest.offset or records.archive is None:
-            give(Start(start))
-        else:
-            _seek(records, Sought(Seek.OFFSET, offset), start, give)
-        return
-    asked = Position.parse(text)
+    here = records.position
+    asked = Position.parse(f"{here.history}:{text}:0" if text.isascii() and text.isdecimal() else text)
     if asked.history != here.history:
         give(Start(records.oldest, missing=True))
+        return
+    start = records.align(asked)
+    if asked.mark == 0 and asked.offset < records.nearest.offset:
+        _seek(records, Sought(Seek.OFFSET, asked.offset), start, give)
     else:
-        give(Start(records.align(asked)))
+        give(Start(start))
 
 
 def _seek(
@@ -140,8 +136,8 @@ def _lines_back(records: Sequence, lines: int, give: Callable[[Start], None]) ->
         return
     # The archive counts from its own end.
     behind = max(0, records.archive.end[0] - records.start)
-    unrecorded = held.count(b"\n", behind)
-    _seek(records, Sought(Seek.LINES, max(1, lines - unrecorded)), records.oldest, give)
+    begun = held.count(b"\n", max(0, behind - 1), len(held) - 1)  # lines of which it has nothing
+    _seek(records, Sought(Seek.LINES, max(1, lines - begun)), records.oldest, give)
 
 
 def last_lines(data: bytes, lines: int) -> int:

@@ -42,9 +42,10 @@ class ClientPlace(Place):
         """
         records, request = self.console.sequence, self.request
         if isinstance(records, PastRecords):
-            give(Start(records.checked(Position.parse(request.position or ""))))
+            give(Start(records.align(Position.parse(request.position or ""))))
         else:
-            find_start(records, request.position, Replay.parse(request.replay or From.NONE), give)
+            replay = Replay(From.NONE) if request.replay is None else Replay.parse(request.replay)
+            find_start(records, request.position, replay, give)
 
     def begin(self, start: Start) -> None:
         """Start there."""

@@ -14,7 +14,7 @@ from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.history import History
 from virtmux.messages import Event, HistoryInfo, event_of
 from virtmux.reasons import ConsoleId
-from virtmux.records import Attached, Mark, parse_time, rfc3339
+from virtmux.records import Attached, Mark, Position, parse_time, rfc3339
 from virtmuxd.core.console import Console, ConsoleKey
 from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.core.registry import Registry
@@ -68,7 +68,7 @@ class Library:
     """See the module."""
 
     def __init__(self, registry: Registry, journal: Journal, readers: Readers, forget: Forget) -> None:
-        """`forget` has the files of a console deleted that does not exist."""
+        """`forget` has the files of a console deleted that does not exist, or is not recorded."""
         self._registry = registry
         self._journal = journal
         self._readers = readers
@@ -105,7 +105,10 @@ class Library:
         if present:
             all_ = _All(len(present), give)
             for console in present:
-                console.forget(partial(all_.one, None))
+                if console.recorder is not None:
+                    console.forget(partial(all_.one, None))
+                else:  # it may have been recorded once
+                    console.forget(partial(self._forget, console.key, all_.one))
             return
 
         def found(stored: list[StoredConsole] | None) -> None:
@@ -130,7 +133,7 @@ class Library:
     def _past(self, history: History) -> PastConsole:
         handle = self._registry.next_handle()
         archive = DiskArchive(handle, lambda: history, self._readers)
-        records = PastRecords(handle, archive, history.oldest, history.end)
+        records = PastRecords(handle, archive, history.oldest, history.end, history.align)
         return PastConsole(self._id(history), records)
 
     def _id(self, history: History) -> ConsoleId:
@@ -142,10 +145,14 @@ class Library:
     def _info(self, history: History) -> HistoryInfo:
         console = self._registry.get(ConsoleKey(history.hypervisor, history.uuid, history.device))
         current = console is not None and console.sequence.position.history == history.id
+        start, end = history.oldest, history.end
+        if console is not None and current:
+            nearest, end = console.sequence.nearest, console.sequence.position
+            start = Position(start.history, min(start.offset, nearest.offset), min(start.mark, nearest.mark))
         return HistoryInfo(
             console=console.id if console is not None and current else self._id(history),
-            start=str(history.oldest),
-            end=str(console.sequence.position if console is not None and current else history.end),
+            start=str(start),
+            end=str(end),
             since=rfc3339(history.began_at),
             until=rfc3339(history.ended_at),
             current=current,
@@ -167,8 +174,9 @@ class Library:
     def _stored(self, named: Named, keys: tuple[ConsoleKey, ...]) -> list[History]:
         return [history for each in self._consoles(named, keys) for history in self._journal.histories(each)]
 
-    def _stored_marks(self, named: Named, keys: tuple[ConsoleKey, ...], at: int) -> list[Told]:
-        return [told for history in self._stored(named, keys) for told in self._told(history, at)]
+    def _stored_marks(self, named: Named, keys: tuple[ConsoleKey, ...], at: int) -> list[Told] | None:
+        histories = self._stored(named, keys)
+        return [told for history in histories for told in self._told(history, at)] if histories else None
 
     def _told(self, history: History, at: int) -> Iterator[Told]:
         marks = ((mark.number, mark.offset, mark.record) for mark in history.marks_since(at))

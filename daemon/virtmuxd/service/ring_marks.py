@@ -7,6 +7,7 @@ the two together hold at least as many marks as readers may ask for.
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import DecodeError
@@ -89,7 +90,8 @@ class RingMarks:
         self._path = path
 
     def _turn(self) -> None:
-        marks_file(self._path).replace(older_file(self._path))
+        with suppress(FileNotFoundError):  # the turn before this failed in its midst
+            marks_file(self._path).replace(older_file(self._path))
         _make(marks_file(self._path), self._history)
         self._lines = 0
 

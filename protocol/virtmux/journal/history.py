@@ -123,15 +123,18 @@ class History:
     def align(self, position: Position) -> Position:
         """The position that is meant: its mark number set right where it cannot stand at its offset, as in one that was
         made from an offset alone, with mark 0."""
-        before = bisect_left(self._offsets, position.offset)
         behind = bisect_right(self._offsets, position.offset)
-        mark = position.mark
-        if before:
-            mark = max(mark, self._numbers[before - 1] + 1)
-        elif mark == 0:
-            mark = self.oldest.mark
+        mark = self.passed(position).mark
         if behind < len(self._numbers):
             mark = min(mark, self._numbers[behind])
+        return Position(self.id, position.offset, mark)
+
+    def passed(self, position: Position) -> Position:
+        """A position where the marks that stand before its offset are passed. It may be behind some more, to a reader
+        who was told that it misses them."""
+        before = bisect_left(self._offsets, position.offset)
+        first = self._numbers[before - 1] + 1 if before else 0
+        mark = max(position.mark, first) or self.oldest.mark
         return Position(self.id, position.offset, mark)
 
     def read(self, position: Position, size: int, to: Position | None = None) -> tuple[list[Record], Position]:
@@ -140,7 +143,7 @@ class History:
 
         What is not held is one `Missing` up to what is held next. Where nothing more is held: ([], position).
         """
-        here, stop = self.align(position), to or self.end
+        here, stop = self.passed(position), to or self.end
         records: list[Record] = []
         marks = 0
         while size > 0 and marks < MAX_MARKS and (record := self._next(here, stop, size)):

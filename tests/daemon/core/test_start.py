@@ -46,6 +46,10 @@ def _unobserved(_mark: StoredMark) -> None:
     """These tests look at positions."""
 
 
+def _not_given(_start: Start) -> None:
+    raise AssertionError("the archive has not answered")
+
+
 def lines(number: int) -> bytes:
     """Lines of ten bytes."""
     return b"".join(b"line %04d\n" % each for each in range(number))
@@ -114,6 +118,22 @@ def test_an_offset_that_is_only_in_the_archive_has_its_mark_from_there() -> None
     archive.answers[0]((17, 3))
 
     assert found == [Start(at(records, 17, 3))]
+
+
+@pytest.mark.parametrize("text", ["17", "HISTORY:17:0"])
+def test_after_a_restart_of_the_machine_the_marks_behind_an_offset_are_in_the_archive(text: str) -> None:
+    archive = ScriptedArchive((0, 1), (5000, 4))
+    store = MemoryStore(CAPACITY)
+    store.start = store.end = 5000
+    store.next_mark = 4
+    records = Sequence(7, store, _unobserved, archive)
+    found: list[Start] = []
+
+    find_start(records, text.replace("HISTORY", store.history), Replay.parse("none"), found.append)
+    assert (archive.asked, found) == ([Sought(Seek.OFFSET, 17)], [])
+    archive.answers[0]((17, 2))
+
+    assert found == [Start(at(records, 17, 2))]
 
 
 # Some bytes back.
@@ -259,6 +279,25 @@ def test_more_lines_than_are_here_are_counted_back_from_the_archives_end() -> No
     find_start(records, None, Replay.parse("lines:150"), found.append)
 
     assert archive.asked == [Sought(Seek.LINES, 140)], "ten lines are not in the archive yet"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "counted"),
+    [(b"", 2), (b"old\n", 2), (b"old\nol", 3)],
+    ids=["none of it", "whole lines", "a part of a line"],
+)
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_line_of_which_the_archive_has_a_part_is_counted_there(recorded: bytes, counted: int, end: bytes) -> None:
+    """The archive has these bytes before what it was given last, of which the ring has it all."""
+    archive = ScriptedArchive((0, 1), (2000 + len(recorded), 1))
+    store = MemoryStore(CAPACITY)
+    store.start = store.end = 2000
+    records = Sequence(7, store, _unobserved, archive)
+    records.append(b"old\nold\n" + b"last" + end, 1)
+
+    find_start(records, None, Replay.parse("lines:4"), _not_given)
+
+    assert archive.asked == [Sought(Seek.LINES, counted)]
 
 
 def test_a_time_is_the_first_record_of_it_or_later() -> None:

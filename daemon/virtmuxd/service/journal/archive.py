@@ -21,6 +21,7 @@ from virtmuxd.service.journal.readers import Readers
 _PIECE = 65536
 #: Seconds for which the files are known after the last that was read.
 _KEEP = 30.0
+_BEGINNING: Place = (0, 1)
 
 
 class DiskArchive:
@@ -28,8 +29,7 @@ class DiskArchive:
 
     def __init__(self, handle: int, find: Callable[[], History | None], readers: Readers) -> None:
         """`find` gives the history, read in a thread; None where the journal has nothing of it."""
-        self.oldest: Place = (0, 1)
-        self.end: Place = (0, 1)
+        self._oldest = self._end = self._forgotten = _BEGINNING
         self._handle = handle
         self._find_history = find
         self._readers = readers
@@ -39,16 +39,29 @@ class DiskArchive:
 
     def recorded(self, end: Place) -> None:
         """The journal has all before `end`."""
-        self.end = end
+        self._end = end
+
+    @property
+    def oldest(self) -> Place:
+        """See `Archive`."""
+        return _later(self._oldest, self._forgotten)
+
+    @property
+    def end(self) -> Place:
+        """See `Archive`."""
+        return _later(self._end, self._forgotten)
 
     def forget(self, place: Place) -> None:
-        """See `Archive`."""
-        self.oldest = self.end = place
+        """See `Archive`. It may be in the files for a while."""
+        self._forgotten = place
 
     def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         """See `Archive`."""
         self._keep_open()
-        self._readers.ask(partial(self._fetch, start, stop, timed=timed), lambda pages: give(pages or []))
+        begin = _earlier(_later(start, self._forgotten), stop)
+        gap = [_gap(self._handle, Missing(*start, *begin, None))] if begin != start else []
+        read = partial(self._fetch, begin, stop, timed=timed)
+        self._readers.ask(read, lambda pages: give(gap + (pages or [])))
 
     def _keep_open(self) -> None:
         """What was read of the files stays in memory as long as somebody reads."""
@@ -85,20 +98,33 @@ class DiskArchive:
             if history is None:
                 return None
             position = _seek(history, sought)
-            return position.offset, position.mark
+            place = position.offset, position.mark
+            # Whoever names an offset is told what is missing from there on.
+            return place if sought.kind is Seek.OFFSET else _later(place, self._forgotten)
 
     def _refreshed(self) -> History | None:
-        if self._history is None:
-            self._history = self._find_history()
-        else:
-            self._history.refresh()
         if self._history is not None:
-            self.oldest = self._history.oldest.offset, self._history.oldest.mark
+            self._history.refresh()
+        if self._history is None or not self._history.size:  # it may lie somewhere else, since a guest was migrated
+            self._history = self._find_history()
+        if self._history is not None:
+            self._oldest = self._history.oldest.offset, self._history.oldest.mark
         return self._history
 
 
+def _later(one: Place, other: Place) -> Place:
+    return max(one[0], other[0]), max(one[1], other[1])
+
+
+def _earlier(one: Place, other: Place) -> Place:
+    return min(one[0], other[0]), min(one[1], other[1])
+
+
 def _read(history: History, start: Place, stop: Place) -> list[Record]:
-    records, _ = history.read(Position(history.id, *start), _PIECE, Position(history.id, *stop))
+    here = history.passed(Position(history.id, *start))
+    records, _ = history.read(here, _PIECE, Position(history.id, *stop))
+    if records and here.mark > start[1]:  # a reader with a number that cannot stand there
+        return [Missing(*start, *start[:1], here.mark, None), *records]
     return records
 
 
@@ -132,9 +158,13 @@ def _pages(handle: int, records: Iterable[Record], mark: int, *, timed: bool) ->
                 yield Page(encode(MarkMessage(handle, offset, number, mark_record)), offset, mark)
             case Missing():
                 mark = record.to_mark
-                yield Page(encode(Gap(handle, *record)), record.to_offset, mark)
+                yield _gap(handle, record)
             case _:
                 assert_never(record)
+
+
+def _gap(handle: int, missing: Missing) -> Page:
+    return Page(encode(Gap(handle, *missing)), missing.to_offset, missing.to_mark)
 
 
 def _output(handle: int, offset: int, data: bytes, mark: int) -> Iterator[Page]:

@@ -3,101 +3,22 @@ gap that was told and counted; and each mark that is final is there."""
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.harness.recording import RING, Disk, Recording, recording
+from tests.harness.recorded_life import RecordedLife
+from tests.harness.recording import RING, Disk, recording
 from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.entries import Marked
 from virtmux.journal.history import Missing
 from virtmux.journal.segment import Piece
-from virtmux.records import Note, Position, rfc3339
-from virtmuxd.core.console import ConsoleKey
-from virtmuxd.core.sequence import StoredMark
-
-if TYPE_CHECKING:
-    from virtmuxd.service.journal.store import Work
-
-HYPERVISORS = ("qemu/system/a", "qemu/system/b", "qemu/system/c")
-
-
-class Life:
-    """A console, and the plain model of what its journal has to hold."""
-
-    def __init__(self, record: Recording, disk: Disk) -> None:
-        self.record = record
-        self.disk = disk
-        self.reserved: list[StoredMark] = []
-        self.offsets: dict[int, int] = {}
-        self.forgotten = 0, 1
-        self._work: Work | None = None
-
-    def print(self, size: int) -> None:
-        begin = len(self.record.output)
-        self.record.print(bytes((begin + at) * 7 % 251 for at in range(size)))
-
-    def mark(self) -> None:
-        self._note(self.record.console.sequence.mark(self._record()))
-
-    def reserve(self) -> None:
-        self.reserved.append(self.record.console.sequence.reserve(self._record()))
-        self._note(self.reserved[-1])
-
-    def complete(self) -> None:
-        """They are completed in the order in which they were reserved."""
-        if self.reserved:
-            self.record.console.sequence.complete(self.reserved.pop(0), self._record())
-
-    def _record(self) -> Note:
-        return Note(rfc3339(self.record.now), "paused")
-
-    def _note(self, mark: StoredMark) -> None:
-        self.offsets[mark.number] = mark.offset
-
-    def begin(self, room: int) -> None:
-        """The writer's thread begins a job, which is carried out when it ends."""
-        if self._work is None and self.record.queued:
-            self._work = self.record.take(room)
-
-    def end(self) -> None:
-        if self._work is not None:
-            self.record.finish(self._work)
-            self._work = None
-
-    def fail(self, room: int) -> None:
-        self.disk.full, self.disk.room = True, room
-
-    def recover(self) -> None:
-        self.disk.full = False
-
-    def wait(self, seconds: float) -> None:
-        self.record.clock.advance(seconds)
-
-    def rename(self, number: int) -> None:
-        self.record.recorder.rename(f"web{number}", self.record.now)
-
-    def move(self, number: int) -> None:
-        key = ConsoleKey(HYPERVISORS[number], *self.record.console.key[1:])
-        self.record.recorder.move(key, self.record.now)
-
-    def forget(self) -> None:
-        self.record.console.forget(lambda: None)
-        position = self.record.console.sequence.position
-        self.forgotten = position.offset, position.mark
-        self.reserved.clear()
-
-    def close(self) -> None:
-        self.record.close()
-
-    def settle(self) -> None:
-        self.end()
-        self.record.settle()
+from virtmux.records import Position
 
 
 class Step(NamedTuple):
-    """What happens: a method of `Life`, with what it is given."""
+    """What happens: a method of `RecordedLife`, with what it is given."""
 
     method: str
     given: dict[str, float]
@@ -124,7 +45,7 @@ _sometimes = st.one_of(
     _step("move", number=st.integers(0, 2)),
     _step("forget"),
 )
-STEPS = st.lists(_often | _often | _sometimes, max_size=40)
+STEPS = st.lists(_often | _often | _sometimes, min_size=20, max_size=60)
 
 
 @given(steps=STEPS, size=st.sampled_from([600, 3000, 1 << 20]), closes=st.booleans())
@@ -135,7 +56,7 @@ def test_every_record_is_written_once_or_is_in_one_gap(steps: list[Step], size: 
         Disk().there() as disk,
         recording(Path(directory), size=size) as record,
     ):
-        life = Life(record, disk)
+        life = RecordedLife(record, disk)
         for step in steps:
             getattr(life, step.method)(**step.given)
         life.recover()
@@ -148,7 +69,7 @@ def test_every_record_is_written_once_or_is_in_one_gap(steps: list[Step], size: 
         check_as_it_is_read(life)
 
 
-def check(life: Life) -> None:
+def check(life: RecordedLife) -> None:
     """What the files say, and what was told and counted."""
     record, story = life.record, life.record.story
     begin, end = life.forgotten[0], len(record.output)
@@ -165,7 +86,7 @@ def check(life: Life) -> None:
     assert story.marks == final
 
 
-def check_as_it_is_read(life: Life) -> None:
+def check_as_it_is_read(life: RecordedLife) -> None:
     """The same, as `virtmux log` reads it from the first record to the last."""
     identity = life.record.files.identity
     histories = Journal(life.record.directory).histories(StoredConsole(*identity, domains=(), last_at=0))
