@@ -11,7 +11,7 @@ takes their place once the records have come to it. What happened while the conn
 from typing import NamedTuple, assert_never
 
 from virtmux.following import Disconnected, Progress, Record, Resumed
-from virtmux.messages import Gap, MarkMessage, PlaceEnded, Time
+from virtmux.messages import Company, Gap, MarkMessage, PlaceEnded, RoleChanged, Time
 from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Break, Ended, Note, Position
 from virtmux.wire import Output
@@ -78,20 +78,22 @@ class AttachState:
                 return now  # a console that waits: its last mark and its state are the same
         return actions + now
 
-    def _take(self, record: Record) -> list[Action]:
+    def _take(self, record: Record) -> list[Action]:  # noqa: PLR0911 - one for each kind of record
         match record:
             case Output(offset=offset, data=data):
                 return list(split(offset, data, self._live_from))
             case MarkMessage():
                 return self._mark(record)
-            case Gap() | Time():
-                return [record] if isinstance(record, Gap) else []
+            case Gap():
+                return [record]
             case Disconnected(reason=reason):
                 return self._end(reason)
             case Resumed():
                 return self._resume(record)
             case PlaceEnded(reason=reason):
                 return [End(reason, reason.exit_status)]
+            case Time() | RoleChanged() | Company():
+                return []
             case _:
                 assert_never(record)
 

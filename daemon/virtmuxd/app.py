@@ -10,7 +10,9 @@ import logging
 import signal
 import time
 
-from virtmux.messages import Limits
+from virtmux import __version__
+from virtmux.features import Feature
+from virtmux.messages import Limits, ServerHello
 from virtmuxd.config import Config, read_only_socket
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.registry import Registry
@@ -20,6 +22,8 @@ from virtmuxd.hypervisor.connection import Route
 from virtmuxd.hypervisor.console_supervisor import Fence
 from virtmuxd.hypervisor.hypervisor_supervisor import HypervisorSupervisor, Scope
 from virtmuxd.hypervisor.workers import Workers
+from virtmuxd.service.clients import Clients, UserNames
+from virtmuxd.service.hall import Hall
 from virtmuxd.service.library import Library
 from virtmuxd.service.listener import Listener, bind
 from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, notify
@@ -27,6 +31,8 @@ from virtmuxd.shelf import Shelf
 
 _log = logging.getLogger(__name__)
 
+#: What this daemon knows beyond the first protocol.
+FEATURES = (Feature.ROLES, Feature.WHO)
 #: Guests of one hypervisor that may refuse input at once without holding up the input of others.
 _SENDERS = 512
 #: Seconds for the consoles to be closed in order; then connections that hang are cut.
@@ -118,11 +124,13 @@ def _scope(config: Config, registry: Registry, shelf: Shelf) -> Scope:
 def _listeners(config: Config, registry: Registry, library: Library) -> list[Listener]:
     """The sockets that the service manager holds, or else our own."""
     limits = Limits(input_window=config.input_window)
+    greeting = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES), limits=limits)
+    hall, names = Hall(registry, library, Clients(), greeting), UserNames()
     sockets = [(each, each.getsockname().endswith("-ro.sock")) for each in activated_sockets()]
     if not sockets:
         path = config.socket_path
         sockets = [(bind(path), False), (bind(read_only_socket(path)), True)]
-    return [Listener(each, registry, library, limits, read_only=read_only) for each, read_only in sockets]
+    return [Listener(each, hall, names, read_only=read_only) for each, read_only in sockets]
 
 
 def _route(uri: str, bridge: EventBridge, config: Config, counters: Counters) -> Route:

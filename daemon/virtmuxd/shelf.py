@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import random
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from virtmux.backoff import Backoff
@@ -99,6 +101,7 @@ class Shelf:
             window=config.input_window,
             tell=self._registry.tell,
             relocate=lambda former, key: self._relocate(console, ring, former, key),
+            new_token=partial(secrets.token_hex, 16),
             kept=kept.value,
         )
         if kept is Kept.DISK:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from virtmux.following import Disconnected, Happening, Reconnected, Record, Resumed
     from virtmux.ledger import InputState
     from virtmux.messages import (
+        Company,
         ConsoleInfo,
         Counters,
         Event,
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
         MarkMessage,
         Place,
         PlaceEnded,
+        RoleChanged,
         State,
     )
+    from virtmux.people import ClientInfo, Companion, Person, Role
     from virtmux.reasons import CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError
     from virtmux.records import Attached, Break, Ended, Mark, Note, Position
     from virtmux.wire import Output
@@ -36,6 +39,7 @@ _NAMES = {
     "following": ("Disconnected", "Happening", "Reconnected", "Record", "Resumed"),
     "ledger": ("InputState",),
     "messages": (
+        "Company",
         "ConsoleInfo",
         "Counters",
         "Event",
@@ -44,8 +48,10 @@ _NAMES = {
         "MarkMessage",
         "Place",
         "PlaceEnded",
+        "RoleChanged",
         "State",
     ),
+    "people": ("ClientInfo", "Companion", "Person", "Role"),
     "reasons": ("CAUSES", "Cause", "ConsoleId", "LibvirtEvent", "Phase", "Reason", "Retry", "SavedError"),
     "records": ("Attached", "Break", "Ended", "Mark", "Note", "Position"),
     "wire": ("Output",),
@@ -58,6 +64,9 @@ __all__ = [
     "Break",
     "Cause",
     "Client",
+    "ClientInfo",
+    "Companion",
+    "Company",
     "ConnectionLost",
     "Console",
     "ConsoleId",
@@ -78,6 +87,7 @@ __all__ = [
     "NotAttached",
     "Note",
     "Output",
+    "Person",
     "Phase",
     "Place",
     "PlaceEnded",
@@ -88,6 +98,8 @@ __all__ = [
     "Refused",
     "Resumed",
     "Retry",
+    "Role",
+    "RoleChanged",
     "SavedError",
     "State",
     "TooSlow",

@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from virtmux import messages
 from virtmux.backoff import Backoff
 from virtmux.console import Console
+from virtmux.domains import DomainInfo
 from virtmux.errors import ConnectionLost, Refused, TooSlow, VirtmuxError
 from virtmux.following import Disconnected, Happening, Reconnected
 from virtmux.inbox import Inbox
@@ -33,11 +34,15 @@ from virtmux.link import Link, LinkLost, Question, Request, open_link
 from virtmux.messages import (
     Attach,
     ConsoleInfo,
+    Domains,
     Event,
     Forget,
+    Guest,
+    GuestAction,
     Histories,
     HistoryInfo,
     HypervisorInfo,
+    Kick,
     Lag,
     ListConsoles,
     Marks,
@@ -45,7 +50,9 @@ from virtmux.messages import (
     Release,
     Stored,
     Watch,
+    Who,
 )
+from virtmux.people import ClientInfo
 from virtmux.reason_now import reason_now
 from virtmux.reasons import CAUSES, Cause, Reason, Retry
 from virtmux.records import Position
@@ -201,6 +208,10 @@ class Client:
         hold: bool = True,
         timed: bool = False,
         lag: Lag | None = None,
+        exclusive: bool = False,
+        steal: bool = False,
+        company: bool = False,
+        force: bool = False,
     ) -> AsyncIterator[Console]:
         """A place at a console, given up on leaving the context.
 
@@ -213,13 +224,33 @@ class Client:
         stored: `position` names it. A `timed` place is given a `Time` before output that came at another time. One
         with a `lag` that is exceeded gets a gap, or ends with `too-slow`.
 
+        An `exclusive` place alone may type; with `steal` it takes that over from whom has it. It is kept for 10 s where
+        the connection is lost. Records of `company` then tell who else is there. `force` takes the console, once, from
+        another libvirt client that holds it.
+
         Raises:
-            Refused: there is no such console, or this client may not attach to it.
+            Refused: there is no such console, this client may not attach to it, somebody else has it exclusively
+                (`console-busy`), or the daemon is too old for what is asked (`feature-missing`).
             ConnectionLost: there is no connection any more.
             ValueError: a text that is not Unicode or has more than 1024 characters, which cannot be sent.
         """
         at = None if position is None else str(position)
-        wish = Attach(0, domain, device, uri, at, read_only, replay, hold, timed, lag)
+        wish = Attach(
+            0,
+            domain,
+            device,
+            uri,
+            at,
+            read_only,
+            replay,
+            hold,
+            timed,
+            lag,
+            exclusive=exclusive,
+            steal=steal,
+            company=company,
+            force=force,
+        )
         console = Console(wish)
         try:
             await self._asked(wish, console)
@@ -268,6 +299,61 @@ class Client:
             Refused, ConnectionLost, ValueError: as `release`.
         """
         await self._asked(Reclaim(0, domain, device, uri))
+
+    async def who(self) -> list[ClientInfo]:
+        """Who is connected to the daemon.
+
+        Raises:
+            Refused: the daemon is too old to say (`feature-missing`).
+            ConnectionLost: there is no connection any more.
+        """
+        return [item.info for item in (await self._asked(Who(0))).items if isinstance(item, messages.Client)]
+
+    async def kick(self, client: int) -> None:
+        """Have the client with this number, as `who` gives it, sent away.
+
+        Raises:
+            Refused: there is no such client, this one may not do that, or the daemon is too old.
+            ConnectionLost: there is no connection any more.
+        """
+        await self._asked(Kick(0, client))
+
+    async def guest(
+        self,
+        domain: str,
+        action: GuestAction,
+        *,
+        uri: str | None = None,
+        keys: Sequence[int] = (),
+        hold_ms: int = 100,
+    ) -> None:
+        """Have something done to a domain, named as for `attach`; returns once libvirt has done it.
+
+        `start` it, `start-paused`, `resume` it, press `keys` (of Linux's input-event-codes.h) together for `hold_ms`,
+        or send an `nmi`.
+
+        Raises:
+            Refused: libvirt has not done it (`action-failed`), or as `who`.
+            ConnectionLost: there is no connection any more.
+            ValueError: as for `attach`.
+        """
+        await self._asked(Guest(id=0, domain=domain, uri=uri, action=action, keys=list(keys), hold_ms=hold_ms))
+
+    async def domains(self, domain: str, *, uri: str | None = None) -> list[DomainInfo]:
+        """What libvirt says of a domain now, named as for `attach`, at each hypervisor that has it.
+
+        Raises:
+            Refused: a hypervisor cannot be asked, or as `who`.
+            ConnectionLost: there is no connection any more.
+            ValueError: as for `attach`.
+        """
+        items = (await self._asked(Domains(0, domain, uri))).items
+        return [item.info for item in items if isinstance(item, messages.Domain)]
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What the daemon knows beyond the first protocol, as it said last."""
+        return self._opened.features if self._opened is not None else frozenset()
 
     async def _asked(self, question: Question, console: Console | None = None) -> Request:
         """Ask, once more after each lost connection, until it is answered; gives the answered request."""

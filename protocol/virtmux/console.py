@@ -10,7 +10,21 @@ from virtmux.errors import InputRejected, NotAttached, Refused
 from virtmux.following import Disconnected, Progress, Record, Resumed
 from virtmux.inbox import Inbox
 from virtmux.ledger import InputLedger, InputState
-from virtmux.messages import Attach, Confirm, Flow, Gap, InputStatus, MarkMessage, Place, PlaceEnded, Time, encode
+from virtmux.messages import (
+    Attach,
+    Company,
+    Confirm,
+    Flow,
+    Gap,
+    InputStatus,
+    MarkMessage,
+    Place,
+    PlaceEnded,
+    RoleChanged,
+    Time,
+    encode,
+)
+from virtmux.people import Person, Role
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Ended, Position
@@ -51,6 +65,8 @@ class Console:
         self._exhausted = False
         self._cut: Reason | None = None
         self._uri = ""
+        self._token: str | None = None
+        """By which an exclusive place is had again after a lost connection."""
         self._live_from = 0
         self._ledger: InputLedger | None = None
         self._former: dict[int, InputLedger] = {}
@@ -77,6 +93,16 @@ class Console:
     def attachment(self) -> int | None:
         """The attachment that input goes to, as far as the iteration has come; None where nothing is attached."""
         return None if self._losses_ahead or self._link is None else self.progress.attachment
+
+    @property
+    def role(self) -> Role:
+        """What this place may do, as far as the iteration has come: whether its input is taken."""
+        return self.progress.role
+
+    @property
+    def exclusive_to(self) -> Person | None:
+        """Who else has the console exclusively, as far as the iteration has come, so that this place may only watch."""
+        return self.progress.by if self.role is Role.WATCHER else None
 
     def __aiter__(self) -> Self:
         """Iterate over the records. A second loop goes on where the first stopped."""
@@ -109,7 +135,7 @@ class Console:
         Raises:
             NotAttached: nothing is attached, or the connection is being made again; nothing was sent.
             InputRejected: the attachment or the connection ended, or the daemon did not take it; it counts the bytes.
-            Refused: this place is read-only.
+            Refused: this place may only watch, or may now.
         """
         await self._give(data, confirm=True)
 
@@ -144,8 +170,9 @@ class Console:
             yield ledger.state
 
     async def _give(self, data: bytes, *, confirm: bool) -> None:
-        if self.place.read_only:
-            detail = "this place at the console is read-only"
+        if not self.role.types:
+            by = self.exclusive_to
+            detail = f"{by.user} has the console alone" if by is not None else "this place at the console is read-only"
             raise Refused(reason_now(Cause.ACCESS_DENIED, detail, console=self.place.info.id))
         async with self._writing:
             if not data:
@@ -185,11 +212,14 @@ class Console:
         if self._link is None or attachment is None:
             cut = self._cut if self._losses_ahead or self._link is None else None
             raise NotAttached(cut or self.progress.why or reason_now(Cause.STREAM_ENDED, console=self.place.info.id))
-        if self._ledger is None or self._ledger.attachment != attachment:
-            if self._ledger is not None and self._ledger.in_flight():
-                self._former[self._ledger.attachment] = self._ledger
-            self._ledger = InputLedger(attachment)
-        return self._link, self._ledger
+        ledger = self._ledger
+        if ledger is None or ledger.attachment != attachment:
+            if ledger is not None and ledger.in_flight():
+                self._former[ledger.attachment] = ledger
+            ledger = self._ledger = InputLedger(attachment)
+        elif ledger.cause is Cause.ACCESS_DENIED:  # it might not type for a while
+            ledger = self._ledger = InputLedger(attachment, ledger.sent)
+        return self._link, ledger
 
     async def _room(self, link: "Link", ledger: InputLedger) -> bool:
         """Wait until some of the window is free; whether more may be sent."""
@@ -213,19 +243,21 @@ class Console:
         """Ask on a new connection for the place, at the position that was received last."""
         identity = self.place.info.id
         again = replace(self._wish, domain=identity.uuid, device=identity.device, uri=self._uri, replay=None)
-        return link.ask(replace(again, position=str(self._received)), self)
+        again = replace(again, position=str(self._received), steal=False, force=False, token=self._token)
+        return link.ask(again, self)
 
     def placed(self, link: "Link", place: Place) -> None:
         """The daemon gave a place; records follow."""
         self._link, self._handle, self._paused = link, place.info.console, False
         self._uri, self._live_from = place.info.id.uri, Position.parse(place.info.position).mark
+        self._token = place.token or self._token
         if self._received is None:
             self.progress = Progress(place)
         else:
             self._put(Resumed(self._received, place), _MARK_COST)
         self._received = Position.parse(place.position)
 
-    def receive(self, record: Output | MarkMessage | Gap | Time) -> None:
+    def receive(self, record: Output | MarkMessage | Gap | Time | RoleChanged | Company) -> None:
         """Queue a record; hold the console back where too many wait.
 
         Raises:

@@ -4,7 +4,8 @@ from typing import assert_never
 
 from msgspec import Struct
 
-from virtmux.messages import Event, Gap, MarkMessage, Place, PlaceEnded, Time
+from virtmux.messages import Company, Event, Gap, MarkMessage, Place, PlaceEnded, RoleChanged, Time
+from virtmux.people import Person, Role
 from virtmux.reasons import Reason
 from virtmux.records import Attached, Ended, Mark, Position
 from virtmux.wire import Output, ProtocolError
@@ -45,7 +46,7 @@ class Reconnected(Struct, frozen=True):
 
 
 #: What the iteration over a console gives: its records and gaps, and what becomes of the place. `PlaceEnded` is last.
-Record = Output | MarkMessage | Gap | Time | Disconnected | Resumed | PlaceEnded
+Record = Output | MarkMessage | Gap | Time | RoleChanged | Company | Disconnected | Resumed | PlaceEnded
 
 #: What `Client.events` gives.
 Happening = Event | Disconnected | Reconnected
@@ -77,13 +78,16 @@ class Progress:
     """How far the records of a place were taken, and what they say of the console so far.
 
     `position` is what comes next, `attachment` where input goes to (None: nothing is attached), `why` the reason that
-    nothing is. `place` tells the console's state as it was sent: marks before `place.info.position` are history to it,
-    and change neither (SPEC sections 5 and 7).
+    nothing is. `role` is what the place may do, `by` who has the console exclusively where it may only watch. `place`
+    tells the console's state as it was sent: marks before `place.info.position` are history to it, and change neither
+    (SPEC sections 5 and 7).
     """
 
     place: Place
     attachment: int | None
     why: Reason | None
+    role: Role
+    by: Person | None
 
     def __init__(self, place: Place) -> None:
         self.position = Position.parse(place.position)
@@ -112,7 +116,9 @@ class Progress:
                 self.position = advance(self.position, record)
                 if record.mark >= self.live_from:
                     self._note(record.record)
-            case Time():
+            case RoleChanged(role=role, by=by):
+                self.role, self.by = role, by
+            case Time() | Company():
                 pass
             case Disconnected(reason=reason) | PlaceEnded(reason=reason):
                 self.attachment, self.why = None, reason
@@ -126,6 +132,8 @@ class Progress:
         self.place = place
         self._told_at = Position.parse(place.info.position)
         self.attachment, self.why = place.info.attachment, place.reason
+        self.role = Role.READ_ONLY if place.read_only and place.role.types else place.role  # an older daemon
+        self.by = place.by
 
     def _note(self, mark: Mark) -> None:
         if isinstance(mark, Attached):

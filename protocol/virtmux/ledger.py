@@ -34,19 +34,21 @@ class InputState(NamedTuple):
 
 
 class InputLedger:
-    """A client's input within one attachment, in bytes from its start."""
+    """A client's input within one attachment, in bytes from its start; `state` and what the daemon says count from the
+    byte `base`, where the client began to type again after it might not for a while."""
 
-    def __init__(self, attachment: int) -> None:
+    def __init__(self, attachment: int, base: int = 0) -> None:
         self.attachment = attachment
-        self.given = 0
+        self.base = base
+        self.given = base
         """What the application gave, whether it was sent yet or not."""
-        self.sent = 0
+        self.sent = base
         self.cause: Cause | None = None
         """Why input was not taken, once some was not; no more may be sent then."""
         self.held = False
-        self._accepted = 0
+        self._accepted = base
         self._unknown = 0
-        self._settled = 0
+        self._settled = base
 
     @property
     def open(self) -> bool:
@@ -62,10 +64,15 @@ class InputLedger:
         return self._settled >= end
 
     def status(self, status: InputStatus) -> None:
-        """Take the daemon's word; it replaces what was said before."""
-        self._accepted = status.accepted
+        """Take the daemon's word; it replaces what was said before. Of what lies before a later `base` nothing more is
+        said: the daemon has begun to count anew."""
+        if status.base < self.base:
+            return
+        if status.base > self.base:
+            self.base, self.cause = status.base, None
+        self._accepted = self.base + status.accepted
         self._unknown = status.unknown
-        self._settled = status.accepted + status.unknown + status.rejected
+        self._settled = self._accepted + status.unknown + status.rejected
         self.held = status.held
         if status.unknown or status.rejected:
             self.cause = status.cause or Cause.STREAM_ENDED
@@ -84,9 +91,8 @@ class InputLedger:
         rejected, waiting = (0, unsettled) if self.open else (unsettled - self.in_flight(), self.in_flight())
         rejected += self._settled - self._accepted - self._unknown
         unsent = waiting - self.in_flight()
-        return InputState(
-            self.attachment, self._accepted, self._unknown, rejected, waiting, self.held, self.cause, unsent
-        )
+        accepted = self._accepted - self.base
+        return InputState(self.attachment, accepted, self._unknown, rejected, waiting, self.held, self.cause, unsent)
 
     def fate(self, start: int, size: int) -> Fate:
         """What became of the `size` bytes from `start`; what was never sent counts as rejected."""

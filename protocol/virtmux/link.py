@@ -9,6 +9,7 @@ from msgspec.structs import astuple, replace
 
 from virtmux import messages
 from virtmux.errors import ConnectionLost, Refused, VirtmuxError
+from virtmux.features import Feature
 from virtmux.messages import (
     Attach,
     ClientHello,
@@ -55,11 +56,23 @@ class LinkLost(Exception):  # noqa: N818 - an event, caught within the library
 
 
 Question = (
-    ListConsoles | Watch | Attach | Detach | Release | Reclaim | messages.Histories | messages.Marks | messages.Forget
+    ListConsoles
+    | Watch
+    | Attach
+    | Detach
+    | Release
+    | Reclaim
+    | messages.Histories
+    | messages.Marks
+    | messages.Forget
+    | messages.Who
+    | messages.Kick
+    | messages.Guest
+    | messages.Domains
 )
 """What the daemon answers."""
 #: What an answer that is a list consists of.
-_Item = messages.Hypervisor | messages.Console | messages.History | messages.Stored
+_Item = messages.Hypervisor | messages.Console | messages.History | messages.Stored | messages.Client | messages.Domain
 
 
 class Request:
@@ -92,6 +105,8 @@ class Link:
         self.path = path
         self.session = ClientSession()
         self.limits = Limits()
+        self.software = ""
+        self.features: frozenset[str] = frozenset()
         self.consoles: dict[int, Console] = {}
         self._requests: dict[int, Request] = {}
         self._socket = socket
@@ -109,7 +124,11 @@ class Link:
 
         Raises:
             ValueError: a text cannot be sent.
+            Refused: the daemon does not know such a thing (`feature-missing`).
         """
+        needed = _feature_of(question)
+        if needed is not None and needed not in self.features:
+            raise Refused(reason_now(Cause.FEATURE_MISSING, f"`{needed}`; {self.software}"))
         for text in astuple(question):
             sendable(text if isinstance(text, str) else "")
         return self._ask(replace(question, id=self.session.next_id()), console)
@@ -133,7 +152,7 @@ class Link:
         Raises:
             LinkLost: the daemon sent this client away, does not answer or does not speak the protocol.
         """
-        self._say(ClientHello(software=_SOFTWARE))
+        self._say(ClientHello(software=_SOFTWARE, features=list(Feature)))
         try:
             async with asyncio.timeout(GREETING_S):
                 while self.session.greeting is None:
@@ -141,7 +160,8 @@ class Link:
         except TimeoutError:
             detail = f"{self.path}: no greeting within {GREETING_S:.0f} s"
             raise LinkLost(reason_now(Cause.SERVER_LOST, detail, phase=Phase.CONNECTION)) from None
-        self.limits = self.session.greeting.limits
+        self.limits, self.software = self.session.greeting.limits, self.session.greeting.software
+        self.features = frozenset(self.session.greeting.features)
 
     async def serve(self, on_event: Callable[[Event], None]) -> Reason:
         """Take what the daemon sends until the connection ends, and say why it did."""
@@ -166,7 +186,7 @@ class Link:
 
     def _take(self, message: ServerMessage | Output, on_event: Callable[[Event], None]) -> None:
         match message:
-            case Output() | MarkMessage() | Gap() | messages.Time():
+            case Output() | MarkMessage() | Gap() | messages.Time() | messages.RoleChanged() | messages.Company():
                 if console := self.consoles.get(message.console):
                     console.receive(message)
             case InputStatus():
@@ -177,7 +197,14 @@ class Link:
                     console.end(message)
             case Event():
                 on_event(message)
-            case messages.Hypervisor() | messages.Console() | messages.History() | messages.Stored():
+            case (
+                messages.Hypervisor()
+                | messages.Console()
+                | messages.History()
+                | messages.Stored()
+                | messages.Client()
+                | messages.Domain()
+            ):
                 self._open_request(message.id).items.append(message)
             case Place() | Done() | messages.Refused():
                 self._answer(message)
@@ -223,6 +250,23 @@ class Link:
             await self._socket.close(CLOSING_S)
         finally:
             self.lose(reason_now(Cause.DETACHED))
+
+
+def _feature_of(question: Question) -> Feature | None:
+    """The feature without which a daemon would not understand a question, or not do what it asks."""
+    match question:
+        case Attach(exclusive=True):
+            return Feature.ROLES
+        case Attach(force=True):
+            return Feature.FORCE
+        case messages.Who() | messages.Kick():
+            return Feature.WHO
+        case messages.Guest():
+            return Feature.GUEST
+        case messages.Domains():
+            return Feature.DOMAINS
+        case _:
+            return None
 
 
 async def open_link(paths: Sequence[Path]) -> Link:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal, TypeVar
 from msgspec import DecodeError, Meta, Struct, field
 from msgspec.json import Decoder, Encoder
 
+from virtmux.domains import DomainInfo
+from virtmux.people import ClientInfo, Companion, Person, Role
 from virtmux.reasons import Cause, ConsoleId, Reason
 from virtmux.records import Break, Ended, Mark, Note
 from virtmux.wire import MAX_INPUT, MAX_MESSAGE, MAX_OUTPUT, PROTOCOL, U32, U63, ProtocolError, encode_message
@@ -20,6 +22,10 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 MAX_SECONDS = 1_000_000_000
 Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
 """A length of time from a client: bounded, so that it can be added to any time that a daemon may live to see."""
+
+MAX_KEYS = 16
+KeyCode = Annotated[int, Meta(ge=1, le=767)]
+"""A key by its number in Linux's input-event-codes.h, `KEY_ESC` to `KEY_MAX`."""
 
 MIN_LAG = MAX_OUTPUT
 """The least that a place may be allowed to lag, in bytes: a frame."""
@@ -184,6 +190,11 @@ class Attach(Struct, frozen=True, tag="attach"):
     hold: bool = True
     timed: bool = False
     lag: Lag | None = None
+    exclusive: bool = False
+    steal: bool = False
+    token: Text | None = None
+    company: bool = False
+    force: bool = False
 
 
 class Detach(Struct, frozen=True, tag="detach"):
@@ -270,6 +281,47 @@ class Forget(Struct, frozen=True, tag="forget"):
     uri: Text | None = None
 
 
+class Who(Struct, frozen=True, tag="who"):
+    """Asks who is connected: answered by a `client` message each, then `done`."""
+
+    id: U32
+
+
+class Kick(Struct, frozen=True, tag="kick"):
+    """Asks that the client with this number be sent away, with cause `evicted`: answered by `done`, or `refused`."""
+
+    id: U32
+    client: U32
+
+
+GuestAction = Literal["start", "start-paused", "resume", "key", "nmi"]
+
+
+class Guest(Struct, frozen=True, tag="guest", kw_only=True):
+    """Asks that something be done to a domain, which is named as for `attach`: answered by `done` once libvirt has done
+    it, or by `refused`.
+
+    `start` starts it, with `start-paused` its CPUs stand still until `resume`; `key` presses `keys` together, for
+    `hold_ms`; `nmi` sends a non-maskable interrupt.
+    """
+
+    id: U32
+    domain: Text
+    uri: Text | None = None
+    action: GuestAction
+    keys: Annotated[list[KeyCode], Meta(max_length=MAX_KEYS)] = []
+    hold_ms: Annotated[int, Meta(ge=0, le=10_000)] = 100
+
+
+class Domains(Struct, frozen=True, tag="domains"):
+    """Asks what libvirt says of a domain, named as for `attach`, whether it has a console or not: answered by a
+    `domain` message for each hypervisor that has it, then `done`."""
+
+    id: U32
+    domain: Text
+    uri: Text | None = None
+
+
 ClientMessage = (
     ClientHello
     | ListConsoles
@@ -283,6 +335,10 @@ ClientMessage = (
     | Histories
     | Marks
     | Forget
+    | Who
+    | Kick
+    | Guest
+    | Domains
 )
 
 
@@ -319,6 +375,8 @@ class Place(Struct, frozen=True, tag="place"):
     state is not `attached`, `reason` says why, if that is known.
     `missing` is true where a position was asked for whose history is gone; the records start at the oldest held ones.
     `missing_from` is the offset that a replay was to start from, where bytes from there to `position` are gone.
+    `role` says what the place may do now, `token` is what an exclusive one asks itself back with, `by` is who has the
+    console exclusively, where that is somebody else.
     """
 
     id: U32
@@ -328,6 +386,39 @@ class Place(Struct, frozen=True, tag="place"):
     missing: bool = False
     reason: Reason | None = None
     missing_from: U63 | None = None
+    role: Role = Role.WRITER
+    token: str | None = None
+    by: Person | None = None
+
+
+class RoleChanged(Struct, frozen=True, tag="role"):
+    """The place may do something else from now on. `by` is who made it so: who took the console, or gave it up."""
+
+    console: U32
+    role: Role
+    by: Person | None = None
+
+
+class Company(Struct, frozen=True, tag="company"):
+    """Who else has a place at the console, and `more` who are not listed. Each replaces the one before."""
+
+    console: U32
+    others: list[Companion]
+    more: U32 = 0
+
+
+class Client(Struct, frozen=True, tag="client"):
+    """One client of the answer to `who`."""
+
+    id: U32
+    info: ClientInfo
+
+
+class Domain(Struct, frozen=True, tag="domain"):
+    """One domain of the answer to `domains`."""
+
+    id: U32
+    info: DomainInfo
 
 
 class Time(Struct, frozen=True, tag="time"):
@@ -391,7 +482,9 @@ class InputStatus(Struct, frozen=True, tag="input-status"):
     """How far a client's input within `attachment` came, in bytes from its start: the first `accepted` bytes were
     written to the guest's serial line; the next `unknown` bytes may have arrived or not; the next `rejected` bytes did
     not and never will. Sums, not differences: each status replaces the one before. `held`: what is not settled waits in
-    the daemon, because the guest takes no input now."""
+    the daemon, because the guest takes no input now. They are counted from the input byte `base`, which is not 0 where
+    the place might not type for a while: nothing more is said of what was sent before.
+    """
 
     console: U32
     attachment: U32
@@ -400,6 +493,7 @@ class InputStatus(Struct, frozen=True, tag="input-status"):
     rejected: U63 = 0
     cause: Cause | None = None
     held: bool = False
+    base: U63 = 0
 
 
 class PlaceEnded(Struct, frozen=True, tag="place-ended"):
@@ -461,6 +555,10 @@ ServerMessage = (
     | Time
     | History
     | Stored
+    | RoleChanged
+    | Company
+    | Client
+    | Domain
     | PlaceEnded
     | Event
     | Goodbye

@@ -19,6 +19,8 @@ class Cause(StrEnum):
     STREAM_ERROR = "stream-error"
     STREAM_ENDED = "stream-ended"
     INTERNAL_ERROR = "internal-error"
+    ACTION_FAILED = "action-failed"
+    FEATURE_MISSING = "feature-missing"
     CONSOLE_MISSING = "console-missing"
     CONSOLE_NOT_PTY = "console-not-pty"
     CONSOLE_UNSUPPORTED = "console-unsupported"
@@ -77,6 +79,8 @@ CAUSES: dict[Cause, CauseInfo] = {
     Cause.STREAM_ERROR: CauseInfo(10, 1, True, "libvirt reported an error on the console of {domain}"),
     Cause.STREAM_ENDED: CauseInfo(11, 1, True, "the console of {domain} ended and libvirt did not say why"),
     Cause.INTERNAL_ERROR: CauseInfo(12, 1, False, "virtmux failed at the console of {domain}; its log has the details"),
+    Cause.ACTION_FAILED: CauseInfo(13, 1, False, "libvirt could not do this to guest {domain}"),
+    Cause.FEATURE_MISSING: CauseInfo(14, 1, False, "this virtmuxd is older than this virtmux and does not know that"),
     Cause.CONSOLE_MISSING: CauseInfo(30, 3, False, "there is no such console"),
     Cause.CONSOLE_NOT_PTY: CauseInfo(
         31, 3, False, "{device} of {domain} is not of type pty, so libvirt cannot open it"
@@ -111,6 +115,8 @@ CAUSES: dict[Cause, CauseInfo] = {
 PLACE_CAUSES = frozenset(
     {
         Cause.DETACHED,
+        Cause.ACTION_FAILED,
+        Cause.FEATURE_MISSING,
         Cause.ACCESS_DENIED,
         Cause.SERVER_STOPPING,
         Cause.SERVER_LOST,

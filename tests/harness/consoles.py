@@ -98,6 +98,7 @@ class Consoles:
         self._window = window
         self._capacity = capacity
         self._numbers = count(1)
+        self._tokens = count(1)
 
     def add(
         self,
@@ -127,6 +128,7 @@ class Consoles:
             window=self._window,
             tell=tell,
             relocate=lambda former, key: self.relocated.append((former, key)),
+            new_token=lambda: f"token {next(self._tokens)}",
         )
         bench = Bench(console, store, told=told)
         console.hold_by(bench)

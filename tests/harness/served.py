@@ -20,11 +20,14 @@ from virtmux.messages import (
     ServerMessage,
     encode,
 )
+from virtmux.people import Person
 from virtmux.reasons import Reason
 from virtmux.session import ClientSession
 from virtmux.wire import Output, encode_input
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.client import Client
+from virtmuxd.service.clients import Clients
+from virtmuxd.service.hall import Hall
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.library import Library
 
@@ -82,9 +85,9 @@ class Peer:
             assert heard is not None, f"the connection ended before a {kind.__name__}"
         return heard
 
-    async def greet(self) -> None:
-        """Exchange hellos."""
-        await self.say(ClientHello())
+    async def greet(self, *features: str) -> None:
+        """Exchange hellos; the client knows these features."""
+        await self.say(ClientHello(features=list(features)))
         await self.expect(ServerHello)
 
     async def attach(self, domain: str = "web1", *, position: str | None = None, read_only: bool = False) -> Place:
@@ -110,6 +113,14 @@ def empty_library(registry: Registry) -> Library:
     return Library(registry, Journal(Path("/nonexistent")), Readers(), lambda _key, then: then(None))
 
 
+def hall(
+    registry: Registry, library: Library | None = None, clients: Clients | None = None, *, window: int = 65536
+) -> Hall:
+    """What the clients of a test have in common."""
+    greeting = ServerHello(software="virtmuxd test", limits=Limits(input_window=window))
+    return Hall(registry, library or empty_library(registry), clients or Clients(), greeting)
+
+
 @asynccontextmanager
 async def served(
     registry: Registry,
@@ -118,6 +129,8 @@ async def served(
     read_only: bool = False,
     window: int = 65536,
     buffer: int | None = None,
+    clients: Clients | None = None,
+    user: str = "alice",
 ) -> AsyncIterator[Peer]:
     """A client that the service has just accepted. `buffer`: what the kernel holds for it, in bytes."""
     ours, theirs = socket.socketpair()
@@ -125,10 +138,12 @@ async def served(
         each.setblocking(False)
     if buffer is not None:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-    greeting = ServerHello(software="virtmuxd test", limits=Limits(input_window=window))
+    entrance = hall(registry, library, clients, window=window)
+    who = Person(entrance.clients.next_number(), user, 1000, 4711)
     with theirs:
         async with asyncio.TaskGroup() as tasks:
-            client = Client(theirs, registry, library or empty_library(registry), greeting, read_only=read_only)
+            client = Client(theirs, who, entrance, read_only=read_only)
+            entrance.clients.add(who.client, client)
             task = tasks.create_task(client.run(), name="client")
             with ours:
                 yield Peer(ours, client, task)

@@ -33,9 +33,10 @@ def test_no_cause_has_an_exit_status_that_the_command_uses_otherwise() -> None:
     assert {info.exit_status for info in CAUSES.values()} == {0, 1, 3, 4, 5, 6, 8, 9, 10, 11, 12}
 
 
-def test_the_causes_of_a_place_are_those_of_exit_0_5_and_12_and_access_denied() -> None:
+def test_the_causes_of_a_place_are_those_of_exit_0_5_and_12_and_what_only_refuses() -> None:
     by_exit_status = {cause for cause, info in CAUSES.items() if info.exit_status in {0, 5, 12}}
-    assert by_exit_status | {Cause.ACCESS_DENIED} == PLACE_CAUSES
+    refuses = {Cause.ACCESS_DENIED, Cause.ACTION_FAILED, Cause.FEATURE_MISSING}
+    assert by_exit_status | refuses == PLACE_CAUSES
 
 
 @pytest.mark.parametrize("cause", Cause)

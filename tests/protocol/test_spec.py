@@ -10,6 +10,8 @@ import pytest
 from msgspec import NODEFAULT, inspect, json
 
 from virtmux import messages, wire
+from virtmux.domains import DeviceInfo, DomainInfo
+from virtmux.features import Feature
 from virtmux.messages import (
     MAX_SECONDS,
     ClientMessage,
@@ -22,6 +24,7 @@ from virtmux.messages import (
     ServerMessage,
     State,
 )
+from virtmux.people import ClientInfo, Companion, Person, PlaceInfo, Role
 from virtmux.reasons import CAUSES, PLACE_CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError
 from virtmux.records import Mark
 from virtmux.session import ClientSession, ServerSession
@@ -88,6 +91,12 @@ STRUCTS: dict[str, type] = {
             HypervisorInfo,
             HistoryInfo,
             Counters,
+            Person,
+            Companion,
+            ClientInfo,
+            PlaceInfo,
+            DomainInfo,
+            DeviceInfo,
             Lag,
             Limits,
         )
@@ -100,7 +109,7 @@ FORMS = {"time", "position"}
 def integer_name(kind: inspect.IntType) -> str:
     if kind.le is None:
         return "int"
-    return {4294967295: "u32", 9223372036854775807: "u63"}[kind.le]
+    return {4294967295: "u32", 9223372036854775807: "u63", 767: "key", 10000: "hold"}[kind.le]
 
 
 def type_name(kind: inspect.Type) -> str:
@@ -185,7 +194,15 @@ def test_the_causes_are_those_of_the_code() -> None:
     ]
 
 
-@pytest.mark.parametrize(("heading", "column", "names"), [("Phases", "phase", Phase), ("States", "state", State)])
+@pytest.mark.parametrize(
+    ("heading", "column", "names"),
+    [
+        ("Phases", "phase", Phase),
+        ("States", "state", State),
+        ("Roles", "role", Role),
+        ("Versions and features", "feature", Feature),
+    ],
+)
 def test_the_sets_of_names_are_those_of_the_code(heading: str, column: str, names: type[StrEnum]) -> None:
     assert [code(row[column]) for row in table(heading)] == [str(name) for name in names]
 

@@ -7,9 +7,9 @@ from virtmux.client import Client
 from virtmux.console import Console
 from virtmux.errors import ConnectionLost
 from virtmux.following import Disconnected, Resumed
+from virtmux.messages import Company, MarkMessage, PlaceEnded, RoleChanged, Stored, Time
 from virtmux.messages import Gap as GapMessage
 from virtmux.messages import HistoryInfo as HistoryMessage
-from virtmux.messages import MarkMessage, PlaceEnded, Stored, Time
 from virtmux.records import Attached, Ended, Position, parse_time, rfc3339
 from virtmux.wire import Output
 from virtmux_cli.log.incarnations import Placed, incarnations
@@ -86,7 +86,7 @@ async def _records(console: Console, end: Position | None) -> AsyncGenerator[Rec
                 yield History(resumed.position.history)
             case PlaceEnded(reason=reason):
                 raise ConnectionLost(reason)
-            case Resumed() | Disconnected():
+            case Resumed() | Disconnected() | RoleChanged() | Company():
                 pass
 
 

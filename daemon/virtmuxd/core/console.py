@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, assert_never
 from virtmux import messages
 from virtmux.backoff import Backoff
 from virtmux.messages import ConsoleInfo, State
+from virtmux.people import Companion, Person
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason, sentence
 from virtmux.records import rfc3339
 from virtmuxd.core.claim import FOREVER
@@ -50,6 +51,7 @@ from virtmuxd.core.evidence import Evidence
 from virtmuxd.core.hypervisors import is_exclusive
 from virtmuxd.core.inputs import Batch, Inputs, Writer
 from virtmuxd.core.machine import Machine
+from virtmuxd.core.roles import NO_WISH, Change, Roles, Seat, Wish
 from virtmuxd.core.sequence import Sequence, Store, StoredMark
 
 
@@ -125,14 +127,25 @@ class Recorder(Protocol):
         """Delete what was written; call when that is done."""
 
 
-class Place:
+class Place(Seat):
     """A client's place at one console: where it reads, and whether and what it types. The console is held for it, if
     it `holds`.
 
     `ended` is called where the place is taken away by somebody else than its client.
     """
 
-    def __init__(self, cursor: Cursor, writer: Writer, ended: Callable[[Reason], None], *, holds: bool = True) -> None:
+    def __init__(
+        self,
+        cursor: Cursor,
+        writer: Writer,
+        ended: Callable[[Reason], None],
+        *,
+        who: Person,
+        holds: bool = True,
+        since: int = 0,
+    ) -> None:
+        """`writer` has a refusal where the client may only watch. `since`: a time (ns)."""
+        super().__init__(who, read_only=writer.refusal is not None, since=since)
         self.cursor = cursor
         self.writer = writer
         self.ended = ended
@@ -155,10 +168,12 @@ class Console:
         window: int,
         tell: Callable[[messages.Event], None],
         relocate: Callable[[ConsoleKey, ConsoleKey], None],
+        new_token: Callable[[], str],
         kept: str = "memory",
     ) -> None:
         """`tell` is told what happens, for those who watch; `window` is each writer's, in bytes; `relocate` is
-        called when the console's key becomes another. `kept` says where the records are, as long as nobody records."""
+        called when the console's key becomes another. `new_token` makes what nobody can guess, for `Roles`. `kept` says
+        where the records are, as long as nobody records."""
         self.key = key
         self.naming = naming
         self.handle = handle
@@ -175,6 +190,7 @@ class Console:
         self._relocate = relocate
         self._told_vanished = True
         self._places: set[Place] = set()
+        self._roles: Roles[Place] = Roles(new_token)
         self._when_decided: list[Callable[[], None]] = []
         self._holder: Holder | None = None
         self._destination: Destination | None = None
@@ -397,20 +413,59 @@ class Console:
 
     # From the service side.
 
-    def enter(self, place: Place, at: int) -> None:
-        """Give a client its place. If that holds it, the console is opened where that was not so and the policy allows
-        it."""
+    def enter(self, place: Place, at: int, wish: Wish = NO_WISH) -> None:
+        """Give a client its place, in the role that it may have. If the place holds the console, that is opened where
+        it was not and the policy allows it.
+
+        Raises:
+            TakenError: as `Roles.enter`; there is no place.
+        """
+        self._change_roles(self._roles.enter(place, wish))
+        self._set_writer(place)
         self._places.add(place)
+        self._tell_company(place)
         if place.holds:
             self.handle_event(Demand(at, present=True))
 
-    def leave(self, place: Place, at: int) -> None:
-        """Take a client's place away; what it typed before goes its way."""
+    def leave(self, place: Place, at: int, *, lost: bool = False) -> None:
+        """Take a client's place away; what it typed before goes its way. An exclusive one that was `lost` with its
+        connection keeps its right until `expire`."""
         self._places.discard(place)
         self.sequence.leave(place.cursor)
         self.inputs.forget(place.writer)
+        self._change_roles(self._roles.leave(place, lost=lost))
+        self._tell_company(place)
         if place.holds and not any(each.holds for each in self._places):
             self.handle_event(Demand(at, present=False))
+
+    def expire(self, token: str) -> None:
+        """Who had the console exclusively, by this token, has not come back in time."""
+        changes = self._roles.expire(token)
+        self._change_roles(changes)
+        if changes:
+            self._tell_company()
+
+    def others(self, place: Place) -> tuple[list[Companion], int]:
+        """Who else has a place, some of them by name, and how many more there are."""
+        return self._roles.others(place)
+
+    def _change_roles(self, changes: list[Change[Place]]) -> None:
+        for seat, by in changes:
+            self._set_writer(seat)
+            seat.tell_role(by)
+
+    def _set_writer(self, place: Place) -> None:
+        if place.role.types:
+            self.inputs.permit(place.writer)
+        else:
+            self.inputs.refuse(place.writer, Cause.ACCESS_DENIED)
+            self._send_input()
+
+    def _tell_company(self, newcomer: Place | None = None) -> None:
+        """All others learn that somebody has come or gone, or may do something else now."""
+        for seat in self._roles:
+            if seat is not newcomer:
+                seat.tell_company()
 
     def type(self, place: Place, attachment: int, input_offset: int, data: bytes) -> None:
         """Take input from a client.
@@ -426,10 +481,6 @@ class Console:
         if place.writer.account.pending:
             self.inputs.ask()
             self._send_input()
-
-    def refuse_input(self, place: Place, cause: Cause) -> None:
-        """The client may type no more, but watch: it was displaced, or has lost its right."""
-        self.inputs.refuse(place.writer, cause)
 
     def evict(self, place: Place, reason: Reason, at: int) -> None:
         """Take a client's place away; what it typed and is not on its way goes no further."""

@@ -28,19 +28,25 @@ BUDGET = 8192
 
 @dataclass(slots=True)
 class Account:
-    """One client's input within one attachment, in bytes from its start; `held` while it waits for the guest."""
+    """One client's input within one attachment, in bytes from its start; `held` while it waits for the guest.
+
+    What became of it is counted from the byte `base` on: 0, but for a client that might not type for a while.
+    """
 
     attachment: int = 0
     received: int = 0
+    base: int = 0
     accepted: int = 0
     unknown: int = 0
     rejected: int = 0
     cause: Cause | None = None
     held: bool = False
+    #: Whether some of it was rejected because the client might not type.
+    refused: bool = False
 
     @property
     def pending(self) -> int:
-        return self.received - self.accepted - self.unknown - self.rejected
+        return self.received - self.base - self.accepted - self.unknown - self.rejected
 
     def status(self, console: int) -> InputStatus:
         """What the client is told."""
@@ -52,7 +58,12 @@ class Account:
             self.rejected,
             self.cause,
             self.held and bool(self.pending),
+            self.base,
         )
+
+    def begin_again(self) -> "Account":
+        """The same input, counted from here on."""
+        return Account(self.attachment, self.received, base=self.received)
 
 
 class Writer:
@@ -196,6 +207,8 @@ class Inputs:
             raise ProtocolError(f"input at offset {input_offset}, expected {account.received}")
         if account.pending + len(data) > self._window:
             raise ProtocolError(f"more than {self._window} bytes of input in the window")
+        if writer.refusal is None and account.refused:
+            account = self._begin_again(writer)
         account.received += len(data)
         if writer.refusal is None and self._open and attachment == self._attachment:
             self._queue.append((writer, data))
@@ -203,7 +216,10 @@ class Inputs:
                 self._tell_held()
             return
         account.rejected += len(data)
-        account.cause = writer.refusal or self._ended_by
+        if writer.refusal is not None:
+            self._refused(writer, writer.refusal)
+            return
+        account.cause = self._ended_by
         if account.cause is None:
             self._unexplained[writer] = None
         else:
@@ -221,9 +237,31 @@ class Inputs:
         """The writer may type no more: displaced, or its right is gone. What it has queued is rejected, and it is told;
         what is under way has its fate told as ever."""
         writer.refusal = cause
+        before = writer.account.rejected
         self._drop(writer)
+        if writer.account.rejected > before:
+            self._refused(writer, cause)
+
+    def _refused(self, writer: Writer, cause: Cause) -> None:
+        """Some input of the writer was rejected because it may not type. What is under way comes before that, and is
+        to be found out first."""
+        writer.account.refused = True
         writer.account.cause = cause
-        writer.changed()
+        if any(owner is writer for owner, _ in self._under_way):
+            self.ask()
+        else:
+            writer.changed()
+
+    def permit(self, writer: Writer) -> None:
+        """The writer may type again. What it types from now on is counted anew where some was refused meanwhile."""
+        writer.refusal = None
+
+    def _begin_again(self, writer: Writer) -> Account:
+        """Of what is under way for it still, nothing is told any more."""
+        former = Writer(_nobody)
+        former.account, writer.account = writer.account, writer.account.begin_again()
+        self._under_way = [(former if owner is writer else owner, size) for owner, size in self._under_way]
+        return writer.account
 
     def forget(self, writer: Writer) -> None:
         """The client left: nobody is told any more. What it typed before goes its way; but no more than a window of

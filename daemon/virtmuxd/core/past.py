@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 from virtmux.messages import ConsoleInfo, State
+from virtmux.people import Companion, Role
 from virtmux.reasons import ConsoleId, Reason
 from virtmux.records import Position, rfc3339
 from virtmux.wire import ProtocolError
 from virtmuxd.core.console import Place
 from virtmuxd.core.cursor import Archive, Cursor
+from virtmuxd.core.roles import NO_WISH, Wish
 
 
 class PastRecords:
@@ -95,11 +97,19 @@ class PastConsole:
             journal="disk",
         )
 
-    def enter(self, place: Place, at: int) -> None:
-        """Nobody else is there."""
+    def enter(self, place: Place, at: int, wish: Wish = NO_WISH) -> None:  # noqa: ARG002
+        """Nobody else is there, and nothing can be typed."""
+        place.role = Role.READ_ONLY
 
-    def leave(self, place: Place, at: int) -> None:
+    def leave(self, place: Place, at: int, *, lost: bool = False) -> None:
         """See `enter`."""
+
+    def expire(self, token: str) -> None:
+        """There is none."""
+
+    def others(self, place: Place) -> tuple[list[Companion], int]:  # noqa: ARG002 - nobody else is there
+        """See `enter`."""
+        return [], 0
 
     def confirm(self, place: Place) -> None:
         """No input was given."""

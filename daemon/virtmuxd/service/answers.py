@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from virtmux.messages import Refused, ServerMessage
+from virtmux.people import Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, sentence
 
@@ -21,3 +22,8 @@ def refused(request: int, cause: Cause, text: str) -> Refused:
 def only_watches(request: int) -> Refused:
     """The answer to a request that is not for a read-only socket."""
     return refused(request, Cause.ACCESS_DENIED, sentence(Cause.ACCESS_DENIED, None, "this socket is to watch"))
+
+
+def named(person: Person) -> str:
+    """A client in a sentence for another."""
+    return f"{person.user} (client {person.client}, pid {person.pid})"

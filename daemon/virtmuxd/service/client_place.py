@@ -1,16 +1,22 @@
 """A client's place at a console, as the socket sees it: what was asked for, where it starts, and how it is answered."""
 
+import time
 from collections.abc import Callable
 
 from virtmux import messages
+from virtmux.features import Feature
+from virtmux.people import Person
 from virtmux.reasons import Reason
 from virtmux.records import Position
 from virtmux.replay import From, Replay
 from virtmuxd.core.console import Console, Place
+from virtmuxd.core.cursor import Lag
 from virtmuxd.core.inputs import Writer
 from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.core.start import Start, find_start
-from virtmuxd.service.outgoing import Feed
+from virtmuxd.service.outgoing import Feed, Outgoing
+
+_SECOND = 10**9
 
 
 class ClientPlace(Place):
@@ -21,18 +27,24 @@ class ClientPlace(Place):
         self,
         request: messages.Attach,
         console: Console | PastConsole,
-        feed: Feed,
+        outgoing: Outgoing,
         writer: Writer,
         ended: Callable[[Reason], None],
+        *,
+        who: Person,
+        knows: frozenset[str],
     ) -> None:
-        """`ended`: see `Place`."""
-        super().__init__(feed.cursor, writer, ended, holds=request.hold)
+        """`ended`: see `Place`. `knows`: the client's features."""
+        lag = None if request.lag is None else _lag(request.lag)
+        self.feed = Feed(outgoing, console.sequence, lag=lag, timed=request.timed)
+        super().__init__(self.feed.cursor, writer, ended, who=who, holds=request.hold, since=time.time_ns())
         self.request = request
         self.console = console
-        self.feed = feed
         self.start: Start | None = None
         self.decided = not request.hold
         self.answered = False
+        self._outgoing = outgoing
+        self._tells_roles = Feature.ROLES in knows
 
     def find_start(self, give: Callable[[Start], None]) -> None:
         """Find out where it is to start: now, or by and by.
@@ -60,8 +72,31 @@ class ClientPlace(Place):
             self.request.id,
             self.console.info(),
             str(self.start.position),
-            self.writer.refusal is not None,
+            not self.role.types,
             self.start.missing,
             self.console.why_not,
             self.start.missing_from,
+            self.role,
+            self.token,
+            self.by,
         )
+
+    def tell_role(self, by: Person | None) -> None:
+        """As `Seat.tell_role`; before the answer, which says it."""
+        if self.answered and self._tells_roles:
+            handle = self.console.handle
+            self._outgoing.tell_news(
+                handle, messages.RoleChanged, lambda: messages.RoleChanged(handle, self.role, self.by or by)
+            )
+
+    def tell_company(self) -> None:
+        """As `Seat.tell_company`."""
+        if self.answered and self._tells_roles and self.request.company:
+            self._outgoing.tell_news(self.console.handle, messages.Company, self._company)
+
+    def _company(self) -> messages.Company:
+        return messages.Company(self.console.handle, *self.console.others(self))
+
+
+def _lag(lag: messages.Lag) -> Lag:
+    return Lag(lag.bytes, round(lag.seconds * _SECOND), lag.then == "leave")

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from virtmux import __version__, messages
+from virtmux.people import Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Retry
-from virtmuxd.core.registry import Registry
 from virtmuxd.service.client import Client
-from virtmuxd.service.library import Library
+from virtmuxd.service.clients import UserNames
+from virtmuxd.service.hall import Hall
 
 _log = logging.getLogger(__name__)
 
@@ -61,19 +61,10 @@ def bind(path: Path) -> socket.socket:
 class Listener:
     """Accepts clients at one socket and owns them until they are gone."""
 
-    def __init__(
-        self,
-        listening: socket.socket,
-        registry: Registry,
-        library: Library,
-        limits: messages.Limits,
-        *,
-        read_only: bool,
-    ) -> None:
+    def __init__(self, listening: socket.socket, hall: Hall, names: UserNames, *, read_only: bool) -> None:
         self._listening = listening
-        self._registry = registry
-        self._library = library
-        self._greeting = messages.ServerHello(software=f"virtmuxd {__version__}", limits=limits)
+        self._hall = hall
+        self._names = names
         self._read_only = read_only
         self._clients: set[Client] = set()
         self._loop = asyncio.get_running_loop()
@@ -103,15 +94,20 @@ class Listener:
 
     async def _serve(self, connection: socket.socket) -> None:
         try:
-            peer = {**peer_of(connection)._asdict(), "read_only": self._read_only}
-            client = Client(connection, self._registry, self._library, self._greeting, read_only=self._read_only)
+            peer = peer_of(connection)
+            clients = self._hall.clients
+            who = Person(clients.next_number(), await self._names.of(peer.uid), peer.uid, peer.pid)
+            client = Client(connection, who, self._hall, read_only=self._read_only)
+            about = {"client": who.client, **peer._asdict(), "read_only": self._read_only}
             self._clients.add(client)
-            _log.info("client connected", extra=peer)
+            clients.add(who.client, client)
+            _log.info("client connected", extra=about)
             try:
                 reason = await client.run()
             finally:
                 self._clients.discard(client)
-            _log.info("client left", extra={**peer, "cause": reason.cause.value, "why": reason.text})
+                clients.remove(who.client)
+            _log.info("client left", extra={**about, "cause": reason.cause.value, "why": reason.text})
         except Exception:  # noqa: BLE001  # the last boundary: a client never ends the others
             _log.exception("a bug while serving a client")
         finally:

@@ -81,6 +81,7 @@ class Outgoing:
         self._answers: deque[bytes] = deque()
         self._promised = 0
         self._events: deque[bytes] = deque()
+        self._news: dict[tuple[int, type[ServerMessage]], Callable[[], ServerMessage]] = {}
         self._accounts: dict[tuple[int, int], Account] = {}
         self._feeds: deque[Feed] = deque()
         self._rest = memoryview(b"")
@@ -100,6 +101,11 @@ class Outgoing:
         self.pump()
         return True
 
+    def tell_news(self, console: int, kind: type[ServerMessage], make: Callable[[], ServerMessage]) -> None:
+        """Send a message about a place, as it is when it can be sent; it replaces one of its kind that waits."""
+        self._news[console, kind] = make
+        self.pump()
+
     def tell_status(self, console: int, account: Account) -> None:
         """Send the fate of input, as it is when it can be sent."""
         self._accounts[console, account.attachment] = account
@@ -116,6 +122,7 @@ class Outgoing:
         feed.paused = True
         if feed.queued:
             self._feeds.remove(feed)
+        self._news = {key: make for key, make in self._news.items() if key[0] != console}
         self._accounts = {key: account for key, account in self._accounts.items() if key[0] != console}
 
     def promise(self, give: Callable[[_T], None]) -> Callable[[_T], None]:
@@ -213,15 +220,17 @@ class Outgoing:
         """Forget all that waits."""
         for feed in self._feeds:
             feed.queued = False
-        for waiting in (self._answers, self._events, self._accounts, self._feeds):
+        for waiting in (self._answers, self._events, self._news, self._accounts, self._feeds):
             waiting.clear()
 
     def _next_frame(self) -> bytes | None:
-        """Answers go first, then events, then the fate of input, then records, one frame a feed in turn."""
+        """Answers go first, then events, news of places, the fate of input, and records, one frame a feed in turn."""
         if self._answers:
             return self._answers.popleft()
         if self._events:
             return self._events.popleft()
+        if self._news:
+            return encode(self._news.pop(next(iter(self._news)))())
         if self._accounts:
             key = next(iter(self._accounts))
             return encode(self._accounts.pop(key).status(key[0]))

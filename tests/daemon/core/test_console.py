@@ -7,6 +7,7 @@ from tests.harness.life import BUSY
 from tests.harness.memory_store import MemoryStore
 from tests.harness.reading import Reader
 from virtmux.messages import MarkMessage, State
+from virtmux.people import Person
 from virtmux.reasons import Cause, LibvirtEvent, Phase, Reason
 from virtmux.records import Attached, Break, Ended, rfc3339
 from virtmux.wire import Output
@@ -28,6 +29,9 @@ from virtmuxd.core.events import (
 )
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.inputs import Writer
+from virtmuxd.core.roles import Wish
+
+ALICE = Person(1, "alice", 1000, 4711)
 
 
 def held(**facts: object) -> Bench:
@@ -39,7 +43,7 @@ def held(**facts: object) -> Bench:
 
 def place(bench: Bench) -> Place:
     position = bench.console.sequence.position
-    return Place(Cursor(position.offset, position.mark, _unheard), Writer(_unheard), _not_evicted)
+    return Place(Cursor(position.offset, position.mark, _unheard), Writer(_unheard), _not_evicted, who=ALICE)
 
 
 def _not_evicted(reason: Reason) -> None:
@@ -373,7 +377,7 @@ def test_a_console_whose_migration_fails_stays_and_can_go_later() -> None:
 def evictable(bench: Bench) -> tuple[Place, list[Reason]]:
     ended: list[Reason] = []
     position = bench.console.sequence.position
-    each = Place(Cursor(position.offset, position.mark, _unheard), Writer(_unheard), ended.append)
+    each = Place(Cursor(position.offset, position.mark, _unheard), Writer(_unheard), ended.append, who=ALICE)
     bench.console.enter(each, bench.tick())
     return each, ended
 
@@ -417,12 +421,12 @@ def test_who_loses_the_right_to_type_goes_on_watching() -> None:
     bench = held()
     typist, ended = evictable(bench)
 
-    bench.console.refuse_input(typist, Cause.ACCESS_DENIED)
+    bench.console.enter(place(bench), bench.tick(), Wish(exclusive=True))
     bench.console.type(typist, 1, 0, b"ls")
 
     account = typist.writer.account
     assert (account.rejected, account.cause) == (2, Cause.ACCESS_DENIED)
-    assert bench.console.info().clients == 1
+    assert bench.console.info().clients == 2
     assert not ended
 
 

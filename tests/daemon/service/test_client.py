@@ -46,11 +46,11 @@ from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Policy, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.service import client as client_module
-from virtmuxd.service import releases
-from virtmuxd.service.client import MAX_PAST
+from virtmuxd.service import places, releases
 from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.outgoing import MAX_PROMISED
+from virtmuxd.service.places import MAX_PAST
 
 STOPPING = Reason(cause=Cause.SERVER_STOPPING, text="stopping", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
 EVICTED = Reason(cause=Cause.EVICTED, text="evicted", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
@@ -423,7 +423,7 @@ async def test_an_attach_to_a_console_that_cannot_be_had_says_why() -> None:
 
 
 async def test_an_attach_that_is_not_decided_is_answered_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_ATTACH_DEADLINE", 0.01)
+    monkeypatch.setattr(places, "_ATTACH_DEADLINE", 0.01)
     consoles = Consoles()
     bench = consoles.add()
     bench.happen(Up(bench.tick(), RUNNING_ID))

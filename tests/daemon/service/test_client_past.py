@@ -34,7 +34,7 @@ from virtmux.wire import Output
 from virtmuxd.core.cursor import Page, Seek, Sought
 from virtmuxd.core.cursor import Place as Position_
 from virtmuxd.core.events import Noted, Policy
-from virtmuxd.service import client as client_module
+from virtmuxd.service import places
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.library import Library
 
@@ -163,7 +163,7 @@ async def test_a_place_that_starts_in_the_archive_is_given_once_that_has_answere
 
 
 async def test_an_archive_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_START_DEADLINE", 0.01)
+    monkeypatch.setattr(places, "_START_DEADLINE", 0.01)
     archive = ScriptedArchive(end=(300, 2))
     consoles, bench = held(capacity=100, archive=archive)
     bench.output(b"x" * 300)
@@ -242,7 +242,7 @@ async def filled(peer: Peer, bench: Bench) -> int:
 
 @pytest.fixture
 def checked_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_LAG_CHECK", 0.01)
+    monkeypatch.setattr(places, "_LAG_CHECK", 0.01)
 
 
 @pytest.mark.usefixtures("checked_often")

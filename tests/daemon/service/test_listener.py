@@ -13,12 +13,13 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.harness.consoles import Consoles
-from tests.harness.served import empty_library
-from virtmux.messages import Attach, ClientHello, Goodbye, Limits, ListConsoles, ServerHello, encode
+from tests.harness.served import hall
+from virtmux.messages import Attach, ClientHello, Goodbye, ListConsoles, ServerHello, encode
 from virtmux.reasons import Cause
 from virtmux.session import ClientSession
 from virtmuxd.core.registry import Registry
 from virtmuxd.service import listener as listener_module
+from virtmuxd.service.clients import UserNames
 from virtmuxd.service.listener import Listener, Peer, bind, peer_of
 
 DEADLINE = 10.0
@@ -36,7 +37,7 @@ async def listening(path: Path, registry: Registry | None = None) -> AsyncIterat
     stop = asyncio.Event()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         served = registry or Consoles().registry
-        listener = Listener(bind(path), served, empty_library(served), Limits(), read_only=False)
+        listener = Listener(bind(path), hall(served), UserNames(), read_only=False)
         tasks.create_task(listener.run(stop))
         yield stop
         stop.set()

@@ -1,0 +1,216 @@
+"""The places that one client has at consoles: how they begin, what is typed and told there, and how they end."""
+
+import asyncio
+import time
+from functools import partial
+
+from virtmux import messages
+from virtmux.people import Person, PlaceInfo
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause, Reason
+from virtmux.records import rfc3339
+from virtmux.wire import Input, ProtocolError
+from virtmuxd.core.console import Console
+from virtmuxd.core.inputs import Writer
+from virtmuxd.core.past import PastConsole
+from virtmuxd.core.roles import KEPT, TakenError, Wish
+from virtmuxd.core.start import Start
+from virtmuxd.service.answers import named, refused
+from virtmuxd.service.client_place import ClientPlace
+from virtmuxd.service.contained import Boundary, contained
+from virtmuxd.service.once import Once
+from virtmuxd.service.outgoing import Outgoing
+
+#: Seconds within which an attach is answered.
+_ATTACH_DEADLINE = 15.0
+#: Seconds for the archive to say where a replay begins; then it begins with what is nearer.
+_START_DEADLINE = 10.0
+#: Seconds between two looks at how far a client lags.
+_LAG_CHECK = 1.0
+#: Places that a client may have at stored histories: for each the daemon has an index in memory, some MiB.
+MAX_PAST = 8
+#: So many places of a client are told to those who ask who is there.
+_MAX_LISTED = 100
+
+
+class Places:
+    """See the module. `client` is whose failure boundary this is in."""
+
+    def __init__(self, client: Boundary, who: Person, outgoing: Outgoing, *, read_only: bool) -> None:
+        self.who = who
+        #: The features that the client knows.
+        self.knows: frozenset[str] = frozenset()
+        self._client = client
+        self._outgoing = outgoing
+        self._read_only = read_only
+        self._loop = asyncio.get_running_loop()
+        self._places: dict[int, ClientPlace] = {}
+        self._former: set[int] = set()
+        self._lag_check: asyncio.TimerHandle | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """As `Boundary`."""
+        return self._client.has_ended
+
+    def fail(self) -> None:
+        """As `Boundary`."""
+        self._client.fail()
+
+    def infos(self) -> tuple[list[PlaceInfo], int]:
+        """The places, some of them by name, and how many more there are."""
+        shown = list(self._places.values())[:_MAX_LISTED]
+        listed = [PlaceInfo(place.console.id, place.role, rfc3339(place.since)) for place in shown]
+        return listed, len(self._places) - len(listed)
+
+    # A place begins.
+
+    def attach(self, request: messages.Attach, console: Console | PastConsole) -> None:
+        """Give the client a place at a console, or refuse it."""
+        why_not = self._why_not(request, console)
+        if why_not is not None:
+            self._refuse(request.id, Cause.PROTOCOL_ERROR, why_not)
+            return
+        handle = console.handle
+        writer = Writer(partial(self._tell_input, handle), self._may_not_type(request))
+        lose = partial(self._lose_place, handle)
+        place = ClientPlace(request, console, self._outgoing, writer, lose, who=self.who, knows=self.knows)
+        try:
+            place.find_start(partial(self._start, place))
+            console.enter(place, place.since, Wish(request.exclusive, request.steal, request.token))
+        except ValueError as error:
+            self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
+            return
+        except TakenError as taken:
+            text = f"{named(taken.by)} has the console of {console.id.domain} alone; --steal takes it over"
+            self._refuse(request.id, Cause.CONSOLE_BUSY, text)
+            return
+        self._places[handle] = place
+        self._former.discard(handle)
+        if place.start is None:
+            self._loop.call_later(_START_DEADLINE, self._start, place, Start(console.sequence.nearest))
+        if request.hold and isinstance(console, Console):
+            console.when_decided(Once(partial(self._decided, place), _ATTACH_DEADLINE))
+        else:
+            self._answer_attach(place)
+
+    def _why_not(self, request: messages.Attach, console: Console | PastConsole) -> str | None:
+        """What is wrong with a request, if anything."""
+        if console.handle in self._places:
+            return "this connection has a place at that console already"
+        past = [place for place in self._places.values() if isinstance(place.console, PastConsole)]
+        if isinstance(console, PastConsole) and len(past) >= MAX_PAST:
+            return f"this connection has {MAX_PAST} places at stored histories, the most that one may have"
+        if request.exclusive and self._may_not_type(request) is not None:
+            return "who may only watch cannot have a console exclusively"
+        return None
+
+    def _may_not_type(self, request: messages.Attach) -> Cause | None:
+        return Cause.ACCESS_DENIED if request.read_only or self._read_only else None
+
+    @contained
+    def _start(self, place: ClientPlace, start: Start) -> None:
+        """It was found out where the place starts."""
+        if place.start is None:
+            place.begin(start)
+            self._answer_attach(place)
+
+    @contained
+    def _decided(self, place: ClientPlace) -> None:
+        place.decided = True
+        self._answer_attach(place)
+
+    def _answer_attach(self, place: ClientPlace) -> None:
+        answer = place.answer() if self._places.get(place.console.handle) is place else None
+        if answer is None:
+            return
+        self._outgoing.answer(answer)
+        place.answered = True
+        place.tell_company()
+        place.feed.flow(paused=False)
+
+    def _refuse(self, request: int, cause: Cause, text: str) -> None:
+        self._outgoing.answer(refused(request, cause, text))
+
+    # While it lasts.
+
+    def flow(self, handle: int, *, paused: bool) -> None:
+        """Hold the records of a place back, or let them go on."""
+        place = self._places.get(handle)
+        if place is not None and place.answered:
+            place.feed.flow(paused=paused)
+            if paused:
+                self.watch_lag()
+
+    def confirm(self, handle: int) -> None:
+        """Find out the fate of what was typed at a place."""
+        place = self._places.get(handle)
+        if place is not None:
+            place.console.confirm(place)
+
+    def type(self, frame: Input) -> None:
+        """Take input.
+
+        Raises:
+            ProtocolError: the client never had a place there, or as `Console.type`.
+        """
+        place = self._places.get(frame.console)
+        if place is not None:
+            place.console.type(place, frame.attachment, frame.input_offset, frame.data)
+        elif frame.console not in self._former:
+            raise ProtocolError(f"input for console {frame.console}, where this client has no place")
+
+    @contained
+    def _tell_input(self, handle: int) -> None:
+        place = self._places.get(handle)
+        if place is not None and place.answered:  # else it has typed nothing yet
+            self._outgoing.tell_status(handle, place.writer.account)
+
+    def watch_lag(self) -> None:
+        """Records wait for the client: look after a while whether it lags too far, as long as any do."""
+        if self._lag_check is None:
+            self._lag_check = self._loop.call_later(_LAG_CHECK, self._check_lag)
+
+    @contained
+    def _check_lag(self) -> None:
+        self._lag_check = None
+        for place in tuple(self._places.values()):
+            why = place.feed.sequence.too_slow(place.feed.cursor) if place.answered else None
+            if why is not None and isinstance(place.console, Console):
+                reason = reason_now(Cause.TOO_SLOW, why, console=place.console.id)
+                place.console.evict(place, reason, time.time_ns())
+        if any(place.answered and not place.feed.is_level for place in self._places.values()):
+            self.watch_lag()
+
+    # Its end.
+
+    def detach(self, handle: int) -> None:
+        """Give a place up. It does not withdraw an attach that is not answered yet."""
+        place = self._places.get(handle)
+        if place is not None and place.answered:
+            self._leave(place, lost=False)
+
+    @contained
+    def _lose_place(self, handle: int, reason: Reason) -> None:
+        """The place was taken away by somebody else."""
+        place = self._places.pop(handle)
+        self._former.add(handle)
+        self._outgoing.remove(handle, place.feed)
+        ended = messages.PlaceEnded(handle, reason) if place.answered else messages.Refused(place.request.id, reason)
+        self._outgoing.answer(ended)
+
+    def end(self, *, lost: bool) -> None:
+        """The client is not connected any more. `lost`: it may come back for what it had exclusively."""
+        if self._lag_check is not None:
+            self._lag_check.cancel()
+        for place in tuple(self._places.values()):
+            self._leave(place, lost=lost)
+
+    def _leave(self, place: ClientPlace, *, lost: bool) -> None:
+        handle = place.console.handle
+        del self._places[handle]
+        self._former.add(handle)
+        self._outgoing.remove(handle, place.feed)
+        place.console.leave(place, time.time_ns(), lost=lost)
+        if lost and place.token is not None:
+            self._loop.call_later(KEPT, place.console.expire, place.token)

@@ -1,0 +1,173 @@
+"""Who may type: one alone or everybody, by a token that outlives a lost connection, and never without a word."""
+
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtmux.people import Companion, Person, Role
+from virtmuxd.core.roles import MAX_COMPANY, NO_WISH, Change, Roles, Seat, TakenError, Wish
+
+EXCLUSIVE = Wish(exclusive=True)
+STEALING = Wish(exclusive=True, steal=True)
+
+
+def roles() -> Roles[Seat]:
+    numbers = count(1)
+    return Roles(lambda: f"token {next(numbers)}")
+
+
+def seat(name: str, *, read_only: bool = False) -> Seat:
+    return Seat(Person(len(name), name, 1000, 4711), read_only=read_only)
+
+
+def test_everybody_may_type_who_does_not_only_want_to_watch() -> None:
+    here, alice, bob, eve = roles(), seat("alice"), seat("bob"), seat("eve", read_only=True)
+    assert [here.enter(each) for each in (alice, bob, eve)] == [[], [], []]
+    assert [each.role for each in (alice, bob, eve)] == [Role.WRITER, Role.WRITER, Role.READ_ONLY]
+
+
+def test_where_one_is_exclusive_the_others_watch_and_learn_by_whom() -> None:
+    here, alice, bob, carol, eve = roles(), seat("alice"), seat("bob"), seat("carol"), seat("eve", read_only=True)
+    here.enter(alice)
+    here.enter(eve)
+
+    assert here.enter(bob, EXCLUSIVE) == [Change(alice, bob.who)]
+    here.enter(carol)
+
+    assert (alice.role, alice.by) == (carol.role, carol.by) == (Role.WATCHER, bob.who)
+    assert (bob.role, bob.token, bob.by) == (Role.EXCLUSIVE, "token 1", None)
+    assert (eve.role, eve.by) == (Role.READ_ONLY, None)
+
+
+def test_who_wants_it_exclusively_too_is_told_who_has_it() -> None:
+    here, alice, bob = roles(), seat("alice"), seat("bob")
+    here.enter(alice, EXCLUSIVE)
+    with pytest.raises(TakenError) as taken:
+        here.enter(bob, EXCLUSIVE)
+    assert taken.value.by == alice.who
+    assert list(here) == [alice]
+
+
+def test_who_steals_it_has_it_and_the_other_watches_and_learns_by_whom() -> None:
+    here, alice, bob = roles(), seat("alice"), seat("bob")
+    here.enter(alice, EXCLUSIVE)
+    assert here.enter(bob, STEALING) == [Change(alice, bob.who)]
+    assert (alice.role, alice.token, alice.by) == (Role.WATCHER, None, bob.who)
+    assert bob.role is Role.EXCLUSIVE
+
+
+def test_once_it_is_free_all_watchers_may_type_again() -> None:
+    here, alice, bob, eve = roles(), seat("alice"), seat("bob"), seat("eve", read_only=True)
+    here.enter(alice, EXCLUSIVE)
+    here.enter(bob)
+    here.enter(eve)
+    assert here.leave(alice) == [Change(bob, alice.who)]
+    assert (bob.role, bob.by) == (Role.WRITER, None)
+    assert eve.role is Role.READ_ONLY
+
+
+def test_a_lost_place_keeps_its_right_until_that_expires() -> None:
+    here, alice, bob = roles(), seat("alice"), seat("bob")
+    here.enter(bob)
+    here.enter(alice, EXCLUSIVE)
+    assert here.leave(alice, lost=True) == []
+    assert here.expire("token 1") == [Change(bob, alice.who)]
+    assert bob.role is Role.WRITER
+    assert here.expire("token 1") == []
+
+
+def test_who_comes_back_with_the_token_has_the_right_again_by_another() -> None:
+    here, alice, again = roles(), seat("alice"), seat("alice")
+    here.enter(alice, EXCLUSIVE)
+    here.leave(alice, lost=True)
+    assert here.enter(again, Wish(exclusive=True, token="token 1")) == []
+    assert (again.role, again.token) == (Role.EXCLUSIVE, "token 2")
+    assert here.expire("token 1") == []
+    assert again.role is Role.EXCLUSIVE
+
+
+def test_who_comes_back_before_the_old_connection_is_known_to_be_lost_displaces_itself() -> None:
+    here, alice, again = roles(), seat("alice"), seat("alice")
+    here.enter(alice, EXCLUSIVE)
+    here.enter(again, Wish(exclusive=True, token="token 1"))
+    assert here.leave(alice, lost=True) == []
+    assert (again.role, again.token) == (Role.EXCLUSIVE, "token 2")
+
+
+def test_who_comes_back_to_a_stolen_console_watches_and_learns_by_whom() -> None:
+    here, alice, bob, again = roles(), seat("alice"), seat("bob"), seat("alice")
+    here.enter(alice, EXCLUSIVE)
+    here.leave(alice, lost=True)
+    here.enter(bob, STEALING)
+    assert here.enter(again, Wish(exclusive=True, token="token 1")) == []
+    assert (again.role, again.by) == (Role.WATCHER, bob.who)
+
+
+def test_a_token_that_nobody_knows_is_as_none_where_the_console_is_free() -> None:
+    here, alice = roles(), seat("alice")
+    here.enter(alice, Wish(exclusive=True, token="of another life of the daemon"))
+    assert alice.role is Role.EXCLUSIVE
+
+
+def test_a_right_that_was_stolen_does_not_expire_for_the_thief() -> None:
+    here, alice, bob = roles(), seat("alice"), seat("bob")
+    here.enter(alice, EXCLUSIVE)
+    here.leave(alice, lost=True)
+    here.enter(bob, STEALING)
+    assert here.expire("token 1") == []
+    assert bob.role is Role.EXCLUSIVE
+
+
+def test_company_is_told_with_those_who_may_type_first_and_not_all_of_many() -> None:
+    here, alice, eve = roles(), seat("alice"), seat("eve", read_only=True)
+    others = [seat("bob") for _ in range(MAX_COMPANY)]
+    for each in (eve, alice, *others):
+        here.enter(each)
+
+    named, more = here.others(alice)
+
+    assert named == [Companion(each.who, Role.WRITER) for each in others]
+    assert more == 1
+    assert here.others(others[0])[1] == 1
+    few = roles()
+    few.enter(alice)
+    assert few.others(alice) == ([], 0)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["enter", "exclusive", "steal", "token", "leave", "lose", "expire"]), st.integers(0, 3)
+        )
+    )
+)
+def test_at_most_one_may_type_alone_and_nobody_changes_without_a_word(steps: list[tuple[str, int]]) -> None:
+    here = roles()
+    seats: dict[int, Seat] = {}
+    tokens: dict[int, str] = {}
+    for step, number in steps:
+        before = {each: each.role for each in here}
+        changes: list[Change[Seat]] = []
+        match step:
+            case "leave" | "lose" if number in seats:
+                changes = here.leave(seats.pop(number), lost=step == "lose")
+            case "expire" if number in tokens:
+                changes = here.expire(tokens[number])
+            case "enter" | "exclusive" | "steal" | "token" if number not in seats:
+                new = seat(str(number))
+                token = tokens.get(number) if step == "token" else None
+                try:
+                    changes = here.enter(new, NO_WISH if step == "enter" else Wish(True, step == "steal", token))
+                except TakenError:
+                    continue
+                seats[number] = new
+                if new.token is not None:
+                    tokens[number] = new.token
+        told = {change.seat for change in changes}
+        assert told == {each for each in here if each in before and each.role is not before[each]}
+        alone = [each for each in here if each.role is Role.EXCLUSIVE]
+        assert len(alone) <= 1
+        assert all(each.role is Role.WATCHER for each in here if each not in alone) or not alone
+        assert all((each.by is not None) == (each.role is Role.WATCHER) for each in here)
