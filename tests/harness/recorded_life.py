@@ -80,8 +80,7 @@ class RecordedLife:
     def forget(self) -> None:
         self.record.console.forget(lambda: None)
         position = self.record.console.sequence.position
-        self.forgotten = position.offset, position.mark
-        self.reserved.clear()
+        self.forgotten = position.offset, self.reserved[0].number if self.reserved else position.mark
 
     def close(self) -> None:
         self.record.close()

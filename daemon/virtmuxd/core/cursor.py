@@ -65,8 +65,8 @@ class Archive(Protocol):
     def end(self) -> Place:
         """What comes behind its last record."""
 
-    def forget(self, place: Place) -> None:
-        """Hold nothing of what is before that place."""
+    def forget(self, place: Place, output: int) -> None:
+        """Hold nothing of what is before that place, nor output before that offset."""
 
     def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
         """Give where that is, by and by; None where it is not there."""

@@ -6,7 +6,7 @@ but its cursor. The bytes themselves lie in a `Store` given from outside (in the
 
 from collections import deque
 from collections.abc import Callable
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -353,8 +353,14 @@ class Sequence:
         return list(takewhile(lambda mark: not mark.reserved, behind))
 
     def forget(self) -> None:
-        """Hold nothing of what is there; readers that have not had it are given a gap."""
+        """Hold nothing of what is there, except the marks from the first that is reserved on: nobody has had those, and
+        readers wait for the reason. Those that have not had the others are given a gap."""
+        kept = list(dropwhile(lambda mark: not mark.reserved, self._marks))
         self._marks.clear()
         self._store.forget()
+        for mark in kept:
+            self._store.put_mark(mark)
+            self._marks.append(mark)
         if self.archive is not None:
-            self.archive.forget((self._store.end, self._next_mark))
+            nearest = self.nearest
+            self.archive.forget((nearest.offset, nearest.mark), self._store.end)

@@ -495,8 +495,9 @@ class ScriptedArchive:
     def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
         raise NotImplementedError
 
-    def forget(self, place: Place) -> None:
+    def forget(self, place: Place, output: int) -> None:
         self.oldest = self.end = place
+        self.forgotten_output = output
 
     def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         assert not timed
@@ -738,3 +739,50 @@ def test_what_is_forgotten_is_a_gap_to_readers_and_its_addresses_are_not_used_ag
     append(records, b"on")
 
     assert reader.all() == [Gap(HANDLE, 0, 1, 0, 2), Gap(HANDLE, 0, 2, 6, 2), Output(HANDLE, 6, b"on")]
+
+
+def test_an_end_whose_reason_is_not_known_yet_is_not_forgotten() -> None:
+    records = sequence()
+    reader = Reader(records)
+    records.mark(note("secret"))
+    append(records, b"secret")
+    reserved = records.reserve(ended())
+    append(records, b"behind")
+    last = records.mark(note())
+
+    records.forget()
+    assert reader.all() == [Gap(HANDLE, 0, 1, 0, 2), Gap(HANDLE, 0, 2, 6, 2)]
+    records.complete(reserved, ended(Cause.GUEST_CRASHED))
+
+    assert reader.all() == [
+        MarkMessage(HANDLE, 6, 2, ended(Cause.GUEST_CRASHED)),
+        Gap(HANDLE, 6, 3, 12, 3),
+        MarkMessage(HANDLE, 12, 3, note()),
+    ]
+    assert records.final_marks(1) == [reserved, last]
+
+
+def test_what_is_not_forgotten_is_found_in_the_store_after_a_crash() -> None:
+    store = MemoryStore()
+    records = Sequence(HANDLE, store, _unobserved)
+    records.mark(note("secret"))
+    append(records, b"secret")
+    records.reserve(ended())
+
+    records.forget()
+    found = Sequence(HANDLE, store.reopened(), _unobserved)
+    found.recover()
+
+    assert found.last_end == ended()
+    assert found.nearest == Position(store.history, 6, 2)
+
+
+def test_the_archive_is_told_what_is_forgotten_and_no_more() -> None:
+    bench = Bench()
+    append(bench.records, b"secret")
+    bench.records.reserve(ended())
+    append(bench.records, b"too")
+
+    bench.records.forget()
+
+    assert (bench.archive.oldest, bench.archive.forgotten_output) == ((6, 1), 9)

@@ -31,8 +31,8 @@ class ScriptedArchive:
             self.asked.append(sought)
             self.answers.append(give)
 
-    def forget(self, place: Place) -> None:
-        self.oldest = self.end = place
+    def forget(self, place: Place, output: int) -> None:
+        self.oldest, self.end = place, (output, place[1])
 
     def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         raise NotImplementedError

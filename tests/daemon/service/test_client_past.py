@@ -55,8 +55,8 @@ class ScriptedArchive:
         self.sought.append(sought)
         self.answers.append(give)
 
-    def forget(self, place: Position_) -> None:
-        self.oldest = self.end = place
+    def forget(self, place: Position_, output: int) -> None:
+        self.oldest, self.end = place, (output, place[1])
 
     def fetch(self, start: Position_, stop: Position_, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         assert start <= stop

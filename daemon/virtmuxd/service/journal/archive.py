@@ -30,6 +30,7 @@ class DiskArchive:
     def __init__(self, handle: int, find: Callable[[], History | None], readers: Readers) -> None:
         """`find` gives the history, read in a thread; None where the journal has nothing of it."""
         self._oldest = self._end = self._forgotten = _BEGINNING
+        self._forgotten_output = 0
         self._handle = handle
         self._find_history = find
         self._readers = readers
@@ -51,9 +52,9 @@ class DiskArchive:
         """See `Archive`."""
         return _later(self._end, self._forgotten)
 
-    def forget(self, place: Place) -> None:
+    def forget(self, place: Place, output: int) -> None:
         """See `Archive`. It may be in the files for a while."""
-        self._forgotten = place
+        self._forgotten, self._forgotten_output = place, output
 
     def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         """See `Archive`."""
@@ -85,7 +86,7 @@ class DiskArchive:
                 # costs ten times as much as reading.
                 history = self._refreshed()
                 records = _read(history, start, stop) if history is not None else []
-        return list(_pages(self._handle, records, start[1], timed=timed))
+        return list(_pages(self._handle, records, start[1], self._forgotten_output, timed=timed))
 
     def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
         """See `Archive`."""
@@ -147,10 +148,12 @@ def _seek(history: History, sought: Sought) -> Position:
     return history.align(Position(history.id, offset, 0))
 
 
-def _pages(handle: int, records: Iterable[Record], mark: int, *, timed: bool) -> Iterator[Page]:
-    """The records as frames, from a mark on."""
+def _pages(handle: int, records: Iterable[Record], mark: int, forgotten: int, *, timed: bool) -> Iterator[Page]:
+    """The records as frames, from a mark on; output before `forgotten` is missing though it is in the files."""
     for record in records:
         match record:
+            case Piece(offset) if offset < forgotten:
+                yield _gap(handle, Missing(offset, mark, record.end, mark, None))
             case Piece(offset, data):
                 yield from _timed(handle, record, mark) if timed else _output(handle, offset, data, mark)
             case Marked(number, offset, mark_record):

@@ -116,11 +116,12 @@ class ConsoleRecorder:
         self._order(lambda: self._files.move(key.hypervisor, at))
 
     def forget(self, then: Callable[[], None]) -> None:
-        """Delete what was written, by and by; what comes is written as ever. The ring holds nothing any more."""
-        position = self._records.position
+        """Delete what was written, by and by; what comes is written as ever, and so are the marks that the ring still
+        holds."""
+        offset, mark = self._records.end, self._records.nearest.mark
 
         def forget() -> None:
-            self._files.forget(position.offset, position.mark)
+            self._files.forget(offset, mark)
             self._loop.call_soon_threadsafe(then)
 
         self._orders.before.append(forget)

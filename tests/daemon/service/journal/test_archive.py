@@ -12,6 +12,7 @@ from virtmux.records import Note, Position, rfc3339
 from virtmux.wire import Output
 from virtmuxd.core.console import ConsoleKey
 from virtmuxd.core.cursor import Page, Place, Seek, Sought
+from virtmuxd.core.sequence import MAX_MARKS
 
 MANY = RING + 1024
 
@@ -182,6 +183,40 @@ def test_an_offset_that_was_forgotten_is_started_at_so_that_what_is_missing_is_t
 
     assert find(record, Seek.OFFSET, 0) == (0, 1)
     assert find(record, Seek.OLDEST, 0) == (MANY, 1)
+
+
+def test_an_end_whose_reason_was_not_known_when_all_was_forgotten_is_read_from_the_files(record: Recording) -> None:
+    record.print(b"secret")
+    reserved = record.console.sequence.reserve(Note(rfc3339(record.now), "paused"))
+    record.print(b" behind")
+    record.settle()
+    record.console.forget(lambda: None)
+    record.console.sequence.complete(reserved, Note(rfc3339(record.now), "resumed"))
+    record.settle()
+    for _ in range(MAX_MARKS):
+        note(record)
+    record.settle()
+    handle = record.console.handle
+
+    assert read_all(record, at(record, 0))[:3] == [
+        Gap(handle, 0, 1, 6, 1),
+        MarkMessage(handle, 6, 1, reserved.record),
+        Gap(handle, 6, 2, 13, 2),
+    ]
+
+
+def test_output_that_was_forgotten_is_not_given_though_a_mark_before_it_is(record: Recording) -> None:
+    record.print(b"secret")
+    reserved = record.console.sequence.reserve(Note(rfc3339(record.now), "paused"))
+    record.print(b" behind")
+    record.settle()
+    record.console.forget(lambda: None)
+    record.console.sequence.complete(reserved, Note(rfc3339(record.now), "resumed"))
+
+    pages = fetch(record, (0, 1), (13, 2))
+
+    assert pages[-1][1:] == (13, 1)
+    assert all(b'"gap"' in page.frame for page in pages)
 
 
 # How long the files are known.

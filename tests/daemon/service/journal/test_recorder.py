@@ -344,6 +344,23 @@ def test_what_the_ring_overran_behind_what_was_forgotten_is_counted_once(record:
     assert record.counters.journal_lost == 100
 
 
+def test_an_end_whose_reason_was_not_known_when_all_was_forgotten_is_written(record: Recording) -> None:
+    note(record)
+    record.print(b"secret")
+    reserved = record.console.sequence.reserve(Note(rfc3339(record.now), "paused"))
+    record.print(b" behind")
+    record.settle()
+    record.console.forget(lambda: None)
+    record.settle()
+    record.console.sequence.complete(reserved, Note(rfc3339(record.now), "resumed"))
+    record.print(b"news")
+    record.settle()
+
+    assert record.story.marks == {2: 6}
+    assert record.story.held() == {13 + at: byte for at, byte in enumerate(b"news")}
+    assert (record.gaps(), record.story.lost) == ([], [])
+
+
 # The end.
 
 
