@@ -220,7 +220,7 @@ class ConsoleRecorder:
         for loss in self._files.take_losses():
             self._count_lost(loss.offset, loss.to_offset, loss.why)
         if isinstance(outcome, OSError):
-            self._failed(outcome)
+            self.failed(outcome)
             return
         self._next = outcome
         if self._is_last:
@@ -240,23 +240,25 @@ class ConsoleRecorder:
         else:
             self._listen()
 
-    def _failed(self, error: OSError) -> None:
+    def failed(self, error: OSError) -> None:
+        """Nothing came of the last work: it is tried again after a while."""
         self._orders = _Orders(*(given + ordered for given, ordered in zip(self._given, self._orders, strict=True)))
+        self._given = _Orders([], [])
         text = error.strerror or str(error)
         if self._is_last:
-            _log.error("a console's last records are not written", extra={**self._fields, "why": text})
+            _log.error("a console's last records are not written", extra={**self.fields, "why": text})
             self._released()
         elif self._closed is None:
-            self.fail(text)
             self._records.record_at(0, None)
             self._wait(_RETRY)
+            self.fail(text)
 
     def fail(self, why: str) -> None:
         """The disk takes nothing, or does not answer: tell it, once."""
-        if self._failure is None and self._closed is None:
+        first, self._failure = self._failure is None, why
+        if first and self._closed is None:
             self._counters.journal_failures += 1
             self._tell("journal-failed", why)
-        self._failure = why
 
     def _count_lost(self, offset: int, to_offset: int, why: str | None = None) -> None:
         self._counters.journal_lost += to_offset - offset
@@ -264,8 +266,9 @@ class ConsoleRecorder:
 
     def _tell(self, kind: str, detail: str | None = None, span: tuple[int, int] | None = None) -> None:
         self._console.tell(self._console.event(kind, time.time_ns(), detail=detail, span=span))
-        _log.log(_LEVELS[kind], _MESSAGES[kind], extra={**self._fields, "why": detail, "bytes": span})
+        _log.log(_LEVELS[kind], _MESSAGES[kind], extra={**self.fields, "why": detail, "bytes": span})
 
     @property
-    def _fields(self) -> dict[str, str]:
+    def fields(self) -> dict[str, str]:
+        """What the log says of it."""
         return {"domain": self._console.naming.domain, "device": self._console.key.device}

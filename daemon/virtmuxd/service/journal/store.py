@@ -26,6 +26,9 @@ _TIDY_SHARE = 64
 #: Nanoseconds after which they are looked at again where the file system is too full.
 _TIDY_SHORT = 10 * 10**9
 
+#: What is said of a console whose records a bug keeps from the disk.
+BUG = "virtmux failed; its log has the details"
+
 Work = Callable[[], Place]
 Outcome = Place | OSError
 """What the disk has of a console, or why it did not take what it was given."""
@@ -121,7 +124,7 @@ class JournalStore:
             return OSError(errno.EINVAL, str(error))
         except Exception:  # noqa: BLE001  # the failure boundary of a console's journal
             _log.exception("a bug while a console's records were written")
-            return OSError(errno.EIO, "virtmux failed; its log has the details")
+            return OSError(errno.EIO, BUG)
         self._written += size
         return place
 

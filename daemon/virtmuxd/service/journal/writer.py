@@ -5,11 +5,12 @@ what waits for a slow disk waits in the rings, and what these have no more by th
 """
 
 import asyncio
+import errno
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from virtmuxd.core.console import Console
@@ -18,7 +19,7 @@ from virtmuxd.core.cursor import Place
 from virtmuxd.service.journal.recorder import ConsoleRecorder
 from virtmuxd.service.journal.recovery import Recovered
 from virtmuxd.service.journal.settings import Identity
-from virtmuxd.service.journal.store import JournalStore, Work
+from virtmuxd.service.journal.store import BUG, JournalStore, Work
 
 _log = logging.getLogger(__name__)
 
@@ -109,9 +110,11 @@ class JournalWriter:
                 job = loop.run_in_executor(self._thread, self._store.carry_out, works, defined, now)
                 while not (await asyncio.wait({job}, timeout=_PATIENCE))[0]:
                     for recorder in (*recorders, *self._due):  # more and more of them
-                        recorder.fail("the disk does not answer")
+                        with _contained(recorder):
+                            recorder.fail("the disk does not answer")
                 for recorder, outcome in zip(recorders, job.result(), strict=True):
-                    recorder.done(outcome)
+                    with _retried(recorder):
+                        recorder.done(outcome)
             self._idle.set()
 
     def _next_job(self) -> tuple[list[ConsoleRecorder], list[tuple[int, Work]]]:
@@ -122,10 +125,11 @@ class JournalWriter:
         while self._due and room > 0:
             recorder = next(iter(self._due))
             del self._due[recorder]
-            size, work = recorder.work(room)
-            recorders.append(recorder)
-            works.append((size, work))
-            room -= size
+            with _retried(recorder):
+                size, work = recorder.work(room)
+                recorders.append(recorder)
+                works.append((size, work))
+                room -= size
         return recorders, works
 
     async def finish(self, seconds: float) -> None:
@@ -142,3 +146,24 @@ class JournalWriter:
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._store.close()
         return not self._stuck
+
+
+@contextmanager
+def _contained(recorder: ConsoleRecorder) -> Iterator[None]:
+    """A bug in a console's recorder is logged, and harms no other."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001  # the failure boundary of a console's journal, on the loop
+        _log.exception("a bug while a console was recorded", extra=recorder.fields)
+
+
+@contextmanager
+def _retried(recorder: ConsoleRecorder) -> Iterator[None]:
+    """The same; then it fails as if the disk did."""
+    failed = True
+    with _contained(recorder):
+        yield
+        failed = False
+    if failed:
+        with _contained(recorder):
+            recorder.failed(OSError(errno.EIO, BUG))

@@ -262,3 +262,48 @@ async def test_what_fails_for_one_console_is_written_for_the_others(
         await it.written(first)
 
     assert (it.bytes_of(first), it.bytes_of(other)) == (b"one", b"two")
+
+
+@pytest.mark.parametrize("method", ["work", "done"])
+async def test_a_bug_in_the_recorder_of_one_console_is_logged_and_the_others_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    async with writing(tmp_path) as it:
+        first, other = it.add(UUIDS[0]), it.add(UUIDS[1])
+        await it.written(first, other)
+        with monkeypatch.context() as patched:
+            patched.setattr(first.console.recorder, method, _is_wrong)
+            first.output(b"one")
+            other.output(b"two")
+            await until(first, "journal-failed")
+            await it.written(other)
+            assert (first.console.info().journal, other.console.info().journal) == ("failing", "disk")
+        await until(first, "journal-recovered")
+        await it.written(first)
+
+    assert (it.bytes_of(first), it.bytes_of(other)) == (b"one", b"two")
+    assert it.counters.journal_failures == 1
+    logged = [record for record in caplog.records if record.message == "a bug while a console was recorded"]
+    assert logged
+    assert all(record.exc_info is not None for record in logged)
+
+
+async def test_a_bug_while_a_failure_is_told_harms_no_other_console(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with writing(tmp_path) as it:
+        first, other = it.add(UUIDS[0]), it.add(UUIDS[1])
+        await it.written(first, other)
+        with monkeypatch.context() as patched:
+            patched.setattr(first.console.recorder, "work", _is_wrong)
+            patched.setattr(first.console.recorder, "_tell", _is_wrong)
+            first.output(b"one")
+            other.output(b"two")
+            await it.written(other)
+        await it.written(first)
+
+    assert (it.bytes_of(first), it.bytes_of(other)) == (b"one", b"two")
+
+
+def _is_wrong(*_: object) -> None:
+    raise AssertionError("a bug")
