@@ -52,9 +52,14 @@ def find_start(records: Sequence, position: str | None, replay: Replay, give: Ca
             assert_never(replay.kind)
 
 
+def is_offset(text: str) -> bool:
+    """Whether this is an offset alone, and no position."""
+    return text.isascii() and text.isdecimal()
+
+
 def _at_position(records: Sequence, text: str, give: Callable[[Start], None]) -> None:
     here = records.position
-    asked = Position.parse(f"{here.history}:{text}:0" if text.isascii() and text.isdecimal() else text)
+    asked = Position.parse(f"{here.history}:{text}:0" if is_offset(text) else text)
     if asked.history != here.history:
         give(Start(records.oldest, missing=True))
         return

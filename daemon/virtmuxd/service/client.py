@@ -15,11 +15,12 @@ from virtmux import messages
 from virtmux.people import ClientInfo, Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import CAUSES, Cause, Phase, Reason
-from virtmux.records import rfc3339
+from virtmux.records import Position, rfc3339
 from virtmux.session import ServerSession
 from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.registry import NotFoundError
+from virtmuxd.core.start import is_offset
 from virtmuxd.service.answers import refused
 from virtmuxd.service.contained import contained
 from virtmuxd.service.hall import Hall
@@ -41,8 +42,6 @@ _HELLO_DEADLINE = 10.0
 _GOODBYE_DEADLINE = 2.0
 _LIST_DEADLINE = 2.0
 _FIND_DEADLINE = 10.0
-#: Characters of a position that name its history.
-_HISTORY = 32
 
 
 class Client:
@@ -189,9 +188,7 @@ class Client:
 
     def _when_found(self, request: _OfConsole) -> None:
         """Carry out what is asked of a console: at once, or, where it is not known, once that is sure."""
-        if isinstance(request, messages.Attach) and not request.hold and (history := self._past_history(request)):
-            named = Named(request.domain, request.device, request.uri)
-            self._library.open(named, history, self._outgoing.promise(partial(self._opened, request)))
+        if isinstance(request, messages.Attach) and not request.hold and self._attach_past(request):
             return
         try:
             self._registry.find(request.domain, request.device, request.uri)
@@ -214,13 +211,20 @@ class Client:
             case messages.Release() | messages.Reclaim():
                 self._releases.carry_out(request, console)
 
-    def _past_history(self, request: messages.Attach) -> str | None:
-        """The history of the position that is asked for, where that is another one than a console has now."""
-        history = (request.position or "")[:_HISTORY]
-        here = self._registry.find_all(request.domain, request.device, request.uri)
-        if len(history) < _HISTORY or any(console.sequence.position.history == history for console in here):
-            return None
-        return history
+    def _attach_past(self, request: messages.Attach) -> bool:
+        """Attach at a history that no console has now; False where the position is in none such."""
+        if request.position is None or is_offset(request.position):
+            return False
+        try:
+            history = Position.parse(request.position).history
+        except ValueError as error:
+            self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
+            return True
+        named = Named(request.domain, request.device, request.uri)
+        if any(console.sequence.position.history == history for console in self._registry.find_all(*named)):
+            return False
+        self._library.open(named, history, self._outgoing.promise(partial(self._opened, request)))
+        return True
 
     @contained
     def _opened(self, request: messages.Attach, console: PastConsole | None) -> None:

@@ -391,6 +391,26 @@ async def test_a_place_in_a_history_that_cannot_be_is_refused(
         assert (await peer.expect(Refused)).reason.cause is cause
 
 
+@pytest.mark.parametrize("hold", [False, True])
+@pytest.mark.parametrize("position", ["junk", "x" * 40, f"{OLD}:0", f"{OLD.upper()}:0:1", "", "9" * 40])
+async def test_a_position_that_is_none_is_refused(writer: JournalWriter, position: str, *, hold: bool) -> None:
+    consoles, _ = held()
+    async with served(consoles.registry, stored(consoles, writer)) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1", position=position, hold=hold))
+
+        assert (await peer.expect(Refused)).reason.cause is Cause.PROTOCOL_ERROR
+
+
+async def test_a_place_that_does_not_hold_may_name_an_offset_alone(writer: JournalWriter) -> None:
+    consoles, bench = held()
+    bench.output(b"one")
+    async with served(consoles.registry, stored(consoles, writer)) as peer:
+        await peer.greet()
+
+        assert offset_of(await attach(peer, position="0" * 18 + "2", hold=False)) == 2
+
+
 async def test_a_place_that_holds_is_at_the_history_that_the_console_has(writer: JournalWriter) -> None:
     consoles, _ = held()
     async with served(consoles.registry, stored(consoles, writer)) as peer:
