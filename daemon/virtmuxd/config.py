@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -145,7 +146,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
             ConfigError: there is no such group.
         """
         try:
-            return None if self.log_group is None else grp.getgrnam(self.log_group).gr_gid
+            return None if self.log_group is None else _group_id(self.log_group)
         except KeyError:
             raise ConfigError(f"log_group: there is no group {self.log_group!r}") from None
 
@@ -267,6 +268,16 @@ def default_socket() -> Path:
 def default_directory() -> Path:
     """The journal's directory: the system's for root, else the user's."""
     return SYSTEM_DIRECTORY if os.geteuid() == 0 else user_directory(os.environ)
+
+
+@cache
+def _group_id(name: str) -> int:
+    """Looked up once: it may ask the network, and the daemon's loop runs when it is wanted.
+
+    Raises:
+        KeyError: there is no such group.
+    """
+    return grp.getgrnam(name).gr_gid
 
 
 def read_only_socket(path: Path) -> Path:

@@ -13,7 +13,6 @@ from pathlib import Path
 from virtmux.backoff import Backoff
 from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.history import History
-from virtmux.journal.names import BY_ID
 from virtmuxd.config import Config, Kept
 from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Timing
@@ -67,14 +66,10 @@ class Shelf:
         if self._config.writes_to_disk:
             found = await self._writer.begin(_BEGIN_DEADLINE)
             self._recovered, self._is_known = found or {}, found is not None
-        elif self._was_written:
+        else:
             # What goes on in memory alone must not go on once more from a clean stop of before.
             with suppress(BlockingIOError):
-                await self._writer.begin(_BEGIN_DEADLINE)
-
-    @property
-    def _was_written(self) -> bool:
-        return (Path(self._config.journal_directory or "") / BY_ID).is_dir()
+                await self._writer.begin(_BEGIN_DEADLINE, anew=False)
 
     def write(self, tasks: asyncio.TaskGroup) -> None:
         """Write the journal from now on, until `finish`."""

@@ -1,8 +1,11 @@
 """What can be configured, and what is said where it cannot."""
 
+import grp
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -350,3 +353,18 @@ def test_what_no_option_says_stays_as_it_is() -> None:
 def test_options_that_say_nothing_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Config().overridden(options)
+
+
+def test_a_group_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon uses it on its loop, and a look-up may ask the network."""
+    asked: list[str] = []
+    name = uuid4().hex
+
+    def look_up(group: str) -> SimpleNamespace:
+        asked.append(group)
+        return SimpleNamespace(gr_gid=7)
+
+    monkeypatch.setattr(grp, "getgrnam", look_up)
+    config = Config(log_group=name).settled()
+
+    assert (config.group_id, asked) == (7, [name])

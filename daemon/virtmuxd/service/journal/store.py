@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from virtmux.journal.entries import DamagedError
+from virtmux.journal.names import BY_ID
 from virtmuxd.core.cursor import Place
 from virtmuxd.core.retention import Limits
 from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
@@ -48,13 +49,15 @@ class JournalStore:
         self._tidied_at = 0
         self._lock: int | None = None
 
-    def begin(self) -> dict[Identity, Recovered]:
-        """Lock the directory, and look at what is there.
+    def begin(self, *, anew: bool = True) -> dict[Identity, Recovered]:
+        """Lock the directory, and look at what is there; unless `anew`, only where a journal was written before.
 
         Raises:
             BlockingIOError: another daemon has it.
             OSError: it cannot be made or read.
         """
+        if not anew and not (self._settings.directory / BY_ID).is_dir():
+            return {}
         if self._lock is None:
             self._lock = lock(self._settings)
         return {identity: self._claimed(identity, found) for identity, found in recover(self._settings).items()}

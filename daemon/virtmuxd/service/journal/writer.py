@@ -9,7 +9,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -42,6 +42,7 @@ class JournalWriter:
         self._idle = asyncio.Event()
         self._idle.set()
         self._thread = ThreadPoolExecutor(1, "journal")
+        self._begun: Future[dict[Identity, Recovered]] | None = None
         self._stuck = False
 
     def record(
@@ -71,16 +72,17 @@ class JournalWriter:
         loop = asyncio.get_running_loop()
         loop.run_in_executor(self._thread, forget).add_done_callback(lambda done: then(done.result()))
 
-    async def begin(self, seconds: float) -> dict[Identity, Recovered] | None:
+    async def begin(self, seconds: float, *, anew: bool = True) -> dict[Identity, Recovered] | None:
         """What the journal knows of all consoles; None where the disk does not tell within so long: what comes is
-        written once it does.
+        written once it does. Unless `anew`, only a journal that is there is looked at.
 
         Raises:
             BlockingIOError: another daemon uses the directory.
         """
+        self._begun = self._thread.submit(self._store.begin, anew=anew)
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._thread, self._store.begin)
+                return await asyncio.wrap_future(self._begun)
         except BlockingIOError as error:
             raise BlockingIOError(error.errno, error.strerror, str(self._store.directory)) from error
         except OSError as error:
@@ -145,7 +147,7 @@ class JournalWriter:
         """Let the thread and the directory go; gives whether the thread has come back."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._store.close()
-        return not self._stuck
+        return not self._stuck and (self._begun is None or self._begun.done())
 
 
 @contextmanager

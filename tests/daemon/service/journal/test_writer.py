@@ -215,13 +215,37 @@ async def test_a_disk_that_does_not_say_what_there_is_in_time_has_nothing(
 ) -> None:
     made = Writing(tmp_path)
     answers = threading.Event()
-    monkeypatch.setattr(made.store, "begin", lambda: answers.wait(DEADLINE))
+    monkeypatch.setattr(made.store, "begin", lambda **_: answers.wait(DEADLINE))
 
     assert await made.writer.begin(0.01) is None
 
     answers.set()
     made.writer.close()
     assert "the journal cannot be used" in caplog.text
+
+
+async def test_a_journal_that_was_never_written_is_not_begun_for_nothing(tmp_path: Path) -> None:
+    made = Writing(tmp_path / "journal")
+
+    assert await made.writer.begin(DEADLINE, anew=False) == {}
+
+    assert not made.directory.exists()
+    assert made.writer.close()
+
+
+async def test_a_directory_that_hangs_as_it_is_looked_for_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Writing(tmp_path)
+    answers = threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "is_dir", lambda _: not answers.wait(DEADLINE))
+        found = await made.writer.begin(0.01, anew=False)
+        come_back = made.writer.close()
+        answers.set()
+
+    assert found is None
+    assert not come_back, "its thread is not waited for"
 
 
 @pytest.mark.parametrize("error", [None, OSError(errno.EACCES, "Permission denied")])
