@@ -44,6 +44,13 @@ class Forgotten(NamedTuple):
     errors: list[OSError]
 
 
+class _Stored(NamedTuple):
+    """A history in the journal, and the newest incarnation in it; found in a thread, since it may have many marks."""
+
+    history: History
+    incarnation: int
+
+
 #: Forgets one console, and says what the disk did not let go.
 Forget = Callable[[ConsoleKey, Callable[[OSError | None], None]], None]
 
@@ -78,9 +85,9 @@ class Library:
         """The histories of some consoles, the oldest of each first."""
         present = {console.key: console for console in self._registry.find_all(*named)}
 
-        def found(stored: list[History] | None) -> None:
-            infos = [self._info(history) for history in stored or ()]
-            known = {history.id for history in stored or ()}
+        def found(stored: list[_Stored] | None) -> None:
+            infos = [self._info(each) for each in stored or ()]
+            known = {each.history.id for each in stored or ()}
             held = (console for console in present.values() if console.sequence.position.history not in known)
             infos += [_held_info(console) for console in held]
             give(infos or None)
@@ -124,25 +131,27 @@ class Library:
     def open(self, named: Named, history: str, give: Callable[[PastConsole | None], None]) -> None:
         """A stored history, for a reader."""
 
-        def found(stored: list[History] | None) -> None:
-            give(next((self._past(each) for each in stored or () if each.id == history), None))
+        def found(stored: list[_Stored] | None) -> None:
+            give(self._past(stored[0]) if stored else None)
 
         keys = tuple(console.key for console in self._registry.find_all(*named))
-        self._readers.ask(partial(self._stored, named, keys), found)
+        self._readers.ask(partial(self._stored, named, keys, history), found)
 
-    def _past(self, history: History) -> PastConsole:
+    def _past(self, stored: _Stored) -> PastConsole:
+        history = stored.history
         handle = self._registry.next_handle()
         archive = DiskArchive(handle, lambda: history, self._readers)
         records = PastRecords(handle, archive, history.oldest, history.end, history.align)
-        return PastConsole(self._id(history), records)
+        return PastConsole(self._id(stored), records)
 
-    def _id(self, history: History) -> ConsoleId:
+    def _id(self, stored: _Stored) -> ConsoleId:
+        history = stored.history
         uri = self._registry.uri_of(history.hypervisor)
-        incarnation = max((each.number for each in history.incarnations()), default=0)
         domain = history.domains[-1]
-        return ConsoleId(history.hypervisor, uri or "", domain, history.uuid, history.device, incarnation)
+        return ConsoleId(history.hypervisor, uri or "", domain, history.uuid, history.device, stored.incarnation)
 
-    def _info(self, history: History) -> HistoryInfo:
+    def _info(self, stored: _Stored) -> HistoryInfo:
+        history = stored.history
         console = self._registry.get(ConsoleKey(history.hypervisor, history.uuid, history.device))
         current = console is not None and console.sequence.position.history == history.id
         start, end = history.oldest, history.end
@@ -150,7 +159,7 @@ class Library:
             nearest, end = console.sequence.nearest, console.sequence.position
             start = Position(start.history, min(start.offset, nearest.offset), min(start.mark, nearest.mark))
         return HistoryInfo(
-            console=console.id if console is not None and current else self._id(history),
+            console=console.id if console is not None and current else self._id(stored),
             start=str(start),
             end=str(end),
             since=rfc3339(history.began_at),
@@ -171,16 +180,22 @@ class Library:
         found = self._journal.find(named.domain, named.device)
         return [each for each in found if named.uri in (None, self._registry.uri_of(each.hypervisor))]
 
-    def _stored(self, named: Named, keys: tuple[ConsoleKey, ...]) -> list[History]:
-        return [history for each in self._consoles(named, keys) for history in self._journal.histories(each)]
+    def _stored(self, named: Named, keys: tuple[ConsoleKey, ...], id_: str | None = None) -> list[_Stored]:
+        """Their histories, or the one with this id."""
+        histories = (history for each in self._consoles(named, keys) for history in self._journal.histories(each))
+        return [_with_incarnation(history) for history in histories if id_ in (None, history.id)]
 
     def _stored_marks(self, named: Named, keys: tuple[ConsoleKey, ...], at: int) -> list[Told] | None:
-        histories = self._stored(named, keys)
-        return [told for history in histories for told in self._told(history, at)] if histories else None
+        stored = self._stored(named, keys)
+        return [told for each in stored for told in self._told(each, at)] if stored else None
 
-    def _told(self, history: History, at: int) -> Iterator[Told]:
-        marks = ((mark.number, mark.offset, mark.record) for mark in history.marks_since(at))
-        return _told(history.id, self._id(history), marks)
+    def _told(self, stored: _Stored, at: int) -> Iterator[Told]:
+        marks = ((mark.number, mark.offset, mark.record) for mark in stored.history.marks_since(at))
+        return _told(stored.history.id, self._id(stored), marks)
+
+
+def _with_incarnation(history: History) -> _Stored:
+    return _Stored(history, max((each.number for each in history.incarnations()), default=0))
 
 
 def _told(history: str, console: ConsoleId, marks: Iterator[tuple[int, int, Mark]]) -> Iterator[Told]:

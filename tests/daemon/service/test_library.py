@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.harness.consoles import HYPERVISOR, RUNNING_ID, SECOND, URI, UUID, Be
 from tests.harness.journal_writer import EPOCH, JournalWriter
 from tests.harness.memory_store import MemoryStore
 from virtmux.journal.directory import Journal
+from virtmux.journal.history import History, Incarnation
 from virtmux.messages import HistoryInfo
 from virtmux.records import Attached, Note, Position, rfc3339
 from virtmuxd.core.console import ConsoleKey
@@ -166,6 +168,30 @@ async def test_a_directory_that_cannot_be_read_leaves_what_is_held(
     assert info.console == bench.console.id
     assert [told.number for told in await case.marks(WEB1) or ()] == [1]
     assert "the journal cannot be read" in caplog.text
+
+
+async def test_however_many_marks_a_history_has_the_loop_looks_at_none(
+    case: Bookcase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = case.stored()
+    writer.begin(OLD, domain="gone")
+    writer.mark(1, 0, Attached(rfc3339(EPOCH), 1, 4))
+    threads: list[threading.Thread] = []
+    incarnations = History.incarnations
+
+    def noted(history: History) -> list[Incarnation]:
+        threads.append(threading.current_thread())
+        return incarnations(history)
+
+    monkeypatch.setattr(History, "incarnations", noted)
+
+    infos = await case.histories(ALL)
+    past = await case.ask(case.library.open, Named("gone"), OLD)
+
+    assert infos is not None
+    assert (infos[0].console.incarnation, past.id.incarnation) == (4, 4)
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 # Marks.
