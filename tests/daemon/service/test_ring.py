@@ -3,16 +3,15 @@
 import errno
 import os
 import struct
-import sys
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import CodeType
 
 import pytest
 
 from tests.daemon.service.test_store import contents, note, pattern
+from tests.harness.deaths import deaths
 from virtmuxd.core.sequence import MAX_MARKS, Boot
 from virtmuxd.service import ring as ring_module
 from virtmuxd.service import ring_marks as marks_module
@@ -439,41 +438,8 @@ _READING = ("find", "_read", "_find", "_verified", "_verify", "_fit", "<listcomp
 _STORING = (ring_module.__file__, marks_module.__file__)
 
 
-class _Died(BaseException):
-    """Stands for SIGKILL: nothing that comes after it is carried out."""
-
-
-def _deaths(act: Callable[[], object]) -> Iterator[None]:
-    """Run `act` until it dies before its n-th line in the ring's modules, n from 1 until it lives; yields after each.
-
-    What is in the files then is what SIGKILL would have left: stores are in program order.
-    """
-    for lines in count(1):
-        left = lines
-
-        def step(frame: FrameType, event: str, _arg: object) -> Any:
-            nonlocal left
-            if frame.f_code.co_filename not in _STORING or frame.f_code.co_name in _READING:
-                return None
-            if event == "line":
-                left -= 1
-                if left == 0:
-                    raise _Died
-            return step
-
-        before = sys.gettrace()
-        sys.settrace(step)
-        try:
-            act()
-        except _Died:
-            died = True
-        else:
-            died = False
-        finally:
-            sys.settrace(before)
-        yield
-        if not died:
-            return
+def _is_tried(code: CodeType) -> bool:
+    return code.co_filename in _STORING and code.co_name not in _READING
 
 
 @pytest.mark.parametrize(
@@ -488,57 +454,45 @@ def test_a_death_within_an_append_leaves_only_true_bytes_and_keeps_all_that_was_
     names = iter(range(10**6))
     path = tmp_path / "none"
 
-    def act() -> None:
+    def prepare() -> Callable[[], object]:
         nonlocal path
         path = tmp_path / f"ring{next(names)}"
-        tracer = sys.gettrace()
-        sys.settrace(None)
         ring = opened(path, limit=limit)
         for begin in range(0, before, 8192):
             ring.append(sent[begin : min(begin + 8192, before)], 1)
-        sys.settrace(tracer)
-        ring.append(sent[before:], 2)
+        return lambda: ring.append(sent[before:], 2)
 
-    deaths = 0
-    for _ in _deaths(act):
+    for _ in deaths(prepare, _is_tried, beyond=5):
         found = opened(path, limit=limit)
         assert found.end >= before
         assert contents(found) == sent[found.start : found.end]
         found.append(b"on it goes", 3)
         assert contents(opened(path, limit=limit)).endswith(b"on it goes")
-        deaths += 1
-    assert deaths > 5
 
 
 def test_a_death_while_the_newer_marks_become_the_older_loses_none(tmp_path: Path) -> None:
     path, full = tmp_path / "ring", 2 * MAX_MARKS
     last = note(full + 1)
 
-    def act() -> None:
-        tracer = sys.gettrace()
-        sys.settrace(None)
+    def prepare() -> Callable[[], object]:
         for file in tmp_path.iterdir():
             file.unlink()
         ring = opened(path)
         for number in range(1, full + 1):
             ring.put_mark(note(number))
-        sys.settrace(tracer)
-        ring.put_mark(last)
+        return lambda: ring.put_mark(last)
 
     newest = [note(number) for number in range(full - MAX_MARKS + 1, full + 1)]
-    deaths = 0
-    for _ in _deaths(act):
+    for _ in deaths(prepare, _is_tried, beyond=5):
         assert opened(path).found_marks() in (newest, [*newest[1:], last])
         opened(path).put_mark(note(full + 2))
         assert opened(path).found_marks()[-1] == note(full + 2)
-        deaths += 1
-    assert deaths > 5
 
 
 def test_a_death_while_a_ring_is_made_leaves_one_that_can_be_made_or_used(tmp_path: Path) -> None:
     path = tmp_path / "ring"
 
-    for _ in _deaths(lambda: opened(path, boot=BOOT)):
+    for _ in deaths(lambda: partial(opened, path, boot=BOOT), _is_tried):
         ring = opened(path)
         ring.append(b"login: ", 1)
         assert contents(opened(path)) == b"login: "
@@ -550,27 +504,21 @@ def test_a_death_while_a_ring_moves_leaves_it_whole_at_one_of_the_two_names(tmp_
     here, there = tmp_path / "here", tmp_path / "there"
     history = ""
 
-    def act() -> None:
+    def prepare() -> Callable[[], object]:
         nonlocal history
-        tracer = sys.gettrace()
-        sys.settrace(None)
         ring = opened(here)
         ring.append(b"login: ", 1)
         ring.put_mark(note(1))
         history = ring.history
-        sys.settrace(tracer)
-        ring.move(there)
+        return lambda: ring.move(there)
 
-    deaths = 0
-    for _ in _deaths(act):
+    for _ in deaths(prepare, _is_tried, beyond=3):
         found = {path.name: opened(path) for path in (here, there)}
         (whole,) = [ring for ring in found.values() if ring.history == history]
         assert contents(whole) == b"login: "
         assert whole.found_marks() == [note(1)]
         for file in tmp_path.iterdir():
             file.unlink()
-        deaths += 1
-    assert deaths > 3
 
 
 # Going on from the journal.

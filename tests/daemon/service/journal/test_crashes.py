@@ -1,11 +1,9 @@
 """What a daemon that died, or a machine, left in a console's files: what is read then is true, and goes on."""
 
-import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import CodeType
 
 import pytest
 
@@ -26,6 +24,7 @@ from tests.daemon.service.journal.test_files import (
     stopped,
     text,
 )
+from tests.harness.deaths import deaths
 from tests.harness.journal_files import Story, lines, read
 from virtmuxd.service import journal
 from virtmuxd.service.journal.files import ConsoleFiles
@@ -208,10 +207,6 @@ def test_what_a_copy_says_is_true_as_well(tmp_path: Path) -> None:
 # A death at any moment.
 
 
-class _Died(BaseException):
-    """Stands for SIGKILL: nothing that comes after it is carried out."""
-
-
 _SOURCES = str(Path(str(journal.__file__)).parent)
 #: Only read, or are tried elsewhere: to die there is to die before them.
 _ELSEWHERE = {"examination.py", "recovery.py", "settings.py", "links.py"}
@@ -233,38 +228,13 @@ _READING |= {
 }
 
 
+def _is_tried(code: CodeType) -> bool:
+    directory, _, file = code.co_filename.rpartition("/")
+    return directory == _SOURCES and file not in _ELSEWHERE and code.co_name not in _READING
+
+
 def _deaths(prepare: Callable[[], Callable[[], object]]) -> Iterator[None]:
-    """Run what `prepare` gives until it dies before its n-th line within the journal, for n from 1 until it lives;
-    yields after each."""
-    for number in count(1):
-        act = prepare()
-        left = number
-
-        def step(frame: FrameType, event: str, _arg: object) -> Any:
-            nonlocal left
-            directory, _, file = frame.f_code.co_filename.rpartition("/")
-            if directory != _SOURCES or file in _ELSEWHERE or frame.f_code.co_name in _READING:
-                return None
-            if event == "line":
-                left -= 1
-                if left == 0:
-                    raise _Died
-            return step
-
-        before = sys.gettrace()
-        sys.settrace(step)
-        try:
-            act()
-        except _Died:
-            died = True
-        else:
-            died = False
-        finally:
-            sys.settrace(before)
-        yield
-        if not died:
-            assert number > 20
-            return
+    return deaths(prepare, _is_tried, beyond=20)
 
 
 def test_a_death_within_a_write_that_rotates_loses_nothing(tmp_path: Path) -> None:
