@@ -1,12 +1,15 @@
 """Where a replay may begin, so that it neither starts in the middle of a line nor within an escape sequence. Pure."""
 
 import re
+from collections.abc import Callable
 
 from virtmux.escapes import MAX_SEQUENCE, STRICT, Kind, Scanner
 
 CONTEXT = 4 * MAX_SEQUENCE
 """Bytes before a place that tell for sure what it is in the midst of, wherever they begin."""
 
+#: How far behind a place a line's start is looked for, in bytes.
+_BEHIND = 65536
 _CONTINUATION = re.compile(rb"[\x80-\xbf]*")
 
 
@@ -32,6 +35,15 @@ def first_cut(data: bytes, at: int) -> int:
                 return newline + 1
         between = min(between, start if start >= at else _boundary(data, at, end) if kind is Kind.TEXT else end)
     return between
+
+
+def cut_in(read: Callable[[int, int], bytes], begin: int, at: int) -> int:
+    """The offset from `at` on where a replay may begin, in output that begins at the offset `begin`.
+
+    `read` gives the bytes from one offset to another, or as many of them as there are.
+    """
+    context = max(begin, at - CONTEXT)
+    return context + first_cut(read(context, at + _BEHIND), at - context)
 
 
 def _boundary(text: bytes, at: int, end: int) -> int:

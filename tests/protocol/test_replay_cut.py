@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.harness.terminal_output import PIECES, TEXT
 from virtmux.escapes import MAX_SEQUENCE
-from virtmux.replay_cut import CONTEXT, first_cut
+from virtmux.replay_cut import CONTEXT, cut_in, first_cut
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,16 @@ def test_context_tells_it_for_sure_wherever_it_begins(rubbish: bytes, text: byte
 def test_a_sequence_that_does_not_end_is_none() -> None:
     data = b"\x1b]0;" + b"a\n" * MAX_SEQUENCE
     assert first_cut(data, 3) == 6
+
+
+@pytest.mark.parametrize(("at", "cut"), [(0, 100), (100, 100), (101, 104), (6000, 6001), (200_000, 200_000)])
+def test_it_is_sought_in_the_output_around_an_offset(at: int, cut: int) -> None:
+    output = b"one\n" + b"x" * 5896 + b"\n" + b"y" * 300_000
+    asked: list[tuple[int, int]] = []
+
+    def read(begin: int, end: int) -> bytes:
+        asked.append((begin, end))
+        return output[begin - 100 : end - 100]
+
+    assert cut_in(read, 100, at) == cut
+    assert asked == [(max(100, at - CONTEXT), at + 65536)]

@@ -8,12 +8,9 @@ from typing import NamedTuple, assert_never
 
 from virtmux.records import Position, parse_time
 from virtmux.replay import From, Replay
-from virtmux.replay_cut import CONTEXT, first_cut
+from virtmux.replay_cut import cut_in
 from virtmuxd.core.cursor import Place, Seek, Sought
 from virtmuxd.core.sequence import Sequence
-
-#: How far behind a cut a line's start is looked for, in bytes.
-_BEHIND = 65536
 
 
 class Start(NamedTuple):
@@ -125,9 +122,9 @@ def _older_bytes(records: Sequence, wanted: int, give: Callable[[Start], None]) 
 
 def _cut(records: Sequence, offset: int) -> Position:
     """The position of the first line at `offset` or behind, in what the store holds of this incarnation."""
-    context = max(records.start, records.boot.offset, offset - CONTEXT)
-    data = records.held(context, min(records.end, offset + _BEHIND))
-    return records.align(Position(records.position.history, context + first_cut(data, offset - context), 0))
+    begin, here = max(records.start, records.boot.offset), records.position
+    cut = cut_in(lambda offset, end: records.held(offset, min(end, here.offset)), begin, offset)
+    return records.align(Position(here.history, cut, 0))
 
 
 def _lines_back(records: Sequence, lines: int, give: Callable[[Start], None]) -> None:

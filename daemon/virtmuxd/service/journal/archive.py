@@ -12,12 +12,12 @@ from virtmux.journal.history import History, Missing, Record
 from virtmux.journal.segment import Piece
 from virtmux.messages import Gap, MarkMessage, Time, encode
 from virtmux.records import Position, rfc3339
-from virtmux.replay_cut import CONTEXT, first_cut
+from virtmux.replay_cut import cut_in
 from virtmux.wire import MAX_OUTPUT, encode_output
 from virtmuxd.core.cursor import Page, Place, Seek, Sought
 from virtmuxd.service.journal.readers import Readers
 
-#: How much is read for a reader at once, and how far behind a cut a line's start is looked for, in bytes.
+#: How much is read for a reader at once, in bytes.
 _PIECE = 65536
 #: Seconds for which the files are known after the last that was read.
 _KEEP = 30.0
@@ -136,9 +136,8 @@ def _seek(history: History, sought: Sought) -> Position:
         case Seek.OFFSET:
             offset = sought.number
         case Seek.LINE:
-            context = max(history.oldest.offset, sought.number - CONTEXT)
-            data = history.bytes(context, sought.number - context + _PIECE)
-            offset = context + first_cut(data, sought.number - context)
+            begin = history.oldest.offset
+            offset = cut_in(lambda start, end: history.bytes(start, end - start), begin, sought.number)
         case Seek.LINES:
             offset = history.lines_back(sought.number)
         case Seek.SINCE:
