@@ -121,7 +121,7 @@ class Shelf:
 
     def _history(self, console: Console) -> History | None:
         """The console's history in the journal; called in a thread."""
-        stored = self._journal.histories(StoredConsole(*console.key, domains=(), last_at=0))
+        stored = self._journal.histories(StoredConsole(*console.key))
         return next((each for each in stored if each.id == console.sequence.position.history), None)
 
     def _forget(self, key: ConsoleKey, then: Callable[[OSError | None], None]) -> None:

@@ -136,7 +136,7 @@ class Recording:
 
     def stored(self) -> History | None:
         """The history as the journal has it."""
-        stored = Journal(self.directory).histories(StoredConsole(*self.files.identity, domains=(), last_at=0))
+        stored = Journal(self.directory).histories(StoredConsole(*self.files.identity))
         return next((each for each in stored if each.id == self.history), None)
 
     def release(self) -> None:

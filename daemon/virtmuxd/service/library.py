@@ -176,7 +176,7 @@ class Library:
         if named.domain is None:
             return self._journal.consoles()
         if keys:
-            return [StoredConsole(*key, domains=(), last_at=0) for key in keys]
+            return [StoredConsole(*key) for key in keys]
         found = self._journal.find(named.domain, named.device)
         return [each for each in found if named.uri in (None, self._registry.uri_of(each.hypervisor))]
 

@@ -21,14 +21,14 @@ class StoredConsole(NamedTuple):
     """A console of which the journal holds something.
 
     `domains` are all names that the domain is known to have had, the newest last. `last_at` is when the last of it
-    happened (ns).
+    happened (ns). Who only names one to `Journal.histories` needs to know neither.
     """
 
     hypervisor: str
     uuid: str
     device: str
-    domains: tuple[str, ...]
-    last_at: int
+    domains: tuple[str, ...] = ()
+    last_at: int = 0
 
 
 class Journal:
