@@ -64,13 +64,3 @@ def _quoted(text: str) -> str:
 def home(directory: Path, hypervisor: str, uuid: str) -> Path:
     """Where the files of a domain lie."""
     return directory / BY_ID / component(hypervisor) / component(uuid)
-
-
-def log_name(device: str, number: int | None = None) -> str:
-    """The log of a segment: the one that grows, or the `number`-th before it, counted from 0."""
-    return component(device) + LOG + ("" if number is None else f".{number}")
-
-
-def index_name(device: str, number: int | None = None) -> str:
-    """The index of a segment; see `log_name`."""
-    return component(device) + INDEX + ("" if number is None else f".{number}")

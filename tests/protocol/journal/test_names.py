@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtmux.journal.names import component, home, index_name, log_name, original, user_directory
+from virtmux.journal.names import component, home, original, user_directory
 
 NAMES = st.text(max_size=300) | st.text("a./%~-=", max_size=8) | st.text("a%2F\x00", min_size=150, max_size=220)
 
@@ -68,11 +68,6 @@ def test_where_the_files_of_a_console_lie() -> None:
     lies = home(Path("/var/log/virtmux"), "qemu/system/h", "5f0f")
 
     assert lies == Path("/var/log/virtmux/by-id/qemu%2Fsystem%2Fh/5f0f")
-    assert (log_name("serial0"), index_name("serial0"), log_name("serial0", 2)) == (
-        "serial0.log",
-        "serial0.idx",
-        "serial0.log.2",
-    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,15 @@
 from pathlib import Path
 
 from tests.daemon.service.journal.test_files import H1, batch, console, home
-from virtmuxd.service.journal.segments import segments
+from virtmux.journal.names import INDEX, LOG, component
+from virtmuxd.service.journal.segments import file, segments
+
+
+def test_how_the_files_of_a_device_are_called() -> None:
+    stem, lies = component("serial0"), Path("/lies")
+    called = (file(lies, stem, LOG), file(lies, stem, INDEX), file(lies, stem, LOG, 2))
+
+    assert called == (lies / "serial0.log", lies / "serial0.idx", lies / "serial0.log.2")
 
 
 def test_an_index_has_the_log_whose_inode_it_names_whatever_that_is_called(tmp_path: Path) -> None:
