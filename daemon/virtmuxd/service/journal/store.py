@@ -135,9 +135,9 @@ class JournalStore:
         self._written, self._tidied_at = 0, now
         try:
             tidy(self._settings, self._limits, defined, self._live, self._links, now=now)
-        except Exception as error:
-            if isinstance(error, OSError):
-                raise
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001  # the failure boundary of the janitor
             _log.exception("a bug while the journal was tidied")
 
     def _is_short(self) -> bool:
