@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Collection
-from typing import NamedTuple
 
 from virtmux.journal.names import BY_ID, component
 from virtmuxd.core.retention import Limits, SegmentInfo, to_drop
@@ -20,13 +19,6 @@ _WORTHLESS = 4096
 _Key = tuple[str, str, str]
 
 
-class Tidied(NamedTuple):
-    """How many bytes the journal holds now, and how many segments were removed."""
-
-    held: int
-    dropped: int
-
-
 def tidy(
     settings: Settings,
     limits: Limits,
@@ -35,7 +27,7 @@ def tidy(
     links: Links,
     *,
     now: int,
-) -> Tidied:
+) -> None:
     """Remove what the limits do not allow. What cannot be removed is logged, and tried again the next time.
 
     Args:
@@ -55,21 +47,18 @@ def tidy(
             key = (home.parent.name, home.name, segment.stem)
             is_defined = (home.parent.name, home.name, device) in keys
             found[SegmentInfo(key, segment.number, segment.size, segment.last_at, is_defined)] = segment
-    held = sum(info.size for info in found)
     eligible = [info for info, segment in found.items() if not (info.key in writers and _worthless(segment))]
     disk = os.statvfs(settings.directory)
     free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-    dropped = 0
     for info in to_drop(eligible, limits, now, free, size):
         writer = writers.get(info.key) if info.number is None else None
         try:
-            done = writer.drop_current(now) if writer is not None else _remove(found[info], links)
+            if writer is not None:
+                writer.drop_current(now)
+            else:
+                _remove(found[info], links)
         except OSError as error:
             _log.warning("a segment of the journal cannot be removed", extra={"segment": info.key, "why": str(error)})
-        else:
-            dropped += done
-            held -= info.size * done
-    return Tidied(held, dropped)
 
 
 def _key(identity: Identity) -> _Key:
@@ -85,10 +74,9 @@ def _worthless(segment: Segment) -> bool:
     )
 
 
-def _remove(segment: Segment, links: Links) -> bool:
+def _remove(segment: Segment, links: Links) -> None:
     remove(segment)
     home = segment.files[0].parent
     remove_empty(home)
     if not home.exists():
         links.remove(home)
-    return True
