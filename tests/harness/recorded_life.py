@@ -3,10 +3,12 @@ journal has to hold."""
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import astuple
+
 from tests.harness.recording import Disk, Recording
 from virtmux.records import Note, rfc3339
 from virtmuxd.core.console import ConsoleKey
-from virtmuxd.core.sequence import StoredMark
+from virtmuxd.core.sequence import MAX_MARKS, StoredMark
 
 if TYPE_CHECKING:
     from virtmuxd.service.journal.store import Work
@@ -78,9 +80,11 @@ class RecordedLife:
         self.record.recorder.move(key, self.record.now)
 
     def forget(self) -> None:
+        """What is reserved is kept, and what comes behind it."""
         self.record.console.forget(lambda: None)
-        position = self.record.console.sequence.position
-        self.forgotten = position.offset, self.reserved[0].number if self.reserved else position.mark
+        _, offset, mark = astuple(self.record.console.sequence.position)
+        kept = (each.number for each in self.reserved if each.number >= mark - MAX_MARKS)
+        self.forgotten = offset, next(kept, mark)
 
     def close(self) -> None:
         self.record.close()

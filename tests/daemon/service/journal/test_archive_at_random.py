@@ -24,6 +24,7 @@ class Watched:
         self._reader = Reader(life.record.console.sequence, position, timed=timed)
         self._reading = Reading(self._reader, position)
         self._held: set[int] = set()
+        self._marks: set[int] = set()
 
     @property
     def position(self) -> Position:
@@ -32,13 +33,15 @@ class Watched:
     def take(self) -> bool:
         """Whether there was anything."""
         record, asked = self._life.record, self._life.record.readers.asked
-        here = self._reader.position.offset
+        here, mark = self._reader.position.offset, self._reader.position.mark
         taken = self._reading.take()
         if record.readers.asked > asked:
-            self._held = set(record.story.held())
+            self._held, self._marks = set(record.story.held()), set(record.story.marks)
         if isinstance(taken, Gap):
             missing = set(range(max(here, self._life.forgotten[0]), taken.to_offset))
             assert not missing & self._held, "a gap for what the journal had"
+            missing = set(range(max(mark, self._life.forgotten[1]), taken.to_mark))
+            assert not missing & self._marks, "a gap for a mark that the journal had"
         return taken is not None
 
     def check(self) -> None:
