@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from virtmux.client import Client, Inventory, connect
     from virtmux.console import Console
-    from virtmux.errors import ConnectionLost, InputRejected, NotAttached, Refused, TooSlow, VirtmuxError
+    from virtmux.errors import (
+        ConnectionLost,
+        ConsoleEnded,
+        InputRejected,
+        NotAttached,
+        Refused,
+        TimedOut,
+        TooSlow,
+        VirtmuxError,
+    )
     from virtmux.following import Disconnected, Happening, Reconnected, Record, Resumed
     from virtmux.ledger import InputState
     from virtmux.messages import (
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
         State,
     )
     from virtmux.people import ClientInfo, Companion, Person, Role
+    from virtmux.reading import Match
     from virtmux.reasons import CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError
     from virtmux.records import Attached, Break, Ended, Mark, Note, Position
     from virtmux.wire import Output
@@ -35,7 +45,16 @@ __version__ = "0.1.0"
 _NAMES = {
     "client": ("Client", "Inventory", "connect"),
     "console": ("Console",),
-    "errors": ("ConnectionLost", "InputRejected", "NotAttached", "Refused", "TooSlow", "VirtmuxError"),
+    "errors": (
+        "ConnectionLost",
+        "ConsoleEnded",
+        "InputRejected",
+        "NotAttached",
+        "Refused",
+        "TimedOut",
+        "TooSlow",
+        "VirtmuxError",
+    ),
     "following": ("Disconnected", "Happening", "Reconnected", "Record", "Resumed"),
     "ledger": ("InputState",),
     "messages": (
@@ -52,6 +71,7 @@ _NAMES = {
         "State",
     ),
     "people": ("ClientInfo", "Companion", "Person", "Role"),
+    "reading": ("Match",),
     "reasons": ("CAUSES", "Cause", "ConsoleId", "LibvirtEvent", "Phase", "Reason", "Retry", "SavedError"),
     "records": ("Attached", "Break", "Ended", "Mark", "Note", "Position"),
     "wire": ("Output",),
@@ -69,6 +89,7 @@ __all__ = [
     "Company",
     "ConnectionLost",
     "Console",
+    "ConsoleEnded",
     "ConsoleId",
     "ConsoleInfo",
     "Counters",
@@ -84,6 +105,7 @@ __all__ = [
     "LibvirtEvent",
     "Mark",
     "MarkMessage",
+    "Match",
     "NotAttached",
     "Note",
     "Output",
@@ -102,6 +124,7 @@ __all__ = [
     "RoleChanged",
     "SavedError",
     "State",
+    "TimedOut",
     "TooSlow",
     "VirtmuxError",
     "__version__",

@@ -1,7 +1,7 @@
 """A client's place at one console: its records in order, its input, and the position that survives a connection."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from virtmux.errors import InputRejected, NotAttached, Refused
 from virtmux.following import Disconnected, Progress, Record, Resumed
 from virtmux.inbox import Inbox
 from virtmux.ledger import InputLedger, InputState
+from virtmux.matching import WINDOW, Pattern, Search
 from virtmux.messages import (
     Attach,
     Company,
@@ -25,6 +26,7 @@ from virtmux.messages import (
     encode,
 )
 from virtmux.people import Person, Role
+from virtmux.reading import Match, Reader, is_telling
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Ended, Position
@@ -44,12 +46,12 @@ _MARK_COST = 512
 class Console:
     """A place at a console, from `Client.attach`; an asynchronous iterator of its records for one consumer.
 
+    `read`, `expect` and the iteration take from the same sequence, each from where the one before has stopped, one at
+    a time.
+
     Records wait here until they are taken. Once more than `PAUSE_ABOVE` bytes do, the daemon is told to hold this
     console back; other consoles of the connection go on.
     """
-
-    progress: Progress
-    """How far the iteration has come."""
 
     def __init__(self, wish: Attach) -> None:
         """`wish` is what the daemon is asked for, at first and after a lost connection."""
@@ -57,12 +59,12 @@ class Console:
         self.closed = False
         self.ended = False
         self._inbox: Inbox[Record] = Inbox()
+        self._reader: Reader | None = None
         self._link: Link | None = None
         self._handle = 0
         self._paused = False
         self._received: Position | None = None
         self._losses_ahead = 0
-        self._exhausted = False
         self._cut: Reason | None = None
         self._uri = ""
         self._token: str | None = None
@@ -80,6 +82,11 @@ class Console:
     # What the application uses.
 
     @property
+    def progress(self) -> Progress:
+        """How far the records were taken."""
+        return self._records.progress
+
+    @property
     def place(self) -> Place:
         """The daemon's answer to the attach, or to the last one that the iteration has come to."""
         return self.progress.place
@@ -91,18 +98,18 @@ class Console:
 
     @property
     def attachment(self) -> int | None:
-        """The attachment that input goes to, as far as the iteration has come; None where nothing is attached."""
-        return None if self._losses_ahead or self._link is None else self.progress.attachment
+        """The attachment that input goes to, as far as the records were read; None where nothing is attached."""
+        return None if self._losses_ahead or self._link is None else self._records.seen.attachment
 
     @property
     def role(self) -> Role:
         """What this place may do, as far as the iteration has come: whether its input is taken."""
-        return self.progress.role
+        return self._records.seen.role
 
     @property
     def exclusive_to(self) -> Person | None:
         """Who else has the console exclusively, as far as the iteration has come, so that this place may only watch."""
-        return self.progress.by if self.role is Role.WATCHER else None
+        return self._records.seen.by if self.role is Role.WATCHER else None
 
     def __aiter__(self) -> Self:
         """Iterate over the records. A second loop goes on where the first stopped."""
@@ -114,16 +121,93 @@ class Console:
         Between `Disconnected` and `Resumed` the library makes the connection again by itself. It gives up with a
         `PlaceEnded` whose reason is `server-lost`.
         """
-        if self._exhausted:
+        if self._records.exhausted:
             raise StopAsyncIteration
+        return await self._records.next()
+
+    async def read(self, size: int = 65536, *, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as in sync
+        """The next bytes of output, at least one and at most `size`, as soon as there are any.
+
+        Marks and gaps are passed over in silence: iterate where they matter. Calls from several tasks take turns.
+
+        Raises:
+            ConsoleEnded: the console ended here, or the place; once for each end. Read on for what comes behind it.
+            TimedOut: nothing came within `timeout` seconds (0: nothing is there).
+        """
+        return await self._records.read(size, timeout)
+
+    async def expect(
+        self,
+        patterns: Pattern | Sequence[Pattern],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as in sync
+        window: int = WINDOW,
+        must_be_attached: bool = False,
+        notice: Callable[[Record], None] | None = None,
+    ) -> Match:
+        """Wait for the first match of any of `patterns`, regular expressions on bytes, and take the records up to it.
+
+        Of the matches that have come, the one that starts first wins, then the one of the first pattern. What is behind
+        it stays for whoever reads next. A match may begin at most `window` bytes before the record that completes it.
+        A lost connection that is resumed is no end, and a match may span it; none spans a gap, a break or an opening of
+        the console, behind which the matching starts anew.
+
+        An end that was there before does not count: it waits for the next opening, unless `must_be_attached`, with
+        which a console that is not attached is an end, once its records have come so far. `notice` is given each record
+        that is not output, as it passes. Calls from several tasks take turns.
+
+        Raises:
+            ConsoleEnded: the console ended, also one that will be opened again, or the place; expect anew to go on.
+            TimedOut: there was no match within `timeout` seconds. Nothing is lost: what may be part of a match stays.
+            ValueError: a pattern is no regular expression, or also matches nothing at all.
+        """
+        search = Search(patterns, window)
+        return await self._records.expect(search, timeout, must_be_attached=must_be_attached, notice=notice)
+
+    async def until_attached(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Wait until the console is attached, and take the records up to there.
+
+        Raises:
+            ConsoleEnded: the place ended.
+            TimedOut: it was not within `timeout` seconds.
+        """
+        await self._records.until_attached(timeout)
+
+    async def until_ended(
+        self,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+        is_end: Callable[[Reason], bool] = lambda _: True,
+    ) -> Reason:
+        """Wait until the console is not attached for a reason that `is_end`, and give it; take the records up to there.
+
+        Raises:
+            ConsoleEnded: the place ended, as where the connection is lost for good.
+            TimedOut: it did not end within `timeout` seconds.
+        """
+        return await self._records.until_ended(timeout, is_end)
+
+    @property
+    def readable(self) -> bool:
+        """Whether `read` would not wait."""
+        return self._records.exhausted or any(map(is_telling, (*self._records.ahead, *self._inbox)))
+
+    def on_arrival(self, call: Callable[[], None] | None) -> None:
+        """Have this called, without arguments, each time that a record has arrived; None: no more."""
+        self._inbox.on_put = call
+
+    async def _receive(self) -> Record:
         record = await self._inbox.get()
-        self.progress.take(record)
         if isinstance(record, Disconnected):
             self._losses_ahead -= 1
-        self._exhausted = isinstance(record, PlaceEnded)
         if self._paused and self._inbox.cost <= RESUME_BELOW:
             self._flow(paused=False)
         return record
+
+    @property
+    def _records(self) -> Reader:
+        assert self._reader is not None, "it has a place"
+        return self._reader
 
     async def write(self, data: bytes) -> None:
         """Send input to the guest and return when all of it was written to the guest's serial line.
@@ -211,7 +295,8 @@ class Console:
         attachment = self.attachment
         if self._link is None or attachment is None:
             cut = self._cut if self._losses_ahead or self._link is None else None
-            raise NotAttached(cut or self.progress.why or reason_now(Cause.STREAM_ENDED, console=self.place.info.id))
+            why = cut or self._records.seen.why
+            raise NotAttached(why or reason_now(Cause.STREAM_ENDED, console=self.place.info.id))
         ledger = self._ledger
         if ledger is None or ledger.attachment != attachment:
             if ledger is not None and ledger.in_flight():
@@ -252,7 +337,7 @@ class Console:
         self._uri, self._live_from = place.info.id.uri, Position.parse(place.info.position).mark
         self._token = place.token or self._token
         if self._received is None:
-            self.progress = Progress(place)
+            self._reader = Reader(Progress(place), self._receive)
         else:
             self._put(Resumed(self._received, place), _MARK_COST)
         self._received = Position.parse(place.position)

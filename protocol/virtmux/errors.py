@@ -6,13 +6,18 @@
       NotAttached      input while no guest's console is attached: nothing was sent
       InputRejected    part of the input did not reach the guest
       TooSlow          more events than are kept waited to be taken
+      ConsoleEnded     the console ended while it was read from, or something was expected of it
+    TimedOut           the time that was set has run out; a TimeoutError, and no VirtmuxError: nothing has failed
 
-Ends of a console are not errors: they are records of its sequence. Pure.
+To who iterates over a console its ends are records of its sequence, and no errors. Pure.
 """
 
 # ruff: noqa: N818 - named after what happened, as in websockets
 
 from virtmux.reasons import Reason
+
+#: Bytes of what was seen last that stand in the text of an error.
+_SHOWN = 200
 
 
 class VirtmuxError(Exception):
@@ -55,3 +60,30 @@ class InputRejected(VirtmuxError):
 
 class TooSlow(VirtmuxError):
     """Events came faster than they were taken, and the rest of them is lost. Ask for events anew."""
+
+
+class ConsoleEnded(VirtmuxError):
+    """The console ended, or the place at it, before what was waited for; `reason` says why.
+
+    `seen` are the last bytes that came before and did not match.
+    """
+
+    def __init__(self, reason: Reason, seen: bytes = b"") -> None:
+        super().__init__(reason)
+        self.seen = seen
+
+
+class TimedOut(TimeoutError):
+    """What was waited for did not come within the time that was set.
+
+    `seen` are the last bytes that came and did not match; `reason` says why nothing is attached, None where something
+    is.
+    """
+
+    def __init__(self, what: str, seconds: float, *, seen: bytes = b"", reason: Reason | None = None) -> None:
+        last = f"; last seen: {seen[-_SHOWN:]!r}" if seen else ""
+        why = f": {reason.text}" if reason is not None else ""
+        super().__init__(f"{what} within {seconds:g} s{why}{last}")
+        self.seconds = seconds
+        self.seen = seen
+        self.reason = reason

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
@@ -14,12 +15,20 @@ class Inbox(Generic[_T]):
         self.cost = 0
         self._items: deque[tuple[_T, int]] = deque()
         self._filled = asyncio.Event()
+        self.on_put: Callable[[], None] | None = None
+        """Called for each item, once it is there."""
+
+    def __iter__(self) -> Iterator[_T]:
+        """What is there, oldest first; it stays."""
+        return (item for item, _ in self._items)
 
     def put(self, item: _T, cost: int = 1) -> None:
         """Add an item; never waits: whoever puts looks at `cost` and slows its source down."""
         self._items.append((item, cost))
         self.cost += cost
         self._filled.set()
+        if self.on_put is not None:
+            self.on_put()
 
     async def get(self) -> _T:
         """The oldest item, as soon as there is one. Cancelled, it loses none."""
