@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
@@ -190,7 +191,7 @@ class Console:
     @property
     def readable(self) -> bool:
         """Whether `read` would not wait."""
-        return self._records.exhausted or any(map(is_telling, (*self._records.ahead, *self._inbox)))
+        return self._records.exhausted or any(map(is_telling, chain(self._records.ahead, self._inbox)))
 
     def on_arrival(self, call: Callable[[], None] | None) -> None:
         """Have this called, without arguments, each time that a record has arrived; None: no more."""

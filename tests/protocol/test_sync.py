@@ -1,0 +1,234 @@
+"""The blocking twin against a scripted daemon: the daemon's part is played by the test's own loop, the client's by
+threads."""
+
+import asyncio
+import contextlib
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+import virtmux.sync
+from tests.harness.command import environment
+from tests.harness.scripted_daemon import (
+    AT,
+    HANDLE,
+    Peer,
+    ScriptedDaemon,
+    console_info,
+    place,
+    playing,
+    reason,
+)
+from virtmux.messages import Attach, Console, Done, Event, Goodbye, InputStatus, ListConsoles, Refused, Release, Watch
+from virtmux.reasons import Cause
+from virtmux.records import Note
+from virtmux.wire import Output
+
+DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
+_T = TypeVar("_T")
+Script = Callable[[Peer], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> ScriptedDaemon:
+    return ScriptedDaemon(tmp_path / "virtmux.sock")
+
+
+async def used(daemon: ScriptedDaemon, script: Script, use: Callable[[virtmux.sync.Client], _T]) -> _T:
+    """What a program that blocks does with a connection, while the daemon plays its part."""
+
+    async def play(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        await script(peer)
+        await peer.gone()
+
+    def program() -> _T:
+        with virtmux.sync.connect(daemon.path) as mux:
+            return use(mux)
+
+    async with playing(daemon, play):
+        return await asyncio.to_thread(program)
+
+
+async def attached(peer: Peer) -> None:
+    peer.say(place((await peer.expect(Attach)).id))
+
+
+async def test_expect_read_and_write_as_a_driver_uses_them(daemon: ScriptedDaemon) -> None:
+    async def script(peer: Peer) -> None:
+        await attached(peer)
+        peer.output(b"boot\r\nlogin: ", at=0)
+        assert await peer.expect_input(5) == b"root\r"
+        peer.say(InputStatus(HANDLE, 1, accepted=5))
+        peer.output(b"root\r\n# ", at=13)
+        peer.ended(1, DOWN, at=21)
+
+    def use(mux: virtmux.sync.Client) -> None:
+        with mux.attach("web1") as console:
+            assert console.expect(rb"login: ", 10).before == b"boot\r\n"
+            console.write(b"root\r")
+            assert console.read(6, timeout=10) == b"root\r\n"
+            assert console.read(timeout=10) == b"# "
+            assert console.position.offset == 21
+            with pytest.raises(virtmux.ConsoleEnded) as ended:
+                console.expect(b"x", 10)
+            assert ended.value.reason == DOWN
+            assert console.attachment is None
+            assert console.until_ended(0) == DOWN
+            with pytest.raises(virtmux.TimedOut):
+                console.read(timeout=0.05)
+
+    await used(daemon, script, use)
+
+
+async def test_its_file_descriptor_is_readable_while_there_is_something_to_read(daemon: ScriptedDaemon) -> None:
+    go_on = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def script(peer: Peer) -> None:
+        await attached(peer)
+        peer.mark(1, Note(AT, "paused"), at=0)
+        peer.say(Done((await peer.expect(Release)).id))  # what came before it has arrived
+        await go_on.wait()
+        peer.output(b"abc", at=0)
+
+    def ready(console: virtmux.sync.Console, seconds: float) -> bool:
+        return bool(select.select([console], [], [], seconds)[0])
+
+    def use(mux: virtmux.sync.Client) -> None:
+        with mux.attach("web1") as console:
+            mux.release("web1")
+            assert not ready(console, 0)
+            loop.call_soon_threadsafe(go_on.set)
+            assert ready(console, 10)
+            assert console.read(2, timeout=0) == b"ab"
+            assert ready(console, 0)
+            assert console.read(timeout=0) == b"c"
+            assert not ready(console, 0)
+            descriptor = console.fileno()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            select.select([descriptor], [], [], 0)
+
+    await used(daemon, script, use)
+
+
+async def test_one_thread_may_write_while_another_reads(daemon: ScriptedDaemon) -> None:
+    async def script(peer: Peer) -> None:
+        await attached(peer)
+        assert await peer.expect_input(1) == b"x"
+        peer.say(InputStatus(HANDLE, 1, accepted=1))
+        peer.output(b"echo", at=0)
+
+    def use(mux: virtmux.sync.Client) -> bytes:
+        with mux.attach("web1") as console:
+            read: list[bytes] = []
+            reader = threading.Thread(target=lambda: read.append(console.read(timeout=10)))
+            reader.start()
+            console.write(b"x")
+            reader.join()
+            return read[0]
+
+    assert await used(daemon, script, use) == b"echo"
+
+
+async def test_records_and_events_can_be_iterated_over(daemon: ScriptedDaemon) -> None:
+    event = Event(event="appeared", at=AT, console=console_info().id, offset=0)
+
+    async def script(peer: Peer) -> None:
+        await attached(peer)
+        peer.output(b"abc", at=0)
+        watch = await peer.expect(Watch)
+        peer.say(event, Done(watch.id))
+
+    def use(mux: virtmux.sync.Client) -> None:
+        with mux.attach("web1") as console, contextlib.closing(mux.events()) as events:
+            assert next(iter(console)) == Output(HANDLE, 0, b"abc")
+            assert next(events) == event
+
+    await used(daemon, script, use)
+
+
+async def test_requests_are_answered_or_raise_as_in_asyncio(daemon: ScriptedDaemon) -> None:
+    async def script(peer: Peer) -> None:
+        asked = await peer.expect(ListConsoles)
+        peer.say(Console(asked.id, console_info()), Done(asked.id))
+        peer.say(Refused((await peer.expect(Attach)).id, reason(Cause.CONSOLE_MISSING)))
+
+    def use(mux: virtmux.sync.Client) -> None:
+        assert mux.consoles() == [console_info()]
+        with pytest.raises(virtmux.Refused) as refused, mux.attach("web2"):
+            pass
+        assert refused.value.reason.cause is Cause.CONSOLE_MISSING
+
+    await used(daemon, script, use)
+
+
+async def test_the_daemons_end_is_an_exception_and_no_hanging(daemon: ScriptedDaemon) -> None:
+    async def script(peer: Peer) -> None:
+        await attached(peer)
+        peer.say(Goodbye(reason(Cause.EVICTED)))
+
+    def use(mux: virtmux.sync.Client) -> None:
+        with mux.attach("web1") as console:
+            with pytest.raises(virtmux.ConsoleEnded) as ended:
+                console.read(timeout=10)
+            assert ended.value.reason.cause is Cause.EVICTED
+
+    await used(daemon, script, use)
+
+
+def test_where_no_daemon_answers_connecting_says_so_and_leaves_no_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+    with pytest.raises(virtmux.ConnectionLost, match="no virtmuxd answers"), virtmux.sync.connect(tmp_path / "none"):
+        pass
+    assert threading.active_count() == before
+
+
+async def test_outside_of_its_context_a_client_says_so(daemon: ScriptedDaemon) -> None:
+    async def script(peer: Peer) -> None:
+        pass
+
+    mux = await used(daemon, script, lambda mux: mux)
+    with pytest.raises(RuntimeError, match="the connection is closed"):
+        mux.consoles()
+
+
+async def test_a_program_that_never_leaves_ends_at_once_and_in_silence(daemon: ScriptedDaemon) -> None:
+    program = """
+import threading, virtmux.sync
+entered = virtmux.sync.connect()
+mux = entered.__enter__()
+place = mux.attach("web1")
+console = place.__enter__()
+waiting = threading.Thread(target=lambda: console.read(), daemon=True)
+waiting.start()
+"""
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        await attached(peer)
+        await peer.gone()
+
+    def run() -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-c", program]
+        return subprocess.run(command, env=environment(daemon.path), capture_output=True, timeout=15, check=False)
+
+    async with playing(daemon, script):
+        began = time.monotonic()
+        ended = await asyncio.to_thread(run)
+    assert time.monotonic() - began < 5
+    assert ended.returncode == 0
+    assert b"never awaited" not in ended.stderr
+    assert b"was destroyed" not in ended.stderr
+
+
+def test_it_imports_neither_libvirt_nor_the_daemon() -> None:
+    program = "import sys, virtmux.sync; sys.exit(bool({'libvirt', 'virtmuxd'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], env=environment(Path("/x")), check=False).returncode == 0
