@@ -12,11 +12,14 @@ import click
 COMMANDS = {
     "attach": "virtmux_cli.attach",
     "events": "virtmux_cli.events",
+    "expect": "virtmux_cli.automation.expect",
     "forget": "virtmux_cli.forget",
     "list": "virtmux_cli.list",
     "log": "virtmux_cli.log.opening",
     "reclaim": "virtmux_cli.reclaim",
     "release": "virtmux_cli.release",
+    "send": "virtmux_cli.automation.send",
+    "wait": "virtmux_cli.automation.wait",
 }
 INTERRUPTED = 130
 _STDIN, _STDOUT, _STDERR = 0, 1, 2

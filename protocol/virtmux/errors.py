@@ -83,7 +83,7 @@ class TimedOut(TimeoutError):
     def __init__(self, what: str, seconds: float, *, seen: bytes = b"", reason: Reason | None = None) -> None:
         last = f"; last seen: {seen[-_SHOWN:]!r}" if seen else ""
         why = f": {reason.text}" if reason is not None else ""
-        super().__init__(f"{what} within {seconds:g} s{why}{last}")
+        super().__init__(f"{what} within {round(seconds, 2):g} s{why}{last}")
         self.seconds = seconds
         self.seen = seen
         self.reason = reason
