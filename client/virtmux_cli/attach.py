@@ -11,6 +11,7 @@ from virtmux_cli.attach_session import Options, attach
 from virtmux_cli.escape import DEFAULT, parse_escape
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, parse_size, uri_option
+from virtmux_cli.screen.window import REPLAY
 
 _STDOUT = 1
 #: What a person is shown first.
@@ -29,17 +30,17 @@ class AttachCommand(click.Command):
 
 
 def parse_replay(text: str) -> str:
-    """What of the past is shown first: a size, `all`, `boot` or `none`, as the daemon takes it.
+    """What of the past is shown first: a size, `all`, `boot` or `none`, as the daemon takes it; or `screen`.
 
     Raises:
         ValueError: it is none of these.
     """
-    if text in {"all", "boot", "none"}:
+    if text in {"all", "boot", "none", REPLAY}:
         return text
     try:
         return f"bytes:{parse_size(text)}"
     except ValueError:
-        raise ValueError(f"not a replay: {text!r} (expected a size like 16K, all, boot or none)") from None
+        raise ValueError(f"not a replay: {text!r} (expected a size like 16K, all, boot, screen or none)") from None
 
 
 def _lag_size(text: str) -> int:
@@ -79,10 +80,10 @@ def _escape_key(text: str) -> str:
 )
 @click.option(
     "--replay",
-    metavar="BYTES|all|boot|none",
+    metavar="BYTES|all|boot|screen|none",
     callback=checked(parse_replay),
-    help="What of the past to show first: so much of this boot, all that is stored, or this boot; "
-    "16K where stdout is a terminal, else none.",
+    help="What of the past to show first: so much of this boot, all that is stored, this boot, or what a terminal "
+    "would show now; 16K where stdout is a terminal, else none.",
 )
 @click.option(
     "--from", "position", metavar="POSITION", callback=checked(parse_position), help="Where to start, instead."

@@ -11,7 +11,7 @@ import contextlib
 import math
 import random
 from collections.abc import Sequence
-from typing import NamedTuple, assert_never
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from virtmux.backoff import Backoff
 from virtmux.client import Client, connect
@@ -28,10 +28,14 @@ from virtmux_cli.escape import DEFAULT, parse_escape, until_escape
 from virtmux_cli.input_watch import Held, InputWatch, Lost
 from virtmux_cli.options import by_name
 from virtmux_cli.replayed import RequestFilter, Shown
+from virtmux_cli.screen.window import REPLAY, WINDOW
 from virtmux_cli.signals import handled
 from virtmux_cli.streams import Outlet, Typeahead, read
 from virtmux_cli.talk import Talk
 from virtmux_cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from virtmux_cli.screen.repainted import Repaint
 
 _STDIN, _STDOUT = 0, 1
 _LAST_OUTPUT_S = 1.0
@@ -98,7 +102,7 @@ class AttachSession:
         #: Bytes that were taken from the typeahead and wait until the console is attached.
         self._unsent = 0
         self._watch = InputWatch(keys=terminal.present)
-        self._filter = RequestFilter()
+        self._filter = self._filter_of_the_past()
         self._console: Console | None = None
         self._attached = asyncio.Event()
         self._begun = False
@@ -122,6 +126,13 @@ class AttachSession:
         self._terminal.restore()
         self._say_last(self._leaving.result())
         return self._leaving.result().status
+
+    def _filter_of_the_past(self) -> "RequestFilter | Repaint":
+        if self._options.replay != REPLAY:
+            return RequestFilter()
+        from virtmux_cli.screen.repainted import Repaint
+
+        return Repaint.for_terminal(_STDOUT)
 
     def close(self) -> None:
         """Let go of stdout and the timers."""
@@ -196,7 +207,7 @@ class AttachSession:
                     device,
                     uri=options.uri,
                     position=options.position,
-                    replay=options.replay,
+                    replay=f"bytes:{WINDOW}" if options.replay == REPLAY else options.replay,
                     read_only=options.read_only,
                     lag=options.lag,
                 )
@@ -220,16 +231,21 @@ class AttachSession:
     async def _records(self, console: Console, tasks: asyncio.TaskGroup) -> None:
         state = AttachState(self._options.leave, console.progress)
         await self._act(state.enter(), console, tasks)
+        await self._settle(console)
         async for record in console:
             await self._act(state.take(record), console, tasks)
+            await self._settle(console)
+
+    async def _settle(self, console: Console) -> None:
+        """Show what the past comes to, where all of it has come."""
+        if console.progress.caught_up and (data := self._filter.caught_up()):
+            await self._write(data)
 
     async def _act(self, actions: Sequence[Action], console: Console, tasks: asyncio.TaskGroup) -> None:
         for action in actions:
             if isinstance(action, Shown):
-                data = self._filter.show(action) if self._terminal.present else action.data
-                self._talk.wrote(data)
-                await self._outlet.write(data)
-                self._linger()
+                filtered = self._terminal.present or self._options.replay == REPLAY
+                await self._write(self._filter.show(action) if filtered else action.data)
                 continue
             await self._outlet.flush()
             match action:
@@ -248,6 +264,11 @@ class AttachSession:
                     self._talk.note(action)
                 case _:
                     assert_never(action)
+
+    async def _write(self, data: bytes) -> None:
+        self._talk.wrote(data)
+        await self._outlet.write(data)
+        self._linger()
 
     def _begin(self, console: Console, tasks: asyncio.TaskGroup) -> None:
         if self._waiting is not None:

@@ -18,6 +18,7 @@ COMMANDS = {
     "log": "virtmux_cli.log.opening",
     "reclaim": "virtmux_cli.reclaim",
     "release": "virtmux_cli.release",
+    "screen": "virtmux_cli.screen.command",
     "send": "virtmux_cli.automation.send",
     "wait": "virtmux_cli.automation.wait",
 }

@@ -42,6 +42,10 @@ class RequestFilter:
             if unit.kind is not Kind.SEQUENCE or not _REQUEST.fullmatch(unit.data)
         )
 
+    def caught_up(self) -> bytes:
+        """What is to be shown once all of the past has come: nothing more."""
+        return b""
+
 
 def split(offset: int, data: bytes, live_from: int) -> list[Shown]:
     """A piece of output as what is of the past, up to `live_from`, and what is not."""

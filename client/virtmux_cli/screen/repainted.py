@@ -1,0 +1,34 @@
+"""Output of the past as the screen that it makes, for `attach --replay screen`: repainted once, then live."""
+
+import os
+
+from virtmux_cli.replayed import Shown
+from virtmux_cli.screen.drawing import repaint
+from virtmux_cli.screen.emulator import Emulator
+
+
+class Repaint:
+    """Takes the place of a `virtmux_cli.replayed.RequestFilter`."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        self._emulator: Emulator | None = Emulator(columns, lines)
+
+    @classmethod
+    def for_terminal(cls, fd: int) -> "Repaint":
+        """For the terminal behind a file descriptor; where there is none, 80x24."""
+        try:
+            return cls(*os.get_terminal_size(fd))
+        except OSError:
+            return cls(80, 24)
+
+    def show(self, shown: Shown) -> bytes:
+        """What of the next piece is to be shown: nothing of the past, and what comes now behind the repaint."""
+        if shown.replayed and self._emulator is not None:
+            self._emulator.feed(shown.data)
+            return b""
+        return self.caught_up() + shown.data
+
+    def caught_up(self) -> bytes:
+        """The repaint, where all of the past has come and it was not shown yet."""
+        emulator, self._emulator = self._emulator, None
+        return b"" if emulator is None else repaint(emulator) + emulator.close()
