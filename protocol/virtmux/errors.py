@@ -76,14 +76,15 @@ class ConsoleEnded(VirtmuxError):
 class TimedOut(TimeoutError):
     """What was waited for did not come within the time that was set.
 
-    `seen` are the last bytes that came and did not match; `reason` says why nothing is attached, None where something
-    is.
+    `what` says it in words; `seen` are the last bytes that came and did not match; `reason` says why nothing is
+    attached, None where something is.
     """
 
     def __init__(self, what: str, seconds: float, *, seen: bytes = b"", reason: Reason | None = None) -> None:
         last = f"; last seen: {seen[-_SHOWN:]!r}" if seen else ""
         why = f": {reason.text}" if reason is not None else ""
         super().__init__(f"{what} within {round(seconds, 2):g} s{why}{last}")
+        self.what = what
         self.seconds = seconds
         self.seen = seen
         self.reason = reason

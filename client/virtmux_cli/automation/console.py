@@ -71,12 +71,17 @@ def passing(say: Talk) -> Callable[[Record], None]:
     return notice
 
 
-async def reported(say: Talk, work: Callable[[], Awaitable[int]], redact: Callable[[bytes], bytes] = bytes) -> int:
-    """The exit status of `work`, or that of what it raises, which is said in one line. `redact` takes secrets out."""
+async def reported(
+    say: Talk, seconds: float | None, work: Callable[[], Awaitable[int]], redact: Callable[[bytes], bytes] = bytes
+) -> int:
+    """The exit status of `work`, or that of what it raises, which is said. `seconds` is what the person has given it.
+
+    `redact` takes secrets out of what is shown.
+    """
     try:
         return await work()
     except TimedOut as error:
-        say.complain(timed_out(error, redact(error.seen)))
+        say.complain(timed_out(error, error.seconds if seconds is None else seconds, redact(error.seen)))
         return TIMED_OUT
     except InputRejected as error:
         say.failed(error.reason)
@@ -89,10 +94,11 @@ async def reported(say: Talk, work: Callable[[], Awaitable[int]], redact: Callab
         return error.reason.exit_status
 
 
-def timed_out(error: TimedOut, seen: bytes) -> str:
+def timed_out(error: TimedOut, seconds: float, seen: bytes) -> str:
     """What was waited for, for how long, and what was there instead."""
-    what, _, _ = str(error).partition("; last seen: ")
-    return what.replace(" b'", " '").replace(' b"', ' "') + (f"; last seen: {shown(seen)}" if seen else "")
+    what = error.what.replace(" b'", " '").replace(' b"', ' "')
+    why = f": {error.reason.text}" if error.reason is not None else ""
+    return f"{what} within {seconds:g} s{why}" + (f"; last seen: {shown(seen)}" if seen else "")
 
 
 def rejected(error: InputRejected) -> str:

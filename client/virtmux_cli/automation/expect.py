@@ -125,7 +125,7 @@ async def _expect(where: Where, expected: Expected) -> int:
             printed = show(match_json(match, redact) if expected.as_json else match_line(match, redact))
         return printed or (FURTHER + match.index if match.index else 0)
 
-    return await reported(say, work, redact)
+    return await reported(say, expected.seconds, work, redact)
 
 
 async def _send(console: Console, expected: Expected, say: Talk) -> float | None:

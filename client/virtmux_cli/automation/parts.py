@@ -68,15 +68,19 @@ def _read(part: Part, terminal: str) -> Piece:
         case Kind.KEY:
             return Piece(parse_key(value, terminal), key=True)
         case Kind.FILE:
-            return Piece(sys.stdin.buffer.read() if value == STDIN else Path(value).read_bytes())
+            return Piece(_held_by(value))
         case Kind.HIDDEN_FILE:
-            return Piece(Path(value).read_bytes().removesuffix(b"\n").removesuffix(b"\r"), secret=True)
+            return Piece(_held_by(value).removesuffix(b"\n").removesuffix(b"\r"), secret=True)
         case Kind.HIDDEN_ENV:
             if value not in os.environ:
                 raise ValueError(f"there is no environment variable {value!r} to take a secret from")
             return Piece(os.environb[os.fsencode(value)], secret=True)
         case _:
             assert_never(kind)
+
+
+def _held_by(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
 
 
 def pieces(parts: Sequence[Part], *, line: bool, terminal: str = "xterm") -> list[Piece]:

@@ -181,7 +181,7 @@ async def run(where: Where, script: Script, seconds: float | None, position: str
                     return status
         return 0
 
-    return await reported(say, work)
+    return await reported(say, None, work)
 
 
 class _Run:

@@ -62,4 +62,4 @@ async def _send(where: Where, sent: list[Piece], pace: Pace, seconds: float | No
             told = {"type": "sent", "console": console.place.info.id, "position": position, "size": size}
             return show(json_line(told)) if as_json else 0
 
-    return await reported(say, work)
+    return await reported(say, seconds, work)

@@ -37,9 +37,11 @@ async def send(console: Console, pieces: Sequence[Piece], say: Talk, pace: Pace,
                 failure = error
             watching.cancel()
     except TimeoutError:
-        state = console.input
-        accepted = f"{state.accepted} of its bytes" if state is not None else "nothing of it"
-        raise TimedOut(f"the input was not accepted, but {accepted},", seconds or 0.0) from None
+        size, accepted = sum(len(each.data) for each in pieces), 0
+        if (state := console.input) is not None:
+            accepted = state.accepted
+            say.input_left(size - state.accepted - state.waiting + state.unsent, state.waiting - state.unsent)
+        raise TimedOut(f"of {size} bytes of input {accepted} were accepted", seconds or 0.0) from None
     if failure is not None:
         raise failure
 

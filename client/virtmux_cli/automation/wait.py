@@ -61,7 +61,7 @@ async def _attached(where: Where, seconds: float | None, *, as_json: bool) -> in
             what = f"{where.console} was not attached"
             raise TimedOut(what, seconds or 0.0, reason=why[-1] if why else None) from None
 
-    return await reported(say, work)
+    return await reported(say, seconds, work)
 
 
 async def _until_attached(where: Where, say: Talk, why: list[Reason], *, as_json: bool) -> int:
@@ -126,7 +126,7 @@ async def _ended(where: Where, seconds: float | None, *, as_json: bool) -> int:
             reason = await wait_ended(console, seconds)
         return show(json_line(reason) if as_json else f"{reason_text(reason)}\n".encode(errors="replace"))
 
-    return await reported(say, work)
+    return await reported(say, seconds, work)
 
 
 def _say_once(say: Talk, said: list[Reason], reason: Reason) -> None:

@@ -90,7 +90,8 @@ async def test_a_guest_that_takes_no_input_is_said_and_a_timeout_tells_how_much_
     assert (status, out) == (7, b"")
     assert err.splitlines() == [
         "virtmux: guest web1 takes no input now: 3 bytes of input wait, 1 were accepted",
-        "virtmux: the input was not accepted, but 1 of its bytes, within 0.5 s",
+        "virtmux: 3 bytes of input may still be delivered",
+        "virtmux: of 4 bytes of input 1 were accepted within 0.5 s",
     ]
 
 
