@@ -389,11 +389,11 @@ class Console:
             self._inbox.put(last, _MARK_COST)
 
     def close(self) -> None:
-        """The application is done with it."""
+        """The application is done with it; whoever still reads is told so."""
         self.closed = True
         if self._link is not None:
             self._link.detach(self._handle)
-        self._unlink(reason_now(Cause.DETACHED))
+        self.end(PlaceEnded(self._handle, reason_now(Cause.DETACHED)))
 
     def refused(self, reason: Reason) -> None:
         """The place was not given again."""

@@ -45,8 +45,9 @@ class Search:
 
         Raises:
             ValueError: a pattern is no regular expression, or matches nothing at all; or there is none.
+            TypeError: a pattern is text.
         """
-        given = [patterns] if isinstance(patterns, bytes | re.Pattern) else patterns
+        given = [patterns] if isinstance(patterns, bytes | str | re.Pattern) else patterns
         self.patterns = [_compiled(pattern) for pattern in given]
         if not self.patterns:
             raise ValueError("there is no pattern to look for")
@@ -103,6 +104,8 @@ def _compiled(pattern: Pattern) -> re.Pattern[bytes]:
         compiled = re.compile(pattern)
     except re.error as error:
         raise ValueError(f"not a regular expression: {pattern!r}: {error}") from error
+    if not isinstance(compiled.pattern, bytes):
+        raise TypeError(f"a pattern is bytes, as rb'login: ', and not {compiled.pattern!r}")
     if compiled.search(b"") is not None:
         raise ValueError(f"a pattern that also matches nothing would always be found: {compiled.pattern!r}")
     return compiled

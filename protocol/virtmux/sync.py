@@ -32,6 +32,7 @@ from virtmux.records import Position
 _T = TypeVar("_T")
 #: What closing a connection may take: its own second, and what a loaded machine adds.
 _CLOSING_S = 5.0
+_CLOSED = "the connection is closed: use it within `with virtmux.sync.connect()`"
 
 
 class _Loop:
@@ -82,10 +83,12 @@ class _Loop:
         """
         if not self.running:
             work.close()
-            raise RuntimeError("the connection is closed: use it within `with virtmux.sync.connect()`")
+            raise RuntimeError(_CLOSED)
         future = asyncio.run_coroutine_threadsafe(work, self._loop.result())
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            raise RuntimeError(_CLOSED) from None
         except BaseException:
             future.cancel()
             raise
@@ -220,7 +223,7 @@ class Client:
 class Console:
     """A place at a console, from `Client.attach`. Each method is that of `virtmux.Console`, and raises the same.
 
-    One thread may read, another write; of several that read, each takes its turn.
+    One thread may read, another write; of several that read, each takes its turn. Leaving the context ends them all.
     """
 
     def __init__(self, loop: _Loop, console: virtmux.console.Console) -> None:
@@ -233,10 +236,9 @@ class Console:
     def close(self) -> None:
         """Let go of the file descriptor. Leaving the context does it."""
         if self._loop.running:
-            self._loop.call(self._stop_telling())
-        ready, self._ready = self._ready, -1
-        if ready >= 0:
-            os.close(ready)
+            self._loop.call(self._end())
+        else:
+            self._let_go()
 
     def fileno(self) -> int:
         """A file descriptor for select and its like: readable while `read` would not wait. It is not to be read."""
@@ -276,6 +278,10 @@ class Console:
         """Send input to the guest and return when all of it was written to the guest's serial line."""
         self._loop.call(self._console.write(data))
 
+    def send(self, data: bytes) -> None:
+        """Send input to the guest and return when it is on its way: for single keys."""
+        self._loop.call(self._console.send(data))
+
     @property
     def place(self) -> Place:
         """The daemon's answer to the attach, or to the last one that was read."""
@@ -309,11 +315,17 @@ class Console:
         self._console.on_arrival(self._tell)
         self._tell()
 
-    async def _stop_telling(self) -> None:
+    async def _end(self) -> None:
         self._console.on_arrival(None)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        ready, self._ready = self._ready, -1
+        if ready >= 0:
+            os.close(ready)
 
     def _tell(self) -> None:
-        if self._console.readable == self._is_ready:
+        if self._ready < 0 or self._console.readable == self._is_ready:
             return
         self._is_ready = not self._is_ready
         if self._is_ready:

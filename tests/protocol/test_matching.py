@@ -90,3 +90,11 @@ def test_what_is_no_pattern_is_refused() -> None:
         Search(b"(")
     with pytest.raises(ValueError, match="no pattern"):
         Search([])
+
+
+def test_a_pattern_of_text_is_refused_with_what_is_meant() -> None:
+    for text in ("login: ", re.compile("login: ")):
+        with pytest.raises(TypeError, match="a pattern is bytes, as rb'login: ', and not 'login: '"):
+            Search([text])  # type: ignore[list-item]
+        with pytest.raises(TypeError, match="a pattern is bytes"):
+            Search(text)  # type: ignore[arg-type]

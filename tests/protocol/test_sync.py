@@ -138,6 +138,25 @@ async def test_one_thread_may_write_while_another_reads(daemon: ScriptedDaemon) 
     assert await used(daemon, script, use) == b"echo"
 
 
+async def test_leaving_the_context_ends_whoever_still_reads(daemon: ScriptedDaemon) -> None:
+    def use(mux: virtmux.sync.Client) -> None:
+        told: list[BaseException] = []
+
+        def read(console: virtmux.sync.Console) -> None:
+            try:
+                console.read()
+            except virtmux.ConsoleEnded as error:
+                told.append(error)
+
+        with mux.attach("web1") as console:
+            reader = threading.Thread(target=read, args=(console,))
+            reader.start()
+        reader.join(10)
+        assert [str(each) for each in told] == ["detached"]
+
+    await used(daemon, attached, use)
+
+
 async def test_records_and_events_can_be_iterated_over(daemon: ScriptedDaemon) -> None:
     event = Event(event="appeared", at=AT, console=console_info().id, offset=0)
 

@@ -19,7 +19,9 @@ _DEFAULT = Char(" ")
 _FG = {name: code for table in (graphics.FG_AIXTERM, graphics.FG_ANSI) for code, name in table.items()}
 _BG = {name: code for table in (graphics.BG_AIXTERM, graphics.BG_ANSI) for code, name in table.items()}
 _PALETTE = {colour: number for number, colour in reversed(list(enumerate(graphics.FG_BG_256)))}
-_ATTRIBUTES = {"bold": 1, "italics": 3, "underscore": 4, "blink": 5, "reverse": 7, "strikethrough": 9}
+_CODES = {"bold": 1, "italics": 3, "underscore": 4, "blink": 5, "reverse": 7, "strikethrough": 9}
+#: pyte 0.8.0 knows no `blink`.
+_ATTRIBUTES = {name: code for name, code in _CODES.items() if name in Char._fields}
 _PLAIN = "\x1b[m"
 _NORMAL = "\x1b[m\x1b[r\x1b[?6l\x1b[4l\x1b[20l\x1b[?5l\x1b(B\x1b)B\x0f"
 

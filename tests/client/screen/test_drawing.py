@@ -94,7 +94,6 @@ def test_the_person_s_screen_goes_into_the_scrollback() -> None:
         (b"plain  ", "plain"),
         (b"\x1b[1;31mred\x1b[m plain", "\x1b[m\x1b[1;31mred\x1b[m plain"),
         (b"\x1b[38;5;200;48;2;1;2;3mx", "\x1b[m\x1b[38;5;200;48;2;1;2;3mx\x1b[m"),
-        (b"\x1b[93;102mx", "\x1b[m\x1b[93;102mx\x1b[m"),
         (b"\x1b[7m \x1b[m", "\x1b[m\x1b[7m \x1b[m"),
     ],
 )
