@@ -25,6 +25,7 @@ from virtmux.client import Inventory
 from virtmux.following import Happening, Record
 from virtmux.matching import WINDOW, Pattern
 from virtmux.messages import ConsoleInfo, HistoryInfo, Lag, Place, Stored
+from virtmux.people import Role
 from virtmux.reading import Match
 from virtmux.reasons import Reason
 from virtmux.records import Position
@@ -150,6 +151,8 @@ class Client:
         hold: bool = True,
         timed: bool = False,
         lag: Lag | None = None,
+        exclusive: bool = False,
+        steal: bool = False,
     ) -> "Iterator[Console]":
         """A place at a console, given up on leaving the context."""
         place = self._mux.attach(
@@ -162,6 +165,8 @@ class Client:
             hold=hold,
             timed=timed,
             lag=lag,
+            exclusive=exclusive,
+            steal=steal,
         )
         with self._loop.entered(place) as inner:
             console = Console(self._loop, inner)
@@ -296,6 +301,11 @@ class Console:
     def attachment(self) -> int | None:
         """The attachment that input goes to; None where nothing is attached."""
         return self._console.attachment
+
+    @property
+    def role(self) -> Role:
+        """What this place may do."""
+        return self._console.role
 
     async def _next(self) -> Record | None:
         return await anext(self._console, None)
