@@ -8,133 +8,40 @@ One background thread runs an event loop and owns everything; any thread may cal
 never holds up the end of the process, whoever forgot to leave a context.
 """
 
-import asyncio
-import atexit
-import concurrent.futures
 import contextlib
 import os
-import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import virtmux.client
 import virtmux.console
 from virtmux.client import Inventory
+from virtmux.domains import DomainInfo
 from virtmux.following import Happening, Record
+from virtmux.ledger import InputState
+from virtmux.loop_thread import LoopThread
 from virtmux.matching import WINDOW, Pattern
-from virtmux.messages import ConsoleInfo, HistoryInfo, Lag, Place, Stored
-from virtmux.people import Role
+from virtmux.messages import ConsoleInfo, GuestAction, HistoryInfo, Lag, Place, Stored
+from virtmux.people import ClientInfo, Person, Role
 from virtmux.reading import Match
 from virtmux.reasons import Reason
 from virtmux.records import Position
 
 _T = TypeVar("_T")
-#: What closing a connection may take: its own second, and what a loaded machine adds.
-_CLOSING_S = 5.0
-_CLOSED = "the connection is closed: use it within `with virtmux.sync.connect()`"
-
-
-class _Loop:
-    """An event loop in a thread of its own, while its context lasts, and never longer than the main thread."""
-
-    def __init__(self) -> None:
-        self._loop: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
-        self._over = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name="virtmux-sync", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._loop.result()
-        atexit.register(self._stop)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        atexit.unregister(self._stop)
-        self._stop()
-
-    def _run(self) -> None:
-        asyncio.run(self._stay())
-
-    async def _stay(self) -> None:
-        self._loop.set_result(asyncio.get_running_loop())
-        await self._over.wait()
-
-    def _stop(self) -> None:
-        """Leave what is still entered, and end the thread."""
-        self.soon(self._over.set)
-        self._thread.join(_CLOSING_S)
-
-    @property
-    def running(self) -> bool:
-        """Whether anything can be asked of it."""
-        return self._thread.is_alive() and threading.current_thread() is not self._thread
-
-    def soon(self, call: Callable[[], object]) -> None:
-        """Have the loop call this, if it still runs."""
-        with contextlib.suppress(RuntimeError):  # it is closed
-            self._loop.result().call_soon_threadsafe(call)
-
-    def call(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """The result of a coroutine, which is cancelled where the thread that waits is interrupted.
-
-        Raises:
-            RuntimeError: the context was left, or this is the loop's own thread.
-        """
-        if not self.running:
-            work.close()
-            raise RuntimeError(_CLOSED)
-        future = asyncio.run_coroutine_threadsafe(work, self._loop.result())
-        try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise RuntimeError(_CLOSED) from None
-        except BaseException:
-            future.cancel()
-            raise
-
-    @contextlib.contextmanager
-    def entered(self, context: AbstractAsyncContextManager[_T]) -> Iterator[_T]:
-        """An asynchronous context, entered and left by one task of the loop."""
-        inside: concurrent.futures.Future[_T] = concurrent.futures.Future()
-        leave = asyncio.Event()
-
-        async def stay() -> None:
-            try:
-                async with context as value:
-                    inside.set_result(value)
-                    await leave.wait()
-            except BaseException as error:
-                if inside.done():
-                    raise
-                inside.set_exception(error)
-
-        task = asyncio.run_coroutine_threadsafe(stay(), self._loop.result())
-        try:
-            value = inside.result()
-        except BaseException:
-            task.cancel()
-            raise
-        try:
-            yield value
-        finally:
-            if self.running:
-                self.soon(leave.set)
-                task.result(_CLOSING_S)
 
 
 @contextlib.contextmanager
 def connect(path: str | Path | None = None, *, reconnect_for: float = 60.0) -> "Iterator[Client]":
     """A connection to virtmuxd; `virtmux.connect` describes it, and what entering raises."""
-    with _Loop() as loop, loop.entered(virtmux.client.connect(path, reconnect_for=reconnect_for)) as mux:
+    with LoopThread() as loop, loop.entered(virtmux.client.connect(path, reconnect_for=reconnect_for)) as mux:
         yield Client(loop, mux)
 
 
 class Client:
     """A client of the daemon, from `connect`. Each method is that of `virtmux.Client`, and raises the same."""
 
-    def __init__(self, loop: _Loop, mux: virtmux.client.Client) -> None:
+    def __init__(self, loop: LoopThread, mux: virtmux.client.Client) -> None:
         self._loop = loop
         self._mux = mux
 
@@ -153,6 +60,8 @@ class Client:
         lag: Lag | None = None,
         exclusive: bool = False,
         steal: bool = False,
+        company: bool = False,
+        force: bool = False,
     ) -> "Iterator[Console]":
         """A place at a console, given up on leaving the context."""
         place = self._mux.attach(
@@ -167,6 +76,8 @@ class Client:
             lag=lag,
             exclusive=exclusive,
             steal=steal,
+            company=company,
+            force=force,
         )
         with self._loop.entered(place) as inner:
             console = Console(self._loop, inner)
@@ -215,6 +126,35 @@ class Client:
         """End what `release` began."""
         self._loop.call(self._mux.reclaim(domain, device, uri=uri))
 
+    def who(self) -> list[ClientInfo]:
+        """Who is connected to the daemon."""
+        return self._loop.call(self._mux.who())
+
+    def kick(self, client: int) -> None:
+        """Have a client sent away."""
+        self._loop.call(self._mux.kick(client))
+
+    def guest(
+        self,
+        domain: str,
+        action: GuestAction,
+        *,
+        uri: str | None = None,
+        keys: Sequence[int] = (),
+        hold_ms: int = 100,
+    ) -> None:
+        """Have something done to a domain."""
+        self._loop.call(self._mux.guest(domain, action, uri=uri, keys=keys, hold_ms=hold_ms))
+
+    def domains(self, domain: str, *, uri: str | None = None) -> list[DomainInfo]:
+        """What libvirt says of a domain now."""
+        return self._loop.call(self._mux.domains(domain, uri=uri))
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What the daemon knows beyond the first protocol."""
+        return self._mux.features
+
     def events(self) -> Generator[Happening, None, None]:
         """What happens to all consoles; close it with `contextlib.closing`."""
         events = self._mux.events()
@@ -231,7 +171,7 @@ class Console:
     One thread may read, another write; of several that read, each takes its turn. Leaving the context ends them all.
     """
 
-    def __init__(self, loop: _Loop, console: virtmux.console.Console) -> None:
+    def __init__(self, loop: LoopThread, console: virtmux.console.Console) -> None:
         self._loop = loop
         self._console = console
         self._ready = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -306,6 +246,16 @@ class Console:
     def role(self) -> Role:
         """What this place may do."""
         return self._console.role
+
+    @property
+    def exclusive_to(self) -> Person | None:
+        """Who else has the console exclusively, so that this place may only watch."""
+        return self._console.exclusive_to
+
+    @property
+    def input(self) -> InputState | None:
+        """How the input fares within the attachment that it went to last; None where none was given."""
+        return self._console.input
 
     async def _next(self) -> Record | None:
         return await anext(self._console, None)

@@ -3,6 +3,7 @@ threads."""
 
 import asyncio
 import contextlib
+import inspect
 import select
 import subprocess
 import sys
@@ -246,6 +247,28 @@ waiting.start()
     assert ended.returncode == 0
     assert b"never awaited" not in ended.stderr
     assert b"was destroyed" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("asynchronous", "blocking", "left_out"),
+    [
+        (virtmux.Client, virtmux.sync.Client, set()),
+        (
+            virtmux.Console,
+            virtmux.sync.Console,
+            # What the connection calls, and what only tasks need.
+            {"attach_again", "end", "input_states", "input_status", "lost", "placed", "progress", "receive", "refused"}
+            | {"on_arrival", "readable"},
+        ),
+    ],
+)
+def test_it_has_what_the_asyncio_library_has(asynchronous: type, blocking: type, left_out: set[str]) -> None:
+    named = {name for name in vars(asynchronous) if not name.startswith("_")}
+    assert named - left_out - set(vars(blocking)) == set()
+    for name in named - left_out:
+        if callable(getattr(asynchronous, name)):
+            there, here = (inspect.signature(getattr(each, name)).parameters for each in (asynchronous, blocking))
+            assert set(there) - set(here) - {"notice"} == set(), name
 
 
 def test_it_imports_neither_libvirt_nor_the_daemon() -> None:
