@@ -7,6 +7,7 @@ import pytest
 
 from tests.harness.command import running
 from tests.harness.scripted_daemon import (
+    AT,
     HANDLE,
     HISTORY,
     Peer,
@@ -16,9 +17,10 @@ from tests.harness.scripted_daemon import (
     reason,
     waiting,
 )
-from virtmux.messages import Attach, Gap, InputStatus
+from virtmux.messages import Attach, Gap, InputStatus, MarkMessage, encode
 from virtmux.reasons import Cause
 from virtmux.records import Note
+from virtmux.wire import encode_output
 
 DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
 
@@ -99,9 +101,11 @@ async def test_from_a_position_what_came_since_counts_and_what_is_gone_is_said(d
 
 async def test_a_timeout_is_status_7_and_tells_what_was_seen_last(daemon: ScriptedDaemon) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
-        peer = await attached(daemon)
-        peer.mark(1, Note("2025-03-01T12:00:00Z", "paused", "user"), at=0)
-        peer.output(b"\x1b]0;evil\x07gr\xc3\xbcb>", at=0)
+        peer = await daemon.accept()
+        given = place((await peer.expect(Attach)).id)
+        note = MarkMessage(HANDLE, 0, 1, Note(AT, "paused", "user"))
+        # All at once, so that it is there before the time begins.
+        peer.send(encode(given) + encode(note) + encode_output(HANDLE, 0, b"\x1b]0;evil\x07gr\xc3\xbcb>"))
         await peer.gone()
 
     arguments = ("expect", "web1", "login: ", r"pan.c", "--timeout", "0.5")
@@ -172,8 +176,8 @@ async def test_a_secret_is_not_shown_where_the_guest_echoes_it(daemon: ScriptedD
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await attached(daemon)
         assert await peer.expect_input(8) == b"hunter2\r"
-        peer.say(InputStatus(HANDLE, 1, accepted=8))
         peer.output(b"hunter2\r\nsh: hunter2: not found", at=0)
+        peer.say(InputStatus(HANDLE, 1, accepted=8))
         await peer.gone()
 
     arguments = ("expect", "web1", "# ", "--secret-file", str(secret), "--line", "--timeout", "0.5")

@@ -12,7 +12,7 @@ from virtmux.reasons import Cause
 from virtmux_cli.automation.script import load
 
 LOGIN = """
-timeout = 0.5
+timeout = 10
 
 [[step]]
 wait = "attached"
@@ -20,7 +20,6 @@ wait = "attached"
 [[step]]
 expect = ["login: ", "name: "]
 fail = ["panic", "emergency"]
-timeout = 10
 
 [[step]]
 send = "root"
@@ -35,6 +34,7 @@ line = true
 
 [[step]]
 expect = "# "
+timeout = 0.5
 """
 
 
@@ -56,20 +56,20 @@ async def started(daemon: ScriptedDaemon) -> Peer:
     return peer
 
 
-async def logged_in(peer: Peer) -> None:
+async def logged_in(peer: Peer, answer: bytes) -> None:
     peer.output(b"login: ", at=0)
     assert await peer.expect_input(5) == b"root\r"
     peer.say(InputStatus(HANDLE, 1, accepted=5))
     peer.output(b"root\r\nPassword: ", at=7)
     assert await peer.expect_input(8) == b"hunter2\r"
+    peer.output(answer, at=23)
     peer.say(InputStatus(HANDLE, 1, accepted=13))
 
 
 async def test_each_step_goes_on_behind_the_one_before(daemon: ScriptedDaemon) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await started(daemon)
-        await logged_in(peer)
-        peer.output(b"\r\n# ", at=23)
+        await logged_in(peer, b"\r\n# ")
         await peer.gone()
 
     async with playing(daemon, script), running(daemon.path, *arguments(daemon, "--json")) as command:
@@ -82,8 +82,7 @@ async def test_each_step_goes_on_behind_the_one_before(daemon: ScriptedDaemon) -
 async def test_a_step_that_fails_is_named_with_its_file_and_what_was_expected(daemon: ScriptedDaemon) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await started(daemon)
-        await logged_in(peer)
-        peer.output(b"hunter2 is wrong", at=23)
+        await logged_in(peer, b"hunter2 is wrong")
         await peer.gone()
 
     async with playing(daemon, script), running(daemon.path, *arguments(daemon)) as command:

@@ -85,13 +85,13 @@ async def test_a_guest_that_takes_no_input_is_said_and_a_timeout_tells_how_much_
         peer.say(InputStatus(HANDLE, 1, accepted=1, held=True))
         await peer.gone()
 
-    async with playing(daemon, script), running(daemon.path, "send", "web1", "abcd", "--timeout", "0.5") as command:
+    async with playing(daemon, script), running(daemon.path, "send", "web1", "abcd", "--timeout", "2") as command:
         status, out, err = await command.finish()
     assert (status, out) == (7, b"")
     assert err.splitlines() == [
         "virtmux: guest web1 takes no input now: 3 bytes of input wait, 1 were accepted",
         "virtmux: 3 bytes of input may still be delivered",
-        "virtmux: of 4 bytes of input 1 were accepted within 0.5 s",
+        "virtmux: of 4 bytes of input 1 were accepted within 2 s",
     ]
 
 

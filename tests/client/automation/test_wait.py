@@ -75,13 +75,13 @@ async def test_a_timeout_is_status_7_and_tells_why_it_is_not(daemon: ScriptedDae
 
     async with (
         playing(daemon, script),
-        running(daemon.path, "wait", "web1", "attached", "--timeout", "0.3") as command,
+        running(daemon.path, "wait", "web1", "attached", "--timeout", "2") as command,
     ):
         status, out, err = await command.finish()
     assert (status, out) == (7, b"")
     assert err.splitlines() == [
         "virtmux: guest web1 is not running (guest-not-running); waiting to attach",
-        "virtmux: web1 was not attached within 0.3 s: guest web1 is not running",
+        "virtmux: web1 was not attached within 2 s: guest web1 is not running",
     ]
 
 
