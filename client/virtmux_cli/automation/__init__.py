@@ -3,5 +3,6 @@
 keys       names of keys                                    -> bytes
 parts      the command line's texts, keys, files, secrets   -> pieces of input
 sending    pieces                                           -> Console.write, paced
-script     steps of a file                                  -> all of these
+script     a file                                           -> steps
+steps      steps                                            -> all of these
 """

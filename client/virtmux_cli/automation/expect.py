@@ -13,8 +13,9 @@ from virtmux_cli.attach_state import OtherHistory
 from virtmux_cli.automation.console import Where, at_console, passing, reported, seconds_of, talk
 from virtmux_cli.automation.output import match_json, match_line, show
 from virtmux_cli.automation.parts import InputCommand, Piece, given, input_options, pieces, redacted
-from virtmux_cli.automation.script import Script, load, run
+from virtmux_cli.automation.script import Script, load
 from virtmux_cli.automation.sending import Pace, send
+from virtmux_cli.automation.steps import run
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, uri_option
 from virtmux_cli.talk import Talk

@@ -17,37 +17,15 @@ line = true                        # Enter behind it
 Files are looked for beside the script.
 """
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
-from virtmux.console import Console
-from virtmux.errors import ConsoleEnded, InputRejected, NotAttached, TimedOut, VirtmuxError
 from virtmux.matching import Search
-from virtmux_cli.attach_policy import TIMED_OUT
-from virtmux_cli.attach_state import OtherHistory
-from virtmux_cli.automation.console import (
-    Where,
-    at_console,
-    passing,
-    pattern_text,
-    rejected,
-    reported,
-    shown,
-    talk,
-)
-from virtmux_cli.automation.output import match_json, match_line, show
-from virtmux_cli.automation.parts import Kind, Part, Piece, pieces, redacted
-from virtmux_cli.automation.sending import Pace, send
-from virtmux_cli.automation.wait import wait_attached, wait_ended
-from virtmux_cli.talk import Talk
-from virtmux_cli.text import json_line, reason_text
+from virtmux_cli.automation.parts import Kind, Part, Piece, pieces
 
-_TIMEOUT_S = 60.0
-_FURTHER = 20
 Seconds = Annotated[float, Meta(ge=0)]
 
 
@@ -164,98 +142,3 @@ def _parts(text: StepText, beside: Path) -> list[Part]:
     if text.secret_file is not None:
         parts.append(Part(Kind.HIDDEN_FILE, str(beside / text.secret_file)))
     return parts
-
-
-async def run(where: Where, script: Script, seconds: float | None, position: str | None, *, as_json: bool) -> int:
-    """Do the steps, and return the exit status: that of the first step that fails."""
-    say = talk(as_json=as_json)
-    default = next(each for each in (seconds, script.seconds, _TIMEOUT_S) if each is not None)
-
-    async def work() -> int:
-        async with at_console(where, position) as console:
-            if console.place.missing:
-                say.missing(OtherHistory())
-            running = _Run(script, console, say, default, as_json=as_json)
-            for number, step in enumerate(script.steps, 1):
-                if status := await running.step(number, step):
-                    return status
-        return 0
-
-    return await reported(say, None, work)
-
-
-class _Run:
-    """A script at a console."""
-
-    def __init__(self, script: Script, console: Console, say: Talk, seconds: float, *, as_json: bool) -> None:
-        self._script = script
-        self._console = console
-        self._say = say
-        self._seconds = seconds
-        self._as_json = as_json
-
-    async def step(self, number: int, step: Step) -> int:
-        """Do a step; its exit status. What fails is said with the file, the step and what was expected."""
-        seconds = self._seconds if step.seconds is None else step.seconds
-        try:
-            return await self._do(number, step, seconds)
-        except (TimedOut, VirtmuxError) as error:
-            what, status = _what(step), TIMED_OUT
-            if isinstance(error, TimedOut):
-                why = f"not within {round(error.seconds, 2):g} s"
-                why += f": {error.reason.text}" if error.reason is not None else ""
-            else:
-                why, status = reason_text(error.reason), error.reason.exit_status
-            if isinstance(error, InputRejected):
-                why += f"; {rejected(error)}"
-            if isinstance(error, TimedOut | ConsoleEnded) and error.seen:
-                why += f"; last seen: {shown(self._redact(error.seen))}"
-            if isinstance(error, NotAttached):
-                why += '; a step `wait = "attached"` waits for it'
-            self._say.complain(f"{self._script.name}, step {number}: {what}: {why}")
-            return status
-
-    async def _do(self, number: int, step: Step, seconds: float) -> int:
-        if step.wanted:
-            return await self._expect(number, step, seconds)
-        if step.sent:
-            await send(self._console, step.sent, self._say, Pace(step.delay), seconds)
-        elif step.wait == "attached":
-            await self._attached(seconds)
-        else:
-            reason = await wait_ended(self._console, seconds)
-            return show(json_line(reason) if self._as_json else f"{reason_text(reason)}\n".encode(errors="replace"))
-        return 0
-
-    async def _expect(self, number: int, step: Step, seconds: float) -> int:
-        patterns = [*step.wanted, *step.unwanted]
-        match = await self._console.expect(patterns, timeout=seconds, must_be_attached=True, notice=passing(self._say))
-        if self._as_json:
-            status = show(match_json(match, self._redact, step=number))
-        else:
-            status = show(match_line(match, self._redact))
-        unwanted = match.index - len(step.wanted)
-        if unwanted < 0:
-            return status
-        text = pattern_text(step.unwanted[unwanted])
-        self._say.complain(f"{self._script.name}, step {number}: {_what(step)}, and {text!r} came first")
-        return _FURTHER + unwanted + 1
-
-    async def _attached(self, seconds: float) -> None:
-
-        try:
-            async with asyncio.timeout(seconds):
-                await wait_attached(self._console, self._say, [])
-        except TimeoutError:
-            raise TimedOut("not attached", seconds, reason=self._console.progress.why) from None
-
-    def _redact(self, data: bytes) -> bytes:
-        return redacted(data, self._script.secrets)
-
-
-def _what(step: Step) -> str:
-    if step.wanted:
-        return "expected " + " or ".join(repr(pattern_text(pattern)) for pattern in step.wanted)
-    if step.wait is not None:
-        return f"waited until {step.wait}"
-    return f"sent {sum(len(each.data) for each in step.sent)} bytes"

@@ -11,7 +11,8 @@ from pyte.charsets import MAPS
 from pyte.modes import DECAWM, DECOM, IRM, LNM
 from pyte.screens import Char, Cursor, wcwidth
 
-from virtmux_cli.screen.emulator import Emulator, TerminalScreen
+from virtmux_cli.screen.emulator import Emulator
+from virtmux_cli.screen.terminal_screen import TerminalScreen
 
 Lines = Mapping[int, Mapping[int, Char]]
 

@@ -103,7 +103,7 @@ async def test_what_must_not_come_first_ends_it_with_a_status_of_its_own(daemon:
     async with playing(daemon, script), running(daemon.path, *arguments(daemon)) as command:
         status, out, err = await command.finish()
     assert (status, out) == (22, b"emergency\n")
-    assert err.splitlines()[-1].endswith("step 2: expected 'login: ' or 'name: ', and 'emergency' came first")
+    assert err.splitlines()[-1].endswith("step 2: expected 'login: ' or 'name: ': 'emergency' came first")
 
 
 async def test_the_end_of_the_guest_is_its_status(daemon: ScriptedDaemon) -> None:
