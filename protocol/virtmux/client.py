@@ -9,6 +9,8 @@ async with virtmux.connect() as mux:
                     ...
                 case virtmux.MarkMessage(record=virtmux.Ended(reason=reason)):
                     print(reason.text)
+
+or, where only text counts, `await console.expect(rb"login: ", timeout=60)`; `virtmux.sync` is the same, blocking.
 """
 
 import asyncio

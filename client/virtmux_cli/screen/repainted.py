@@ -15,11 +15,12 @@ class Repaint:
 
     @classmethod
     def for_terminal(cls, fd: int) -> "Repaint":
-        """For the terminal behind a file descriptor; where there is none, 80x24."""
+        """For the terminal behind a file descriptor; where there is none, or one that knows no size, 80x24."""
         try:
-            return cls(*os.get_terminal_size(fd))
+            columns, lines = os.get_terminal_size(fd)
         except OSError:
-            return cls(80, 24)
+            columns, lines = 0, 0
+        return cls(columns, lines) if columns > 1 and lines else cls(80, 24)
 
     def show(self, shown: Shown) -> bytes:
         """What of the next piece is to be shown: nothing of the past, and what comes now behind the repaint."""

@@ -15,7 +15,9 @@ from tests.harness.command import running
 from tests.harness.scripted_daemon import HANDLE, HISTORY, Peer, ScriptedDaemon, place, playing, reason
 from virtmux.messages import Attach, Gap
 from virtmux.reasons import Cause
+from virtmux_cli.replayed import Shown
 from virtmux_cli.screen.command import Size, parse_size
+from virtmux_cli.screen.repainted import Repaint
 from virtmux_cli.screen.window import WINDOW
 
 MENU = b"\x1b[2J\x1b[H\x1b[1;44mInstaller\x1b[m\x1b[3;5H> one\x1b[4;5H  two\x1b[3;5H"
@@ -100,6 +102,18 @@ def test_what_is_no_size_is_refused(size: str) -> None:
 
 def test_sizes() -> None:
     assert parse_size("132x43") == Size(132, 43)
+
+
+def test_a_terminal_that_knows_no_size_is_one_of_80_columns() -> None:
+    person, terminal = os.openpty()
+    try:
+        repaint = Repaint.for_terminal(terminal)
+        assert repaint.show(Shown(b"x" * 81, replayed=True)) == b""
+        assert b"\x1b[2;1Hx" in repaint.caught_up()
+        assert repaint.caught_up() == b""
+    finally:
+        os.close(person)
+        os.close(terminal)
 
 
 class Screen:
