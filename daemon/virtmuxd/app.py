@@ -32,7 +32,7 @@ from virtmuxd.shelf import Shelf
 _log = logging.getLogger(__name__)
 
 #: What this daemon knows beyond the first protocol.
-FEATURES = (Feature.ROLES, Feature.WHO, Feature.GUEST, Feature.DOMAINS)
+FEATURES = tuple(Feature)
 #: Guests of one hypervisor that may refuse input at once without holding up the input of others.
 _SENDERS = 512
 #: Starts of guests, and whatever else is asked about domains, that a hypervisor may have under way at once.
