@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import math
 import random
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from virtmux.backoff import Backoff
 from virtmux.client import Client, connect
@@ -63,6 +63,8 @@ class Options(NamedTuple):
     position: str | None = None
     replay: str | None = None
     lag: Lag | None = None
+    once_attached: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """What is done once the console is attached for the first time."""
 
 
 class Leaving(NamedTuple):
@@ -281,6 +283,14 @@ class AttachSession:
         tasks.create_task(self._type(), name="type")
         tasks.create_task(self._send(console), name="send")
         tasks.create_task(self._watch_input(console), name="watch")
+        tasks.create_task(self._do_once_attached(), name="once attached")
+
+    async def _do_once_attached(self) -> None:
+        try:
+            if self._options.once_attached is not None:
+                await self._options.once_attached()
+        except VirtmuxError as error:
+            self._leave(Leaving(error.reason.exit_status, error=error.reason))
 
     def _ended(self, end: End) -> None:
         self._attached.clear()

@@ -14,13 +14,18 @@ COMMANDS = {
     "events": "virtmux_cli.events",
     "expect": "virtmux_cli.automation.expect",
     "forget": "virtmux_cli.forget",
+    "key": "virtmux_cli.key",
+    "kick": "virtmux_cli.kick",
     "list": "virtmux_cli.list",
     "log": "virtmux_cli.log.opening",
+    "nmi": "virtmux_cli.nmi",
     "reclaim": "virtmux_cli.reclaim",
     "release": "virtmux_cli.release",
     "screen": "virtmux_cli.screen.command",
     "send": "virtmux_cli.automation.send",
+    "start": "virtmux_cli.start",
     "wait": "virtmux_cli.automation.wait",
+    "who": "virtmux_cli.who",
 }
 INTERRUPTED = 130
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
