@@ -63,6 +63,7 @@ class Options(NamedTuple):
     position: str | None = None
     replay: str | None = None
     lag: Lag | None = None
+    force: bool = False
     once_attached: Callable[[], Coroutine[Any, Any, None]] | None = None
     """What is done once the console is attached for the first time."""
 
@@ -76,10 +77,11 @@ class Leaving(NamedTuple):
     complaint: str | None = None
 
 
-async def attach(options: Options) -> int:
-    """Attach, and return the exit status. The terminal is as it was afterwards, whatever happened."""
+async def attach(options: Options, talk: Callable[[Terminal], Talk] | None = None) -> int:
+    """Attach, and return the exit status. The terminal is as it was afterwards, whatever happened. `talk` makes what
+    speaks on that terminal, where it is to be something else than usual."""
     terminal = Terminal(_STDIN)
-    session = AttachSession(options, terminal)
+    session = AttachSession(options, terminal, talk(terminal) if talk is not None else None)
     with handled(terminal, session.signalled):
         try:
             return await session.run()
@@ -91,10 +93,10 @@ async def attach(options: Options) -> int:
 class AttachSession:
     """One run of the command. The first reason to leave counts."""
 
-    def __init__(self, options: Options, terminal: Terminal) -> None:
+    def __init__(self, options: Options, terminal: Terminal, talk: Talk | None = None) -> None:
         self._options = options
         self._terminal = terminal
-        self._talk = Talk(terminal, as_json=options.as_json, quiet=options.quiet)
+        self._talk = talk or Talk(terminal, as_json=options.as_json, quiet=options.quiet)
         self._escape = parse_escape(options.escape or DEFAULT) if terminal.present or options.escape else None
         self._loop = asyncio.get_running_loop()
         self._leaving: asyncio.Future[Leaving] = self._loop.create_future()
@@ -212,6 +214,7 @@ class AttachSession:
                     replay=f"bytes:{WINDOW}" if options.replay == REPLAY else options.replay,
                     read_only=options.read_only,
                     lag=options.lag,
+                    force=options.force,
                 )
             )
 
