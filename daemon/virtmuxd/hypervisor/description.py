@@ -12,6 +12,10 @@ from virtmux.domains import DeviceInfo, DomainInfo
 from virtmuxd.hypervisor.errors import CallFailed, named
 from virtmuxd.hypervisor.inventory import examine
 
+#: What fits into a message: characters of a command line, devices and displays.
+_LONGEST = 4096
+_MOST = 64
+
 
 def is_served(name: str, patterns: Iterable[str]) -> bool:
     """Whether a domain of this name is one that the daemon looks after."""
@@ -58,9 +62,9 @@ def describe(connection: Any, named_: str, uri: str, patterns: Iterable[str]) ->
         running=state.running_id >= 0,
         paused=state.paused,
         served=is_served(state.name, patterns),
-        devices=[DeviceInfo(device.alias, device.backend) for device in state.devices],
-        graphics=[node.get("type", "") for node in xml.iterfind("devices/graphics")],
-        command_line=None if xml.find("os/kernel") is None else xml.findtext("os/cmdline", ""),
+        devices=[DeviceInfo(device.alias, device.backend) for device in state.devices[:_MOST]],
+        graphics=[node.get("type", "") for node in xml.iterfind("devices/graphics")][:_MOST],
+        command_line=None if xml.find("os/kernel") is None else xml.findtext("os/cmdline", "")[:_LONGEST],
     )
 
 
