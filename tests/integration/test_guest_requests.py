@@ -3,11 +3,12 @@
 import asyncio
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.harness.follower import PATIENCE, follow
-from tests.harness.guest import BANNER
+from tests.harness.guest import BANNER, PROMPT
 from tests.harness.libvirtd import Libvirtd
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause, Refused, connect
@@ -59,6 +60,21 @@ async def test_keys_and_an_nmi_are_sent_to_a_guest(
                 await client.guest(guest.name, action, keys=[1] if action == "key" else [])
             assert refused.value.reason.cause is Cause.ACTION_FAILED
             assert "domain is not running" in refused.value.reason.text
+
+
+async def test_what_is_pressed_reaches_a_kernel_and_so_does_an_nmi(
+    libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await linux(libvirtd, state="paused")
+    mux = await daemon(libvirtd.uri)
+    async with follow(mux.socket, guest.name) as watcher, connect(mux.socket) as client:
+        await watcher.until_attached()
+        await client.guest(guest.name, "resume")
+        await watcher.until_output(PROMPT)
+        assert await mux.run_client("key", guest.name, "alt-sysrq-h") == (0, b"", "")
+        await watcher.until_output(b"sysrq: HELP")
+        assert await mux.run_client("nmi", guest.name) == (0, b"", "")
+        await watcher.until_output(b"NMI received for unknown reason")
 
 
 async def test_a_guest_without_a_console_can_be_started_and_is_described(
@@ -125,3 +141,20 @@ async def test_a_start_that_takes_long_holds_up_nothing_else(
         slow.unlink()
         await starting
     assert "running" in await guest.state()
+
+
+async def test_where_libvirt_hangs_that_is_told_and_not_waited_for(
+    own_libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmp_path: Path
+) -> None:
+    guest = await boot_guest(own_libvirtd, state="defined")
+    config = tmp_path / "virtmuxd.toml"
+    config.write_text("keepalive_interval = 1\nkeepalive_count = 2\n")
+    mux = await daemon(own_libvirtd.uri, arguments=["--config", str(config)])
+    async with connect(mux.socket) as client, asyncio.timeout(PATIENCE):
+        await client.inventory()
+        own_libvirtd.freeze()
+        for asked in (client.guest(guest.name, "start"), client.domains(guest.name)):
+            with pytest.raises(Refused) as refused:
+                await asked
+            assert refused.value.reason.cause is Cause.HYPERVISOR_TIMEOUT
+        own_libvirtd.thaw()
