@@ -14,7 +14,7 @@ from virtmux.errors import VirtmuxError
 from virtmux.messages import sendable
 from virtmux_cli.attach_policy import Leave
 from virtmux_cli.attach_session import Options, attach
-from virtmux_cli.escape import DEFAULT, parse_escape
+from virtmux_cli.escape import DEFAULT
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import checked
 from virtmux_cli.output import write
@@ -29,6 +29,7 @@ from virtmux_cli.virsh_text import (
     connected_lines,
     end_error,
     error,
+    is_escape,
     no_device,
     no_domain,
     start_error,
@@ -101,9 +102,7 @@ def command(
     Flags, texts and exit statuses (0 and 1) are virsh's; -c and -e may also stand before `console`. Others may use the
     console at the same time. `virtmux attach` tells why a console ended.
     """
-    try:
-        parse_escape(escape)
-    except ValueError:
+    if not is_escape(escape):
         complain(bad_escape(escape))
         return FAILED
     wanted = Wanted(socket, domain or named or "", devname, uri, escape, force, safe, resume, quiet)
@@ -114,9 +113,9 @@ async def _console(wanted: Wanted) -> int:
     try:
         async with connect(wanted.socket, reconnect_for=0) as mux:
             why_not, domain = await _look(mux, wanted)
-            return _end(wanted, why_not) if domain is None else await _attach(mux, wanted, domain)
     except VirtmuxError as failed:
         return _end(wanted, start_error(failed.reason, wanted.domain))
+    return _end(wanted, why_not) if domain is None else await _attach(wanted, domain)
 
 
 async def _look(mux: Client, wanted: Wanted) -> tuple[list[str], DomainInfo | None]:
@@ -152,7 +151,7 @@ def _lines(wanted: Wanted, domain: DomainInfo) -> str:
     return "" if wanted.quiet else connected_lines(domain.domain, wanted.escape)
 
 
-async def _attach(mux: Client, wanted: Wanted, domain: DomainInfo) -> int:
+async def _attach(wanted: Wanted, domain: DomainInfo) -> int:
     talks: list[VirshTalk] = []
 
     def speak(terminal: Terminal) -> VirshTalk:
@@ -161,7 +160,8 @@ async def _attach(mux: Client, wanted: Wanted, domain: DomainInfo) -> int:
 
     async def resume() -> None:
         if wanted.resume and domain.paused:
-            await mux.guest(domain.uuid, "resume", uri=domain.uri)
+            async with connect(wanted.socket, reconnect_for=0) as mux:
+                await mux.guest(domain.uuid, "resume", uri=domain.uri)
 
     options = Options(
         console=domain.uuid if wanted.device is None else f"{domain.uuid}:{wanted.device}",

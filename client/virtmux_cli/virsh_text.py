@@ -2,6 +2,7 @@
 
 from virtmux.reasons import Cause, Reason
 from virtmux.sanitize import printable
+from virtmux_cli.escape import parse_escape
 
 FAILED = 1
 NOT_RUNNING = "error: The domain is not running"
@@ -27,6 +28,14 @@ _SILENT = frozenset(
 _CONNECTING = frozenset(
     {Cause.SERVER_LOST, Cause.ACCESS_DENIED, Cause.HYPERVISOR_LOST, Cause.HYPERVISOR_TIMEOUT, Cause.HYPERVISOR_DENIED}
 )
+
+
+def is_escape(text: str) -> bool:
+    """Whether it is an escape key to virsh, which knows no `none`."""
+    try:
+        return parse_escape(text) is not None
+    except ValueError:
+        return False
 
 
 def connected_lines(domain: str, escape: str) -> str:

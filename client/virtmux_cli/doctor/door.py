@@ -1,8 +1,6 @@
 """Why the daemon cannot be talked to: it does not run, or its socket is not for this user."""
 
-import grp
 import os
-import pwd
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import NamedTuple
 
 from virtmux.reasons import Cause, Reason
 from virtmux_cli.doctor.finding import Finding
+from virtmux_cli.doctor.names import group_name, user_name
 
 _UNITS = [Path(base, "systemd", "system", "virtmuxd.socket") for base in ("/etc", "/usr/lib", "/lib")]
 #: What a group needs: to write to a socket, to pass a directory.
@@ -29,7 +28,7 @@ def door_findings(reason: Reason, paths: Sequence[Path]) -> list[Finding]:
     """Why no daemon could be talked to at these paths."""
     if reason.cause is Cause.ACCESS_DENIED:
         doors = [door for path in paths if (door := closed_door(path)) is not None]
-        user, groups = _user(os.getuid()), {_group(group) for group in (os.getegid(), *os.getgroups())}
+        user, groups = user_name(os.getuid()), {group_name(group) for group in (os.getegid(), *os.getgroups())}
         return [no_entry(doors[0], user, groups, reason)] if doors else [_other(reason)]
     return [not_running(paths, reason)] if reason.cause is Cause.SERVER_LOST else [_other(reason)]
 
@@ -43,7 +42,7 @@ def closed_door(path: Path) -> Door | None:
         except OSError:
             return None
         if not os.access(each, right):
-            return Door(each, _user(status.st_uid), _group(status.st_gid) if status.st_mode & bits else None)
+            return Door(each, user_name(status.st_uid), group_name(status.st_gid) if status.st_mode & bits else None)
     return None
 
 
@@ -80,17 +79,3 @@ def _other(reason: Reason) -> Finding:
 
 def _sentence(reason: Reason) -> str:
     return reason.text[:1].upper() + reason.text[1:]
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)

@@ -1,12 +1,12 @@
 """Which processes of this machine may hold a console: those whose command lines look like it."""
 
-import pwd
 import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePath
 
 from virtmux.reasons import Reason
 from virtmux_cli.doctor.console import Holder
+from virtmux_cli.doctor.names import user_name
 
 _PROC = Path("/proc")
 #: What may have a console open without naming it.
@@ -43,7 +43,7 @@ def _look(proc: Path, pid: int, names: Collection[str], locked_by: int | None) -
     sure = pid == locked_by or is_virsh_console(words, names)
     if not sure and program(words) not in _PERHAPS:
         return None
-    return Holder(pid, _user(uid), " ".join(words)[:_LONGEST], sure)
+    return Holder(pid, user_name(uid), " ".join(words)[:_LONGEST], sure)
 
 
 def program(words: Sequence[str]) -> str:
@@ -60,10 +60,3 @@ def is_virsh_console(words: Sequence[str], names: Collection[str]) -> bool:
     if program(words) != "virsh" or "console" not in words:
         return False
     return any(name in words[words.index("console") + 1 :] for name in names)
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
