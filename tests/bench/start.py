@@ -1,0 +1,169 @@
+"""How fast the command starts, beside virsh, against a real libvirtd with a real guest: `make bench`.
+
+Each figure is the time of a whole process, or from its start to the guest's first byte; the median of many runs, which
+take turns so that whatever else the machine does is in all of them. For two processors, as many as the budget names.
+"""
+
+import asyncio
+import os
+import platform
+import pty
+import re
+import statistics
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.harness.daemon import PROGRAMS, Daemon
+from tests.harness.follower import follow
+from tests.harness.guest import BANNER, Guest, boot_sector_guest
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.terminal import Terminal
+
+RUNS = 25
+CPUS = 2
+#: Milliseconds.
+LIST_BUDGET = 150.0
+RESULTS = Path(__file__).with_name("results") / "start.txt"
+CONNECTED = b"Escape character is ^] (Ctrl + ])\r\n"
+ESCAPE = b"\x1d"
+#: What neither command says by itself.
+TYPED = b"@"
+DEADLINE_S = 20.0
+
+
+class Row(NamedTuple):
+    """What is measured, and which other row it is held against."""
+
+    name: str
+    measure: Callable[[], Awaitable[float]]
+    beside: str | None = None
+
+
+async def whole(program: str | Path, *arguments: str) -> float:
+    """Milliseconds that the whole process takes; it must succeed."""
+    began = time.perf_counter()
+    await asyncio.to_thread(subprocess.run, [program, *arguments], check=True, stdout=subprocess.DEVNULL)
+    return (time.perf_counter() - began) * 1000
+
+
+async def whole_on_terminal(program: str | Path, *arguments: str) -> float:
+    """The same, with a terminal for its stdout."""
+    ours, terminal = pty.openpty()
+    try:
+        began = time.perf_counter()
+        await asyncio.to_thread(subprocess.run, [program, *arguments], check=True, stdout=terminal)
+        return (time.perf_counter() - began) * 1000
+    finally:
+        os.close(ours)
+        os.close(terminal)
+
+
+async def first_byte(program: str | Path, *arguments: str) -> float:
+    """Milliseconds until what is typed as soon as the terminal is raw comes back from the guest."""
+    began = time.perf_counter()
+    async with Terminal(program, arguments) as person:
+        await asyncio.to_thread(until_raw, person.child.fileno())
+        person.send(TYPED)
+        await person.expect(CONNECTED)
+        await person.expect(TYPED)
+        took = time.perf_counter() - began
+        person.send(ESCAPE)
+        await person.exit()
+    return took * 1000
+
+
+def until_raw(terminal: int) -> None:
+    """Wait until nothing that is typed is echoed by the terminal itself, or flushed by who makes it raw.
+
+    It looks again and again: of a terminal's mode there is no event.
+    """
+    give_up_at = time.monotonic() + DEADLINE_S
+    while termios.tcgetattr(terminal)[3] & termios.ECHO:
+        if time.monotonic() > give_up_at:
+            raise TimeoutError("the command has not made its terminal raw")
+        time.sleep(0.0005)
+
+
+def rows(mux: Daemon, libvirtd: Libvirtd, guest: Guest) -> list[Row]:
+    """All that is measured."""
+    virtmux = (PROGRAMS / "virtmux", "--socket", str(mux.socket))
+    attach = (*virtmux, "attach", "--replay", "none", guest.name)
+    virsh = ("virsh", "--connect", libvirtd.uri)
+
+    async def attach_held() -> float:
+        async with follow(mux.socket, guest.name) as other:
+            await other.until_attached()
+            return await first_byte(*attach)
+
+    return [
+        Row("python3 -c pass", lambda: whole(sys.executable, "-c", "pass")),
+        Row("virsh list --all", lambda: whole(*virsh, "list", "--all")),
+        Row("virtmux list", lambda: whole(*virtmux, "list"), "virsh list --all"),
+        Row("virtmux list, on a terminal", lambda: whole_on_terminal(*virtmux, "list"), "virsh list --all"),
+        Row("virtmux --help", lambda: whole(*virtmux, "--help")),
+        Row("virsh console, first byte", lambda: first_byte(*virsh, "console", guest.name)),
+        Row("virtmux attach, first byte", lambda: first_byte(*attach), "virsh console, first byte"),
+        Row("the same, of a console that is held", attach_held, "virsh console, first byte"),
+    ]
+
+
+def report(taken: dict[str, list[float]], measured: Sequence[Row]) -> str:
+    """The table: medians and quartiles in milliseconds, and the ratios to what a row is held against."""
+    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} processors, Python {platform.python_version()}"
+    lines = [
+        f"{machine}, {RUNS} runs; milliseconds",
+        f"{'':<38}{'median':>8}{'quartiles':>18}   beside",
+    ]
+    for row in measured:
+        low, median, high = statistics.quantiles(taken[row.name], n=4)
+        beside = f"{median / statistics.median(taken[row.beside]):.2f} of {row.beside}" if row.beside else ""
+        lines.append(f"{row.name:<38}{median:8.1f}{f'{low:.1f} to {high:.1f}':>18}   {beside}".rstrip())
+    took = statistics.median(taken["virtmux list"])
+    lines.append(f"virtmux list: {took:.1f} ms of {LIST_BUDGET:.0f} ms")
+    return "\n".join(lines) + "\n"
+
+
+async def measure() -> str:
+    """Start what is needed, measure, and give the table."""
+    async with AsyncExitStack() as stack:
+        libvirtd = stack.enter_context(Libvirtd())
+        guest = boot_sector_guest(libvirtd)
+        await guest.define()
+        mux = Daemon([libvirtd.uri], config="linger = 0\n")
+        stack.push_async_callback(mux.close)
+        await mux.start()
+        await guest.start(paused=True)
+        async with follow(mux.socket, guest.name) as witness:
+            await witness.until_attached()
+            await guest.resume()
+            await witness.until_output(BANNER)
+        # QEMU looks once a second whether somebody has opened its terminal, which would hide all the rest.
+        device = (await libvirtd.virsh("ttyconsole", guest.name)).strip()
+        stack.callback(os.close, os.open(device, os.O_RDONLY | os.O_NOCTTY))
+        measured = rows(mux, libvirtd, guest)
+        taken: dict[str, list[float]] = {row.name: [] for row in measured}
+        for run in range(-1, RUNS):  # the first one warms what is cached
+            for row in measured:
+                took = await row.measure()
+                if run >= 0:
+                    taken[row.name].append(took)
+        return report(taken, measured)
+
+
+def main() -> None:
+    """Measure, print the table and keep it beside this file."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CPUS])
+    text = asyncio.run(measure())
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(text)
+    print(re.sub(r"^", "  ", text, flags=re.MULTILINE).rstrip())
+
+
+if __name__ == "__main__":
+    main()
