@@ -1,32 +1,36 @@
 """`virtmux list`: every console that the daemon knows, and every hypervisor that it should."""
 
-import sys
+from collections.abc import Sequence
 
 import click
 
-from virtmux.client import connect
-from virtmux_cli.main import run_async, stdout_failed
-from virtmux_cli.text import list_json, list_text
+from virtmux_cli.asked import ask_all, write_out
+from virtmux_cli.listing import away_lines, list_json, list_rows, matching
+from virtmux_cli.main import complain
+from virtmux_cli.servers import servers
+from virtmux_cli.tables import shown
+
+_NOT_FOUND = 3
 
 
 @click.command("list")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.pass_obj
-def command(socket: str | None, *, as_json: bool) -> int:
+@click.pass_context
+def command(ctx: click.Context, *, patterns: Sequence[str], as_json: bool) -> int:
     """Show the consoles: state and since when, clients, last output, last end; and what hypervisor is not connected.
 
-    A console may also be paused (its guest is), released, or shared: other libvirt clients can read it too.
+    PATTERN is a glob on DOMAIN or DOMAIN:DEVICE; without any, all consoles are shown. A console may also be paused (its
+    guest is), released, or shared: other libvirt clients can read it too.
     """
-    return run_async(_list(socket, as_json=as_json))
-
-
-async def _list(socket: str | None, *, as_json: bool) -> int:
-    async with connect(socket, reconnect_for=0) as mux:
-        inventory = await mux.inventory()
-    text = list_json(*inventory) if as_json else list_text(*inventory).encode(errors="replace")
-    try:
-        sys.stdout.buffer.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        return stdout_failed(error)
-    return 0
+    told, status = ask_all(servers(ctx))
+    hosts = [host._replace(consoles=matching(host.consoles, patterns)) for host in told]
+    if as_json:
+        text = b"".join(map(list_json, hosts))
+    else:
+        away = "".join(f"{line}\n" for line in away_lines(hosts))
+        text = (shown(list_rows(hosts)) + away).encode(errors="replace") if hosts else b""
+    if patterns and hosts and not any(host.consoles for host in hosts):
+        complain(f"virtmux: no console matches {' or '.join(map(ascii, patterns))}; `virtmux list` shows all")
+        status = status or _NOT_FOUND
+    return write_out(text) or status

@@ -28,6 +28,7 @@ COMMANDS = {
     "screen": "virtmux_cli.screen.command",
     "send": "virtmux_cli.automation.send",
     "start": "virtmux_cli.start",
+    "status": "virtmux_cli.status",
     "wait": "virtmux_cli.automation.wait",
     "who": "virtmux_cli.who",
 }
@@ -54,12 +55,22 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--host",
+    "-H",
+    "hosts",
+    metavar="[USER@]HOST",
+    multiple=True,
+    help="Another host's daemon, over ssh; several times for what shows several hosts.",
+)
 @click.option("--socket", metavar="PATH", help="The daemon's socket, instead of VIRTMUX_SOCKET or the usual places.")
 @click.version_option(package_name="virtmux", message="virtmux %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, socket: str | None) -> None:
+def cli(ctx: click.Context, socket: str | None, hosts: Sequence[str]) -> None:
     """Watch and use the consoles of libvirt guests, held by virtmuxd for any number of clients."""
-    ctx.obj = socket
+    from virtmux_cli.servers import choose
+
+    choose(ctx, socket, hosts)
 
 
 def run_async(command: Coroutine[Any, Any, int]) -> int:

@@ -11,7 +11,7 @@ from unicodedata import combining, east_asian_width
 
 import msgspec
 
-from virtmux.messages import ConsoleInfo, Event, Gap, HypervisorInfo
+from virtmux.messages import Event, Gap
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason
 from virtmux.records import Attached, Break, Ended, Mark, Note
 from virtmux.sanitize import printable
@@ -147,63 +147,9 @@ def _width(text: str) -> int:
     return sum(0 if combining(char) else 2 if east_asian_width(char) in {"W", "F"} else 1 for char in text)
 
 
-def list_table(infos: Sequence[ConsoleInfo]) -> str:
-    """The consoles as `virtmux list` shows them; with their hypervisors where there is more than one."""
-    rows = [["CONSOLE", "STATE", "SINCE", "CLIENTS", "LAST OUTPUT", "LAST END", "HYPERVISOR"]]
-    for info in sorted(infos, key=lambda info: (info.id.uri, info.id.domain, info.id.device)):
-        end = info.last_end
-        rows.append(
-            [
-                console_name(info.id),
-                ", ".join([info.state.value, *_adjectives(info)]),
-                local_time(info.since),
-                str(info.clients),
-                local_time(info.last_output),
-                f"{end.cause.value} {local_time(end.at)}" if end else "-",
-                printable(info.id.uri),
-            ]
-        )
-    several = len({info.id.hypervisor for info in infos}) > 1
-    return table(rows if several else [row[:-1] for row in rows])
-
-
-def _adjectives(info: ConsoleInfo) -> list[str]:
-    """What else there is to say of a console's state."""
-    words = ["paused"] if info.paused else []
-    if info.journal == "failing":
-        words.append("journal failing")
-    match info.released:
-        case None:
-            pass
-        case "until-reclaimed":
-            words.append("released")
-        case "while-in-use":
-            words.append("released while in use")
-        case until:
-            words.append(f"released until {local_time(until)}")
-    return words if info.exclusive else [*words, "shared"]
-
-
-def list_text(hypervisors: Sequence[HypervisorInfo], consoles: Sequence[ConsoleInfo]) -> str:
-    """The consoles, and a line for each hypervisor that is not connected."""
-    away = [info for info in hypervisors if not info.connected]
-    return list_table(consoles) + "".join(f"{_away_line(info)}\n" for info in away)
-
-
-def _away_line(info: HypervisorInfo) -> str:
-    return f"{printable(info.uri)}: {reason_text(info.reason) if info.reason else 'not connected yet'}"
-
-
-def list_json(hypervisors: Sequence[HypervisorInfo], consoles: Sequence[ConsoleInfo]) -> bytes:
-    """One line for each hypervisor, then one for each console; the field `type`, the first, tells which it is."""
-    lines = [{"type": "hypervisor", **msgspec.structs.asdict(info)} for info in hypervisors]
-    lines += [{"type": "console", **msgspec.structs.asdict(info)} for info in consoles]
-    return b"".join(map(json_line, lines))
-
-
-def event_line(event: Event) -> str:
+def event_line(event: Event, host: str | None = None) -> str:
     """An event for a person: when, where, what, why."""
-    words = [local_time(event.at), console_name(event.console), printable(event.event)]
+    words = [local_time(event.at), *([host] if host else []), console_name(event.console), printable(event.event)]
     if event.reason is not None:
         words.append(reason_text(event.reason))
     if event.note is not None:
@@ -218,9 +164,10 @@ def event_line(event: Event) -> str:
     return "  ".join(words) + "\n"
 
 
-def event_json(event: Event) -> bytes:
-    """An event as one line of JSON: six fields, and what only events of its kind have."""
-    fields: dict[str, object] = {
+def event_json(event: Event, host: str | None = None) -> bytes:
+    """An event as one line of JSON: six fields, and what only events of its kind have; of another host also which."""
+    fields: dict[str, object] = {"host": host} if host else {}
+    fields |= {
         "event": event.event,
         "at": event.at,
         "console": event.console,

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from virtmux.addresses import SshHost
     from virtmux.client import Client, Inventory, connect
     from virtmux.console import Console
     from virtmux.errors import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
+    "addresses": ("SshHost",),
     "client": ("Client", "Inventory", "connect"),
     "console": ("Console",),
     "errors": (
@@ -123,6 +125,7 @@ __all__ = [
     "Role",
     "RoleChanged",
     "SavedError",
+    "SshHost",
     "State",
     "TimedOut",
     "TooSlow",

@@ -19,13 +19,13 @@ import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from msgspec.structs import replace
 
 from virtmux import messages
+from virtmux.addresses import Address, Server, addresses
 from virtmux.backoff import Backoff
 from virtmux.console import Console
 from virtmux.domains import DomainInfo
@@ -58,7 +58,6 @@ from virtmux.people import ClientInfo
 from virtmux.reason_now import reason_now
 from virtmux.reasons import CAUSES, Cause, Reason, Retry
 from virtmux.records import Position
-from virtmux.sockets import socket_paths
 
 MAX_EVENTS = 10_000
 _FIRST_WAIT_S = 0.05
@@ -82,11 +81,13 @@ class _Loan:
         self.reclaim = Reclaim(0, domain, device, uri, while_connected=True)
 
 
-def connect(path: str | os.PathLike[str] | None = None, *, reconnect_for: float = 60.0) -> "Client":
+def connect(server: Server = None, *, reconnect_for: float = 60.0) -> "Client":
     """A connection to the daemon, as an asynchronous context manager that gives the `Client`.
 
-    The socket is `path`, else VIRTMUX_SOCKET, else the system's /run/virtmux/virtmux.sock, else
-    $XDG_RUNTIME_DIR/virtmux/virtmux.sock: the first of these where a daemon answers.
+    Its socket is `server`, else VIRTMUX_SOCKET, else the system's /run/virtmux/virtmux.sock, else
+    $XDG_RUNTIME_DIR/virtmux/virtmux.sock: the first of these where a daemon answers. The daemon of another host is
+    reached by ssh: `connect(virtmux.SshHost("alice@host"))`. ssh asks for passwords on the terminal, but for none when
+    a lost connection is made again.
 
     A connection that is lost, or that the daemon ends because it stops, is made again for at most `reconnect_for`
     seconds (0: never, `inf`: always), and every console is attached again where it was: nothing twice, nothing missing
@@ -94,9 +95,9 @@ def connect(path: str | os.PathLike[str] | None = None, *, reconnect_for: float 
 
     Entering raises:
         ConnectionLost: no daemon answers (`server-lost`), or it sent this client away.
-        Refused: this user may not use the socket (`access-denied`).
+        Refused: this user may not use the socket, or is not let in by ssh (`access-denied`).
     """
-    return Client(socket_paths(path, os.environ), reconnect_for)
+    return Client(addresses(server, os.environ), reconnect_for)
 
 
 class Client:
@@ -105,8 +106,8 @@ class Client:
     It owns one task, which reads the connection and makes it again; leaving the context ends both.
     """
 
-    def __init__(self, paths: Sequence[Path], reconnect_for: float) -> None:
-        self._paths = paths
+    def __init__(self, addresses: Sequence[Address], reconnect_for: float) -> None:
+        self._addresses = addresses
         self._reconnect_for = reconnect_for
         self._tasks = asyncio.TaskGroup()
         self._runner: asyncio.Task[None] | None = None
@@ -121,9 +122,9 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Connect; see `connect` for what this raises."""
-        link = await open_link(self._paths)
+        link = await open_link(self._addresses)
         await self._tasks.__aenter__()
-        self._paths = [link.path]
+        self._addresses = [link.address]
         self._use(link)
         self._runner = self._tasks.create_task(self._run(link), name="virtmux-connection")
         return self
@@ -430,7 +431,7 @@ class Client:
                 while True:
                     await asyncio.sleep(backoff.next())
                     try:
-                        return await open_link(self._paths)
+                        return await open_link(self._addresses, again=True)
                     except Refused as error:
                         # A daemon that starts sets the mode of its socket before it listens; another user's never will.
                         failure = error.reason

@@ -13,6 +13,7 @@ sequence: its first two bytes stand alone, and text follows, so that a stray ESC
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
 MAX_SEQUENCE = 4096
@@ -56,8 +57,15 @@ class Unit(NamedTuple):
 _EXECUTED = rb"\x00-\x06\x08\x09\x0b-\x17\x19\x1c-\x1f\x7f"
 
 
+STRICT = rb"\n"
+"""As a terminal reads it: a newline is executed within a sequence."""
+LINES = b""
+"""A newline within a sequence shows that it is none: something else, such as the kernel, has written in its midst."""
+
+
+@cache
 def _grammar(newline: bytes) -> re.Pattern[bytes]:
-    """The units; `newline` is a newline where that is executed within a sequence, or empty where it proves it none.
+    """The units; `newline` is `STRICT` or `LINES`. Made when it is needed: it takes as long as a small command.
 
     At each byte one alternative of a repetition fits, so that `re` never tries in vain; `open` may go on behind the end
     of the data.
@@ -85,12 +93,6 @@ def _grammar(newline: bytes) -> re.Pattern[bytes]:
     return re.compile(b"|".join(alternatives))
 
 
-STRICT = _grammar(rb"\n")
-"""As a terminal reads it."""
-LINES = _grammar(b"")
-"""A newline within a sequence shows that it is none: something else, such as the kernel, has written in its midst."""
-
-
 #: By the names of the groups of a grammar.
 _KINDS = {**{str(kind): kind for kind in Kind}, "escape": Kind.SEQUENCE}
 
@@ -98,9 +100,9 @@ _KINDS = {**{str(kind): kind for kind in Kind}, "escape": Kind.SEQUENCE}
 class Scanner:
     """Splits a stream that comes in pieces into its units, the same ones however it is cut."""
 
-    def __init__(self, grammar: re.Pattern[bytes] = STRICT) -> None:
-        """`grammar`: `STRICT` or `LINES`."""
-        self._grammar = grammar
+    def __init__(self, newline: bytes = STRICT) -> None:
+        """`newline`: `STRICT` or `LINES`."""
+        self._newline = newline
         self._held = b""
 
     @property
@@ -112,7 +114,7 @@ class Scanner:
     def feed(self, data: bytes) -> Iterator[Unit]:
         """The units that end in `data`; the first may have begun before it. To be taken to the end, or never again."""
         data, self._held = self._held + data, b""
-        for match in self._grammar.finditer(data):
+        for match in _grammar(self._newline).finditer(data):
             name = str(match.lastgroup)
             if name == "open":
                 self._held = match[0]

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple, replace
 
 from virtmux import messages
-from virtmux.errors import ConnectionLost, Refused, VirtmuxError
+from virtmux.addresses import Address
+from virtmux.dialing import CLOSING_S, GREETING_S, SOFTWARE, Dialed, dial, ended, said_by
+from virtmux.errors import Refused
 from virtmux.features import Feature
 from virtmux.messages import (
     Attach,
@@ -41,10 +42,6 @@ from virtmux.wire import Output, ProtocolError
 
 if TYPE_CHECKING:
     from virtmux.console import Console
-
-GREETING_S = 10.0
-CLOSING_S = 1.0
-_SOFTWARE = "virtmux-python"
 
 
 class LinkLost(Exception):  # noqa: N818 - an event, caught within the library
@@ -101,15 +98,16 @@ class Link:
     `consoles` holds, by the daemon's handle, those that have a place on this connection.
     """
 
-    def __init__(self, path: Path, socket: UnixSocket) -> None:
-        self.path = path
+    def __init__(self, dialed: Dialed) -> None:
+        self.address = dialed.address
         self.session = ClientSession()
         self.limits = Limits()
         self.software = ""
         self.features: frozenset[str] = frozenset()
         self.consoles: dict[int, Console] = {}
         self._requests: dict[int, Request] = {}
-        self._socket = socket
+        self._socket = UnixSocket(dialed.socket)
+        self._ssh = dialed.ssh
 
     def send(self, frame: bytes) -> None:
         """Queue a frame. Follow with `drain` where the application decides how much is sent."""
@@ -147,18 +145,18 @@ class Link:
         self.send(encode(message))
 
     async def greet(self) -> None:
-        """Exchange hellos.
+        """Exchange hellos. ssh, which may ask for a password, has as long as it wants for that.
 
         Raises:
             LinkLost: the daemon sent this client away, does not answer or does not speak the protocol.
         """
-        self._say(ClientHello(software=_SOFTWARE, features=list(Feature)))
+        self._say(ClientHello(software=SOFTWARE, features=list(Feature)))
         try:
-            async with asyncio.timeout(GREETING_S):
+            async with asyncio.timeout(None if self._ssh else GREETING_S):
                 while self.session.greeting is None:
                     await self._receive(_no_event)
         except TimeoutError:
-            detail = f"{self.path}: no greeting within {GREETING_S:.0f} s"
+            detail = f"{self.address}: no greeting within {GREETING_S:.0f} s"
             raise LinkLost(reason_now(Cause.SERVER_LOST, detail, phase=Phase.CONNECTION)) from None
         self.limits, self.software = self.session.greeting.limits, self.session.greeting.software
         self.features = frozenset(self.session.greeting.features)
@@ -176,13 +174,20 @@ class Link:
         try:
             data = await self._socket.read()
             if not data:
-                raise LinkLost(reason_now(Cause.SERVER_LOST, phase=Phase.CONNECTION))
+                raise LinkLost(await self._why_ended())
             for message in self.session.receive(data):
                 self._take(message, on_event)
         except OSError as error:
             raise LinkLost(reason_now(Cause.SERVER_LOST, str(error), phase=Phase.CONNECTION)) from error
         except (ProtocolError, ValueError) as error:
             raise LinkLost(reason_now(Cause.PROTOCOL_ERROR, str(error), phase=Phase.CONNECTION)) from error
+
+    async def _why_ended(self) -> Reason:
+        """Why nothing comes any more, where the daemon did not say it."""
+        if self._ssh is None:
+            return reason_now(Cause.SERVER_LOST, phase=Phase.CONNECTION)
+        await asyncio.to_thread(self._ssh.end, CLOSING_S)
+        return self._ssh.why()
 
     def _take(self, message: ServerMessage | Output, on_event: Callable[[Event], None]) -> None:
         match message:
@@ -209,7 +214,7 @@ class Link:
             case Place() | Done() | messages.Refused():
                 self._answer(message)
             case Goodbye():
-                raise LinkLost(message.reason)
+                raise LinkLost(said_by(self.address, message.reason))
             case ServerHello():
                 pass
 
@@ -245,11 +250,13 @@ class Link:
             request.finish(LinkLost(reason))
 
     async def close(self) -> None:
-        """Close the socket; what was sent is flushed for at most `CLOSING_S` seconds."""
+        """Close the socket; what was sent is flushed for at most `CLOSING_S` seconds. An ssh is gone afterwards."""
         try:
             await self._socket.close(CLOSING_S)
         finally:
             self.lose(reason_now(Cause.DETACHED))
+            if self._ssh is not None:
+                await asyncio.to_thread(self._ssh.end, CLOSING_S)
 
 
 def _feature_of(question: Question) -> Feature | None:
@@ -269,41 +276,22 @@ def _feature_of(question: Question) -> Feature | None:
             return None
 
 
-async def open_link(paths: Sequence[Path]) -> Link:
-    """Connect to the first of `paths` where a daemon answers, and greet it.
+async def open_link(addresses: Sequence[Address], *, again: bool = False) -> Link:
+    """Connect to the first of `addresses` where a daemon answers, and greet it; see `dial` for `again`.
 
     Raises:
-        Refused: there is a socket, and its mode keeps this user out (`access-denied`).
+        Refused: there is a socket, and its mode keeps this user out (`access-denied`); or ssh is not let in.
         ConnectionLost: no daemon answers at any of them (`server-lost`), or it sent this client away.
     """
-    failures: list[tuple[Path, OSError]] = []
-    for path in paths:
-        try:
-            socket = UnixSocket.connect(path)
-        except OSError as error:
-            failures.append((path, error))
-            continue
-        return await _greeted(Link(path, socket))
-    raise _not_connected(failures)
-
-
-async def _greeted(link: Link) -> Link:
+    link = Link(dial(addresses, again=again))
     try:
         await link.greet()
     except BaseException as error:
         await link.close()
         if isinstance(error, LinkLost):
-            raise ConnectionLost(error.reason) from error
+            raise ended(error.reason) from error
         raise
     return link
-
-
-def _not_connected(failures: Sequence[tuple[Path, OSError]]) -> VirtmuxError:
-    detail = ", ".join(f"{path}: {error.strerror or error}" for path, error in failures)
-    if any(isinstance(error, PermissionError) for _, error in failures):
-        return Refused(reason_now(Cause.ACCESS_DENIED, detail, phase=Phase.CONNECTION))
-    text = f"no virtmuxd answers: {detail}"
-    return ConnectionLost(reason_now(Cause.SERVER_LOST, text=text, phase=Phase.CONNECTION))
 
 
 def _no_event(event: Event) -> None:

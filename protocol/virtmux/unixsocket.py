@@ -5,15 +5,13 @@ What the peer said last, its goodbye, is still read after a write has failed; as
 
 import asyncio
 import socket
-from pathlib import Path
-from typing import Self
 
 _READ = 262144
 _HIGH_WATER = 65536
 
 
 class UnixSocket:
-    """Owns the file descriptor; for one event loop. `read` is for one task, `send` and `drain` for any."""
+    """Owns the non-blocking socket; for one event loop. `read` is for one task, `send` and `drain` for any."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -22,22 +20,6 @@ class UnixSocket:
         self._broken = False
         self._drained = asyncio.Event()
         self._drained.set()
-
-    @classmethod
-    def connect(cls, path: Path) -> Self:
-        """Connect. A Unix socket answers at once: where its queue is full the answer is EAGAIN.
-
-        Raises:
-            OSError: nobody listens there, or this user may not connect.
-        """
-        unconnected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            unconnected.settimeout(0)
-            unconnected.connect(str(path))
-        except BaseException:
-            unconnected.close()
-            raise
-        return cls(unconnected)
 
     async def read(self) -> bytes:
         """What has arrived, at most 256 KiB; empty at the end.

@@ -1,7 +1,10 @@
 """`list`, `events`, and what every command does with errors: as processes, by their streams and exit statuses."""
 
+import asyncio
 import json
 import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.harness.command import running
+from tests.harness.command import environment, running
 from tests.harness.scripted_daemon import (
     AT,
     CONSOLE,
@@ -86,6 +89,72 @@ class TestList:
         async with playing(daemon, lists_one):
             status, _, _ = await finished(Path("/nowhere"), "--socket", str(daemon.path), "list")
         assert status == 0
+
+    async def test_patterns_choose_the_consoles(self, daemon: ScriptedDaemon) -> None:
+        async with playing(daemon, lists_one):
+            status, out, _ = await finished(daemon.path, "list", "db*", "web?")
+        assert (status, out.count(b"\n")) == (0, 2)
+
+    async def test_a_pattern_that_matches_nothing_is_said(self, daemon: ScriptedDaemon) -> None:
+        async with playing(daemon, lists_one):
+            status, _, err = await finished(daemon.path, "list", "db*")
+        assert (status, err) == (3, "virtmux: no console matches 'db*'; `virtmux list` shows all\n")
+
+    async def test_a_daemon_that_sends_it_away_is_believed(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            (await daemon.accept()).goodbye(reason(Cause.EVICTED))
+
+        async with playing(daemon, script):
+            assert await finished(daemon.path, "list") == (12, b"", "virtmux: evicted (evicted)\n")
+
+    async def test_one_that_breaks_off_is_lost(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            (await daemon.accept()).close()
+
+        async with playing(daemon, script):
+            status, out, err = await finished(daemon.path, "list")
+        assert (status, out) == (5, b"")
+        assert err.startswith("virtmux: the connection to virtmuxd was lost (server-lost); ")
+
+    async def test_one_that_speaks_something_else_is_told_apart(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept(greet=False)
+            peer.send(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+            await peer.gone()
+
+        async with playing(daemon, script):
+            status, _, err = await finished(daemon.path, "list")
+        assert (status, err.count("\n")) == (12, 1)
+        assert "(protocol-error)" in err
+
+    async def test_it_starts_without_what_it_does_not_need(self, daemon: ScriptedDaemon) -> None:
+        heavy = ("asyncio", "ssl", "subprocess", "rich", "virtmux.client", "virtmux.journal")
+        code = f"""if True:
+            import sys
+            from virtmux_cli.main import run
+            run(["list"])
+            print(sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)"""
+        async with playing(daemon, lists_one):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", code, env=environment(daemon.path), stdout=DEVNULL, stderr=PIPE
+            )
+            _, err = await process.communicate()
+        assert err.decode() == "[]\n"
+
+
+class TestStatus:
+    async def test_it_shows_the_daemon_and_its_hypervisors(self, daemon: ScriptedDaemon) -> None:
+        async with playing(daemon, lists_one):
+            status, out, err = await finished(daemon.path, "status")
+        assert (status, err) == (0, "")
+        lines = out.decode().splitlines()
+        assert lines[:2] == ["daemon    scripted", f"socket    {daemon.path}"]
+        assert lines[-1].startswith("qemu:///system  connected  ")
+
+    async def test_it_prints_json_lines(self, daemon: ScriptedDaemon) -> None:
+        async with playing(daemon, lists_one):
+            status, out, _ = await finished(daemon.path, "status", "--json")
+        assert (status, [json.loads(line)["type"] for line in out.splitlines()]) == (0, ["daemon", "hypervisor"])
 
 
 def history_info(console: ConsoleId) -> HistoryInfo:
@@ -235,6 +304,7 @@ class TestErrors:
         "arguments",
         [
             ["list"],
+            ["status"],
             ["events"],
             ["attach", "web1"],
             ["release", "web1"],

@@ -2,13 +2,12 @@
 
 import json
 from datetime import UTC
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from tests.harness.scripted_daemon import AT, CONSOLE, console_info, hypervisor_info, reason
-from virtmux.messages import Counters, Event, Gap
+from tests.harness.scripted_daemon import AT, CONSOLE, reason
+from virtmux.messages import Event, Gap
 from virtmux.reasons import Cause, Phase, Reason, SavedError, sentence
 from virtmux.records import Break, Note
 from virtmux_cli import text
@@ -89,63 +88,9 @@ def test_what_is_missing_is_counted() -> None:
     assert text.note_line(Note(AT, "renamed", "web2\x1b")) == "virtmux: guest renamed: web2\\x1b"
 
 
-def test_columns_are_aligned_and_names_sanitised() -> None:
-    evil = console_info(id=replace(CONSOLE, domain="\x1b[31mlong"), last_end=reason(Cause.GUEST_SHUTDOWN))
-    header, first, second = text.list_table([console_info(last_output=AT), evil]).splitlines()
-    assert header.split("  ")[0] == "CONSOLE"
-    assert "HYPERVISOR" not in header
-    assert "\\x1b[31mlong:serial0" in first
-    assert "guest-shutdown" in first
-    assert first.index("attached") == second.index("attached") == header.index("STATE")
-
-
 def test_columns_are_aligned_behind_wide_and_combining_characters() -> None:
     rows = [["客人", "x"], ["gæst", "x"], ["e\u0301a", "x"]]
     assert text.table(rows) == "客人  x\ngæst  x\ne\u0301a    x\n"
-
-
-def test_hypervisors_are_shown_where_there_is_more_than_one() -> None:
-    other = console_info(id=replace(CONSOLE, hypervisor="0b/QEMU/system", uri="qemu+ssh://b/system"))
-    header, _, second = text.list_table([console_info(), other]).splitlines()
-    assert header.endswith("HYPERVISOR")
-    assert second.endswith("qemu:///system")
-
-
-@pytest.mark.parametrize(
-    ("facts", "state"),
-    [
-        ({"paused": True}, "attached, paused"),
-        ({"released": "until-reclaimed"}, "attached, released"),
-        ({"released": "while-in-use"}, "attached, released while in use"),
-        ({"released": AT, "exclusive": False}, f"attached, released until {text.local_time(AT)}, shared"),
-    ],
-)
-def test_what_else_there_is_to_know_stands_behind_the_state(facts: dict[str, Any], state: str) -> None:
-    assert f"  {state}  " in text.list_table([console_info(**facts)])
-
-
-def test_a_hypervisor_that_is_not_connected_has_a_line_behind_the_table() -> None:
-    why = reason(Cause.HYPERVISOR_LOST, text="no answer\x1b")
-    away = hypervisor_info(uri="qemu+ssh://b/system", connected=False, reason=why)
-    new = hypervisor_info(uri="lxc:///", connected=False)
-    lines = text.list_text([hypervisor_info(), away, new], [console_info()]).splitlines()
-    assert lines[2:] == [r"qemu+ssh://b/system: no answer\x1b (hypervisor-lost)", "lxc:///: not connected yet"]
-
-
-def test_in_json_each_line_says_first_what_it_is() -> None:
-    counters = Counters(cuts=1, ends={Cause.GUEST_CRASHED: 2})
-    lines = text.list_json([hypervisor_info(counters=counters)], [console_info()]).splitlines()
-    hypervisor, console = (json.loads(line) for line in lines)
-    assert next(iter(hypervisor.items())) == ("type", "hypervisor")
-    assert hypervisor["counters"] == {
-        "cuts": 1,
-        "stuck_calls": 0,
-        "ends": {"guest-crashed": 2},
-        "journal_failures": 0,
-        "journal_lost": 0,
-    }
-    assert next(iter(console.items())) == ("type", "console")
-    assert (console["id"]["domain"], console["policy"]) == ("web1", "on-demand")
 
 
 PAUSED = {"note": "paused", "detail": "IOERROR"}

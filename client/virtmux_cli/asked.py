@@ -1,0 +1,50 @@
+"""Asks the daemons of one host or of several what they know, and writes that. Without a loop, to be fast."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from virtmux.addresses import Server, SshHost
+from virtmux.asking import Asking
+from virtmux.errors import VirtmuxError
+from virtmux_cli.listing import Host
+from virtmux_cli.main import complain, stdout_failed
+from virtmux_cli.text import error_line
+
+
+def ask_all(servers: Sequence[Server]) -> tuple[list[Host], int]:
+    """What each of them says, asked all at once, and the exit status; those that do not answer are complained about."""
+    hosts: list[Host] = []
+    status = 0
+    with ExitStack() as stack:
+        asked: list[tuple[Server, Asking]] = []
+        for server in servers:
+            try:
+                asked.append((server, stack.enter_context(Asking(server))))
+            except VirtmuxError as error:
+                status = status or _complain(error)
+        for server, asking in asked:
+            try:
+                greeting, hypervisors, consoles, address = asking.answer()
+            except VirtmuxError as error:
+                status = status or _complain(error)
+                continue
+            name = server.name if isinstance(server, SshHost) else None
+            infos = [each.info for each in hypervisors], [each.info for each in consoles]
+            hosts.append(Host(name, greeting, *infos, address))
+    return hosts, status
+
+
+def _complain(error: VirtmuxError) -> int:
+    complain(error_line(error.reason))
+    return error.reason.exit_status
+
+
+def write_out(data: bytes) -> int:
+    """Write to stdout, and give the exit status."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    except OSError as error:
+        return stdout_failed(error)
+    return 0

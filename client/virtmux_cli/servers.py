@@ -1,0 +1,35 @@
+"""Which daemons the command line means: `--socket`, and `--host`, which some commands take more than once."""
+
+from collections.abc import Sequence
+
+import click
+
+from virtmux.addresses import Server, SshHost
+
+#: The commands that show several hosts together.
+SEVERAL = frozenset({"events", "list", "status", "tmux"})
+_KEY = "virtmux.servers"
+
+
+def choose(ctx: click.Context, socket: str | None, hosts: Sequence[str]) -> None:
+    """Keep them: `ctx.obj` is the first one, as most commands take it.
+
+    Raises:
+        click.UsageError: one is no host, or there is more than one for a command that takes one.
+    """
+    chosen: list[Server] = []
+    for host in hosts:
+        try:
+            chosen.append(SshHost(host, socket))
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param_hint="'--host'") from error
+    if len(chosen) > 1 and ctx.invoked_subcommand not in SEVERAL:
+        raise click.UsageError(f"--host is given {len(chosen)} times, and `{ctx.invoked_subcommand}` is for one host")
+    ctx.meta[_KEY] = chosen or [socket]
+    ctx.obj = ctx.meta[_KEY][0]
+
+
+def servers(ctx: click.Context) -> list[Server]:
+    """All that were chosen."""
+    chosen: list[Server] = ctx.meta[_KEY]
+    return chosen

@@ -1,0 +1,127 @@
+"""One question to a daemon and its answer, without an event loop: for what has to start fast."""
+
+import os
+import time
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from virtmux.addresses import Server, addresses
+from virtmux.dialing import CLOSING_S, GREETING_S, SOFTWARE, dial, ended, said_by
+from virtmux.errors import Refused
+from virtmux.features import Feature
+from virtmux.messages import (
+    ClientHello,
+    Console,
+    Done,
+    Goodbye,
+    Hypervisor,
+    ListConsoles,
+    ServerHello,
+    ServerMessage,
+    encode,
+)
+from virtmux.messages import Refused as RefusedMessage
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause, Phase, Reason
+from virtmux.session import ClientSession
+from virtmux.wire import ProtocolError
+
+_READ = 262144
+
+
+class Answer(NamedTuple):
+    """What a daemon is, and what it knows."""
+
+    greeting: ServerHello
+    hypervisors: list[Hypervisor]
+    consoles: list[Console]
+    path: str
+
+
+class Asking:
+    """Asks a daemon for its hypervisors and consoles, at once; a context manager that closes the connection.
+
+    `answer` waits for what was asked: those of several daemons can be under way together.
+    """
+
+    def __init__(self, server: Server, *, seconds: float | None = None) -> None:
+        """Within `seconds` the answer must have come; by default it may take that long after each piece of it, and as
+        long as it wants while ssh connects.
+
+        Raises:
+            Refused, ConnectionLost: as `virtmux.connect`.
+        """
+        self._give_up_at = None if seconds is None else time.monotonic() + seconds
+        self._dialed = dial(addresses(server, os.environ), again=seconds is not None)
+        self._session = ClientSession()
+        self._id = self._session.next_id()
+        self._failed: OSError | None = None
+        try:
+            self._dialed.socket.sendall(
+                encode(ClientHello(software=SOFTWARE, features=list(Feature))) + encode(ListConsoles(self._id))
+            )
+        except OSError as error:  # a daemon that sends us away has said why
+            self._failed = error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the connection; an ssh is gone afterwards."""
+        self._dialed.socket.close()
+        if self._dialed.ssh is not None:
+            self._dialed.ssh.end(CLOSING_S if self._give_up_at is None else 0)
+
+    def answer(self) -> Answer:
+        """What the daemon says.
+
+        Raises:
+            Refused: it does not tell; or ssh is not let in.
+            ConnectionLost: it sent this client away, does not answer, or does not speak the protocol.
+        """
+        hypervisors: list[Hypervisor] = []
+        consoles: list[Console] = []
+        while True:
+            for message in self._receive():
+                match message:
+                    case Hypervisor():
+                        hypervisors.append(message)
+                    case Console():
+                        consoles.append(message)
+                    case RefusedMessage(reason=reason):
+                        raise Refused(reason)
+                    case Goodbye(reason=reason):
+                        raise ended(said_by(self._dialed.address, reason))
+                    case Done() if self._session.greeting is not None:
+                        return Answer(self._session.greeting, hypervisors, consoles, str(self._dialed.address))
+                    case _:
+                        pass
+
+    def _receive(self) -> list[ServerMessage]:
+        try:
+            self._dialed.socket.settimeout(self._patience())
+            data = self._dialed.socket.recv(_READ)
+            messages = [message for message in self._session.receive(data) if isinstance(message, ServerMessage)]
+        except TimeoutError:
+            detail = f"{self._dialed.address}: no answer in time"
+            raise ended(reason_now(Cause.SERVER_LOST, detail, phase=Phase.CONNECTION)) from None
+        except OSError as error:
+            raise ended(reason_now(Cause.SERVER_LOST, str(error), phase=Phase.CONNECTION)) from error
+        except (ProtocolError, ValueError) as error:
+            raise ended(reason_now(Cause.PROTOCOL_ERROR, str(error), phase=Phase.CONNECTION)) from error
+        if not data:
+            raise ended(self._why_ended())
+        return messages
+
+    def _patience(self) -> float | None:
+        if self._give_up_at is not None:
+            return max(self._give_up_at - time.monotonic(), 0.001)
+        return None if self._dialed.ssh is not None and self._session.greeting is None else GREETING_S
+
+    def _why_ended(self) -> Reason:
+        if self._dialed.ssh is not None:
+            self._dialed.ssh.end(CLOSING_S)
+            return self._dialed.ssh.why()
+        return reason_now(Cause.SERVER_LOST, str(self._failed or ""), phase=Phase.CONNECTION)
