@@ -5,6 +5,7 @@ from typing import Literal
 
 import click
 
+from virtmux.addresses import Server
 from virtmux.messages import MAX_SECONDS, MIN_LAG, Lag
 from virtmux_cli.attach_policy import Leave
 from virtmux_cli.attach_session import Options, attach
@@ -118,7 +119,7 @@ def escape_key(text: str) -> str:
 )
 @click.pass_obj
 def command(
-    socket: str | None,
+    socket: Server,
     *,
     console: str,
     uri: str | None,

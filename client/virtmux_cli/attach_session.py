@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
+from virtmux.addresses import Server
 from virtmux.backoff import Backoff
 from virtmux.client import Client, connect
 from virtmux.console import Console
@@ -51,7 +52,7 @@ class Options(NamedTuple):
     """The command line of `attach`; times in seconds."""
 
     console: str
-    socket: str | None = None
+    socket: Server = None
     uri: str | None = None
     leave: Leave = Leave()
     wait_s: float | None = None

@@ -3,17 +3,20 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import click
 
+from virtmux.addresses import Server, SshHost
 from virtmux.client import Client, connect
 from virtmux.errors import VirtmuxError
 from virtmux.following import Disconnected, Happening, Reconnected
-from virtmux.reasons import Reason
+from virtmux.messages import Event
 from virtmux_cli.main import complain, run_async, stdout_failed
 from virtmux_cli.options import checked
 from virtmux_cli.past_events import past_events
+from virtmux_cli.servers import servers
 from virtmux_cli.streams import Outlet
 from virtmux_cli.text import error_line, event_json, event_line, reason_text
 from virtmux_cli.when import parse_when
@@ -28,7 +31,7 @@ def _when(text: str) -> int:
 class Options(NamedTuple):
     """The command line of `events`; `since` is a time (ns)."""
 
-    socket: str | None
+    servers: Sequence[Server]
     since: int | None
     follow: bool
     as_json: bool
@@ -40,59 +43,91 @@ class Options(NamedTuple):
 )
 @click.option("--follow", "-f", is_flag=True, help="With --since: go on with what happens.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.pass_obj
-def command(socket: str | None, *, since: int | None, follow: bool, as_json: bool) -> int:
+@click.pass_context
+def command(ctx: click.Context, *, since: int | None, follow: bool, as_json: bool) -> int:
     """Show marks and reasons of all consoles as they happen, beginning with the consoles that exist.
 
     After a lost connection it connects again, and every console appears anew. WHEN is, for example, today,
     2026-01-31 12:00, -1h30m or @1700000000.
     """
-    return run_async(_events(Options(socket, since, follow or since is None, as_json)))
+    return run_async(_events(Options(servers(ctx), since, follow or since is None, as_json)))
 
 
 async def _events(options: Options) -> int:
     outlet = Outlet(_STDOUT)
+    shown = Shown(options, outlet)
     try:
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(_show_all(options, outlet), name="follow")
-            outlet.failed.add_done_callback(lambda _: following.cancel())
+            showing = [tasks.create_task(shown.host(server), name=f"show {server}") for server in options.servers]
+
+            def stop(_: object) -> None:
+                for task in showing:
+                    task.cancel()
+
+            outlet.failed.add_done_callback(stop)
     finally:
         outlet.close()
     if outlet.failed.done():
         return stdout_failed(outlet.failed.result())
-    reason = following.result()
-    if reason is None:
+    return next((task.result() for task in showing if task.result()), 0)
+
+
+class Shown:
+    """What the daemons of one host or of several tell, on stdout; what has happened before what happens."""
+
+    def __init__(self, options: Options, outlet: Outlet) -> None:
+        self._options = options
+        self._outlet = outlet
+        self._several = len(options.servers) > 1
+        self._past: list[tuple[Event, str | None]] = []
+        self._asked = 0
+        self._told = asyncio.Event()
+
+    async def host(self, server: Server) -> int:
+        """Show one daemon's, and give the status with which that ends."""
+        name = server.name if isinstance(server, SshHost) else None
+        asking = self._options.since is not None
+        try:
+            async with connect(server) as mux:
+                if self._options.since is not None:
+                    events = await past_events(mux, self._options.since)
+                    asking = False
+                    await self._tell_past([(event, name) for event in events])
+                    await self._told.wait()
+                if self._options.follow:
+                    await self._follow(mux, name)
+        except VirtmuxError as error:
+            if asking:
+                await self._tell_past([])
+            await self._outlet.flush()
+            complain(error_line(error.reason))
+            return error.reason.exit_status
+        await self._outlet.flush()
         return 0
-    complain(error_line(reason))
-    return reason.exit_status
 
+    async def _tell_past(self, events: Sequence[tuple[Event, str | None]]) -> None:
+        """What one of them had to tell; it is shown once all have, in the order in which it happened."""
+        self._past += events
+        self._asked += 1
+        if self._asked == len(self._options.servers):
+            for event, name in sorted(self._past, key=lambda each: each[0].at):
+                await self._show(event, name)
+            self._told.set()
 
-async def _show_all(options: Options, outlet: Outlet) -> Reason | None:
-    """Show what happened and what happens; gives why that ends, None where all was shown."""
-    try:
-        async with connect(options.socket) as mux:
-            for event in [] if options.since is None else await past_events(mux, options.since):
-                await _show(event, outlet, as_json=options.as_json)
-            if options.follow:
-                await _follow(mux, outlet, as_json=options.as_json)
-    except VirtmuxError as error:
-        await outlet.flush()
-        return error.reason
-    await outlet.flush()
-    return None
+    async def _follow(self, mux: Client, name: str | None) -> None:
+        async with contextlib.aclosing(mux.events()) as events:
+            async for happening in events:
+                await self._show(happening, name)
 
-
-async def _follow(mux: Client, outlet: Outlet, *, as_json: bool) -> None:
-    async with contextlib.aclosing(mux.events()) as events:
-        async for happening in events:
-            await _show(happening, outlet, as_json=as_json)
-
-
-async def _show(happening: Happening, outlet: Outlet, *, as_json: bool) -> None:
-    match happening:
-        case Disconnected(reason=reason):
-            complain(f"virtmux: {reason_text(reason)}; connecting again")
-        case Reconnected():
-            complain("virtmux: connected again")
-        case event:
-            await outlet.write(event_json(event) if as_json else event_line(event).encode(errors="replace"))
+    async def _show(self, happening: Happening, name: str | None) -> None:
+        at = f"{name}: " if name and self._several else ""
+        match happening:
+            case Disconnected(reason=reason):
+                text = reason_text(reason)
+                complain(f"virtmux: {text if name and name in text else at + text}; connecting again")
+            case Reconnected():
+                complain(f"virtmux: {at}connected again")
+            case event if self._options.as_json:
+                await self._outlet.write(event_json(event, name))
+            case event:
+                await self._outlet.write(event_line(event, name if self._several else None).encode(errors="replace"))

@@ -14,6 +14,7 @@ from virtmux_cli.virsh_options import behind_the_command
 COMMANDS = {
     "attach": "virtmux_cli.attach",
     "console": "virtmux_cli.console",
+    "dial-stdio": "virtmux_cli.dial_stdio",
     "doctor": "virtmux_cli.doctor.command",
     "events": "virtmux_cli.events",
     "expect": "virtmux_cli.automation.expect",

@@ -1,6 +1,8 @@
 """Which daemons the command line means: `--socket`, and `--host`, which some commands take more than once."""
 
+import signal
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -25,8 +27,15 @@ def choose(ctx: click.Context, socket: str | None, hosts: Sequence[str]) -> None
             raise click.BadParameter(str(error), ctx, param_hint="'--host'") from error
     if len(chosen) > 1 and ctx.invoked_subcommand not in SEVERAL:
         raise click.UsageError(f"--host is given {len(chosen)} times, and `{ctx.invoked_subcommand}` is for one host")
+    if chosen:
+        # An ssh that asks for a password would be left behind by what just dies.
+        signal.signal(signal.SIGTERM, _terminated)
     ctx.meta[_KEY] = chosen or [socket]
     ctx.obj = ctx.meta[_KEY][0]
+
+
+def _terminated(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - signal's signature
+    raise SystemExit(128 + number)
 
 
 def servers(ctx: click.Context) -> list[Server]:

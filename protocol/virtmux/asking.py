@@ -108,11 +108,11 @@ class Asking:
             detail = f"{self._dialed.address}: no answer in time"
             raise ended(reason_now(Cause.SERVER_LOST, detail, phase=Phase.CONNECTION)) from None
         except OSError as error:
-            raise ended(reason_now(Cause.SERVER_LOST, str(error), phase=Phase.CONNECTION)) from error
+            raise ended(self._why_ended(error)) from error
         except (ProtocolError, ValueError) as error:
             raise ended(reason_now(Cause.PROTOCOL_ERROR, str(error), phase=Phase.CONNECTION)) from error
         if not data:
-            raise ended(self._why_ended())
+            raise ended(self._why_ended(self._failed))
         return messages
 
     def _patience(self) -> float | None:
@@ -120,8 +120,8 @@ class Asking:
             return max(self._give_up_at - time.monotonic(), 0.001)
         return None if self._dialed.ssh is not None and self._session.greeting is None else GREETING_S
 
-    def _why_ended(self) -> Reason:
+    def _why_ended(self, error: OSError | None) -> Reason:
         if self._dialed.ssh is not None:
             self._dialed.ssh.end(CLOSING_S)
             return self._dialed.ssh.why()
-        return reason_now(Cause.SERVER_LOST, str(self._failed or ""), phase=Phase.CONNECTION)
+        return reason_now(Cause.SERVER_LOST, str(error or ""), phase=Phase.CONNECTION)

@@ -178,14 +178,14 @@ class Link:
             for message in self.session.receive(data):
                 self._take(message, on_event)
         except OSError as error:
-            raise LinkLost(reason_now(Cause.SERVER_LOST, str(error), phase=Phase.CONNECTION)) from error
+            raise LinkLost(await self._why_ended(str(error))) from error
         except (ProtocolError, ValueError) as error:
             raise LinkLost(reason_now(Cause.PROTOCOL_ERROR, str(error), phase=Phase.CONNECTION)) from error
 
-    async def _why_ended(self) -> Reason:
-        """Why nothing comes any more, where the daemon did not say it."""
+    async def _why_ended(self, error: str = "") -> Reason:
+        """Why nothing comes any more, where the daemon did not say it: what ssh says, or else the `error`."""
         if self._ssh is None:
-            return reason_now(Cause.SERVER_LOST, phase=Phase.CONNECTION)
+            return reason_now(Cause.SERVER_LOST, error, phase=Phase.CONNECTION)
         await asyncio.to_thread(self._ssh.end, CLOSING_S)
         return self._ssh.why()
 

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 DEADLINE_S = 30.0
@@ -67,15 +68,26 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(socket: Path, *arguments: str | bytes, shell: str = "", **streams: Any) -> AsyncIterator[Running]:
+async def running(
+    socket: Path,
+    *arguments: str | bytes,
+    shell: str = "",
+    variables: Mapping[str, str] = MappingProxyType({}),
+    **streams: Any,
+) -> AsyncIterator[Running]:
     """`virtmux ARGUMENTS` with pipes for its streams, unless `streams` names others; killed if it outlives the test.
 
-    `shell` holds redirections as a shell understands them, for example `>&-`.
+    `shell` holds redirections as a shell understands them, for example `>&-`; `variables` are more of its environment.
     """
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
     through = ("sh", "-c", f'exec "$@" {shell}', "sh") if shell else ()
     process = await asyncio.create_subprocess_exec(
-        *through, *COMMAND, *arguments, env=environment(socket), process_group=0, **{**pipes, **streams}
+        *through,
+        *COMMAND,
+        *arguments,
+        env={**environment(socket), **variables},
+        process_group=0,
+        **{**pipes, **streams},
     )
     try:
         yield Running(process)

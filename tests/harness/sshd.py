@@ -6,12 +6,15 @@ runs the tests is read or written.
 
 import asyncio
 import contextlib
+import os
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import asyncssh
 
@@ -37,7 +40,10 @@ with open(1, "wb", buffering=0) as out:
 """
 
 SSH_CONFIG = """\
-Host *
+Host {name}
+    HostName 127.0.0.1
+    Port {port}
+    User tester
     HostKeyAlias there
     UserKnownHostsFile {known_hosts}
     GlobalKnownHostsFile /dev/null
@@ -63,6 +69,13 @@ class Sshd:
         where = f"qemu+ssh://tester@127.0.0.1:{self._port}/system"
         return f"{where}?socket={libvirt_socket}&proxy=netcat&netcat={netcat}&command={program}"
 
+    def config(self, name: str) -> str:
+        """What an ssh_config(5) says of this server as the host `name`."""
+        directory = self._directory
+        return SSH_CONFIG.format(
+            name=name, port=self._port, known_hosts=directory / "known_hosts", key=directory / "key"
+        )
+
     def drop(self) -> None:
         """Drops every connection, as a network that fails does."""
         for connection in tuple(self.connections):
@@ -70,8 +83,9 @@ class Sshd:
 
 
 @contextlib.asynccontextmanager
-async def serve_ssh(directory: Path) -> AsyncIterator[Sshd]:
-    """A server with its files in `directory`, which has to exist, until the context is left."""
+async def serve_ssh(directory: Path, variables: Mapping[str, str] = MappingProxyType({})) -> AsyncIterator[Sshd]:
+    """A server with its files in `directory`, which has to exist, until the context is left. What is run there has
+    `variables` in its environment."""
     ssh = shutil.which("ssh")
     if ssh is None:
         raise RuntimeError("the integration tests need ssh: run 'make setup'")
@@ -92,14 +106,14 @@ async def serve_ssh(directory: Path) -> AsyncIterator[Sshd]:
         server_factory=Server,
         server_host_keys=[host_key],
         authorized_client_keys=asyncssh.import_authorized_keys(client_key.export_public_key().decode()),
-        process_factory=_run,
+        process_factory=partial(_run, {**os.environ, **variables}),
         encoding=None,
     ) as listening:
         server = Sshd(directory, listening.get_port())
         files = {
             "key": client_key.export_private_key().decode(),
             "known_hosts": f"there {host_key.export_public_key().decode()}",
-            "config": SSH_CONFIG.format(known_hosts=directory / "known_hosts", key=directory / "key"),
+            "config": server.config("127.0.0.1"),
             "netcat": f"#!{sys.executable}\n{NETCAT}",
             "ssh": f'#!/bin/sh\nexec {ssh} -F {shlex.quote(str(directory / "config"))} "$@"\n',
         }
@@ -112,17 +126,23 @@ async def serve_ssh(directory: Path) -> AsyncIterator[Sshd]:
             server.drop()
 
 
-async def _run(process: "asyncssh.SSHServerProcess[bytes]") -> None:
+async def _run(environment: Mapping[str, str], process: "asyncssh.SSHServerProcess[bytes]") -> None:
     """Runs what the client asks for, until it ends or the client is gone."""
     assert process.command is not None
-    child = await asyncio.create_subprocess_shell(process.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = await asyncio.create_subprocess_shell(
+        process.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
     assert child.stdin is not None
     assert child.stdout is not None
+    assert child.stderr is not None
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_pump(process.stdin, child.stdin))
-            tasks.create_task(_pump(child.stdout, process.stdout))
-        process.exit(await child.wait())
+            typing = tasks.create_task(_pump(process.stdin, child.stdin))
+            tasks.create_task(_pump(child.stderr, process.stderr))
+            await _pump(child.stdout, process.stdout)
+            status = await child.wait()
+            typing.cancel()  # nobody takes it any more
+        process.exit(status)
     finally:
         if child.returncode is None:
             child.kill()

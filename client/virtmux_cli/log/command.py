@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import click
 
+from virtmux.addresses import Server
 from virtmux.errors import VirtmuxError
 from virtmux.records import Position
 from virtmux.sanitize import Sanitizer
@@ -37,7 +38,7 @@ _NUMBER = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 class Options(NamedTuple):
     """The command line of `log`."""
 
-    socket: str | None
+    server: Server
     console: str
     uri: str | None
     choice: Choice
@@ -118,7 +119,7 @@ def log_command(open_source: OpenSource) -> click.Command:
     )
     @click.pass_obj
     def command(
-        socket: str | None,
+        server: Server,
         *,
         console: str,
         uri: str | None,
@@ -148,7 +149,7 @@ def log_command(open_source: OpenSource) -> click.Command:
         if lines is None and follow and (boot, since, start) == (None, None, None):
             lines = _LINES
         choice = Choice(boot, since, until, start, None if lines == _ALL else lines, follow)
-        options = Options(socket, console, uri, choice, output, timestamps, list_boots)
+        options = Options(server, console, uri, choice, output, timestamps, list_boots)
         return run_async(show(options, open_source))
 
     return command
@@ -169,7 +170,7 @@ async def show(options: Options, open_source: OpenSource) -> int:
 async def _copy(options: Options, open_source: OpenSource, outlet: Outlet) -> int:
     complaint, status = None, 0
     try:
-        async with open_source(options.socket, options.console, options.uri) as source:
+        async with open_source(options.server, options.console, options.uri) as source:
             if options.list_boots:
                 await outlet.write(boots_table(boots(await source.histories())).encode(errors="replace"))
             else:

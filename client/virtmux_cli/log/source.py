@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from virtmux.addresses import Server
 from virtmux_cli.log.records import HistoryInfo, Record, Start
 
 
@@ -29,8 +30,8 @@ class LogSource(Protocol):
         """
 
 
-OpenSource = Callable[[str | None, str, str | None], AbstractAsyncContextManager[LogSource]]
-"""Opens the source for a socket (None: the usual places), CONSOLE and a hypervisor's URI (None: any).
+OpenSource = Callable[[Server, str, str | None], AbstractAsyncContextManager[LogSource]]
+"""Opens the source for a daemon, CONSOLE and a hypervisor's URI (None: any).
 
 Entering it raises VirtmuxError where there is no such console, or nobody to ask.
 """
