@@ -1,9 +1,11 @@
 """The entry point: finds the command, and turns whatever ends it into one line and an exit status."""
 
+import gc
 import os
 import sys
 from collections.abc import Coroutine, Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import click
@@ -37,6 +39,19 @@ INTERRUPTED = 130
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 
+def load(module: str) -> ModuleType:
+    """Import a module without looking for garbage meanwhile and, in what was imported, at the end: there is none.
+
+    That is an eighth of the time that `virtmux list` takes.
+    """
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 class LazyGroup(click.Group):
     """A group whose commands stand in `COMMANDS`, each as `command` in its module."""
 
@@ -51,7 +66,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a command."""
         module = COMMANDS.get(cmd_name)
-        command = import_module(module).command if module else None
+        command = load(module).command if module else None
         return command if isinstance(command, click.Command) else None
 
 

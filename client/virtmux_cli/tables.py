@@ -6,6 +6,7 @@ rich takes as long to import as all the rest of `virtmux list`: a pipe does not 
 import os
 from collections.abc import Mapping, Sequence
 
+from virtmux_cli.main import load
 from virtmux_cli.text import table
 
 _STDOUT = 1
@@ -29,6 +30,8 @@ def shown(rows: Sequence[Sequence[str]], column: str = "STATE") -> str:
 
 
 def _by_rich(rows: Sequence[Sequence[str]], column: str, styles: Mapping[str, str]) -> str:
+    load("rich.console")
+    load("rich.table")
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
