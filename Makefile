@@ -13,6 +13,7 @@ help:
 	@echo 'make integration  the tests against a real libvirtd with real guests'
 	@echo 'make chaos        the same with full counts and real deadlines: long, and shows its progress'
 	@echo 'make soak-bytes   256 MiB out of a guest and 16 MiB into it, every byte checked: shows its progress'
+	@echo 'make docs         writes what stands in docs/ and is made from the code'
 	@echo 'make bench        how fast the command starts, beside virsh: some two minutes'
 	@echo 'make setup        installs what the above need; says what, first'
 	@echo 'make clean        removes what the above made in this directory'
@@ -56,6 +57,11 @@ soak-bytes:
 	@$(MAKE) --no-print-directory setup
 	$(BIN)python3 -m pytest -o faulthandler_timeout=3600 tests/integration/test_byte_streams.py
 
+# What stands in docs/ and is made from the code; a test compares.
+docs:
+	$(BIN)python3 -m tools.schema
+	$(BIN)python3 -m tools.diagram
+
 # Prints its table, and keeps it in tests/bench/results.
 bench:
 	@$(MAKE) --no-print-directory setup
@@ -66,4 +72,4 @@ clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache || sudo rm -rf build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check unit integration chaos soak-bytes bench clean
+.PHONY: help setup demo test check unit integration chaos soak-bytes docs bench clean

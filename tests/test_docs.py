@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import diagram
+from tools import diagram, schema
 from virtmux.messages import State
 from virtmux.reasons import CAUSES
 
@@ -70,6 +70,13 @@ def test_the_catalogue_has_a_section_for_every_cause_below_its_exit_status() -> 
 def test_the_diagram_is_the_one_that_the_state_machine_yields() -> None:
     _, block, _ = diagram.split(diagram.PAGE.read_text())
     assert block == diagram.drawing(), f"the state machine has changed: run {diagram.COMMAND}"
+
+
+def test_the_schemas_are_those_of_the_types_and_each_is_named_in_the_page() -> None:
+    written = {path: path.read_text() for path in schema.DIRECTORY.iterdir()}
+    assert written == schema.files(), f"what is printed as JSON has changed: run `{schema.COMMAND}`"
+    page = (ROOT / "docs" / "json.md").read_text()
+    assert all(f"(schema/{path.name})" in page for path in written)
 
 
 def test_the_diagram_has_one_edge_from_a_state_to_another_and_none_to_itself() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from virtmux.messages import State
 from virtmuxd.core.machine import Machine
 
-COMMAND = ".venv/bin/python3 tools/diagram.py"
+COMMAND = "make docs"
 PAGE = Path(__file__).parents[1] / "docs" / "console-life.md"
 BEGIN = f"<!-- Drawn from the code. After a change there: {COMMAND} -->\n"
 END = "<!-- End of the drawing. -->\n"
