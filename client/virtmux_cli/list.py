@@ -7,6 +7,7 @@ import click
 from virtmux_cli.asked import ask_all, write_out
 from virtmux_cli.listing import away_lines, list_json, list_rows, matching
 from virtmux_cli.main import complain
+from virtmux_cli.names import complete_console
 from virtmux_cli.servers import servers
 from virtmux_cli.tables import shown
 
@@ -14,7 +15,7 @@ _NOT_FOUND = 3
 
 
 @click.command("list")
-@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...", shell_complete=complete_console)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
 def command(ctx: click.Context, *, patterns: Sequence[str], as_json: bool) -> int:

@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,7 @@ from virtmux_cli.virsh_options import behind_the_command
 #: The commands are imported when they are asked for, so that `virtmux --help` and shell completion stay fast.
 COMMANDS = {
     "attach": "virtmux_cli.attach",
+    "completion": "virtmux_cli.completion",
     "console": "virtmux_cli.console",
     "dial-stdio": "virtmux_cli.dial_stdio",
     "doctor": "virtmux_cli.doctor.command",
@@ -35,6 +36,16 @@ COMMANDS = {
     "wait": "virtmux_cli.automation.wait",
     "who": "virtmux_cli.who",
 }
+#: How `virtmux --help` and the manual page arrange them; what stands in none comes last, under `OTHER`.
+SECTIONS = {
+    "Watch and use consoles": ("attach", "console", "screen", "log", "tmux"),
+    "See what there is": ("list", "who", "status", "events", "doctor"),
+    "Drive guests": ("send", "expect", "wait", "start", "key", "nmi"),
+    "Give, take and clean up": ("release", "reclaim", "kick", "forget"),
+}
+OTHER = "Other commands"
+#: Set by a shell that asks how a command line may go on.
+COMPLETE_VARIABLE = "_VIRTMUX_COMPLETE"
 INTERRUPTED = 130
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
@@ -53,7 +64,7 @@ def load(module: str) -> ModuleType:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands stand in `COMMANDS`, each as `command` in its module."""
+    """A group whose commands stand in `COMMANDS`, each as `command` in its module, and are shown by `SECTIONS`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take virsh's options of `console` also where virsh takes them: before it."""
@@ -68,6 +79,25 @@ class LazyGroup(click.Group):
         module = COMMANDS.get(cmd_name)
         command = load(module).command if module else None
         return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What `--help` says of the commands: a section after the other."""
+        sections = list(self.sections(ctx))
+        widest = max(len(command.name or "") for _, commands in sections for command in commands)
+        for title, commands in sections:
+            with formatter.section(title):
+                limit = formatter.width - 6 - widest
+                rows = [((command.name or "").ljust(widest), command.get_short_help_str(limit)) for command in commands]
+                formatter.write_dl(rows)
+
+    def sections(self, ctx: click.Context) -> Iterator[tuple[str, list[click.Command]]]:
+        """The sections and their commands, without those that are hidden."""
+        found = {name: self.get_command(ctx, name) for name in COMMANDS}
+        shown = {name: command for name, command in found.items() if command is not None and not command.hidden}
+        arranged = {name for names in SECTIONS.values() for name in names}
+        for title, names in {**SECTIONS, OTHER: sorted(shown.keys() - arranged)}.items():
+            if commands := [shown[name] for name in names if name in shown]:
+                yield title, commands
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,6 +145,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (by default the process's) and return its exit status."""
     from virtmux.errors import VirtmuxError
 
+    if COMPLETE_VARIABLE in os.environ:
+        from virtmux_cli.shells import register
+
+        register()
     try:
         status = cli.main(arguments, prog_name="virtmux", standalone_mode=False)
     except click.Abort:

@@ -1,6 +1,5 @@
 """What several commands take on their command lines, and how it is read."""
 
-import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -11,28 +10,24 @@ from virtmux.errors import Refused
 from virtmux.messages import sendable
 from virtmux.reasons import Cause
 from virtmux.records import Position, parse_number
+from virtmux_cli.durations import parse_duration
+from virtmux_cli.names import complete_console, complete_domain
+
+__all__ = [
+    "by_name",
+    "checked",
+    "console_argument",
+    "domain_argument",
+    "parse_duration",
+    "parse_position",
+    "parse_size",
+    "uri_option",
+]
 
 _T = TypeVar("_T")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: What the daemon takes, in bytes.
 _LARGEST = (1 << 63) - 1
 _SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30}
-_PART = r"(\d+(?:\.\d+)?)([smhd])"
-
-
-def parse_duration(text: str) -> float:
-    """Seconds from a number, alone or with units: 90, 5m, 2h, 1h30m; `forever` is infinite.
-
-    Raises:
-        ValueError: it is none of them.
-    """
-    if text == "forever":
-        return math.inf
-    if re.fullmatch(r"\d+(?:\.\d+)?", text, re.ASCII):
-        return float(text)
-    if re.fullmatch(f"(?:{_PART})+", text, re.ASCII):
-        return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
-    raise ValueError(f"not a duration: {text!r} (expected for example 90, 5m, 2h or 1h30m)")
 
 
 def parse_position(text: str) -> str:
@@ -69,8 +64,8 @@ def checked(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Parame
     return callback
 
 
-console_argument = click.argument("console", callback=checked(sendable))
-domain_argument = click.argument("domain", callback=checked(sendable))
+console_argument = click.argument("console", callback=checked(sendable), shell_complete=complete_console)
+domain_argument = click.argument("domain", callback=checked(sendable), shell_complete=complete_domain)
 uri_option = click.option("--uri", callback=checked(sendable), help="The hypervisor, where the name is ambiguous.")
 
 

@@ -5,7 +5,7 @@ import re
 from datetime import date, datetime, time, timedelta, tzinfo
 
 from virtmux.records import nanoseconds
-from virtmux_cli.options import parse_duration
+from virtmux_cli.durations import parse_duration
 
 _SECOND = 1_000_000_000
 _DAYS = {"today": 0, "yesterday": -1}
