@@ -60,6 +60,7 @@ soak-bytes:
 # What stands in docs/ and is made from the code; a test compares.
 docs:
 	$(BIN)python3 -m tools.schema
+	$(BIN)python3 -m tools.manpages
 	$(BIN)python3 -m tools.diagram
 
 # Prints its table, and keeps it in tests/bench/results.

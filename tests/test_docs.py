@@ -1,13 +1,17 @@
 """The pages for people hold: their tables and their diagram against the code, and their links against the files."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
-from tools import diagram, schema
+from tools import diagram, manpages, schema
 from virtmux.messages import State
 from virtmux.reasons import CAUSES
+from virtmux_cli.main import COMMANDS, LazyGroup, cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "protocol" / "SPEC.md"])
@@ -77,6 +81,36 @@ def test_the_schemas_are_those_of_the_types_and_each_is_named_in_the_page() -> N
     assert written == schema.files(), f"what is printed as JSON has changed: run `{schema.COMMAND}`"
     page = (ROOT / "docs" / "json.md").read_text()
     assert all(f"(schema/{path.name})" in page for path in written)
+
+
+def test_the_manual_pages_say_what_help_says() -> None:
+    for path, text in manpages.files().items():
+        assert path.read_text() == text, f"--help has changed: run `{manpages.COMMAND}`"
+
+
+def test_the_manual_page_has_every_command_that_is_not_hidden() -> None:
+    assert isinstance(cli, LazyGroup)
+    shown = {command.name for _, commands in cli.sections(click.Context(cli)) for command in commands}
+    assert shown == COMMANDS.keys() - {"dial-stdio"}
+    assert shown <= {heading.removeprefix("virtmux ") for heading in headings(ROOT / "docs" / "virtmux.1.md")}
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
+@pytest.mark.parametrize("name", ["virtmux.1", "virtmuxd.8"])
+def test_groff_finds_no_fault_in_a_manual_page(name: str) -> None:
+    command = ["groff", "-man", "-ww", "-z", "-K", "utf8", str(ROOT / "docs" / name)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stderr == ""
+
+
+def test_what_acts_on_roff_is_escaped() -> None:
+    page = manpages.Page("x", 1, [manpages.Paragraph(".so `a-b` \\ '^~\""), manpages.Term("--x", "'y")])
+    assert manpages.roff(page).splitlines()[2:] == [
+        ".PP",
+        r"\&.so \fBa\-b\fR \e \(aq\(ha\(ti\(dq",
+        ".TP",
+        r"\fB\-\-x\fR",
+        r"\(aqy",
+    ]
 
 
 def test_the_diagram_has_one_edge_from_a_state_to_another_and_none_to_itself() -> None:

@@ -22,19 +22,27 @@ from virtmuxd.config import Config, read_only_socket
 ROOT = Path(__file__).parents[1]
 UNITS = sorted((ROOT / "systemd").iterdir())
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+#: Where a wheel has what belongs below the environment's directory.
+DATA = f"virtmux-{PROJECT['project']['version']}.data/data"
 
 
 def shipped(directory: Path) -> list[str]:
     """The files of the wheel; where its build backend is not installed, what pyproject.toml tells that to take."""
     if importlib.util.find_spec("hatchling") is None:
-        packages = [ROOT / each for each in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]]
+        wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+        packages = [ROOT / each for each in wheel["packages"]]
         found = ((path, package.parent) for package in packages for path in package.rglob("*") if path.is_file())
-        return [str(path.relative_to(source)) for path, source in found if path.suffix != ".pyc"]
+        files = [str(path.relative_to(source)) for path, source in found if path.suffix != ".pyc"]
+        return files + [f"{DATA}/{place}" for path, place in wheel["shared-data"].items() if (ROOT / path).exists()]
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(directory)]
     subprocess.run(build, check=True, capture_output=True, cwd=ROOT)
     (wheel,) = directory.glob("*.whl")
     with ZipFile(wheel) as archive:
         return [name for name in archive.namelist() if ".dist-info/" not in name]
+
+
+def program(name: str) -> bool:
+    return not name.startswith(DATA)
 
 
 def unit(name: str) -> RawConfigParser:
@@ -59,10 +67,15 @@ def quoted(cell: str) -> list[str]:
 
 
 def test_the_wheel_holds_the_three_packages_with_their_types_and_no_tests(tmp_path: Path) -> None:
-    files = shipped(tmp_path)
+    files = list(filter(program, shipped(tmp_path)))
     assert {name.split("/")[0] for name in files} == {"virtmux", "virtmuxd", "virtmux_cli"}
     assert "virtmux/py.typed" in files
     assert not [name for name in files if "test" in name or not name.endswith((".py", "py.typed"))]
+
+
+def test_the_wheel_installs_the_manual_pages(tmp_path: Path) -> None:
+    data = {name for name in shipped(tmp_path) if not program(name)}
+    assert data == {f"{DATA}/share/man/man1/virtmux.1", f"{DATA}/share/man/man8/virtmuxd.8"}
 
 
 def test_the_units_use_the_paths_that_daemon_and_command_use() -> None:

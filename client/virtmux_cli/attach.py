@@ -61,7 +61,7 @@ def escape_key(text: str) -> str:
     return text
 
 
-@click.command("attach", cls=AttachCommand)
+@click.command("attach", cls=AttachCommand, short_help="Watch and use a console.")
 @console_argument
 @uri_option
 @click.option("--stay", is_flag=True, help="Wait for the guest's next start when it ends.")

@@ -37,7 +37,7 @@ class Options(NamedTuple):
     as_json: bool
 
 
-@click.command("events")
+@click.command("events", short_help="Show what happens to all consoles.")
 @click.option(
     "--since", metavar="WHEN", callback=checked(_when), help="Show what is stored of that time or later, and end."
 )

@@ -8,7 +8,7 @@ from virtmux_cli.main import run_async
 from virtmux_cli.options import by_name, console_argument, uri_option
 
 
-@click.command("forget")
+@click.command("forget", short_help="Delete what is stored of a console.")
 @console_argument
 @uri_option
 @click.pass_obj

@@ -14,7 +14,7 @@ from virtmux_cli.tables import shown
 _NOT_FOUND = 3
 
 
-@click.command("list")
+@click.command("list", short_help="Show the consoles, and what happened to them last.")
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...", shell_complete=complete_console)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context

@@ -8,7 +8,7 @@ from virtmux_cli.main import run_async
 from virtmux_cli.options import by_name, console_argument, uri_option
 
 
-@click.command("reclaim")
+@click.command("reclaim", short_help="Hold a released console again.")
 @console_argument
 @uri_option
 @click.pass_obj

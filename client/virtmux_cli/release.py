@@ -55,7 +55,12 @@ class ReleaseCommand(click.Command):
         return rest
 
 
-@click.command("release", cls=ReleaseCommand, options_metavar="[--for DURATION] [--uri URI]")
+@click.command(
+    "release",
+    cls=ReleaseCommand,
+    options_metavar="[--for DURATION] [--uri URI]",
+    short_help="Let go of a console, for others.",
+)
 @console_argument
 @click.argument("run", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
 @click.option("--for", "seconds", metavar="DURATION", callback=checked(parse_length), help="For example 90, 5m or 2h.")

@@ -50,10 +50,9 @@ class Bash(BashComplete):
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """The words before the cursor's, and what there is of that one."""
-        *words, incomplete = split_arg_string(os.environ["COMP_LINE"] + _CURSOR)
-        return words[1:], incomplete.removesuffix(_CURSOR)
+        return typed(os.environ["COMP_LINE"])
 
-    def format_completion(self, item: CompletionItem[str]) -> str:
+    def format_completion(self, item: "CompletionItem[str]") -> str:
         """What bash is to insert for the part of the word that it sees."""
         quote = open_quote(os.environ["COMP_LINE"])
         value = item.value
@@ -79,8 +78,18 @@ class Fish(FishComplete):
 
     source_template = _FISH
 
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the cursor's, and what there is of that one."""
+        return typed(os.environ["COMP_WORDS"])
+
 
 SHELLS: dict[str, type[Bash | Zsh | Fish]] = {"bash": Bash, "zsh": Zsh, "fish": Fish}
+
+
+def typed(line: str) -> tuple[list[str], str]:
+    """The arguments in a line up to the cursor: the whole ones, and what there is of the one that it stands in."""
+    *words, incomplete = split_arg_string(line + _CURSOR)
+    return words[1:], incomplete.removesuffix(_CURSOR)
 
 
 def open_quote(line: str) -> str | None:

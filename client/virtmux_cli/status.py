@@ -9,7 +9,7 @@ from virtmux_cli.tables import shown
 from virtmux_cli.text import table
 
 
-@click.command("status")
+@click.command("status", short_help="Show the daemon and its hypervisors.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> int:

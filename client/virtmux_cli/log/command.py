@@ -91,7 +91,7 @@ def _when(text: str) -> int:
 def log_command(open_source: OpenSource) -> click.Command:
     """`virtmux log`, which reads what `open_source` opens."""
 
-    @click.command("log", cls=LogCommand)
+    @click.command("log", cls=LogCommand, short_help="Show what a console said, as it is stored.")
     @console_argument
     @uri_option
     @click.option("--follow", "-f", is_flag=True, help="Go on with what comes; begins with the last 10 lines.")
