@@ -72,7 +72,7 @@ class Asking:
         """Close the connection; an ssh is gone afterwards."""
         self._dialed.socket.close()
         if self._dialed.ssh is not None:
-            self._dialed.ssh.end(CLOSING_S if self._give_up_at is None else 0)
+            self._dialed.ssh.end(0)
 
     def answer(self) -> Answer:
         """What the daemon says.

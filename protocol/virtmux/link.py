@@ -256,7 +256,7 @@ class Link:
         finally:
             self.lose(reason_now(Cause.DETACHED))
             if self._ssh is not None:
-                await asyncio.to_thread(self._ssh.end, CLOSING_S)
+                await asyncio.to_thread(self._ssh.end, CLOSING_S if self.session.greeting else 0)
 
 
 def _feature_of(question: Question) -> Feature | None:
