@@ -2,15 +2,18 @@
 
 import contextlib
 import os
+import select
 import socket as sockets
 from threading import Thread
 
 import click
 
 from virtmux.addresses import Server, addresses
-from virtmux.dialing import CLOSING_S, dial
+from virtmux.dialing import CLOSING_S, GREETING_S, Dialed, dial
 from virtmux.errors import VirtmuxError
 from virtmux.messages import Goodbye, encode
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause
 
 _STDIN, _STDOUT = 0, 1
 _PIECE = 65536
@@ -29,15 +32,27 @@ def command(socket: Server) -> int:
     except VirtmuxError as error:
         _write(encode(Goodbye(error.reason)))
         return error.reason.exit_status
+    try:
+        return _pass(dialed)
+    finally:
+        if dialed.ssh is not None:
+            dialed.ssh.end(CLOSING_S)
+
+
+def _pass(dialed: Dialed) -> int:
+    """Pass on both ways until the daemon closes, and give the exit status."""
     with dialed.socket as connection:
         connection.setblocking(True)
         Thread(target=_send, args=(connection,), name="stdin", daemon=True).start()
+        if not select.select([connection], [], [], GREETING_S)[0]:
+            # Whoever connected here cannot tell that from an ssh that still asks for a password.
+            reason = reason_now(Cause.SERVER_LOST, f"{dialed.address}: no greeting within {GREETING_S:g} s")
+            _write(encode(Goodbye(reason)))
+            return reason.exit_status
         with contextlib.suppress(ConnectionResetError):
             while data := connection.recv(_PIECE):
                 if not _write(data):
                     break
-    if dialed.ssh is not None:
-        dialed.ssh.end(CLOSING_S)
     return 0
 
 

@@ -15,6 +15,7 @@ import platform
 import pty
 import random
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -148,19 +149,35 @@ def rows(mux: Daemon, libvirtd: Libvirtd, guest: Guest, device: str) -> list[Row
     ]
 
 
-def report(taken: dict[str, list[float]], measured: Sequence[Row]) -> str:
+class Taken(NamedTuple):
+    """Milliseconds of one run: until it was there, and of a processor's time, which a busy machine does not stretch."""
+
+    wall: float
+    cpu: float
+
+
+async def take(row: Row) -> Taken:
+    """Measure once."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall = await row.measure()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Taken(wall, 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+
+
+def report(taken: dict[str, list[Taken]], measured: Sequence[Row]) -> str:
     """The table: medians and quartiles in milliseconds, and the ratios to what a row is held against."""
     machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} processors, Python {platform.python_version()}"
     lines = [
-        f"{machine}, {RUNS} runs; milliseconds",
-        f"{'':<38}{'median':>8}{'quartiles':>18}   beside",
+        f"{machine}, load {os.getloadavg()[1]:.1f}, {RUNS} runs; milliseconds",
+        f"{'':<30}{'median':>8}{'quartiles':>18}{'CPU':>8}   beside",
     ]
+    medians = {name: statistics.median(each.wall for each in runs) for name, runs in taken.items()}
     for row in measured:
-        low, median, high = statistics.quantiles(taken[row.name], n=4)
-        beside = f"{median / statistics.median(taken[row.beside]):.2f} of {row.beside}" if row.beside else ""
-        lines.append(f"{row.name:<38}{median:8.1f}{f'{low:.1f} to {high:.1f}':>18}   {beside}".rstrip())
-    took = statistics.median(taken["virtmux list"])
-    lines.append(f"virtmux list: {took:.1f} ms of {LIST_BUDGET:.0f} ms")
+        low, median, high = statistics.quantiles([each.wall for each in taken[row.name]], n=4)
+        cpu = statistics.median(each.cpu for each in taken[row.name])
+        beside = f"{median / medians[row.beside]:.2f} of {row.beside}" if row.beside else ""
+        lines.append(f"{row.name:<30}{median:8.1f}{f'{low:.1f} to {high:.1f}':>18}{cpu:8.1f}   {beside}".rstrip())
+    lines.append(f"virtmux list: {medians['virtmux list']:.1f} ms of {LIST_BUDGET:.0f} ms")
     return "\n".join(lines) + "\n"
 
 
@@ -180,10 +197,10 @@ async def measure() -> str:
             await witness.until_output(BANNER)
         device = (await libvirtd.virsh("ttyconsole", guest.name)).strip()
         measured = rows(mux, libvirtd, guest, device)
-        taken: dict[str, list[float]] = {row.name: [] for row in measured}
+        taken: dict[str, list[Taken]] = {row.name: [] for row in measured}
         for run in range(-1, RUNS):  # the first one warms what is cached
             for row in measured:
-                took = await row.measure()
+                took = await take(row)
                 if run >= 0:
                     taken[row.name].append(took)
         return report(taken, measured)

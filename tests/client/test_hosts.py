@@ -219,6 +219,17 @@ async def test_half_a_close_passes_through_dial_stdio_and_what_is_said_after_it_
         assert await command.finish() == (0, b"the last words", "")
 
 
+async def test_a_daemon_that_says_nothing_is_given_up_at_its_own_host(alpha: ScriptedDaemon, ssh: ScriptedSsh) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        await (await daemon.accept(greet=False)).gone()
+
+    ssh.impatient()
+    async with playing(alpha, script):
+        status, out, err = await finished(ssh, "-H", "alpha", "list")
+    assert (status, out, err.count("\n")) == (5, b"", 1)
+    assert f"{alpha.path}: no greeting within 0.1 s" in err
+
+
 async def test_dial_stdio_passes_more_than_it_holds_both_ways(alpha: ScriptedDaemon) -> None:
     """Neither side reads while the other one writes: nothing is lost, and no more is held than pipes and sockets do."""
     output = os.urandom(8 << 20)

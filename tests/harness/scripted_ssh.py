@@ -27,8 +27,9 @@ esac
 FAILURE = "{host}) echo {text} >&2; exit {status} ;;"
 VIRTMUX = """\
 #!/bin/sh
-exec {python} -c 'from virtmux_cli.main import main; main()' "$@"
+exec {python} -c '{before}from virtmux_cli.main import main; main()' "$@"
 """
+IMPATIENT = "import virtmux.dialing; virtmux.dialing.GREETING_S = 0.1; "
 
 
 class ScriptedSsh:
@@ -36,6 +37,7 @@ class ScriptedSsh:
 
     def __init__(self, directory: Path, hosts: Mapping[str, Path]) -> None:
         """`hosts`: the sockets of the daemons, each the usual one at its host."""
+        self._directory = directory
         self._log = directory / "log"
         servers = directory / "servers"
         servers.mkdir(parents=True)
@@ -44,9 +46,8 @@ class ScriptedSsh:
             for host, (text, status) in FAILURES.items()
         )
         ssh = SSH.format(log=self._log, failures="\n".join(failures), servers=servers)
-        for name, text in (("ssh", ssh), ("virtmux", VIRTMUX.format(python=sys.executable))):
-            (directory / name).write_text(text)
-            (directory / name).chmod(0o700)
+        self._write("ssh", ssh)
+        self._write("virtmux", VIRTMUX.format(python=sys.executable, before=""))
         for host, socket in hosts.items():
             (servers / host).write_text(f"export VIRTMUX_SOCKET={shlex.quote(str(socket))}\n")
         self.variables = {"VIRTMUX_SSH": str(directory / "ssh"), "PATH": f"{directory}:{os.environ['PATH']}"}
@@ -55,3 +56,11 @@ class ScriptedSsh:
     def calls(self) -> list[str]:
         """The arguments of each run."""
         return self._log.read_text().splitlines()
+
+    def impatient(self) -> None:
+        """From now on `virtmux` at the hosts waits only a moment for a daemon's greeting."""
+        self._write("virtmux", VIRTMUX.format(python=sys.executable, before=IMPATIENT))
+
+    def _write(self, name: str, text: str) -> None:
+        (self._directory / name).write_text(text)
+        (self._directory / name).chmod(0o700)
