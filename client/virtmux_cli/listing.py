@@ -39,9 +39,8 @@ def list_rows(hosts: Sequence[Host]) -> list[list[str]]:
     for host in hosts:
         infos = sorted(host.consoles, key=lambda info: (info.id.uri, info.id.domain, info.id.device))
         rows += [[printable(host.name or "-"), *_cells(info), printable(info.id.uri)] for info in infos]
-    hypervisors = {(host.name, info.id.hypervisor) for host in hosts for info in host.consoles}
     first = 0 if len(hosts) > 1 else 1
-    last = None if len(hypervisors) > len(hosts) else -1
+    last = None if any(len({info.id.hypervisor for info in host.consoles}) > 1 for host in hosts) else -1
     return [row[first:last] for row in rows]
 
 

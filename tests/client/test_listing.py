@@ -106,6 +106,8 @@ def test_of_several_hosts_each_row_and_each_json_line_says_which() -> None:
     assert [row[:2] for row in list_rows(hosts)] == [["HOST", "CONSOLE"], ["a", "web1:serial0"], ["b", "web1:serial0"]]
     assert "HYPERVISOR" not in list_rows(hosts)[0]
     assert [list(json.loads(list_json(each)))[:2] for each in hosts] == [["type", "host"]] * 2
+    other = console_info(id=replace(CONSOLE, hypervisor="0b/QEMU/system", uri="qemu+ssh://b/system"))
+    assert list_rows([host(console_info(), other, name="a"), host(name="b")])[0][-1] == "HYPERVISOR"
 
 
 def test_the_status_counts_consoles_by_their_state_and_the_clients_at_them() -> None:
