@@ -164,7 +164,60 @@ class FailureLine(Struct, frozen=True, tag="failure"):
     text: str
 
 
-#: By command: what it may print with `--json` (`log`: with `-o json`). Those of `attach` come on stderr.
+class SentLine(Struct, frozen=True, tag="sent"):
+    """All was sent: `size` bytes. `position` is before them: where what the guest makes of them begins."""
+
+    console: ConsoleId
+    position: str
+    size: U63
+
+
+class Bytes(Struct, frozen=True):
+    """Bytes that are no UTF-8."""
+
+    base64: str
+
+
+class MatchLine(Struct, frozen=True, tag="match", kw_only=True):
+    """The pattern with this `index`, from 0, matched: all of it, its groups, and the position behind it. `step`: with
+    `--script` the step, from 1."""
+
+    step: U32 | UnsetType = UNSET
+    index: U32
+    text: str | Bytes
+    groups: list[str | Bytes | None]
+    position: str
+
+
+class AttachedLine(Struct, frozen=True, tag="attached"):
+    """A console is attached; its output goes on at `position`."""
+
+    console: ConsoleId
+    position: str
+
+
+class Cursor(Struct, frozen=True):
+    """Where a cursor stands, from 0."""
+
+    x: U32
+    y: U32
+    hidden: bool
+
+
+class ScreenLine(Struct, frozen=True, tag="screen"):
+    """What a terminal would show. `alternate`: a program has the screen to itself."""
+
+    console: ConsoleId
+    position: str
+    columns: U32
+    lines: U32
+    cursor: Cursor
+    alternate: bool
+    text: list[str]
+
+
+#: By command: what it may print with `--json` (`log`: with `-o json`). Those of `attach` come on stderr, and
+#: `send`, `expect` and `wait` say there in the same way what else there is to say.
 LINES: dict[str, tuple[type, ...]] = {
     "list": (HypervisorLine, ConsoleLine),
     "status": (DaemonLine, HypervisorLine),
@@ -192,4 +245,8 @@ LINES: dict[str, tuple[type, ...]] = {
         OtherHistoryLine,
         FailureLine,
     ),
+    "screen": (ScreenLine,),
+    "send": (SentLine,),
+    "expect": (MatchLine, Reason),
+    "wait": (AttachedLine, Reason),
 }

@@ -1,6 +1,7 @@
 """Every line that a command prints as JSON fits the schema that is published of it, and says no more than that."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from tests.harness.json_schema import check
 from tests.harness.scripted_daemon import AT, CONSOLE, console_info, hypervisor_info, reason
 from virtmux.messages import Event, Gap, ServerHello
+from virtmux.reading import Match
 from virtmux.reasons import Cause, SavedError
-from virtmux.records import Attached, Break, Ended, Mark, Note, rfc3339
+from virtmux.records import Attached, Break, Ended, Mark, Note, Position, rfc3339
 from virtmux_cli.attach_state import End, OtherHistory
+from virtmux_cli.automation.output import match_json
 from virtmux_cli.json_types import LINES
 from virtmux_cli.listing import Host, list_json, status_json
 from virtmux_cli.log import records
@@ -91,6 +94,14 @@ def test_attach(capfd: pytest.CaptureFixture[str]) -> None:
     lines = check("attach", capfd.readouterr().err.encode())
     assert kinds(lines, "type") == {"gap", "other-history", "input-lost", "input-held", "input-left", "failure"}
     assert kinds(lines, "kind") == {"break", "note"}
+
+
+def test_expect() -> None:
+    found = re.match(rb"(a)|(\xff)|(c)", b"\xff")
+    assert found is not None
+    match = Match(1, found, b"", Position("0" * 32, 5, 1))
+    assert check("expect", match_json(match, bytes))[0]["groups"] == [None, {"base64": "/w=="}, None]
+    assert check("expect", match_json(match, bytes, step=2))[0]["step"] == 2
 
 
 def test_what_a_schema_does_not_know_is_found() -> None:

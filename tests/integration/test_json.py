@@ -16,6 +16,16 @@ async def test_every_command_keeps_to_its_schema(
         await watcher.until_attached()
         await guest.resume()
         await watcher.until_output(BANNER)
+        for command, *more in (
+            ("send", "--json", guest.name, "typed"),
+            ("expect", "--json", guest.name, "read(y)", "--from", "0"),
+            ("wait", "--json", guest.name, "attached"),
+            ("screen", "--json", guest.name),
+        ):
+            status, output, talk = await mux.run_client(command, *more)
+            assert status == 0, talk
+            assert len(check(command, output)) == 1
+            assert not talk or check("attach", talk.encode())
         await guest.suspend()
         await guest.resume()
         await guest.destroy()

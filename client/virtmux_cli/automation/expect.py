@@ -35,7 +35,7 @@ class Expected(NamedTuple):
     as_json: bool
 
 
-@click.command("expect", cls=InputCommand)
+@click.command("expect", cls=InputCommand, short_help="Wait until a console says something.")
 @console_argument
 @click.argument("regex", nargs=-1, metavar="REGEX...")
 @click.option("--send", metavar="TEXT", expose_value=False, help="Send TEXT first.")

@@ -11,7 +11,7 @@ from virtmux_cli.options import checked, console_argument, parse_duration, uri_o
 from virtmux_cli.text import json_line
 
 
-@click.command("send", cls=TextCommand, options_metavar="[OPTIONS]")
+@click.command("send", cls=TextCommand, options_metavar="[OPTIONS]", short_help="Send text, keys and files.")
 @console_argument
 @click.argument("text", nargs=-1, metavar="[TEXT...]", expose_value=False)
 @input_options

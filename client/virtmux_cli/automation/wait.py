@@ -25,7 +25,7 @@ _PATIENT = Leave(wait=True)
 _ENDED = frozenset({9, 10, 11})
 
 
-@click.command("wait")
+@click.command("wait", short_help="Wait until a console is attached or has ended.")
 @console_argument
 @click.argument("until", type=click.Choice(["attached", "ended"]), metavar="attached|ended")
 @click.option("--timeout", metavar="S", callback=checked(parse_duration), help="Give up after S seconds.")

@@ -57,7 +57,7 @@ def parse_size(text: str) -> Size:
     return size
 
 
-@click.command("screen")
+@click.command("screen", short_help="Show what a terminal would show now.")
 @console_argument
 @click.option(
     "--size",
