@@ -33,6 +33,8 @@ COMMANDS = {
     "send": "virtmux_cli.automation.send",
     "start": "virtmux_cli.start",
     "status": "virtmux_cli.status",
+    "tmux": "virtmux_cli.tmux.opening",
+    "tmux-follow": "virtmux_cli.tmux.follow",
     "wait": "virtmux_cli.automation.wait",
     "who": "virtmux_cli.who",
 }
