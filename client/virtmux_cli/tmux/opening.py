@@ -54,7 +54,8 @@ def command(socket: str | None, *, patterns: Sequence[str], name: str, attach: b
     plan = Plan()
     found = asyncio.run(_fill(plan, daemons, patterns))
     if patterns and not found:
-        complain(f"virtmux: no console matches {shlex.join(patterns)}; `virtmux list` shows what there is")
+        globs = printable(shlex.join(patterns))
+        complain(f"virtmux: no console matches {globs}; `virtmux list` shows what there is")
         return _MISSING
     session, made = _find_or_make(server, name, daemons, patterns)
     with session.held():
