@@ -40,6 +40,14 @@ def in_window(guest: Guest) -> str:
     return f"{guest.name}:serial0"
 
 
+async def let_run(tmux: Tmux, guest: Guest) -> None:
+    """A guest that is paused is let run, and says in its window that it takes input."""
+    window = tmux.window(in_window(guest)).id
+    await tmux.until_raw(window)
+    await guest.resume()
+    await tmux.until_shown(window, READY)
+
+
 async def until_live(tmux: Tmux, guest: Guest, word: str) -> None:
     """What is typed into the guest's window comes back from the guest."""
     window = tmux.window(in_window(guest)).id
@@ -51,9 +59,10 @@ async def until_live(tmux: Tmux, guest: Guest, word: str) -> None:
 async def test_a_guest_has_a_window_through_all_its_starts_and_ends(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmux: Tmux
 ) -> None:
-    first = await boot_guest(libvirtd)
+    first = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, arguments=["--domain", first.name, "--domain", "new-*"])
     await opened(mux)
+    await let_run(tmux, first)
     await until_live(tmux, first, "to the first")
 
     guest = await boot_guest(libvirtd, state="defined", name=f"new-{first.name}")
@@ -62,16 +71,17 @@ async def test_a_guest_has_a_window_through_all_its_starts_and_ends(
     await tmux.until_shown(window, "is not running")
     await guest.start(paused=True)
     await tmux.until_named(first.name, guest.name)
-    await guest.resume()
-    await tmux.until_shown(window, READY)
+    await let_run(tmux, guest)
     await until_live(tmux, guest, "to the second")
 
     await guest.destroy()
     await tmux.until_named(first.name, f"{guest.name} (guest-destroyed)")
     await tmux.until_shown(window, f"guest {guest.name} was destroyed (guest-destroyed)")
-    await guest.start()
+    await guest.start(paused=True)
     await tmux.until_named(first.name, guest.name)
     await tmux.until_shown(window, "attached again")
+    await guest.resume()
+    await tmux.until(lambda: tmux.screen(window).count(READY) == 2)
     await until_live(tmux, guest, "second boot")
     assert "second boot" not in tmux.screen(tmux.window(in_window(first)).id)
 
@@ -105,10 +115,11 @@ async def test_a_window_follows_the_name_and_the_definition_of_its_guest(
 async def test_a_window_that_was_closed_comes_back_at_a_start_or_when_it_is_asked_for(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmux: Tmux
 ) -> None:
-    closed, kept = await boot_guest(libvirtd), await boot_guest(libvirtd)
+    closed, kept = await boot_guest(libvirtd, state="paused"), await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri, arguments=["--domain", closed.name, "--domain", kept.name])
     async with follow(mux.socket, closed.name) as watcher:
         await opened(mux)
+        await let_run(tmux, closed)
         await until_live(tmux, closed, "hello")
         tmux.type(tmux.window(in_window(closed)).id, ESCAPE)
         await tmux.until_named(kept.name)
@@ -116,8 +127,9 @@ async def test_a_window_that_was_closed_comes_back_at_a_start_or_when_it_is_aske
         await kept.destroy()
         await tmux.until_named(f"{kept.name} (guest-destroyed)")
         await watcher.until_ended()
-        await closed.start()
+        await closed.start(paused=True)
         await tmux.until_named(f"{kept.name} (guest-destroyed)", closed.name)
+    await let_run(tmux, closed)
     await until_live(tmux, closed, "hello again")
 
     tmux.type(tmux.window(in_window(closed)).id, ESCAPE)
@@ -130,7 +142,7 @@ async def test_a_window_that_was_closed_comes_back_at_a_start_or_when_it_is_aske
 async def test_nothing_of_a_guest_acts_on_tmux_or_on_the_terminal(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmux: Tmux
 ) -> None:
-    guest = await boot_guest(libvirtd, name=HOSTILE)
+    guest = await boot_guest(libvirtd, name=HOSTILE, state="paused")
     mux = await daemon(libvirtd.uri, arguments=["--domain", "a.b*"])
     async with follow(mux.socket, guest.name) as watcher, virtmux(mux, "tmux") as person:
         await person.expect(HOSTILE_WINDOW.encode())
@@ -143,7 +155,7 @@ async def test_nothing_of_a_guest_acts_on_tmux_or_on_the_terminal(
             b"\x1b]52;c;Y29waWVk\x07",
             b"the end",
         )
-        await tmux.until_raw(window)
+        await let_run(tmux, guest)
         tmux.type(window, b"".join(echoed))
         await watcher.until_output(b"".join(echoed))
         seen = await person.expect(b"the end")
@@ -163,11 +175,11 @@ def virtmux(mux: Daemon, *arguments: str) -> Terminal:
 async def test_outside_of_tmux_it_attaches_and_inside_it_switches(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmux: Tmux
 ) -> None:
-    guest = await boot_guest(libvirtd)
+    guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, arguments=["--domain", guest.name])
     async with virtmux(mux, "tmux") as person:
         await person.expect(b"Connected to domain")
-        await tmux.until_raw(tmux.window(in_window(guest)).id)
+        await let_run(tmux, guest)
         person.send(b"typed outside")
         await person.expect(b"typed outside")
         tmux.run("detach-client", "-s", SESSION)
@@ -200,12 +212,13 @@ async def test_inside_another_tmux_it_does_not_nest(
 async def test_one_follower_keeps_a_session_in_step_over_restarts_and_ends_with_it(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmux: Tmux
 ) -> None:
-    guest = await boot_guest(libvirtd)
+    guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, arguments=["--domain", guest.name, "--domain", "new-*"])
     async with asyncio.TaskGroup() as tasks:
         for _ in range(4):
             tasks.create_task(opened(mux))
     assert [window.name for window in tmux.windows()] == ["virtmux", guest.name]
+    await let_run(tmux, guest)
     await until_live(tmux, guest, "before")
     await tmux.until_shown(f"{SESSION}:virtmux", "leave it open")
 
@@ -216,6 +229,7 @@ async def test_one_follower_keeps_a_session_in_step_over_restarts_and_ends_with_
     await tmux.until_named(guest.name, other.name)
     await tmux.until_shown(tmux.window(in_window(guest)).id, "attached again")
     await until_live(tmux, guest, "after")
+    await tmux.until_shown(tmux.window(in_window(other)).id, "Connected to domain")
     await other.destroy()
     await tmux.until_named(guest.name, f"{other.name} (guest-destroyed)")
 
@@ -237,6 +251,7 @@ async def test_a_follower_that_was_closed_is_begun_again_by_whoever_joins(
     tmux.run("kill-window", "-t", f"{SESSION}:virtmux")
     await opened(mux)
     await tmux.until_shown(f"{SESSION}:virtmux", "leave it open")
+    await tmux.until_shown(tmux.window(in_window(guest)).id, "Connected to domain")
     await guest.destroy()
     await tmux.until_named(f"{guest.name} (guest-destroyed)")
 

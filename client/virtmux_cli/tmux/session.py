@@ -29,6 +29,10 @@ _FOLLOWER_NAME = "virtmux"
 _LAST = "{end}"
 #: A guest can set its pane's title; in tmux's own status line its `#[...]` would be tmux's.
 _STATUS_RIGHT = " %H:%M %d-%b-%y"
+#: Runs a console's command. Where libutempter waits for its own child just as that ends, as it may with Debian's
+#: tmux, tmux does not learn of the end before that of another child: here it is given one. Ctrl-C, where a guest
+#: is waited for, closes the window as the escape key does otherwise.
+_RUN = 'trap : INT; "$@"; status=$?; tmux run-shell -b "sleep 0.3"; test $status = 130 || exit $status'
 _PANES = f"#{{pane_id}} #{{window_id}} #{{pane_dead}} #{{?{_FOLLOWER},1,0}} #{{{_KEY}}}"
 
 
@@ -170,12 +174,12 @@ class Session:
     def open(self, key: Key, name: str, real_name: str, command: Sequence[str]) -> None:
         """A window for a console, behind all others. It stays where `command` fails, and goes where it ends well."""
         window = f"{self.id}:{_LAST}"
-        run(self.server, *self._new_window(name, command), *_console_settings(window, key, real_name))
+        run(self.server, *self._new_window(name, _run(command)), *_console_settings(window, key, real_name))
 
     def restart(self, pane: str, key: Key, command: Sequence[str]) -> None:
         """Run `command` in a pane whose own has left; what is on its screen stays above."""
         self.retag(pane, key)
-        run(self.server, "respawn-pane", "-t", pane, *escaped(command))
+        run(self.server, "respawn-pane", "-t", pane, *escaped(_run(command)))
 
     def retag(self, pane: str, key: Key) -> None:
         """A pane is for another console from now on."""
@@ -202,6 +206,10 @@ class Session:
     def _new_window(self, name: str, command: Sequence[str]) -> list[str]:
         place = ["new-window", "-d", "-a", "-t", f"{self.id}:{_LAST}"]
         return [*place, "-n", name, *escaped(command)]
+
+
+def _run(command: Sequence[str]) -> list[str]:
+    return ["sh", "-c", _RUN, "sh", *command]
 
 
 def _written(purpose: Purpose) -> str:

@@ -10,11 +10,6 @@ from virtmux_cli.tmux.naming import Key
 from virtmux_cli.tmux.plan import Open, Plan, Rename, Restart, Retag
 from virtmux_cli.tmux.session import Session
 
-#: What runs in a console's window. Where libutempter waits for its own child just as a window's command ends, as it may
-#: with Debian's tmux, tmux does not learn of that end before that of its next child: here it is given one. Ctrl-C, in
-#: a window whose guest is waited for, closes it as the escape key closes others.
-_WINDOW = 'trap : INT; "$@"; status=$?; tmux run-shell -b "sleep 0.3"; test $status = 130 || exit $status'
-
 
 class Daemons(NamedTuple):
     """Which daemons a session is for: what stands behind `virtmux` for all of them, and for one of a host."""
@@ -41,7 +36,7 @@ class Daemons(NamedTuple):
     def attach(self, key: Key) -> list[str]:
         """The command of a console's window. A console is named by its UUID: that is never another's, nor an option."""
         attach = ["attach", "--stay", "--wait", "--uri", key.uri, "--", f"{key.uuid}:{key.device}"]
-        return ["sh", "-c", _WINDOW, "sh", *program(), *self.options(key.host), *attach]
+        return [*program(), *self.options(key.host), *attach]
 
     def follow(self) -> list[str]:
         """The command that keeps a session in step."""

@@ -39,14 +39,14 @@ def test_a_session_is_made_once(tmux: Tmux, session: Session) -> None:
 
 
 def test_a_session_of_a_person_is_for_nothing_yet(tmux: Tmux) -> None:
-    tmux.run("new-session", "-d", "-s", "mine", *SLEEP)
+    tmux.run("new-session", "-d", "-s", "mine", "-n", "first", *SLEEP)
     session = Session.find(tmux_server(), "mine")
     assert session is not None
     assert session.purpose is None
     assert session.contents() == ([], None, None)
     session.start_follower(SLEEP, None)
     assert session.contents().follower is not None
-    assert [window.name for window in tmux.windows("mine")] == ["sleep", "virtmux"]
+    assert [window.name for window in tmux.windows("mine")] == ["first", "virtmux"]
 
 
 def test_a_window_is_found_by_its_key_whatever_it_is_called(tmux: Tmux, session: Session) -> None:
@@ -76,8 +76,8 @@ async def test_a_command_gets_its_words_as_they_are(tmux: Tmux, session: Session
     words = ["a b", "#(touch ran)", "$HOME", "x;", ";", "'"]
     session.open(KEY, "web1", "web1:serial0", ["sh", "-c", 'for word; do echo "[$word]"; done; exit 1', "sh", *words])
     window = tmux.window("web1:serial0").id
-    await tmux.until(lambda: tmux.window("web1:serial0").dead)
-    assert tmux.screen(window).splitlines()[: len(words)] == [f"[{word}]" for word in words]
+    shown = [f"[{word}]" for word in words]
+    await tmux.until(lambda: tmux.screen(window).splitlines()[: len(words)] == shown)
     assert not (tmux.directory / "ran").exists()
 
 
@@ -91,11 +91,15 @@ async def test_a_window_stays_where_its_command_fails_and_is_begun_again(tmux: T
     session.restart(pane.pane, other, SLEEP)
     (pane,) = session.contents().panes
     assert (pane.key, pane.dead) == (other, False)
-    assert "the reason" in tmux.screen(window)
+    await tmux.until_shown(window, "the reason")
 
 
-async def test_a_window_goes_where_its_command_ends_well(tmux: Tmux, session: Session) -> None:
-    session.open(KEY, "web1", "web1:serial0", ["true"])
+@pytest.mark.parametrize("status", [0, 130])
+async def test_a_window_goes_where_its_command_ends_well_or_is_interrupted(
+    tmux: Tmux, session: Session, status: int
+) -> None:
+    for _ in range(5):
+        session.open(KEY, "web1", "web1:serial0", ["sh", "-c", f"exit {status}"])
     await tmux.until(lambda: not tmux.names())
     assert session.contents().panes == []
 
