@@ -49,12 +49,12 @@ class Follower:
     async def run(self) -> int:
         """Follow all daemons until each has sent this client away; gives the first one's exit status."""
         async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(self._follow(host), name=host or "here") for host in self._daemons.hosts]
+            following = [tasks.create_task(self._follow(host), name=host or "here") for host in self._daemons.servers]
         return following[0].result()
 
     async def _follow(self, host: str | None) -> int:
         try:
-            async with connect(self._daemons.server(host), reconnect_for=math.inf) as mux:
+            async with connect(self._daemons.servers[host], reconnect_for=math.inf) as mux:
                 await self._follow_events(host, mux)
         except VirtmuxError as error:
             complain(error_line(error.reason))

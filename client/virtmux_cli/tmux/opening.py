@@ -78,8 +78,8 @@ def _absolute(socket: str | None) -> str | None:
 async def _fill(plan: Plan, daemons: Daemons, patterns: Sequence[str]) -> list[Key]:
     """Ask the daemons for their consoles; gives those that fit, in the order of their windows."""
     found: list[tuple[str, str, Key]] = []
-    for host in daemons.hosts:
-        async with connect(daemons.server(host), reconnect_for=0) as mux:
+    for host, server in daemons.servers.items():
+        async with connect(server, reconnect_for=0) as mux:
             infos = await mux.consoles()
         plan.listed(host, infos)
         keys = [(info.id.domain, Key.of(host, info.id)) for info in infos]
@@ -135,7 +135,7 @@ def _show(session: Session, name: str) -> None:
     if not inside:
         words = session.attach_command()
         os.execvp(words[0], words)  # noqa: S606 - a shell has no part in it
-    if not Path(inside).samefile(session.socket_path):
+    if Path(inside).resolve() != Path(session.socket_path).resolve():
         text = f"this terminal is in another tmux; the session {name} is there, attach to it from outside"
         raise click.ClickException(text)
     session.switch_client()

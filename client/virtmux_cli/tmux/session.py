@@ -144,11 +144,9 @@ class Session:
         """What of this session is ours."""
         rows = [line.split(" ", 4) for line in run(self.server, "list-panes", "-s", "-t", f"{self.id}:", "-F", _PANES)]
         followers = {dead: pane for pane, _, dead, follows, _ in rows if follows == "1"}
-        found = [(pane, window, key, dead == "1") for pane, window, dead, _, key in rows if key]
+        found = [(pane, window, key, dead == "1") for pane, window, dead, _, text in rows if (key := _key(text))]
         windows = [window for _, window, _, _ in found]
-        panes = [
-            Pane(pane, window, Key.parse(key), windows.count(window) == 1, dead) for pane, window, key, dead in found
-        ]
+        panes = [Pane(pane, window, key, windows.count(window) == 1, dead) for pane, window, key, dead in found]
         return Contents(panes, followers.get("0"), followers.get("1"))
 
     @property
@@ -206,6 +204,14 @@ class Session:
     def _new_window(self, name: str, command: Sequence[str]) -> list[str]:
         place = ["new-window", "-d", "-a", "-t", f"{self.id}:{_LAST}"]
         return [*place, "-n", name, *escaped(command)]
+
+
+def _key(text: str) -> Key | None:
+    """What is written at a pane; anybody may have written there."""
+    try:
+        return Key.parse(text)
+    except ValueError:
+        return None
 
 
 def _run(command: Sequence[str]) -> list[str]:

@@ -2,45 +2,39 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from virtmux_cli.tmux.naming import Key
 from virtmux_cli.tmux.plan import Open, Plan, Rename, Restart, Retag
 from virtmux_cli.tmux.session import Session
 
 
-class Daemons(NamedTuple):
-    """Which daemons a session is for: what stands behind `virtmux` for all of them, and for one of a host."""
+class Daemons:
+    """Which daemons a session is for, by host; None is this host."""
 
-    socket: str | None
-    hosts: Sequence[str | None] = (None,)
-
-    def server(self, host: str | None) -> str | None:
-        """What `virtmux.connect` takes for a host."""
-        if host is not None:
-            raise NotImplementedError(host)
-        return self.socket
+    def __init__(self, socket: str | None) -> None:
+        self._socket = socket
+        #: What `virtmux.connect` takes for each of them.
+        self.servers: dict[str | None, str | None] = {None: socket}
 
     @property
     def text(self) -> str:
-        """The options for all of them, as they would be typed."""
-        return shlex.join(self.options(*self.hosts))
-
-    def options(self, *hosts: str | None) -> list[str]:
-        """The global options of the command for the daemons of these hosts."""
-        socket = [] if self.socket is None else ["--socket", self.socket]
-        return socket + [word for host in hosts if host is not None for word in ("--host", host)]
+        """The options of the command for all of them, as they would be typed."""
+        return shlex.join(self._options(*self.servers))
 
     def attach(self, key: Key) -> list[str]:
         """The command of a console's window. A console is named by its UUID: that is never another's, nor an option."""
         attach = ["attach", "--stay", "--wait", "--uri", key.uri, "--", f"{key.uuid}:{key.device}"]
-        return [*program(), *self.options(key.host), *attach]
+        return [*program(), *self._options(key.host), *attach]
 
     def follow(self) -> list[str]:
         """The command that keeps a session in step."""
-        return [*program(), *self.options(*self.hosts), "tmux-follow"]
+        return [*program(), *self._options(*self.servers), "tmux-follow"]
+
+    def _options(self, *hosts: str | None) -> list[str]:
+        socket = [] if self._socket is None else ["--socket", self._socket]
+        return socket + [word for host in hosts if host is not None for word in ("-H", host)]
 
 
 def program() -> list[str]:

@@ -114,6 +114,12 @@ def test_panes_that_share_a_window_are_not_alone(tmux: Tmux, session: Session) -
     assert [pane.alone for pane in session.contents().panes] == [False, False]
 
 
+def test_a_pane_at_which_somebody_wrote_something_else_is_not_ours(tmux: Tmux, session: Session) -> None:
+    session.open(KEY, "web1", "web1:serial0", SLEEP)
+    tmux.run("set-option", "-p", "-t", tmux.window("web1:serial0").id, "@virtmux-key", "what is that")
+    assert session.contents().panes == []
+
+
 async def test_a_follower_that_has_left_is_begun_again_in_its_place(tmux: Tmux) -> None:
     session = Session.make(tmux_server(), "virtmux", ["sh", "-c", "exit 5"], PURPOSE)
     assert session is not None
