@@ -175,7 +175,7 @@ class Session:
         run(self.server, *self._new_window(name, _run(command)), *_console_settings(window, key, real_name))
 
     def restart(self, pane: str, key: Key, command: Sequence[str]) -> None:
-        """Run `command` in a pane whose own has left; what is on its screen stays above."""
+        """Run `command` in a pane whose own has left, on an empty screen."""
         self.retag(pane, key)
         run(self.server, "respawn-pane", "-t", pane, *escaped(_run(command)))
 

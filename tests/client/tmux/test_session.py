@@ -85,13 +85,13 @@ async def test_a_window_stays_where_its_command_fails_and_is_begun_again(tmux: T
     session.open(KEY, "web1", "web1:serial0", ["sh", "-c", "echo the reason; exit 10"])
     window = tmux.window("web1:serial0").id
     await tmux.until(lambda: tmux.window("web1:serial0").dead)
+    await tmux.until_shown(window, "the reason")
     (pane,) = session.contents().panes
     assert pane.dead
     other = KEY._replace(device="serial1")
     session.restart(pane.pane, other, SLEEP)
     (pane,) = session.contents().panes
     assert (pane.key, pane.dead) == (other, False)
-    await tmux.until_shown(window, "the reason")
 
 
 @pytest.mark.parametrize("status", [0, 130])
