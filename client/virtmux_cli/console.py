@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import click
 
+from virtmux.addresses import Server
 from virtmux.client import Client, connect
 from virtmux.domains import DomainInfo
 from virtmux.errors import VirtmuxError
@@ -62,7 +63,7 @@ class ConsoleCommand(click.Command):
 class Wanted(NamedTuple):
     """The command line."""
 
-    socket: str | None
+    socket: Server
     domain: str
     device: str | None
     uri: str | None
@@ -85,7 +86,7 @@ class Wanted(NamedTuple):
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 @click.pass_obj
 def command(
-    socket: str | None,
+    socket: Server,
     *,
     domain: str | None,
     named: str | None,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from virtmux.addresses import Server
 from virtmux.client import Client, connect
 from virtmux_cli.linux_keys import parse_chord
 from virtmux_cli.main import run_async
@@ -30,7 +31,7 @@ def _chords(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
 )
 @uri_option
 @click.pass_obj
-def command(socket: str | None, *, console: str, keys: list[list[int]], hold: int, uri: str | None) -> int:
+def command(socket: Server, *, console: str, keys: list[list[int]], hold: int, uri: str | None) -> int:
     """Press KEYS at the keyboard of the guest of CONSOLE, one after the other.
 
     Each is one key or several together: `alt-sysrq-b`, `ctrl-alt-delete`, `f2`, `enter`. They go through libvirt to the
@@ -39,7 +40,7 @@ def command(socket: str | None, *, console: str, keys: list[list[int]], hold: in
     return run_async(_press(socket, console, keys, hold, uri))
 
 
-async def _press(socket: str | None, console: str, chords: list[list[int]], hold: int, uri: str | None) -> int:
+async def _press(socket: Server, console: str, chords: list[list[int]], hold: int, uri: str | None) -> int:
     async with connect(socket, reconnect_for=0) as mux:
         await by_name(console, lambda domain, _device: _press_all(mux, domain, chords, hold, uri))
     return 0

@@ -9,7 +9,7 @@ import click
 from virtmux.addresses import Server, SshHost
 
 #: The commands that show several hosts together.
-SEVERAL = frozenset({"events", "list", "status", "tmux"})
+SEVERAL = frozenset({"events", "list", "status", "tmux", "tmux-follow"})
 _KEY = "virtmux.servers"
 
 

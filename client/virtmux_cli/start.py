@@ -4,6 +4,7 @@ import contextlib
 
 import click
 
+from virtmux.addresses import Server
 from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import Refused
@@ -49,7 +50,7 @@ _TO_BE_STARTED = (Cause.GUEST_NOT_RUNNING, Cause.GUEST_UNDEFINED)
 )
 @click.pass_obj
 def command(
-    socket: str | None,
+    socket: Server,
     *,
     console: str,
     uri: str | None,
@@ -88,7 +89,7 @@ def command(
     return run_async(_start_attached(options, paused=paused))
 
 
-async def _start(socket: str | None, console: str, uri: str | None, action: GuestAction) -> int:
+async def _start(socket: Server, console: str, uri: str | None, action: GuestAction) -> int:
     async with connect(socket, reconnect_for=0) as mux:
         await by_name(console, lambda domain, _device: mux.guest(domain, action, uri=uri))
     return 0

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
@@ -52,6 +52,11 @@ class Tmux:
             self._environment.setenv(name, str(value))
         self._environment.chdir(self.directory)
         return self
+
+    def set_environment(self, variables: Mapping[str, str]) -> None:
+        """More variables for what is started from now on."""
+        for name, value in variables.items():
+            self._environment.setenv(name, value)
 
     def __exit__(self, *_: object) -> None:
         try:

@@ -18,6 +18,7 @@ from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, FLOOD
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.sshd import Sshd, serve_ssh
+from tests.harness.tmux import Tmux
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import SshHost, connect
 
@@ -99,6 +100,31 @@ async def test_events_of_two_hosts_are_told_together(
             command.process.send_signal(signal.SIGINT)
             status, _, error = await command.finish()
     assert (status, error) == (130, "")
+
+
+async def test_a_tmux_session_has_windows_of_two_hosts(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmp_path: Path
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    with Tmux() as tmux:
+        async with host(tmp_path / "a", mux) as alpha, host(tmp_path / "b", mux) as beta:
+            tmux.set_environment(ssh(tmp_path, alpha=alpha, beta=beta))
+            command = ("-H", "alpha", "-H", "beta", "tmux", "--no-attach", guest.name)
+            process = await asyncio.create_subprocess_exec(
+                PROGRAMS / "virtmux", *command, stderr=asyncio.subprocess.PIPE
+            )
+            async with asyncio.timeout(PATIENCE):
+                _, error = await process.communicate()
+            assert process.returncode == 0, error
+            windows = [f"{guest.name}@alpha", f"{guest.name}@beta"]
+            await tmux.until_named(*windows)
+            first, second = (each.id for each in tmux.windows() if each.name in windows)
+            await tmux.until_raw(first)
+            tmux.type(first, b"typed at alpha")
+            await tmux.until_shown(second, "typed at alpha")
+            await guest.destroy()
+            await tmux.until_named(*(f"{name} (guest-destroyed)" for name in windows))
 
 
 async def test_an_ssh_that_is_killed_in_the_midst_of_output_costs_no_byte(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
+from virtmux.addresses import Server
 from virtmux.client import connect
 from virtmux.console import Console
 from virtmux.errors import ConsoleEnded, InputRejected, TimedOut, VirtmuxError
@@ -25,7 +26,7 @@ _SEEN = 200
 class Where(NamedTuple):
     """The socket (None: the usual places), CONSOLE, and a hypervisor's URI (None: any)."""
 
-    socket: str | None
+    socket: Server
     console: str
     uri: str | None
 

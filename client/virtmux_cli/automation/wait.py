@@ -5,6 +5,7 @@ import random
 
 import click
 
+from virtmux.addresses import Server
 from virtmux.backoff import Backoff
 from virtmux.console import Console
 from virtmux.errors import ConsoleEnded, Refused, TimedOut
@@ -32,9 +33,7 @@ _ENDED = frozenset({9, 10, 11})
 @uri_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the position, or the reason.")
 @click.pass_obj
-def command(
-    socket: str | None, *, console: str, until: str, timeout: float | None, uri: str | None, as_json: bool
-) -> int:
+def command(socket: Server, *, console: str, until: str, timeout: float | None, uri: str | None, as_json: bool) -> int:
     """Wait until CONSOLE is attached or has ended; at once, where that is so already.
 
     It holds the console meanwhile, so that this catches a guest's first byte:

@@ -6,6 +6,7 @@ import shutil
 
 import click
 
+from virtmux.addresses import Server, SshHost
 from virtmux.client import Client, Inventory, connect
 from virtmux.console import Console
 from virtmux.domains import DomainInfo
@@ -35,8 +36,10 @@ _WIDEST = 100
 @uri_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
-def command(socket: str | None, *, console: str | None, uri: str | None, as_json: bool) -> int:
+def command(socket: Server, *, console: str | None, uri: str | None, as_json: bool) -> int:
     """Find out why CONSOLE is blank or missing, and what to do; without CONSOLE, whether virtmux works.
+
+    With --host it does not know which other programs hold a console there: run it there to learn that.
 
     To see whether the console can be had it attaches, as `virtmux attach` would, and types nothing. The exit status is
     0 where nothing is wrong, else that of the main cause.
@@ -44,7 +47,7 @@ def command(socket: str | None, *, console: str | None, uri: str | None, as_json
     return run_async(_doctor(socket, console, uri, as_json=as_json))
 
 
-async def _doctor(socket: str | None, console: str | None, uri: str | None, *, as_json: bool) -> int:
+async def _doctor(socket: Server, console: str | None, uri: str | None, *, as_json: bool) -> int:
     fine = "Nothing is wrong."
     try:
         async with connect(socket, reconnect_for=0) as mux:
@@ -52,15 +55,19 @@ async def _doctor(socket: str | None, console: str | None, uri: str | None, *, a
             if console is None:
                 findings = hypervisor_findings(inventory.hypervisors) + journal_findings(inventory.consoles)
             else:
-                findings, fine = await _examine(mux, inventory, console, uri)
+                is_here = not isinstance(socket, SshHost)
+                findings, fine = await _examine(mux, inventory, console, uri, is_here=is_here)
     except VirtmuxError as error:
-        findings = door_findings(error.reason, socket_paths(socket, os.environ))
+        paths = [] if isinstance(socket, SshHost) else socket_paths(socket, os.environ)
+        findings = door_findings(error.reason, paths)
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     text = findings_json(findings) if as_json else findings_text(findings, fine, width).encode(errors="replace")
     return write(text) or main_status(findings)
 
 
-async def _examine(mux: Client, inventory: Inventory, console: str, uri: str | None) -> tuple[list[Finding], str]:
+async def _examine(
+    mux: Client, inventory: Inventory, console: str, uri: str | None, *, is_here: bool
+) -> tuple[list[Finding], str]:
     """What is wrong with one console; and what is said where nothing is."""
     try:
         domain, device = await _find(mux, console, uri)
@@ -78,7 +85,7 @@ async def _examine(mux: Client, inventory: Inventory, console: str, uri: str | N
     findings = claim_findings(info)
     if not findings:
         async with mux.attach(domain.uuid, info.id.device, uri=domain.uri) as place:
-            findings, info = await _listen(place, domain)
+            findings, info = await _listen(place, domain, is_here=is_here)
     return findings + journal_findings([info]) + shared_findings(info), _fine(info)
 
 
@@ -92,12 +99,13 @@ async def _find(mux: Client, console: str, uri: str | None) -> tuple[DomainInfo,
     return await by_name(console, ask)
 
 
-async def _listen(place: Console, domain: DomainInfo) -> tuple[list[Finding], ConsoleInfo]:
-    """What is wrong at a console where somebody has just come."""
+async def _listen(place: Console, domain: DomainInfo, *, is_here: bool) -> tuple[list[Finding], ConsoleInfo]:
+    """What is wrong at a console where somebody has just come; `is_here`: it is one of this host."""
     info, why_not = place.place.info, place.place.reason
     if info.state is not State.ATTACHED:
-        busy = why_not is not None and why_not.cause is Cause.CONSOLE_BUSY
-        holders = find_holders((domain.domain, domain.uuid), why_not) if busy and why_not is not None else []
+        is_busy = why_not is not None and why_not.cause is Cause.CONSOLE_BUSY
+        names = domain.domain, domain.uuid
+        holders = find_holders(names, why_not) if is_here and is_busy and why_not is not None else []
         return attach_findings(info, why_not, holders), info
     if info.last_output is None and not await _speaks(place):
         return output_findings(info, domain, _LISTEN_S), info

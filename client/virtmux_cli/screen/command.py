@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from virtmux.addresses import Server
 from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import ConnectionLost
@@ -36,7 +37,7 @@ class Size(NamedTuple):
 class Options(NamedTuple):
     """The command line of `screen`."""
 
-    socket: str | None
+    socket: Server
     console: str
     uri: str | None
     size: Size
@@ -71,7 +72,7 @@ def parse_size(text: str) -> Size:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: lines, cursor, and up to which position.")
 @uri_option
 @click.pass_obj
-def command(socket: str | None, *, console: str, size: Size, ansi: bool, as_json: bool, uri: str | None) -> int:
+def command(socket: Server, *, console: str, size: Size, ansi: bool, as_json: bool, uri: str | None) -> int:
     """Show what a terminal at CONSOLE would show now, from the last 256 KiB that the guest said in this boot.
 
     It does not open the console: what nobody held it for is not there.

@@ -18,7 +18,7 @@ from virtmux_cli.main import complain, run_async
 from virtmux_cli.text import error_line, event_line, reason_text
 from virtmux_cli.tmux.plan import Plan
 from virtmux_cli.tmux.session import Session, tmux_server
-from virtmux_cli.tmux.step import Daemons, step
+from virtmux_cli.tmux.step import Daemons, chosen, step
 
 _INTRODUCTION = """\
 This window keeps the others in step with virtmuxd: leave it open. What happens is told here.
@@ -27,15 +27,15 @@ A guest's window: ^] leaves its console and closes the window.
 
 
 @click.command("tmux-follow", hidden=True)
-@click.pass_obj
-def command(socket: str | None) -> int:
+@click.pass_context
+def command(ctx: click.Context) -> int:
     """Keep the tmux session of this pane in step with the daemon's consoles."""
     inside, pane = os.environ.get("TMUX"), os.environ.get("TMUX_PANE")
     if not inside or not pane:
         raise click.UsageError("this runs in a window that `virtmux tmux` makes")
     session = Session.around(tmux_server(socket_path=inside.split(",")[0]), pane)
     print(_INTRODUCTION)
-    return run_async(Follower(session, Daemons(socket)).run())
+    return run_async(Follower(session, chosen(ctx)).run())
 
 
 class Follower:

@@ -16,7 +16,7 @@ from virtmux_cli.options import checked
 from virtmux_cli.tmux.naming import Key, matches, session_name
 from virtmux_cli.tmux.plan import Plan
 from virtmux_cli.tmux.session import Purpose, Session, tmux_server
-from virtmux_cli.tmux.step import Daemons, step
+from virtmux_cli.tmux.step import Daemons, chosen, step
 
 if TYPE_CHECKING:
     from libtmux import Server
@@ -38,8 +38,8 @@ _MISSING = 3
 )
 @click.option("--attach/--no-attach", default=True, show_default=True, help="Show the session in this terminal.")
 @click.option("--socket-name", "-L", metavar="NAME", help="The tmux server, as for tmux -L.")
-@click.pass_obj
-def command(socket: str | None, *, patterns: Sequence[str], name: str, attach: bool, socket_name: str | None) -> int:
+@click.pass_context
+def command(ctx: click.Context, *, patterns: Sequence[str], name: str, attach: bool, socket_name: str | None) -> int:
     """Make or join a tmux session with a window for each console, or for those that PATTERN fits.
 
     PATTERN is a glob over DOMAIN, DOMAIN:DEVICE or the UUID. Each window attaches, and stays: a guest that ends leaves
@@ -50,7 +50,7 @@ def command(socket: str | None, *, patterns: Sequence[str], name: str, attach: b
     if attach and not (os.isatty(_STDIN) and os.isatty(_STDOUT)):
         raise click.UsageError("there is no terminal in which the session could be shown; use --no-attach")
     server = tmux_server(socket_name=socket_name)
-    daemons = Daemons(_absolute(socket or os.environ.get("VIRTMUX_SOCKET")))
+    daemons = chosen(ctx)
     plan = Plan()
     found = asyncio.run(_fill(plan, daemons, patterns))
     if patterns and not found:
@@ -68,11 +68,6 @@ def command(socket: str | None, *, patterns: Sequence[str], name: str, attach: b
     words = shlex.join(["tmux", *([] if socket_name is None else ["-L", socket_name]), "attach", "-t", name])
     complain(f"virtmux: the tmux session {name} is in step; `{words}` shows it")
     return 0
-
-
-def _absolute(socket: str | None) -> str | None:
-    """A window has a working directory of its own."""
-    return None if socket is None else str(Path(socket).absolute())
 
 
 async def _fill(plan: Plan, daemons: Daemons, patterns: Sequence[str]) -> list[Key]:

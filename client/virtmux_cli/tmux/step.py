@@ -1,10 +1,16 @@
 """Brings the windows of a session into step with a plan, by one process at a time."""
 
+import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
+import click
+
+from virtmux.addresses import Server, SshHost
+from virtmux_cli.servers import servers
 from virtmux_cli.tmux.naming import Key
 from virtmux_cli.tmux.plan import Open, Plan, Rename, Restart, Retag
 from virtmux_cli.tmux.session import Session
@@ -13,10 +19,11 @@ from virtmux_cli.tmux.session import Session
 class Daemons:
     """Which daemons a session is for, by host; None is this host."""
 
-    def __init__(self, socket: str | None) -> None:
+    def __init__(self, servers: Sequence[Server], socket: str | None) -> None:
+        """`socket` is that of this host, or the one to look for at each of the others."""
         self._socket = socket
         #: What `virtmux.connect` takes for each of them.
-        self.servers: dict[str | None, str | None] = {None: socket}
+        self.servers: dict[str | None, Server] = {_host(server): server or socket for server in servers}
 
     @property
     def text(self) -> str:
@@ -35,6 +42,20 @@ class Daemons:
     def _options(self, *hosts: str | None) -> list[str]:
         socket = [] if self._socket is None else ["--socket", self._socket]
         return socket + [word for host in hosts if host is not None for word in ("-H", host)]
+
+
+def _host(server: Server) -> str | None:
+    return server.name if isinstance(server, SshHost) else None
+
+
+def chosen(ctx: click.Context) -> Daemons:
+    """Those of the command line. A window has a working directory of its own, so a socket of this host is absolute."""
+    found = servers(ctx)
+    first = found[0]
+    if isinstance(first, SshHost):
+        return Daemons(found, first.socket)
+    socket = first or os.environ.get("VIRTMUX_SOCKET")
+    return Daemons([None], None if socket is None else str(Path(socket).absolute()))
 
 
 def program() -> list[str]:
