@@ -91,7 +91,7 @@ def test_the_manual_pages_say_what_help_says() -> None:
 def test_the_manual_page_has_every_command_that_is_not_hidden() -> None:
     assert isinstance(cli, LazyGroup)
     shown = {command.name for _, commands in cli.sections(click.Context(cli)) for command in commands}
-    assert shown == COMMANDS.keys() - {"dial-stdio"}
+    assert shown == COMMANDS.keys() - {"dial-stdio", "tmux-follow"}
     assert shown <= {heading.removeprefix("virtmux ") for heading in headings(ROOT / "docs" / "virtmux.1.md")}
 
 

@@ -74,7 +74,7 @@ class Wanted(NamedTuple):
     quiet: bool
 
 
-@click.command("console", cls=ConsoleCommand)
+@click.command("console", short_help="Do what `virsh console` does.", cls=ConsoleCommand)
 @click.argument("domain", required=False, callback=checked(sendable))
 @click.option("--domain", "named", hidden=True, callback=checked(sendable))
 @click.option("--devname", metavar="NAME", callback=checked(sendable), help="The console's device.")

@@ -6,9 +6,11 @@ A line may get further fields, and a command further kinds of lines: pass over w
 from msgspec import UNSET, Struct, UnsetType
 
 from virtmux.messages import ConsoleInfo, Gap, HypervisorInfo, Limits
+from virtmux.people import ClientInfo
 from virtmux.reasons import ConsoleId, Reason
 from virtmux.records import Break, Mark, Note
 from virtmux.wire import U32, U63
+from virtmux_cli.doctor.finding import Finding
 
 
 class HypervisorLine(HypervisorInfo, frozen=True, kw_only=True, tag="hypervisor"):
@@ -216,6 +218,14 @@ class ScreenLine(Struct, frozen=True, tag="screen"):
     text: list[str]
 
 
+class ClientLine(ClientInfo, frozen=True, kw_only=True, tag="client"):
+    """A client that is connected, and its places."""
+
+
+class FindingLine(Finding, frozen=True, tag="finding"):
+    """What is wrong, or worth knowing, where `status` is 0. `name` is for programs, the rest for people."""
+
+
 #: By command: what it may print with `--json` (`log`: with `-o json`). Those of `attach` come on stderr, and
 #: `send`, `expect` and `wait` say there in the same way what else there is to say.
 LINES: dict[str, tuple[type, ...]] = {
@@ -245,6 +255,8 @@ LINES: dict[str, tuple[type, ...]] = {
         OtherHistoryLine,
         FailureLine,
     ),
+    "who": (ClientLine,),
+    "doctor": (FindingLine,),
     "screen": (ScreenLine,),
     "send": (SentLine,),
     "expect": (MatchLine, Reason),

@@ -18,7 +18,7 @@ def _chords(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
         raise click.BadParameter(str(error), ctx, param) from error
 
 
-@click.command("key")
+@click.command("key", short_help="Press keys at the guest's keyboard.")
 @console_argument
 @click.argument("keys", nargs=-1, required=True, metavar="KEYS...", callback=_chords)
 @click.option(

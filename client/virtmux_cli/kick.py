@@ -9,7 +9,7 @@ from virtmux_cli.main import run_async
 _MOST = (1 << 32) - 1
 
 
-@click.command("kick")
+@click.command("kick", short_help="Send a client away.")
 @click.argument("client", type=click.IntRange(0, _MOST))
 @click.pass_obj
 def command(socket: Server, *, client: int) -> int:

@@ -8,7 +8,7 @@ from virtmux_cli.main import run_async
 from virtmux_cli.options import by_name, domain_argument, uri_option
 
 
-@click.command("nmi")
+@click.command("nmi", short_help="Send a guest a non-maskable interrupt.")
 @domain_argument
 @uri_option
 @click.pass_obj

@@ -25,7 +25,7 @@ from virtmux_cli.text import reason_text
 _TO_BE_STARTED = (Cause.GUEST_NOT_RUNNING, Cause.GUEST_UNDEFINED)
 
 
-@click.command("start")
+@click.command("start", short_help="Start a guest; with --attach from its first byte.")
 @console_argument
 @uri_option
 @click.option("--attach", "-a", "attached", is_flag=True, help="Attach to its console: not a byte is missed.")

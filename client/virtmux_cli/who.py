@@ -11,7 +11,7 @@ from virtmux_cli.output import write
 from virtmux_cli.who_text import is_at, who_json, who_table
 
 
-@click.command("who")
+@click.command("who", short_help="Show who is connected, and who may type.")
 @click.argument("console", required=False, callback=checked(sendable))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj

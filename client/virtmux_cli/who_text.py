@@ -46,4 +46,4 @@ def _consoles(client: ClientInfo) -> str:
 
 def who_json(clients: Sequence[ClientInfo]) -> bytes:
     """One line for each client."""
-    return b"".join(json_line(msgspec.structs.asdict(client)) for client in clients)
+    return b"".join(json_line({"type": "client", **msgspec.structs.asdict(client)}) for client in clients)

@@ -35,17 +35,22 @@ async def test_every_command_keeps_to_its_schema(
     for arguments in (
         ("list", "--json"),
         ("status", "--json"),
+        ("who", "--json"),
         ("events", "--since", "today", "--json"),
         ("log", "-o", "json", guest.name),
     ):
         status, printed[arguments[0]], talk = await mux.run_client(*arguments)
         assert (status, talk) == (0, "")
+    status, printed["doctor"], _ = await mux.run_client("doctor", "--json", guest.name)
+    assert status == 9
     status, _, talk = await mux.run_client("attach", "--json", "--replay", "all", guest.name)
     assert status == 9
     printed["attach"] = talk.encode()
 
     lines = {command: check(command, output) for command, output in printed.items()}
     assert {line["type"] for line in lines["list"]} == {"hypervisor", "console"}
+    assert {line["type"] for line in lines["who"]} == {"client"}
+    assert {line["type"] for line in lines["doctor"]} == {"finding"}
     assert {line["type"] for line in lines["status"]} == {"daemon", "hypervisor"}
     assert {"attached", "note", "ended"} <= {line["event"] for line in lines["events"]}
     assert {"history", "output", "mark"} <= {line["type"] for line in lines["log"]}

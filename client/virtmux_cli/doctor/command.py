@@ -31,7 +31,7 @@ _LISTEN_S = 2.0
 _WIDEST = 100
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Find out why a console is blank or missing.")
 @click.argument("console", required=False, callback=checked(sendable))
 @uri_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

@@ -34,7 +34,7 @@ def findings_text(findings: Sequence[Finding], fine: str, width: int) -> str:
 
 def findings_json(findings: Sequence[Finding]) -> bytes:
     """One line for each."""
-    return b"".join(json_line(structs.asdict(each)) for each in findings)
+    return b"".join(json_line({"type": "finding", **structs.asdict(each)}) for each in findings)
 
 
 def main_status(findings: Sequence[Finding]) -> int:

@@ -25,7 +25,7 @@ _STDIN, _STDOUT = 0, 1
 _MISSING = 3
 
 
-@click.command("tmux")
+@click.command("tmux", short_help="Give each console a window of tmux.")
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
 @click.option(
     "--session",
