@@ -67,6 +67,8 @@ def _escape_key(text: str) -> str:
     help="Wait for a guest that does not run, a busy console, or a lost hypervisor.",
 )
 @click.option("--read-only", is_flag=True, help="Send no input.")
+@click.option("--exclusive", is_flag=True, help="Let nobody else type; others may watch, and are told.")
+@click.option("--steal", is_flag=True, help="With --exclusive: also where somebody else has it so.")
 @click.option(
     "--escape", metavar="^X|none", callback=checked(_escape_key), help=f"The key that leaves; {DEFAULT} on a terminal."
 )
@@ -121,6 +123,8 @@ def command(
     once: bool,
     wait: float | None,
     read_only: bool,
+    exclusive: bool,
+    steal: bool,
     escape: str | None,
     as_json: bool,
     quiet: bool,
@@ -141,6 +145,10 @@ def command(
     """
     if stay and once:
         raise click.UsageError("--stay and --once exclude each other")
+    if read_only and exclusive:
+        raise click.UsageError("--read-only and --exclusive exclude each other")
+    if steal and not exclusive:
+        raise click.UsageError("--steal is nothing without --exclusive")
     options = Options(
         socket=socket,
         console=console,
@@ -148,6 +156,8 @@ def command(
         leave=Leave(stay=stay, once=once, wait=wait is not None),
         wait_s=wait,
         read_only=read_only,
+        exclusive=exclusive,
+        steal=steal,
         escape=escape,
         as_json=as_json,
         quiet=quiet,

@@ -18,12 +18,15 @@ from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import InputRejected, NotAttached, Refused, VirtmuxError
 from virtmux.ledger import InputState
-from virtmux.messages import Gap, Lag
+from virtmux.messages import Company, Gap, Lag
+from virtmux.people import Role
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason, sentence
 from virtmux.records import Break, Note
-from virtmux_cli.attach_policy import TIMED_OUT, Leave, leaves_refused, option_to_wait
+from virtmux_cli.attach_policy import TIMED_OUT, Leave, leaves_refused, lives_on, option_to_wait
 from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed
+from virtmux_cli.company import RoleNews
+from virtmux_cli.display import Display
 from virtmux_cli.escape import DEFAULT, parse_escape, until_escape
 from virtmux_cli.input_watch import Held, InputWatch, Lost
 from virtmux_cli.options import by_name
@@ -38,10 +41,14 @@ if TYPE_CHECKING:
     from virtmux_cli.screen.repainted import Repaint
 
 _STDIN, _STDOUT = 0, 1
-_LAST_OUTPUT_S = 1.0
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 2.0
 _USAGE = 2
+_REBOOTED = "rebooted"
+_CONNECTION_LOST = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
+#: Who comes and goes within so many seconds is told in one line; of more after a lost connection, when all come again.
+_TOGETHER_S = 0.2
+_ALL_AGAIN_S = 3.0
 #: Bytes that are read ahead: of a pipe, and of what is pasted, behind which the escape key stands.
 _PIPED_AHEAD = 65536
 _PASTED_AHEAD = 16 * 1048576
@@ -63,6 +70,8 @@ class Options(NamedTuple):
     position: str | None = None
     replay: str | None = None
     lag: Lag | None = None
+    exclusive: bool = False
+    steal: bool = False
 
 
 class Leaving(NamedTuple):
@@ -78,11 +87,10 @@ async def attach(options: Options) -> int:
     """Attach, and return the exit status. The terminal is as it was afterwards, whatever happened."""
     terminal = Terminal(_STDIN)
     session = AttachSession(options, terminal)
-    with handled(terminal, session.signalled):
+    with handled(session.signalled, session.suspend, session.resume):
         try:
             return await session.run()
         finally:
-            terminal.restore()
             session.close()
 
 
@@ -92,11 +100,17 @@ class AttachSession:
     def __init__(self, options: Options, terminal: Terminal) -> None:
         self._options = options
         self._terminal = terminal
-        self._talk = Talk(terminal, as_json=options.as_json, quiet=options.quiet)
+        self._outlet = Outlet(_STDOUT)
+        self._display = Display(terminal, self._outlet)
+        self._talk = Talk(
+            self._display,
+            person=terminal.present or self._display.talks_to_terminal,
+            as_json=options.as_json,
+            quiet=options.quiet,
+        )
         self._escape = parse_escape(options.escape or DEFAULT) if terminal.present or options.escape else None
         self._loop = asyncio.get_running_loop()
         self._leaving: asyncio.Future[Leaving] = self._loop.create_future()
-        self._outlet = Outlet(_STDOUT)
         self._outlet.failed.add_done_callback(self._stdout_failed)
         self._typeahead = Typeahead(_PASTED_AHEAD if terminal.present else _PIPED_AHEAD)
         #: Bytes that were taken from the typeahead and wait until the console is attached.
@@ -105,7 +119,14 @@ class AttachSession:
         self._filter = self._filter_of_the_past()
         self._console: Console | None = None
         self._attached = asyncio.Event()
+        self._may_type = asyncio.Event()
         self._begun = False
+        self._dropping = False
+        """What is typed is dropped, and that was said."""
+        self._company: asyncio.TimerHandle | None = None
+        self._company_from = 0.0
+        """Before this time it is not told who else is there: not all that were may be there again."""
+        self._all_come_again = False
         self._escaped = False
         self._last_end: Reason | None = None
         self._waiting: asyncio.TimerHandle | None = None
@@ -118,13 +139,13 @@ class AttachSession:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow(), name="follow")
             await self._leaving
+            self._display.leave()
             self._say_what_is_left()
             following.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_OUTPUT_S):
-                await self._outlet.flush()
+        await self._display.finish()
         self._terminal.restore()
         self._say_last(self._leaving.result())
+        await self._display.finish_talking()
         return self._leaving.result().status
 
     def _filter_of_the_past(self) -> "RequestFilter | Repaint":
@@ -135,11 +156,22 @@ class AttachSession:
         return Repaint.for_terminal(_STDOUT)
 
     def close(self) -> None:
-        """Let go of stdout and the timers."""
-        self._outlet.close()
-        for timer in (self._waiting, self._lingering):
+        """Let go of the terminal, stdout and the timers."""
+        self._display.close()
+        self._terminal.restore()
+        for timer in (self._waiting, self._lingering, self._company):
             if timer is not None:
                 timer.cancel()
+
+    def suspend(self) -> None:
+        """The process is to stop: the terminal is the person's."""
+        self._display.suspend()
+        self._terminal.suspend()
+
+    def resume(self) -> None:
+        """The process goes on."""
+        self._terminal.resume()
+        self._display.take_again()
 
     def signalled(self, number: int) -> None:
         """Leave on a signal, as a shell reports it: with 128 and its number."""
@@ -210,6 +242,9 @@ class AttachSession:
                     replay=f"bytes:{WINDOW}" if options.replay == REPLAY else options.replay,
                     read_only=options.read_only,
                     lag=options.lag,
+                    exclusive=options.exclusive,
+                    steal=options.steal,
+                    company=self._talk.tells_company,
                 )
             )
 
@@ -247,13 +282,15 @@ class AttachSession:
                 filtered = self._terminal.present or self._options.replay == REPLAY
                 await self._write(self._filter.show(action) if filtered else action.data)
                 continue
-            await self._outlet.flush()
+            await self._display.flush()
             match action:
                 case Live(first=True):
                     self._begin(console, tasks)
                 case Live():
                     self._attached.set()
+                    self._dropping = False
                     self._talk.live_again()
+                    self._display.back()
                 case End():
                     self._ended(action)
                 case Replayed(reason):
@@ -262,12 +299,17 @@ class AttachSession:
                     self._talk.missing(action)
                 case Note():
                     self._talk.note(action)
+                    if action.note == _REBOOTED:
+                        self._display.away(for_good=True)
+                case RoleNews():
+                    self._change_role(action, console)
+                case Company():
+                    self._tell_company(action)
                 case _:
                     assert_never(action)
 
     async def _write(self, data: bytes) -> None:
-        self._talk.wrote(data)
-        await self._outlet.write(data)
+        await self._display.write(data)
         self._linger()
 
     def _begin(self, console: Console, tasks: asyncio.TaskGroup) -> None:
@@ -275,8 +317,11 @@ class AttachSession:
             self._waiting.cancel()
         self._begun = True
         self._attached.set()
+        if console.role.types:
+            self._may_type.set()
         self._talk.connected(console.place.info.id.domain, self._escape)
-        self._terminal.make_raw()
+        if typed := self._terminal.make_raw():
+            self._talk.input_dropped(typed)
         self._console = console
         tasks.create_task(self._type(), name="type")
         tasks.create_task(self._send(console), name="send")
@@ -284,13 +329,37 @@ class AttachSession:
 
     def _ended(self, end: End) -> None:
         self._attached.clear()
-        if self._terminal.present:
-            self._typeahead.clear()
         self._last_end = end.reason
-        if end.status is None:
-            self._talk.end(end, begun=self._begun)
-        else:
+        if end.status is not None:
             self._leave(Leaving(end.status, end=end))
+            return
+        self._talk.end(end, begun=self._begun)
+        if self._terminal.present and self._typeahead.size:
+            self._talk.input_left(self._typeahead.size, 0)
+            self._typeahead.clear()
+        self._all_come_again = self._all_come_again or end.reason.cause in _CONNECTION_LOST
+        self._display.away(for_good=not lives_on(end.reason))
+
+    # Who may type, and who else is there.
+
+    def _change_role(self, news: RoleNews, console: Console) -> None:
+        if news.role.types:
+            self._may_type.set()
+            self._dropping = False
+        else:
+            self._may_type.clear()
+        self._talk.role(news, console.place.info.console)
+
+    def _tell_company(self, company: Company) -> None:
+        """Tell it with what comes soon after it; the first at once."""
+        now = self._loop.time()
+        if self._all_come_again:
+            self._all_come_again = False
+            self._company_from = now + _ALL_AGAIN_S
+        at = now if self._company is None else max(now + _TOGETHER_S, self._company_from)
+        if self._company is not None:
+            self._company.cancel()
+        self._company = self._loop.call_at(at, self._talk.company, company)
 
     # The input.
 
@@ -303,8 +372,13 @@ class AttachSession:
         unused = self._options.read_only and self._escape is None
         while not unused and not self._escaped and (data := await read(_STDIN)):
             data, self._escaped = until_escape(data, self._escape)
-            if not self._options.read_only and (self._attached.is_set() or not self._terminal.present):
+            if self._options.read_only or not data:
+                continue
+            if self._attached.is_set() or not self._terminal.present:
                 await self._typeahead.put(data)
+            elif not self._dropping:
+                self._dropping = True
+                self._talk.input_dropped(None)
         if self._terminal.present:
             self._detach()
         self._typeahead.close()
@@ -333,7 +407,26 @@ class AttachSession:
             except InputRejected:
                 return None
             except Refused as error:
-                return self._talk.input_lost(error.reason, len(data), len(data))
+                if not await self._refused_input(console, error.reason, len(data)):
+                    return None
+
+    async def _refused_input(self, console: Console, why: Reason, size: int) -> bool:
+        """This place may only watch. What is typed is dropped; what is piped waits, where that may change, and is then
+        to be sent."""
+        if self._terminal.present:
+            if not self._dropping:
+                self._dropping = True
+                self._talk.input_not_sent(console.exclusive_to)
+            return False
+        if console.role is not Role.WATCHER:
+            self._talk.input_lost(why, size, size)
+            return False
+        self._talk.input_waits(console.exclusive_to)
+        self._may_type.clear()
+        self._unsent = size
+        await self._may_type.wait()
+        self._unsent = 0
+        return True
 
     async def _watch_input(self, console: Console) -> None:
         async with contextlib.aclosing(console.input_states()) as states:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -212,8 +212,9 @@ class Peer:
 class ScriptedDaemon:
     """Listens at `path` while its context lasts; entering it again is the daemon's restart."""
 
-    def __init__(self, path: Path, *, limits: Limits | None = None) -> None:
+    def __init__(self, path: Path, *, limits: Limits | None = None, features: Sequence[str] = ()) -> None:
         self.path = path
+        self._features = list(features)
         self._limits = limits or Limits()
         self._peers: list[Peer] = []
         self._listener: socket.socket | None = None
@@ -254,7 +255,7 @@ class ScriptedDaemon:
     def greet(self, peer: Peer) -> None:
         """Say hello; a client may have gone already."""
         with contextlib.suppress(BrokenPipeError):
-            peer.say(ServerHello(software="scripted", limits=self._limits))
+            peer.say(ServerHello(software="scripted", limits=self._limits, features=self._features))
 
 
 @contextlib.asynccontextmanager
