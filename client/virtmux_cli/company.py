@@ -60,6 +60,7 @@ class Others:
 
     def __init__(self) -> None:
         self._told: dict[tuple[int, int], Companion] = {}
+        self._begun = False
         self._more = 0
         self._alone: Person | None = None
 
@@ -73,13 +74,14 @@ class Others:
         came = [other for key, other in now.items() if key not in self._told]
         left = [other for key, other in self._told.items() if key not in now] if not company.more else []
         alone = next((other.who for other in company.others if other.role is Role.EXCLUSIVE), None)
-        parts = [_listed([f"{person(other.who)} attached too and {_may(other)}" for other in came])]
+        how = "attached too" if self._begun else "is attached too"
+        parts = [_listed([f"{person(other.who)} {how} and {_may(other)}" for other in came])]
         parts += [_listed([f"{person(other.who)} left" for other in left])]
         if alone != self._alone and alone is not None and all(other.who != alone for other in came):
             parts += [f"{person(alone)} has the console alone now"]
         if company.more and company.more != self._more:
             parts += [f"{company.more} more are attached"]
-        self._told, self._more, self._alone = now, company.more, alone
+        self._begun, self._told, self._more, self._alone = True, now, company.more, alone
         return "; ".join(filter(None, parts)) or None
 
 

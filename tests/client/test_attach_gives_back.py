@@ -3,38 +3,16 @@
 import asyncio
 import os
 import signal
-import termios
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import pexpect
 import pytest
 
-from tests.harness.command import COMMAND, environment
-from tests.harness.emulator import COLUMNS, LINES, Emulator, Facts
-from tests.harness.scripted_daemon import AT, Peer, ScriptedDaemon, place, playing, reason, waiting
-from virtmux.messages import Attach
+from tests.harness.scripted_daemon import AT, HANDLE, Peer, ScriptedDaemon, place, playing, reason, waiting
+from tests.harness.seat import EVERYTHING, ON_MAIN, PROMPT, differences, seat
+from virtmux.messages import Attach, MarkMessage
 from virtmux.reasons import Cause
 from virtmux.records import Note
 from virtmux.wire import Input
-
-ESCAPE = b"\x1d"
-PROMPT = b"shell$ "
-MODES = b"".join(
-    b"\x1b[?%dh" % mode for mode in (1, 5, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004, 12, 45, 2026)
-)
-#: All that a guest can switch on, one behind the other.
-EVERYTHING = (
-    b"\x1b]2;the guest's\x07\x1b[1;4;31;44;38;5;200m\x1b]10;red\x07\x1b]8;;http://example.org/\x07"
-    b"\x1b[>1u\x1b[?1049h\x1b[>5u\x1b[>9u"
-    + MODES
-    + b"\x1b=\x1b[?25l\x1b[5 q\x1b[3;20r\x1b[?6h\x1b[?7l\x1b[4h\x1b(0\x1b)0\x0e"
-    b"\x1b[>4;2m\x1b[22;0t\x1b]0;another\x1b\\\x1b[5;5Hfull of it"
-)
-#: The same, but for the alternate screen.
-ON_MAIN = EVERYTHING.replace(b"\x1b[?1049h", b"")
 
 
 @pytest.fixture
@@ -42,70 +20,11 @@ def daemon(tmp_path: Path) -> ScriptedDaemon:
     return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
-class Seat:
-    """A shell on a terminal, and the person before it. All waiting is done in threads."""
-
-    def __init__(self, socket: Path) -> None:
-        self.screen = Emulator()
-        self.bytes = bytearray()
-        self.child = pexpect.spawn(
-            "/bin/sh", ["-i"], env={**environment(socket), "PS1": PROMPT.decode(), "ENV": "", "TERM": "xterm"},
-            dimensions=(LINES, COLUMNS), timeout=20, encoding=None, echo=True,
-        )  # fmt: skip
-        self.child.delaybeforesend = None
-        self.child.logfile_read = self
-        self.command = " ".join(f"'{word}'" for word in COMMAND)
-
-    def write(self, data: bytes) -> None:
-        """pexpect's log."""
-        self.bytes += data
-        self.screen.write(data)
-
-    def flush(self) -> None:
-        """The same."""
-
-    async def until(self, text: bytes) -> bytes:
-        """Wait for this on the terminal, and give what came before."""
-        await asyncio.to_thread(self.child.expect_exact, text)
-        before = self.child.before
-        assert isinstance(before, bytes)
-        return before
-
-    async def attach(self, *options: str) -> None:
-        """Type the command."""
-        self.child.send(f"{self.command} attach {' '.join(options)} web1\r".encode())
-        await self.until(b"Ctrl + ])\r\n")
-
-    async def prompt(self) -> None:
-        """Wait for the shell."""
-        await self.until(PROMPT)
-
-    @property
-    def mode(self) -> list[Any]:
-        """The terminal driver's."""
-        return termios.tcgetattr(self.child.child_fd)
-
-
-@asynccontextmanager
-async def seat(socket: Path) -> AsyncIterator[Seat]:
-    one = Seat(socket)
-    try:
-        await one.prompt()
-        yield one
-    finally:
-        await asyncio.to_thread(one.child.close, force=True)
-
-
 async def attached(daemon: ScriptedDaemon, output: bytes) -> Peer:
     peer = await daemon.accept()
     peer.say(place((await peer.expect(Attach)).id))
     peer.output(output, at=0)
     return peer
-
-
-async def detach(person: Seat) -> None:
-    person.child.send(ESCAPE)
-    await person.until(b"virtmux: detached\r\n")
 
 
 @pytest.mark.parametrize("output", [EVERYTHING, ON_MAIN], ids=["alternate screen", "main screen"])
@@ -118,7 +37,7 @@ async def test_leaving_undoes_all_that_the_guest_has_switched_on(daemon: Scripte
         await person.attach()
         await person.until(b".ready.")
         assert len(differences(before, person.screen.facts)) >= 12
-        await detach(person)
+        await person.detach()
         await person.prompt()
         assert differences(before, person.screen.facts) == {}
         assert person.mode == mode
@@ -134,11 +53,6 @@ async def test_leaving_undoes_all_that_the_guest_has_switched_on(daemon: Scripte
             ]
 
 
-def differences(before: Facts, now: Facts) -> dict[str, tuple[object, object]]:
-    pairs = zip(Facts._fields, before, now, strict=True)
-    return {name: (was, is_) for name, was, is_ in pairs if was != is_}
-
-
 async def test_a_plain_session_writes_nothing_of_its_own(daemon: ScriptedDaemon) -> None:
     plain = b"boot\r\n\x1b[32mok\x1b[0m \x1b[31mred\x1b[39m\r\n\x1b[?25l.\x1b[?25hlogin: "
 
@@ -149,7 +63,7 @@ async def test_a_plain_session_writes_nothing_of_its_own(daemon: ScriptedDaemon)
         await person.attach()
         await person.until(b"login: ")
         at = person.bytes.rindex(plain)
-        await detach(person)
+        await person.detach()
         await person.prompt()
         assert person.bytes[at:] == plain + b"\r\nvirtmux: detached\r\n" + PROMPT
 
@@ -163,7 +77,7 @@ async def test_so_does_a_signal(daemon: ScriptedDaemon, number: signal.Signals) 
         before, mode = person.screen.facts, person.mode
         await person.attach()
         await person.until(b".ready.")
-        os.kill(foreground(person), number)
+        os.kill(person.foreground, number)
         await person.prompt()
         assert (differences(before, person.screen.facts), person.mode) == ({}, mode)
 
@@ -201,14 +115,14 @@ async def test_stopped_it_is_the_shells_and_continued_the_guests(daemon: Scripte
         await person.until(b".ready.")
         guests = person.screen.facts
         for _ in range(2):
-            os.kill(foreground(person), signal.SIGTSTP)
+            os.kill(person.foreground, signal.SIGTSTP)
             await person.prompt()
             assert (differences(before, person.screen.facts), person.mode) == ({}, mode)
             person.child.send(b"fg\r")
             await person.until(b"\x1b]0;another\x1b\\")
             await person.until(b"\x0e")  # the last of what is done again
             assert differences(guests, person.screen.facts) == {}
-        await detach(person)
+        await person.detach()
         await person.prompt()
         assert (differences(before, person.screen.facts), person.mode) == ({}, mode)
 
@@ -270,8 +184,8 @@ class TestLinesOfItsOwn:
         async def script(daemon: ScriptedDaemon) -> None:
             peer = await attached(daemon, b"ok\r\n" + prompt)
             await peer.expect(Input)
-            peer.mark(1, Note(AT, "paused"), at=4 + len(prompt))
-            peer.mark(2, Note(AT, "resumed"), at=4 + len(prompt))
+            notes = [Note(AT, "paused"), Note(AT, "resumed")]
+            peer.say(*(MarkMessage(HANDLE, 4 + len(prompt), number, note) for number, note in enumerate(notes, 1)))
             peer.output(b"l", at=4 + len(prompt))
             await peer.gone()
 
@@ -327,7 +241,7 @@ class TestLinesOfItsOwn:
         async with playing(daemon, script), seat(daemon.path) as person:
             await person.attach()
             await person.until(b"menu")
-            await detach(person)
+            await person.detach()
             await person.prompt()
             assert person.screen.lines[-3:] == ["virtmux: guest paused", "virtmux: detached", PROMPT.decode().rstrip()]
 
@@ -350,7 +264,7 @@ class TestLinesOfItsOwn:
             await person.attach()
             await person.until(b"menu")
             assert await person.until(b".") == b""
-            await detach(person)
+            await person.detach()
             await person.prompt()
             assert person.screen.lines[-4:] == [
                 "virtmux: virtmuxd is stopping (server-stopping); waiting to attach again",
@@ -381,11 +295,6 @@ class TestLinesOfItsOwn:
             await person.until(b"virtmux: attached again\r\n")
             await person.until(b"\x1b[?2004h")
             assert differences(guests, person.screen.facts) == {}
-            await detach(person)
+            await person.detach()
             await person.prompt()
             assert differences(before, person.screen.facts) == {}
-
-
-def foreground(person: Seat) -> int:
-    """The process that has the terminal."""
-    return os.tcgetpgrp(person.child.child_fd)

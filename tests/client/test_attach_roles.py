@@ -124,7 +124,8 @@ class TestCompany:
         started = asyncio.Event()
         async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)):
             await screen.until(
-                b"virtmux: bob (pid 123) attached too and may type; carol (pid 124) attached too and only watches\r\n"
+                b"virtmux: bob (pid 123) is attached too and may type; "
+                b"carol (pid 124) is attached too and only watches\r\n"
             )
             started.set()
             await screen.until(b"\r\nvirtmux: bob (pid 123) left; carol (pid 124) left\r\nlogin: ")
@@ -174,7 +175,7 @@ class TestCompany:
 
         started = asyncio.Event()
         async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)):
-            await screen.until(b"bob (pid 123) attached too")
+            await screen.until(b"bob (pid 123) is attached too")
             started.set()
             assert b"bob" not in (await screen.until(b"virtmux: carol (pid 124) left\r\n")).split(b"attached again")[1]
 

@@ -61,7 +61,7 @@ class TestOthers:
 
     def test_who_comes_and_goes_is_told_once(self) -> None:
         others = Others()
-        assert others.news(company((BOB, Role.WRITER))) == "bob (pid 123) attached too and may type"
+        assert others.news(company((BOB, Role.WRITER))) == "bob (pid 123) is attached too and may type"
         assert others.news(company((BOB, Role.WRITER))) is None
         assert others.news(company((BOB, Role.WRITER), (CAROL, Role.READ_ONLY))) == (
             "carol (pid 124) attached too and only watches"
@@ -72,9 +72,9 @@ class TestOthers:
         many = [(Person(number, f"u{number}", number, number), Role.WRITER) for number in range(10, 18)]
         news = Others().news(company(*many, more=3))
         assert news is not None
-        assert news.startswith("u10 (pid 10) attached too and may type; ")
+        assert news.startswith("u10 (pid 10) is attached too and may type; ")
         assert news.endswith("; and 3 more; 3 more are attached")
-        assert news.count("attached too") == 5
+        assert news.count("is attached too") == 5
 
     def test_somebody_of_whom_the_list_may_have_no_room_has_not_left(self) -> None:
         others = Others()
