@@ -138,10 +138,11 @@ def command(
     """Watch and use CONSOLE, which is DOMAIN[:DEVICE]; DOMAIN is a name, UUID or running id.
 
     The guest's output goes to stdout, stdin goes to the guest. On a terminal it begins with the last lines of this
-    boot. It rides out what passes by itself (a lost connection, a restart of virtmuxd or libvirtd, a migration that
-    virtmux follows) and leaves when the guest ends, with a status that says why: 3 no such console, 4 not allowed,
-    5 virtmuxd gone, 6 hypervisor gone, 7 --wait ran out, 8 busy, 9 guest not running, 10 guest ended, 11 guest crashed,
-    12 sent away or too slow; 0 after the escape key, --linger, or when nobody reads stdout any more.
+    boot, and says who else is there and who may type; leaving, the terminal is as it was. It rides out what passes by
+    itself (a lost connection, a restart of virtmuxd or libvirtd, a migration that virtmux follows) and leaves when the
+    guest ends, with a status that says why: 3 no such console, 4 not allowed, 5 virtmuxd gone, 6 hypervisor gone,
+    7 --wait ran out, 8 busy, 9 guest not running, 10 guest ended, 11 guest crashed, 12 sent away or too slow; 0 after
+    the escape key, --linger, or when nobody reads stdout any more.
     """
     if stay and once:
         raise click.UsageError("--stay and --once exclude each other")

@@ -1,9 +1,7 @@
 """What `virtmux attach` does: the guest's output to stdout, stdin to the guest, until it leaves.
 
 follow   records -> AttachState -> stdout, talk, or the decision to leave
-type     stdin -> escape key -> Typeahead          (from the first time the console is attached)
-send     Typeahead -> Console.write, or Console.send for keys
-watch    what becomes of that input -> talk
+input    stdin -> the guest; see `attach_input`     (from the first time the console is attached)
 """
 
 import asyncio
@@ -16,24 +14,22 @@ from typing import TYPE_CHECKING, NamedTuple, assert_never
 from virtmux.backoff import Backoff
 from virtmux.client import Client, connect
 from virtmux.console import Console
-from virtmux.errors import InputRejected, NotAttached, Refused, VirtmuxError
-from virtmux.ledger import InputState
+from virtmux.errors import Refused, VirtmuxError
 from virtmux.messages import Company, Gap, Lag
-from virtmux.people import Role
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Phase, Reason, sentence
+from virtmux.reasons import Cause, Reason, sentence
 from virtmux.records import Break, Note
+from virtmux_cli.attach_input import AttachInput
 from virtmux_cli.attach_policy import TIMED_OUT, Leave, leaves_refused, lives_on, option_to_wait
 from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed
 from virtmux_cli.company import RoleNews
 from virtmux_cli.display import Display
-from virtmux_cli.escape import DEFAULT, parse_escape, until_escape
-from virtmux_cli.input_watch import Held, InputWatch, Lost
+from virtmux_cli.escape import DEFAULT, parse_escape
 from virtmux_cli.options import by_name
 from virtmux_cli.replayed import RequestFilter, Shown
 from virtmux_cli.screen.window import REPLAY, WINDOW
 from virtmux_cli.signals import handled
-from virtmux_cli.streams import Outlet, Typeahead, read
+from virtmux_cli.streams import Outlet
 from virtmux_cli.talk import Talk
 from virtmux_cli.terminal import Terminal
 
@@ -49,9 +45,6 @@ _CONNECTION_LOST = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
 #: Who comes and goes within so many seconds is told in one line; of more after a lost connection, when all come again.
 _TOGETHER_S = 0.2
 _ALL_AGAIN_S = 3.0
-#: Bytes that are read ahead: of a pipe, and of what is pasted, behind which the escape key stands.
-_PIPED_AHEAD = 65536
-_PASTED_AHEAD = 16 * 1048576
 
 
 class Options(NamedTuple):
@@ -112,22 +105,20 @@ class AttachSession:
         self._loop = asyncio.get_running_loop()
         self._leaving: asyncio.Future[Leaving] = self._loop.create_future()
         self._outlet.failed.add_done_callback(self._stdout_failed)
-        self._typeahead = Typeahead(_PASTED_AHEAD if terminal.present else _PIPED_AHEAD)
-        #: Bytes that were taken from the typeahead and wait until the console is attached.
-        self._unsent = 0
-        self._watch = InputWatch(keys=terminal.present)
+        self._input = AttachInput(
+            self._talk,
+            escape=self._escape,
+            typed=terminal.present,
+            read_only=options.read_only,
+            escaped=self._detach,
+            ended=self._input_ended,
+        )
         self._filter = self._filter_of_the_past()
-        self._console: Console | None = None
-        self._attached = asyncio.Event()
-        self._may_type = asyncio.Event()
         self._begun = False
-        self._dropping = False
-        """What is typed is dropped, and that was said."""
         self._company: asyncio.TimerHandle | None = None
         self._company_from = 0.0
         """Before this time it is not told who else is there: not all that were may be there again."""
         self._all_come_again = False
-        self._escaped = False
         self._last_end: Reason | None = None
         self._waiting: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None
@@ -140,7 +131,7 @@ class AttachSession:
             following = tasks.create_task(self._follow(), name="follow")
             await self._leaving
             self._display.leave()
-            self._say_what_is_left()
+            self._input.say_what_is_left()
             following.cancel()
         await self._display.finish()
         self._terminal.restore()
@@ -287,20 +278,17 @@ class AttachSession:
                 case Live(first=True):
                     self._begin(console, tasks)
                 case Live():
-                    self._attached.set()
-                    self._dropping = False
+                    self._input.go_on()
                     self._talk.live_again()
                     self._display.back()
                 case End():
                     self._ended(action)
                 case Replayed(reason):
-                    self._talk.replayed(reason)
+                    self._replayed(reason)
                 case Gap() | Break() | OtherHistory():
                     self._talk.missing(action)
                 case Note():
-                    self._talk.note(action)
-                    if action.note == _REBOOTED:
-                        self._display.away(for_good=True)
+                    self._noted(action)
                 case RoleNews():
                     self._change_role(action, console)
                 case Company():
@@ -316,39 +304,37 @@ class AttachSession:
         if self._waiting is not None:
             self._waiting.cancel()
         self._begun = True
-        self._attached.set()
-        if console.role.types:
-            self._may_type.set()
         self._talk.connected(console.place.info.id.domain, self._escape)
         if typed := self._terminal.make_raw():
             self._talk.input_dropped(typed)
-        self._console = console
-        tasks.create_task(self._type(), name="type")
-        tasks.create_task(self._send(console), name="send")
-        tasks.create_task(self._watch_input(console), name="watch")
+        self._input.begin(console, tasks)
+
+    def _replayed(self, reason: Reason) -> None:
+        self._talk.replayed(reason)
+        if not lives_on(reason):
+            self._display.away(for_good=True)
+
+    def _noted(self, note: Note) -> None:
+        self._talk.note(note)
+        if note.note == _REBOOTED:
+            self._display.away(for_good=True)
 
     def _ended(self, end: End) -> None:
-        self._attached.clear()
         self._last_end = end.reason
         if end.status is not None:
             self._leave(Leaving(end.status, end=end))
             return
         self._talk.end(end, begun=self._begun)
-        if self._terminal.present and self._typeahead.size:
-            self._talk.input_left(self._typeahead.size, 0)
-            self._typeahead.clear()
+        self._input.hold()
         self._all_come_again = self._all_come_again or end.reason.cause in _CONNECTION_LOST
         self._display.away(for_good=not lives_on(end.reason))
 
     # Who may type, and who else is there.
 
     def _change_role(self, news: RoleNews, console: Console) -> None:
-        if news.role.types:
-            self._may_type.set()
-            self._dropping = False
-        else:
-            self._may_type.clear()
         self._talk.role(news, console.place.info.console)
+        if news.role.types:
+            self._input.permit()
 
     def _tell_company(self, company: Company) -> None:
         """Tell it with what comes soon after it; the first at once."""
@@ -361,98 +347,9 @@ class AttachSession:
             self._company.cancel()
         self._company = self._loop.call_at(at, self._talk.company, company)
 
-    # The input.
-
-    async def _type(self) -> None:
-        """Take stdin, up to the escape key.
-
-        On a terminal that key acts at once, and what is typed while nothing is attached is dropped, so that it does not
-        reach the next boot. What is piped waits, and so does the key behind it.
-        """
-        unused = self._options.read_only and self._escape is None
-        while not unused and not self._escaped and (data := await read(_STDIN)):
-            data, self._escaped = until_escape(data, self._escape)
-            if self._options.read_only or not data:
-                continue
-            if self._attached.is_set() or not self._terminal.present:
-                await self._typeahead.put(data)
-            elif not self._dropping:
-                self._dropping = True
-                self._talk.input_dropped(None)
-        if self._terminal.present:
-            self._detach()
-        self._typeahead.close()
-
-    async def _send(self, console: Console) -> None:
-        while data := await self._typeahead.take():
-            await self._send_all(console, data)
-        if self._escaped:
-            self._detach()
-        elif self._options.linger_s is not None:
+    def _input_ended(self) -> None:
+        if self._options.linger_s is not None:
             self._lingering = self._loop.call_later(self._options.linger_s, self._silent)
-
-    async def _send_all(self, console: Console, data: bytes) -> None:
-        """Send one piece; what is piped waits for the console, and for its fate. `_watch_input` tells that."""
-        give = console.send if self._terminal.present else console.write
-        while True:
-            try:
-                return await give(data)
-            except NotAttached:
-                if self._terminal.present:
-                    return None
-                self._attached.clear()
-                self._unsent = len(data)
-                await self._attached.wait()
-                self._unsent = 0
-            except InputRejected:
-                return None
-            except Refused as error:
-                if not await self._refused_input(console, error.reason, len(data)):
-                    return None
-
-    async def _refused_input(self, console: Console, why: Reason, size: int) -> bool:
-        """This place may only watch. What is typed is dropped; what is piped waits, where that may change, and is then
-        to be sent."""
-        if self._terminal.present:
-            if not self._dropping:
-                self._dropping = True
-                self._talk.input_not_sent(console.exclusive_to)
-            return False
-        if console.role is not Role.WATCHER:
-            self._talk.input_lost(why, size, size)
-            return False
-        self._talk.input_waits(console.exclusive_to)
-        self._may_type.clear()
-        self._unsent = size
-        await self._may_type.wait()
-        self._unsent = 0
-        return True
-
-    async def _watch_input(self, console: Console) -> None:
-        async with contextlib.aclosing(console.input_states()) as states:
-            async for state in states:
-                self._tell_input(console, state)
-
-    def _tell_input(self, console: Console, state: InputState) -> None:
-        for news in self._watch.take(state):
-            match news:
-                case Held(waiting, accepted):
-                    self._talk.input_held(console.place.info.id.domain, waiting, accepted)
-                case Lost(cause, size, lost):
-                    reason = reason_now(cause, phase=Phase.SEND, console=console.place.info.id)
-                    self._talk.input_lost(reason, size, lost)
-                case _:
-                    assert_never(news)
-
-    def _say_what_is_left(self) -> None:
-        """Of the input, as it leaves."""
-        unsent, under_way = self._typeahead.size + self._unsent, 0
-        if self._console is not None and (state := self._console.input) is not None:
-            self._tell_input(self._console, state)
-            given_and_unsent, under_way = self._watch.left(state)
-            unsent += given_and_unsent
-        if unsent or under_way:
-            self._talk.input_left(unsent, under_way)
 
     def _linger(self) -> None:
         """Output is no silence: begin to count anew."""

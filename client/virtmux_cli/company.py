@@ -75,7 +75,8 @@ class Others:
         left = [other for key, other in self._told.items() if key not in now] if not company.more else []
         alone = next((other.who for other in company.others if other.role is Role.EXCLUSIVE), None)
         how = "attached too" if self._begun else "is attached too"
-        parts = [_listed([f"{person(other.who)} {how} and {_may(other)}" for other in came])]
+        told = [other for other in came if other.role is not Role.EXCLUSIVE or other.who != self._alone]
+        parts = [_listed([f"{person(other.who)} {how} and {_may(other)}" for other in told])]
         parts += [_listed([f"{person(other.who)} left" for other in left])]
         if alone != self._alone and alone is not None and all(other.who != alone for other in came):
             parts += [f"{person(alone)} has the console alone now"]

@@ -44,7 +44,7 @@ class Modes:
         """Modes that are not as they were, and the final byte that made them so: `h` or `l`."""
         self._keypad = False
         self._shape = b""
-        self._protected = False
+        self._protected = self._is_not_utf8 = False
         self._colours: dict[bytes, bytes] = {}
         self._link = b""
         self._key_formats: dict[bytes, bytes] = {}
@@ -80,6 +80,7 @@ class Modes:
         undone += [_csi(self.screen, b"l")] if self.screen else []
         undone += [self._undo_keyboard(0), *(b"\x1b[>%sm" % which for which in self._key_formats)]
         undone += [b"\x1b>"] if self._keypad else []
+        undone += [b"\x1b%G"] if self._is_not_utf8 else []
         undone += [b"\x1b[0 q"] if self._shape else []
         undone += [b'\x1b[0"q'] if self._protected else []
         undone += [b"\x1b]8;;\x1b\\"] if self._link else []
@@ -96,6 +97,7 @@ class Modes:
         done += [_csi(mode, final) for mode, final in self._changed.items()]
         done += [b"\x1b[>%s;%sm" % each for each in self._key_formats.items()]
         done += [b"\x1b="] if self._keypad else []
+        done += [b"\x1b%@"] if self._is_not_utf8 else []
         done += [b"\x1b[%s q" % self._shape] if self._shape else []
         done += [b'\x1b[1"q'] if self._protected else []
         done += [b"\x1b]8;%s\x1b\\" % self._link] if self._link else []
@@ -143,6 +145,8 @@ class Modes:
             self.screen, self._entered = mode, self.pen
         elif final == b"l" and self.screen:
             self.screen = b""
+            self._keyboards[1].clear()
+            self._keyboard_set[1] = b""
             self.pen = self._entered if mode == b"?1049" else self.pen
 
     def _reset_softly(self) -> None:
@@ -201,6 +205,8 @@ class Modes:
                 self._keypad = True
             case b">":
                 self._keypad = False
+            case b"%@" | b"%G" as coding:
+                self._is_not_utf8 = coding == b"%@"
             case b"7":
                 self._saved = self.pen
             case b"8":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.scripted_daemon import AT, HANDLE, Peer, ScriptedDaemon, place, playing, reason, waiting
+from tests.harness.scripted_daemon import AT, HANDLE, HISTORY, Peer, ScriptedDaemon, place, playing, reason, waiting
 from tests.harness.seat import EVERYTHING, ON_MAIN, PROMPT, differences, seat
 from virtmux.messages import Attach, MarkMessage
 from virtmux.reasons import Cause
@@ -298,3 +298,27 @@ class TestLinesOfItsOwn:
             await person.detach()
             await person.prompt()
             assert differences(before, person.screen.facts) == {}
+
+
+async def test_a_guest_that_reboots_or_once_ended_has_left_nothing_behind(daemon: ScriptedDaemon) -> None:
+    """Whatever it had switched on: the next boot begins on a terminal as it was."""
+    first = b"\x1b[?1049h\x1b[31mold"
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        end = f"{HISTORY}:{len(first)}:3"
+        peer.say(place((await peer.expect(Attach)).id, position=f"{HISTORY}:0:1", end=end))
+        peer.output(first, at=0)
+        peer.ended(1, reason(Cause.GUEST_DESTROYED), at=len(first))
+        peer.attached(2, at=len(first))
+        peer.output(first, at=len(first))
+        peer.mark(3, Note(AT, "rebooted"), at=2 * len(first))
+        peer.output(b".new.", at=2 * len(first))
+        await peer.gone()
+
+    async with playing(daemon, script), seat(daemon.path) as person:
+        before = person.screen.facts
+        await person.attach()
+        await person.until(b".new.")
+        assert differences(before, person.screen.facts) == {}
+        assert person.screen.lines[-2:] == ["virtmux: guest rebooted", ".new."]

@@ -97,4 +97,8 @@ class TestOthers:
         others.news(company((BOB, Role.WRITER), (CAROL, Role.WRITER)))
         others.alone(BOB)
         assert others.news(alone) is None
+        others = Others()
+        others.news(company((CAROL, Role.WRITER)))
+        others.alone(BOB)
+        assert others.news(alone) is None
         assert others.news(company((CAROL, Role.WRITER))) == "bob (pid 123) left"

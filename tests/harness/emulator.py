@@ -156,6 +156,8 @@ class Emulator:
         self._screen.mode, self._screen.margins = left.mode, left.margins
         self._screen.cursor.attrs = left.cursor.attrs
         self._screen.cursor.y, self._screen.cursor.x = left.cursor.y, left.cursor.x
+        if not alternate:
+            self._keyboards[1].clear()
         if saved and not alternate:
             self._screen.cursor.y, self._screen.cursor.x, self._screen.cursor.attrs = self._saved[:3]
             self._sets, self._shifted = [*self._saved[3]], self._saved[4]
