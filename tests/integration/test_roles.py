@@ -169,6 +169,7 @@ async def test_an_older_client_that_becomes_a_watcher_hears_of_it_when_it_types(
         await older.expect(b"Escape character")
         await newer.expect(b"attached too and may type\r\n")
         async with virtmux(mux.socket, "attach", "--exclusive", guest.name) as alone:
+            await alone.expect(b"you have the console alone")
             await newer.expect(b"has the console alone now; you may only watch\r\n")
             older.send(b"x")
             await older.expect(b"1 of 1 bytes of input may not have arrived: virtmux's access rules do not allow this")
