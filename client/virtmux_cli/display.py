@@ -44,11 +44,6 @@ class Display:
         self._saying: asyncio.Handle | None = None
         self._grace: asyncio.TimerHandle | None = None
 
-    @property
-    def is_terminal(self) -> bool:
-        """Whether stdout is one."""
-        return self._guest is not None
-
     async def write(self, data: bytes) -> None:
         """Show the guest's output; waits while too much waits."""
         self._mid_line = not data.endswith(b"\n")

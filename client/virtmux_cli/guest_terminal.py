@@ -26,7 +26,7 @@ _SHIFT_OUT, _SHIFT_IN = b"\x0e", b"\x0f"
 _FLOWING = 2
 _USUAL_ROWS, _MOST_ROWS = 24, 300
 #: Control sequences that move, erase and colour within a line, and those that move or shift it.
-_WITHIN = frozenset({b"@", b"C", b"D", b"G", b"J", b"K", b"P", b"X", b"a", b"b", b"`", b"m"})
+_WITHIN = frozenset({b"@", b"C", b"D", b"G", b"J", b"K", b"P", b"X", b"a", b"b", b"`"})
 _ELSEWHERE = frozenset({b"A", b"F", b"L", b"M", b"S", b"T"})
 
 
@@ -39,7 +39,7 @@ class GuestTerminal:
         self._line = UnfinishedLine()
         self._newlines = _FLOWING
         """Since the cursor was put somewhere."""
-        self._saved = self._main = self._line, self._newlines
+        self._saved = self._main = UnfinishedLine(), _FLOWING
         """Those that were saved with the cursor, and those of the main screen while the alternate one is shown."""
         self._rows = _USUAL_ROWS
         self._at_home = False
@@ -75,14 +75,15 @@ class GuestTerminal:
     def redo(self) -> bytes:
         """What makes it the guest's again after that, but for what was on a screen of the guest's own."""
         titles = b"".join([title + _KEEP_TITLE for title in self._kept]) + self._title
-        return titles + self._modes.redo() + (b"" if self.full_screen else self.go_on())
+        done = titles + self._modes.redo()
+        return done if self.full_screen else done + self.interrupt() + self.go_on()
 
     def interrupt(self) -> bytes:
         """What goes before a line of ours that stands on one of its own."""
         return self._modes.pen.undo()
 
     def go_on(self) -> bytes:
-        """What goes behind it: the guest's unfinished line, and its pen."""
+        """What goes behind it, in a line of its own: the guest's unfinished line, and its pen."""
         return self._line.again() or self._modes.pen.redo()
 
     @property
@@ -105,8 +106,10 @@ class GuestTerminal:
                 return kept + unit.data
             case Kind.SEQUENCE:
                 return self._take_sequence(unit.data, was_home=was_home) + unit.data
-            case Kind.C1 | Kind.INVALID:
-                self._line.add(unit.data)
+            case Kind.C1:
+                self._take_escape(b"\x1b" + bytes([unit.data[-1] - 0x40]))
+            case Kind.INVALID:
+                self._line.add_text(unit.data)
         return unit.data
 
     def _take_text(self, text: bytes) -> None:
@@ -115,8 +118,9 @@ class GuestTerminal:
             self._newlines = min(_FLOWING, self._newlines + sum(map(text.count, _NEWLINES)))
             self._shift(text[:end])
             self._line = UnfinishedLine(self._modes.pen)
-        self._line.add(text[end:])
-        self._shift(text[end:])
+        if end < len(text):
+            self._line.add_text(text[end:])
+            self._shift(text[end:])
 
     def _shift(self, text: bytes) -> None:
         out, back = text.rfind(_SHIFT_OUT), text.rfind(_SHIFT_IN)
@@ -125,23 +129,26 @@ class GuestTerminal:
 
     def _take_sequence(self, sequence: bytes, *, was_home: bool) -> bytes:
         """The next sequence but a title; gives what is to be written before it."""
-        before = self._modes.screen
         if sequence == b"\x1bc":
             self._modes, self._line, self._newlines = Modes(), UnfinishedLine(), _FLOWING
             return b""
+        before = self._modes.screen
         self._modes.take(sequence)
-        if bool(before) != bool(self._modes.screen):
-            self._switch_screen()
-        csi = match_csi(sequence)
-        if csi is None:
-            self._take_escape(sequence)
-            return b""
-        prefix, parameters, between, final = csi
-        if prefix or between:
-            return b""
-        if final == b"t":
-            return self._take_title(parameters)
-        self._take_move(sequence, final, parameters, was_home=was_home)
+        match match_csi(sequence):
+            case None:
+                self._take_escape(sequence)
+            case b"", _, b"", b"m":
+                self._line.add_sequence(sequence)
+            case b"", parameters, b"", b"t":
+                return self._take_title(parameters)
+            case b"", parameters, b"", final:
+                self._take_move(sequence, final, parameters, was_home=was_home)
+            case b"", _, b"!", b"p":
+                self._line.go_on_with(self._modes.pen)
+            case b"?", _, b"", _ if bool(before) != bool(self._modes.screen):
+                self._switch_screen()
+            case _:
+                pass
         return b""
 
     def _take_move(self, sequence: bytes, final: bytes, parameters: bytes, *, was_home: bool) -> None:
@@ -163,11 +170,11 @@ class GuestTerminal:
             case b"s":
                 self._saved = self._line, self._newlines
             case b"u":
-                self._line, self._newlines = self._saved
+                self._restore(self._saved)
             case _ if final in _ELSEWHERE:
                 self._newlines = 0
             case _ if final in _WITHIN:
-                self._line.add(sequence)
+                self._line.add_sequence(sequence)
             case _:
                 pass
 
@@ -176,13 +183,13 @@ class GuestTerminal:
             case b"7":
                 self._saved = self._line, self._newlines
             case b"8":
-                self._line, self._newlines = self._saved
+                self._restore(self._saved)
             case b"M":
                 self._newlines = 0
             case b"D" | b"E":
                 self._take_text(b"\n")
             case b"(" | b")":
-                self._line.add(sequence)
+                self._line.add_sequence(sequence)
             case _:
                 pass
 
@@ -191,7 +198,11 @@ class GuestTerminal:
             self._main = self._line, self._newlines
             self._line, self._newlines = UnfinishedLine(self._modes.pen), _FLOWING
         else:
-            self._line, self._newlines = self._main
+            self._restore(self._main)
+
+    def _restore(self, saved: tuple[UnfinishedLine, int]) -> None:
+        self._line, self._newlines = saved
+        self._line.go_on_with(self._modes.pen)
 
     def _take_title(self, parameters: bytes) -> bytes:
         """The guest has the terminal keep a title, or take one back."""

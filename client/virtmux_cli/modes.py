@@ -5,6 +5,7 @@ touched, or has put back itself, is left alone. Sequences are xterm's (ctlseqs) 
 """
 
 import re
+from functools import lru_cache
 
 from virtmux_cli.pen import PLAIN
 
@@ -106,11 +107,11 @@ class Modes:
 
     def _take_csi(self, prefix: bytes, parameters: bytes, between: bytes, final: bytes) -> None:
         match prefix, between, final:
+            case b"", b"", b"m":
+                self.pen = self.pen.with_attributes(parameters)
             case (b"" | b"?", b"", b"h" | b"l"):
                 for number in parameters.split(b";"):
                     self._switch(prefix + number, final)
-            case b"", b"", b"m":
-                self.pen = self.pen.with_attributes(parameters)
             case b"", b"", b"r":
                 self.region = parameters if numbers(parameters) not in {(1, 0), (0, 0)} else b""
             case b"", b"", b"s":
@@ -217,6 +218,7 @@ class Modes:
                 pass
 
 
+@lru_cache(512)
 def match_csi(sequence: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
     """Prefix, parameters, intermediate and final bytes of a control sequence; None of anything else."""
     found = _CSI.fullmatch(_CONTROLS.sub(b"", sequence))
@@ -232,8 +234,9 @@ def numbers(parameters: bytes) -> tuple[int, int]:
 
 def is_title(sequence: bytes) -> bool:
     """Whether it is a command that sets the window's title or its icon's."""
-    found = _OSC.match(sequence)
-    return found is not None and int(found[1]) in {0, 1, 2}
+    if sequence.startswith(b"\x1b[") or (found := _OSC.match(sequence)) is None:
+        return False
+    return int(found[1]) in {0, 1, 2}
 
 
 def _csi(mode: bytes, final: bytes) -> bytes:

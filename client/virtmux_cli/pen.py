@@ -1,6 +1,7 @@
 """With what the terminal writes: colours and attributes (SGR) and the character sets. Pure."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 #: The code that ends each attribute, by those that begin it (ECMA-48, ITU-T T.416, xterm's ctlseqs).
@@ -23,6 +24,8 @@ _ENDS = {
 }
 _EXTENDED = {b"38", b"48", b"58"}
 _ASCII = b"B"
+#: A guest that colours its output does so with a few sequences, again and again.
+_REMEMBERED = 512
 
 
 class Pen(NamedTuple):
@@ -33,6 +36,7 @@ class Pen(NamedTuple):
     sets: tuple[bytes, bytes] = (_ASCII, _ASCII)
     shifted: bool = False
 
+    @lru_cache(_REMEMBERED)  # noqa: B019 - a pen is a value
     def with_attributes(self, parameters: bytes) -> "Pen":
         """After SGR with these parameters."""
         on = dict(self.attributes)
@@ -60,6 +64,10 @@ class Pen(NamedTuple):
         undone += b"\x0f" if self.shifted else b""
         undone += b"\x1b(B" if self.sets[0] != _ASCII else b""
         return undone + (b"\x1b)B" if self.sets[1] != _ASCII else b"")
+
+    def whole(self) -> bytes:
+        """From any pen to this one."""
+        return b"\x1b[0m\x0f\x1b(B\x1b)B" + self.redo()
 
     def redo(self) -> bytes:
         """From the plain pen to this one."""

@@ -22,14 +22,22 @@ class UnfinishedLine:
         self.is_open = False
         """Whether something is to be seen of it."""
 
-    def add(self, part: bytes) -> None:
-        """Text without a newline, or a sequence. What makes a terminal answer or ring is left out."""
-        part = part.translate(None, _ANSWERED_OR_RUNG)
-        self._parts.append(part)
-        self._size += len(part)
-        self.is_open = self.is_open or _is_seen(part)
+    def add_text(self, text: bytes) -> None:
+        """Text without a newline. What makes a terminal answer or ring is left out."""
+        self.add_sequence(text.translate(None, _ANSWERED_OR_RUNG))
+        self.is_open = self.is_open or _SEEN.search(text) is not None
+
+    def add_sequence(self, sequence: bytes) -> None:
+        """A sequence that moves, erases or colours within the line."""
+        self._parts.append(sequence)
+        self._size += len(sequence)
         if self._size > 2 * MOST:
             self._shorten()
+
+    def go_on_with(self, pen: Pen) -> None:
+        """What is added from now on is written with this pen, whatever it was: the guest has had it back."""
+        if pen != self._pen or any(b"\x1b" in part or b"\x0e" in part for part in self._parts):
+            self.add_sequence(pen.whole())
 
     def again(self) -> bytes:
         """What writes it again at the start of a line, with the pen plain before it."""
@@ -50,7 +58,3 @@ class UnfinishedLine:
                 cut = _CONTINUATION.match(first, too_much)
                 self._parts.insert(0, first[cut.end() if cut else too_much :])
                 self._size += len(self._parts[0])
-
-
-def _is_seen(part: bytes) -> bool:
-    return not part.startswith(b"\x1b") and match_csi(part) is None and _SEEN.search(part) is not None

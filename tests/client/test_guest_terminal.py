@@ -19,6 +19,7 @@ SWITCHES = [
     *(b"\x1b%s" % how for how in (b"=", b">", b"(0", b"(B", b")0", b")B")),
     *(b"\x1b[?1;25;2004l", b"\x0e", b"\x0f", b"\x1b[?6h", b"\x1b[?6l"),
     *(b"\x1b]%s\x07" % text for text in (b"0;title", b"2;other", b"8;;http://e.org", b"8;;", b"10;red", b"110")),
+    *(b"\x1b7", b"\x1b8"),
     *(b"\x1b[22;0t", b"\x1b[23;0t", b"\x1b[3;3H", b"\x1b[H\x1b[2J", b"\n", b"text", b"\r\n"),
 ]
 OUTPUT = st.lists(st.sampled_from(SWITCHES), max_size=25).map(b"".join)
@@ -115,6 +116,33 @@ def test_the_unfinished_line_is_written_again_without_what_asks_or_rings(output:
     guest.feed(output)
     assert guest.go_on() == (again or guest._modes.pen.redo())
     assert guest.line_open == bool(again.replace(b"\x1b[32m", b""))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"login: ",
+        b"plain \x1b[31mred",
+        b"\x1b[31mred \x1b[0;44mblue",
+        b"ab\x08c\rx \x1b[K",
+        b"\x1b[7m\xc3\xa9\xff$ \x0f",
+    ],
+)
+def test_it_looks_as_before_behind_a_line_of_ours_and_behind_a_stop(line: bytes) -> None:
+    for before in (b"", b"\x1b[35mone\r\n", b"\x1b[1mtwo\x1b[0m\r\n"):
+        guest = GuestTerminal()
+        written = guest.feed(before + line)
+        interrupted = written + guest.interrupt() + b"\r\nours\r\n" + guest.go_on()
+        stopped = written + guest.undo() + b"\r\nours\r\n" + guest.redo()
+        assert last_line(interrupted) == last_line(stopped) == last_line(written)
+        assert shown(interrupted) == shown(stopped) == shown(written)
+
+
+def last_line(written: bytes) -> tuple[list[object], int]:
+    emulator = Emulator()
+    emulator.write(written)
+    line, column = emulator.cursor
+    return emulator.cells[line], column
 
 
 def test_of_a_line_without_end_its_last_part_is() -> None:

@@ -54,6 +54,7 @@ class Emulator:
         self._sets = ["B", "B"]
         self._shifted = self._keypad = False
         self._shape = self._link = ""
+        self._saved_pen = (self._main.cursor.attrs, ("B", "B"), False)
         self._keyboards: tuple[list[str], list[str]] = ([], [])
         self._key_formats: dict[str, str] = {}
         self._title = "the terminal's own"
@@ -193,3 +194,8 @@ class Emulator:
             self._keypad = value == "="
         elif value in "78MDEc":
             self._stream.feed(whole)
+        if value == "7":
+            self._saved_pen = (self._screen.cursor.attrs, (self._sets[0], self._sets[1]), self._shifted)
+        elif value == "8":
+            self._screen.cursor.attrs, sets, self._shifted = self._saved_pen
+            self._sets = [*sets]
