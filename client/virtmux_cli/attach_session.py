@@ -96,7 +96,7 @@ class AttachSession:
         self._outlet = Outlet(_STDOUT)
         self._display = Display(terminal, self._outlet)
         self._talk = Talk(
-            self._display,
+            self._display.say,
             person=terminal.present or self._display.talks_to_terminal,
             as_json=options.as_json,
             quiet=options.quiet,
@@ -270,8 +270,7 @@ class AttachSession:
     async def _act(self, actions: Sequence[Action], console: Console, tasks: asyncio.TaskGroup) -> None:
         for action in actions:
             if isinstance(action, Shown):
-                filtered = self._terminal.present or self._options.replay == REPLAY
-                await self._write(self._filter.show(action) if filtered else action.data)
+                await self._show(action)
                 continue
             await self._display.flush()
             match action:
@@ -296,8 +295,19 @@ class AttachSession:
                 case _:
                     assert_never(action)
 
+    async def _show(self, shown: Shown) -> None:
+        if self._options.replay != REPLAY:
+            await self._write(self._filter.show(shown) if self._terminal.present else shown.data)
+            return
+        if shown.replayed:
+            self._display.pass_over(shown.data)
+        else:
+            await self._write(self._filter.caught_up())
+        await self._write(self._filter.show(shown))
+
     async def _write(self, data: bytes) -> None:
-        await self._display.write(data)
+        if data:
+            await self._display.write(data)
         self._linger()
 
     def _begin(self, console: Console, tasks: asyncio.TaskGroup) -> None:

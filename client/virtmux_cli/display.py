@@ -13,6 +13,7 @@ import os
 
 from virtmux_cli.guest_terminal import GuestTerminal
 from virtmux_cli.streams import Outlet
+from virtmux_cli.talk import on_stderr
 from virtmux_cli.terminal import Terminal
 
 #: Seconds that a guest's screen stays although the guest cannot be reached.
@@ -36,6 +37,7 @@ class Display:
         self._guest = GuestTerminal() if os.isatty(_STDOUT) else None
         self.talks_to_terminal = os.isatty(_STDERR)
         self._is_shared = self._guest is not None and self.talks_to_terminal and _same_device(_STDOUT, _STDERR)
+        self._unseen: GuestTerminal | None = None
         self._given_back = False
         self._leaving = False
         self._mid_line = False
@@ -51,9 +53,18 @@ class Display:
             self.take_again()
             self._say_now()
             data = self._guest.feed(data)
+            if data and self._unseen is not None:
+                self._guest.goes_on_as(self._unseen)
+                self._unseen = None
             if self._waiting:
                 self._say_soon()
         await self._outlet.write(data)
+
+    def pass_over(self, data: bytes) -> None:
+        """Output that is not shown as it came: the next that is written comes to the same."""
+        if self._guest is not None:
+            self._unseen = self._unseen or GuestTerminal()
+            self._unseen.feed(data)
 
     async def flush(self) -> None:
         """Wait until the guest's output is shown, where a line said now would not come behind it by itself."""
@@ -65,8 +76,7 @@ class Display:
         if not self._is_shared:
             before = self._newline if self._mid_line and self.talks_to_terminal else ""
             self._mid_line = False
-            with contextlib.suppress(OSError):  # nobody listens
-                os.write(_STDERR, _encode(f"{before}{line}{self._newline}"))
+            on_stderr(line, before=before, newline=self._newline)
             return
         self._waiting.append(line)
         if len(self._waiting) > _MOST_WAITING:

@@ -61,11 +61,21 @@ class GuestTerminal:
             return line.is_open or newlines < _FLOWING
         return self._line.is_open or self._is_scribbled
 
+    @property
+    def line(self) -> UnfinishedLine:
+        """The cursor's line."""
+        return self._line
+
     def feed(self, data: bytes) -> bytes:
         """Take output; gives what is to be written now. What is open at its end comes with the next."""
         if data.isascii() and b"\x1b" not in data and not self._scanner.held:
             return self._take(Unit(Kind.TEXT, data)) if data else b""
         return b"".join([self._take(unit) for unit in self._scanner.feed(data)])
+
+    def goes_on_as(self, other: "GuestTerminal") -> None:
+        """What was fed last made the terminal what another way would have led to: it is in lines where that is."""
+        if not other.full_screen:
+            self._line, self._newlines = other.line, _FLOWING
 
     def undo(self) -> bytes:
         """What gives the terminal back as it was."""

@@ -1,5 +1,9 @@
 """What `attach` says on stderr beside the guest's output: lines for a person, or JSON Lines."""
 
+import contextlib
+import os
+from collections.abc import Callable
+
 from virtmux.messages import Company, Gap, RoleChanged
 from virtmux.people import Person, Role
 from virtmux.reasons import Reason
@@ -7,17 +11,24 @@ from virtmux.records import Break, Note
 from virtmux.sanitize import printable
 from virtmux_cli.attach_state import End, OtherHistory
 from virtmux_cli.company import Others, RoleNews, not_sent_text, role_text, waits_text
-from virtmux_cli.display import Display
 from virtmux_cli.escape import describe_escape
 from virtmux_cli.text import break_line, end_line, error_line, gap_line, json_line, note_line, replayed_line
+
+_STDERR = 2
+
+
+def on_stderr(line: str, *, before: str = "", newline: str = "\n") -> None:
+    """Say a line, whether anybody listens or not."""
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, f"{before}{line}{newline}".encode(errors="replace"))
 
 
 class Talk:
     """Speaks a line at a time. In JSON, a line that has a `cause` is a Reason; `type` or `kind` tell the others."""
 
-    def __init__(self, display: Display, *, person: bool, as_json: bool, quiet: bool) -> None:
-        """`person`: somebody sits at a terminal, at stdin's or stderr's."""
-        self._display = display
+    def __init__(self, say: Callable[[str], None], *, person: bool, as_json: bool, quiet: bool) -> None:
+        """`say` says a line; `person`: somebody sits at a terminal, at stdin's or stderr's."""
+        self._say_line = say
         self._person = person
         self._as_json = as_json
         self._quiet = quiet
@@ -159,4 +170,4 @@ class Talk:
 
     def _say(self, line: str, *, always: bool = False) -> None:
         if not self._quiet or always:
-            self._display.say(line)
+            self._say_line(line)

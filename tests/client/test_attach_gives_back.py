@@ -300,6 +300,31 @@ class TestLinesOfItsOwn:
             assert differences(before, person.screen.facts) == {}
 
 
+async def test_a_repainted_screen_is_in_lines_where_what_made_it_was(daemon: ScriptedDaemon) -> None:
+    past = b"\x1b[?2004hone\r\ntwo\r\n# ls"
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        asked = await peer.expect(Attach)
+        peer.say(place(asked.id, position=f"{HISTORY}:0:1", end=f"{HISTORY}:{len(past)}:1"))
+        peer.output(past + b" -l", at=0)
+        await peer.expect(Input)
+        peer.mark(1, Note(AT, "paused"), at=len(past) + 3)
+        await peer.gone()
+
+    async with playing(daemon, script), seat(daemon.path) as person:
+        before = person.screen.facts
+        await person.attach("--replay", "screen")
+        await person.until(b" -l")
+        person.child.send(b"x")
+        await person.until(b"virtmux: guest paused\r\n")
+        await person.until(b"# ls -l")
+        assert person.screen.lines[-3:] == ["# ls -l", "virtmux: guest paused", "# ls -l"]
+        await person.detach()
+        await person.prompt()
+        assert differences(before, person.screen.facts) == {}
+
+
 async def test_a_guest_that_reboots_or_once_ended_has_left_nothing_behind(daemon: ScriptedDaemon) -> None:
     """Whatever it had switched on: the next boot begins on a terminal as it was."""
     first = b"\x1b[?1049h\x1b[31mold"
