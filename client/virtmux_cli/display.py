@@ -21,6 +21,8 @@ GRACE_S = 3.0
 #: Seconds for a terminal to take what gives it back.
 _LAST_OUTPUT_S = 1.0
 _LAST_WORDS_S = 5.0
+#: Lines that come within so many seconds have the guest's unfinished line behind them once.
+_TOGETHER_S = 0.05
 #: Lines that may wait; of more, the last.
 _MOST_WAITING = 50
 _STDOUT, _STDERR = 1, 2
@@ -43,7 +45,7 @@ class Display:
         self._mid_line = False
         self._waiting: list[str] = []
         self._left_out = 0
-        self._saying: asyncio.Handle | None = None
+        self._saying: asyncio.TimerHandle | None = None
         self._grace: asyncio.TimerHandle | None = None
 
     async def write(self, data: bytes) -> None:
@@ -161,9 +163,9 @@ class Display:
             self._say_now()
 
     def _say_soon(self) -> None:
-        """What is said in one go stands together."""
+        """What is said in one go stands together. The guest's output does not wait for that."""
         if self._saying is None:
-            self._saying = self._loop.call_soon(self._say_now)
+            self._saying = self._loop.call_later(_TOGETHER_S, self._say_now)
 
     def _say_now(self) -> None:
         if self._saying is not None:
