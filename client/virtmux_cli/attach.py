@@ -50,7 +50,12 @@ def _lag_size(text: str) -> int:
     return size
 
 
-def _escape_key(text: str) -> str:
+def escape_key(text: str) -> str:
+    """An escape key, as it was written.
+
+    Raises:
+        ValueError: it is none.
+    """
     parse_escape(text)
     return text
 
@@ -70,7 +75,7 @@ def _escape_key(text: str) -> str:
 @click.option("--exclusive", is_flag=True, help="Let nobody else type; others may watch, and are told.")
 @click.option("--steal", is_flag=True, help="With --exclusive: also where somebody else has it so.")
 @click.option(
-    "--escape", metavar="^X|none", callback=checked(_escape_key), help=f"The key that leaves; {DEFAULT} on a terminal."
+    "--escape", metavar="^X|none", callback=checked(escape_key), help=f"The key that leaves; {DEFAULT} on a terminal."
 )
 @click.option("--json", "as_json", is_flag=True, help="Reasons as JSON Lines on stderr.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but why it failed.")

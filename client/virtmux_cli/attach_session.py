@@ -8,8 +8,8 @@ import asyncio
 import contextlib
 import math
 import random
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from virtmux.backoff import Backoff
 from virtmux.client import Client, connect
@@ -65,6 +65,9 @@ class Options(NamedTuple):
     lag: Lag | None = None
     exclusive: bool = False
     steal: bool = False
+    force: bool = False
+    once_attached: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """What is done once the console is attached for the first time."""
 
 
 class Leaving(NamedTuple):
@@ -76,10 +79,11 @@ class Leaving(NamedTuple):
     complaint: str | None = None
 
 
-async def attach(options: Options) -> int:
-    """Attach, and return the exit status. The terminal is as it was afterwards, whatever happened."""
+async def attach(options: Options, talk: Talk | None = None) -> int:
+    """Attach, and return the exit status. The terminal is as it was afterwards, whatever happened. `talk` is
+    what speaks on that terminal, where it is to be something else than usual."""
     terminal = Terminal(_STDIN)
-    session = AttachSession(options, terminal)
+    session = AttachSession(options, terminal, talk)
     with handled(session.signalled, session.suspend, session.resume):
         try:
             return await session.run()
@@ -90,12 +94,12 @@ async def attach(options: Options) -> int:
 class AttachSession:
     """One run of the command. The first reason to leave counts."""
 
-    def __init__(self, options: Options, terminal: Terminal) -> None:
+    def __init__(self, options: Options, terminal: Terminal, talk: Talk | None = None) -> None:
         self._options = options
         self._terminal = terminal
         self._outlet = Outlet(_STDOUT)
         self._display = Display(terminal, self._outlet)
-        self._talk = Talk(
+        self._talk = talk or Talk(
             self._display.say,
             person=terminal.present or self._display.talks_to_terminal,
             as_json=options.as_json,
@@ -236,6 +240,7 @@ class AttachSession:
                     exclusive=options.exclusive,
                     steal=options.steal,
                     company=self._talk.tells_company,
+                    force=options.force,
                 )
             )
 
@@ -318,6 +323,7 @@ class AttachSession:
         if typed := self._terminal.make_raw():
             self._talk.input_dropped(typed)
         self._input.begin(console, tasks)
+        tasks.create_task(self._do_once_attached(), name="once attached")
 
     def _replayed(self, reason: Reason) -> None:
         self._talk.replayed(reason)
@@ -328,6 +334,13 @@ class AttachSession:
         self._talk.note(note)
         if note.note == _REBOOTED:
             self._display.away(for_good=True)
+
+    async def _do_once_attached(self) -> None:
+        try:
+            if self._options.once_attached is not None:
+                await self._options.once_attached()
+        except VirtmuxError as error:
+            self._leave(Leaving(error.reason.exit_status, error=error.reason))
 
     def _ended(self, end: End) -> None:
         self._last_end = end.reason

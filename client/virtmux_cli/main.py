@@ -8,19 +8,28 @@ from typing import Any
 
 import click
 
+from virtmux_cli.virsh_options import behind_the_command
+
 #: The commands are imported when they are asked for, so that `virtmux --help` and shell completion stay fast.
 COMMANDS = {
     "attach": "virtmux_cli.attach",
+    "console": "virtmux_cli.console",
+    "doctor": "virtmux_cli.doctor.command",
     "events": "virtmux_cli.events",
     "expect": "virtmux_cli.automation.expect",
     "forget": "virtmux_cli.forget",
+    "key": "virtmux_cli.key",
+    "kick": "virtmux_cli.kick",
     "list": "virtmux_cli.list",
     "log": "virtmux_cli.log.opening",
+    "nmi": "virtmux_cli.nmi",
     "reclaim": "virtmux_cli.reclaim",
     "release": "virtmux_cli.release",
     "screen": "virtmux_cli.screen.command",
     "send": "virtmux_cli.automation.send",
+    "start": "virtmux_cli.start",
     "wait": "virtmux_cli.automation.wait",
+    "who": "virtmux_cli.who",
 }
 INTERRUPTED = 130
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
@@ -28,6 +37,10 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 class LazyGroup(click.Group):
     """A group whose commands stand in `COMMANDS`, each as `command` in its module."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take virsh's options of `console` also where virsh takes them: before it."""
+        return super().parse_args(ctx, behind_the_command(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The names, sorted."""

@@ -70,6 +70,7 @@ def checked(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Parame
 
 
 console_argument = click.argument("console", callback=checked(sendable))
+domain_argument = click.argument("domain", callback=checked(sendable))
 uri_option = click.option("--uri", callback=checked(sendable), help="The hypervisor, where the name is ambiguous.")
 
 

@@ -32,9 +32,11 @@ from virtmuxd.shelf import Shelf
 _log = logging.getLogger(__name__)
 
 #: What this daemon knows beyond the first protocol.
-FEATURES = (Feature.ROLES, Feature.WHO)
+FEATURES = tuple(Feature)
 #: Guests of one hypervisor that may refuse input at once without holding up the input of others.
 _SENDERS = 512
+#: Starts of guests, and whatever else is asked about domains, that a hypervisor may have under way at once.
+_ERRANDS = 4
 #: Seconds for the consoles to be closed in order; then connections that hang are cut.
 _CLOSE_DEADLINE = 3.0
 #: Seconds for libvirt's event handles to be gone after the last connection is closed.
@@ -78,14 +80,14 @@ async def serve(config: Config) -> bool:
     finally:
         await _drain(bridge)
         for route in routes:
-            route.workers.close()
-            route.senders.close()
+            for threads in route.threads:
+                threads.close()
         written = shelf.close()
         runtime.close()
         for uri, counted in counters.items():
             _log.info("what was counted at a hypervisor", extra={"uri": uri, **counted.fields()})
         _log.info("stopped")
-    return written and not any(route.workers.stuck or route.senders.stuck for route in routes)
+    return written and not any(threads.stuck for route in routes for threads in route.threads)
 
 
 async def _attend(
@@ -104,8 +106,8 @@ async def _attend(
             await stop.wait()
             notify("STOPPING=1")
         for route in routes:
-            route.workers.finish_within(_CLOSE_DEADLINE)
-            route.senders.finish_within(_CLOSE_DEADLINE)
+            for threads in route.threads:
+                threads.finish_within(_CLOSE_DEADLINE)
         for task in tasks:
             task.cancel()
 
@@ -141,6 +143,7 @@ def _route(uri: str, bridge: EventBridge, config: Config, counters: Counters) ->
         Workers(_SENDERS, f"input {uri}", counters),
         config.call_deadline,
         pool=config.pool_of(uri),
+        errands=Workers(_ERRANDS, f"errands {uri}", counters),
     )
 
 

@@ -21,16 +21,17 @@ class LoopThread:
     def __init__(self) -> None:
         self._loop: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         self._over = asyncio.Event()
+        self._exiting = False
         self._thread = threading.Thread(target=self._run, name="virtmux-sync", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         self._loop.result()
-        atexit.register(self._stop)
+        atexit.register(self._exit)
         return self
 
     def __exit__(self, *_: object) -> None:
-        atexit.unregister(self._stop)
+        atexit.unregister(self._exit)
         self._stop()
 
     def _run(self) -> None:
@@ -39,6 +40,12 @@ class LoopThread:
     async def _stay(self) -> None:
         self._loop.set_result(asyncio.get_running_loop())
         await self._over.wait()
+
+    def _exit(self) -> None:
+        """The program ends without having left: only daemon threads can be waiting here now, and they end with it. Told
+        an error they would print it while Python ends, which aborts the program where two of them meet at stderr."""
+        self._exiting = True
+        self._stop()
 
     def _stop(self) -> None:
         """Leave what is still entered, and end the thread."""
@@ -68,6 +75,8 @@ class LoopThread:
         try:
             return future.result()
         except concurrent.futures.CancelledError:
+            if self._exiting and threading.current_thread() is not threading.main_thread():
+                threading.Event().wait()
             raise RuntimeError(_CLOSED) from None
         except BaseException:
             future.cancel()

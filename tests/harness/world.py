@@ -82,11 +82,13 @@ class World(RuleBasedStateMachine):
         #: The running ids of all that was opened, and of what is open.
         self.opened: list[int] = []
         self.stream: int | None = None
-        self.open_asked = self.close_asked = False
+        self.open_asked = self.close_asked = self.forced = False
         self.opening: Opened | OpenFailed | None = None
         self.queries: list[tuple[int, LibvirtEvent | None] | int] = []
         self.timers: set[Timer] = set()
         self.somebody = self.lent = False
+        #: Whether somebody said that the console may be taken by force, and nothing has come of it.
+        self.may_force = False
 
     @initialize(policy=st.sampled_from([Policy.ALWAYS, Policy.ON_DEMAND]), well=st.sampled_from([True, True, False]))
     def begin(self, policy: Policy, well: bool) -> None:
@@ -110,9 +112,12 @@ class World(RuleBasedStateMachine):
             self._move()
         for command in commands:
             match command:
-                case Open():
+                case Open(force):
                     assert not self.open_asked, "one opening at a time"
-                    self.open_asked = True
+                    assert self.may_force or not force, "nothing is forced unless a person said so, and once"
+                    assert self.life.machine.claim.laid or not force, "nor over a release"
+                    self.open_asked, self.forced = True, force
+                    self.may_force = self.may_force and not force
                 case Close():
                     assert not self.close_asked, "one attachment at a time"
                     self.close_asked = True
@@ -273,7 +278,8 @@ class World(RuleBasedStateMachine):
             "late": OpenFailed(0, cause=Cause.HYPERVISOR_TIMEOUT),
         }
         if self.running:
-            answers |= {"fine": Opened(0, self.running_id), "busy": OpenFailed(0, BUSY)}
+            opened = Opened(0, self.running_id)
+            answers |= {"fine": opened, "busy": opened if self.forced else OpenFailed(0, BUSY)}
         self.opening = answers.get(outcome, OpenFailed(0, NOT_RUNNING))
 
     @precondition(lambda self: self.opening)
@@ -315,10 +321,12 @@ class World(RuleBasedStateMachine):
 
     # Clients.
 
-    @rule()
-    def somebody_comes(self) -> None:
+    @rule(force=st.booleans())
+    def somebody_comes(self, force: bool = False) -> None:
         self.somebody = True
-        self.happen(Demand(self.moment(), present=True))
+        self.may_force = self.may_force or force
+        self.happen(Demand(self.moment(), present=True, force=force))
+        self.may_force = self.may_force and not self.life.machine.decided
 
     @precondition(lambda self: self.somebody)
     @rule()

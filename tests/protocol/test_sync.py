@@ -8,7 +8,6 @@ import select
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -220,7 +219,7 @@ async def test_outside_of_its_context_a_client_says_so(daemon: ScriptedDaemon) -
         mux.consoles()
 
 
-async def test_a_program_that_never_leaves_ends_at_once_and_in_silence(daemon: ScriptedDaemon) -> None:
+async def test_a_program_that_never_leaves_ends_all_the_same_and_in_silence(daemon: ScriptedDaemon) -> None:
     program = """
 import threading, virtmux.sync
 entered = virtmux.sync.connect()
@@ -238,14 +237,11 @@ waiting.start()
 
     def run() -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-c", program]
-        return subprocess.run(command, env=environment(daemon.path), capture_output=True, timeout=15, check=False)
+        return subprocess.run(command, env=environment(daemon.path), capture_output=True, timeout=60, check=False)
 
     async with playing(daemon, script):
-        began = time.monotonic()
         ended = await asyncio.to_thread(run)
-    assert time.monotonic() - began < 5
-    assert ended.returncode == 0
-    assert b"never awaited" not in ended.stderr
+    assert (ended.returncode, ended.stderr) == (0, b"")
     assert b"was destroyed" not in ended.stderr
 
 

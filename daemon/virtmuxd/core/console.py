@@ -413,9 +413,9 @@ class Console:
 
     # From the service side.
 
-    def enter(self, place: Place, at: int, wish: Wish = NO_WISH) -> None:
+    def enter(self, place: Place, at: int, wish: Wish = NO_WISH, *, force: bool = False) -> None:
         """Give a client its place, in the role that it may have. If the place holds the console, that is opened where
-        it was not and the policy allows it.
+        it was not and the policy allows it; with `force` it is taken, once, from another libvirt client that has it.
 
         Raises:
             TakenError: as `Roles.enter`; there is no place.
@@ -425,7 +425,7 @@ class Console:
         self._places.add(place)
         self._tell_company(place)
         if place.holds:
-            self.handle_event(Demand(at, present=True))
+            self.handle_event(Demand(at, present=True, force=force))
 
     def leave(self, place: Place, at: int, *, lost: bool = False) -> None:
         """Take a client's place away; what it typed before goes its way. An exclusive one that was `lost` with its

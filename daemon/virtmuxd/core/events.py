@@ -50,10 +50,14 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Clients began (`present`) or ceased to want the console."""
+    """Clients began (`present`) or ceased to want the console.
+
+    `force`: who came said that it may be taken from another libvirt client, if that holds it now.
+    """
 
     at: int
     present: bool
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +289,9 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open the console, without FORCE; answer with `Opened` or `OpenFailed`."""
+    """Open the console, without FORCE unless a person said so; answer with `Opened` or `OpenFailed`."""
+
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from virtmux.messages import HypervisorInfo
 from virtmux.reasons import Cause, Phase, Reason, Retry, SavedError
 from virtmux.records import rfc3339
+from virtmuxd.core.agent import Agent
 from virtmuxd.core.counters import Counters
 
 #: Drivers that give a console to several libvirt clients at once, who then steal each other's output.
@@ -31,19 +32,23 @@ class Hypervisor:
         self.id: str | None = None
         self.counters = Counters()
         self.reason: Reason | None = None
+        #: Does what is asked about its domains, while it is connected.
+        self.agent: Agent | None = None
         self._connected = False
         self._since = at
 
-    def connect(self, at: int) -> None:
-        """It answers, and was looked at."""
+    def connect(self, at: int, agent: Agent | None = None) -> None:
+        """It answers, and was looked at; `agent` does what is asked about its domains."""
         self._change(at, connected=True)
         self.reason = None
+        self.agent = agent
 
     def disconnect(
         self, at: int, cause: Cause, error: SavedError | None, *, detail: str | None, retry_s: float | None
     ) -> None:
         """It cannot be reached, or is not served: then `detail` says why. Tried again in `retry_s`, or never."""
         self._change(at, connected=False)
+        self.agent = None
         text = f"{_TEXTS[cause]}: libvirt: {error.message}" if error else _TEXTS[cause]
         self.reason = Reason(
             cause=cause,

@@ -167,7 +167,10 @@ class Machine:
         self._identify = identify
         self._backoff = backoff
         self._timing = timing
+        self._exclusive = exclusive
         self._input_held = False
+        #: Whether the console may be taken by force, once: until it is decided if it can be had.
+        self._may_force = False
         self._journey: _Journey | None = None
         self._unheld_since = unheld_since
         #: Since when the guest runs where it was migrated to; 0 where it was not.
@@ -215,6 +218,8 @@ class Machine:
         if transition is not None:
             transition.action(self, event)
         self._hold_input()
+        if self.decided:
+            self._may_force = False
         if (self.newest.number, self.running_id) != known:
             self._effects.append(Remember(self.newest.number, self.running_id))
         if self.state is not before or self.since is None:
@@ -240,6 +245,8 @@ class Machine:
                 self._undefined_by = event  # else it goes on without a definition, or elsewhere
             case Incoming(uri=uri):
                 self._journey = _Journey(uri)
+            case Demand(force=True):
+                self._may_force = self._exclusive
             case Arrived() if self._journey is not None:
                 self._journey.arrived = event
             case _:
@@ -287,9 +294,9 @@ class Machine:
         else:
             self._wait(Cause.GUEST_NOT_RUNNING, Failure(Phase.LIFECYCLE, at), event=newest.stopped)
 
-    def _open(self) -> None:
+    def _open(self, *, force: bool = False) -> None:
         self._incarnations.opening()
-        self._effects.append(Open())
+        self._effects.append(Open(force))
 
     def _opened(self, event: Opened) -> None:
         unheld = [at for at in (self._unheld_since, self._held.started_at) if at is not None]
@@ -324,7 +331,16 @@ class Machine:
             self._wait(cause, failure)
 
     def _retry(self, cause: Cause, failure: Failure) -> None:
-        """Ask again for a console that should be there, at growing intervals."""
+        """Ask again for a console that should be there: at once by force, where a person said so; else later."""
+        if cause is Cause.CONSOLE_BUSY and self._may_force:
+            self._may_force = False
+            self._enter(State.OPENING)
+            self._open(force=True)
+        else:
+            self._retry_later(cause, failure)
+
+    def _retry_later(self, cause: Cause, failure: Failure) -> None:
+        """At growing intervals."""
         eager = cause is Cause.CONSOLE_BUSY and failure.at < self._timing.eager_until
         seconds = self._timing.eager if eager else self._backoff.next()
         self._wait(cause, failure, after_s=seconds)

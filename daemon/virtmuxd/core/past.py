@@ -97,7 +97,7 @@ class PastConsole:
             journal="disk",
         )
 
-    def enter(self, place: Place, at: int, wish: Wish = NO_WISH) -> None:  # noqa: ARG002
+    def enter(self, place: Place, at: int, wish: Wish = NO_WISH, *, force: bool = False) -> None:  # noqa: ARG002
         """Nobody else is there, and nothing can be typed."""
         place.role = Role.READ_ONLY
 

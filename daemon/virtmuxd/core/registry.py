@@ -6,6 +6,7 @@ from itertools import count
 from virtmux import messages
 from virtmux.messages import HypervisorInfo
 from virtmux.reasons import Cause, Reason, SavedError
+from virtmuxd.core.agent import Agent
 from virtmuxd.core.console import Console, ConsoleKey
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.hypervisors import Hypervisor
@@ -68,9 +69,9 @@ class Registry:
         owner = self._owners.get(hypervisor)
         return owner.counters if owner is not None else Counters()
 
-    def connected(self, uri: str, at: int) -> None:
-        """A hypervisor answers and was looked at, so what is missing is not there."""
-        self._hypervisors[uri].connect(at)
+    def connected(self, uri: str, at: int, agent: Agent | None = None) -> None:
+        """A hypervisor answers and was looked at, so what is missing is not there; see `Hypervisor.connect`."""
+        self._hypervisors[uri].connect(at, agent)
         self.surveyed(uri)
 
     def disconnected(
@@ -90,6 +91,13 @@ class Registry:
     def hypervisors(self) -> list[HypervisorInfo]:
         """The hypervisors as `list` shows them, in the order in which they were configured."""
         return [each.info(self._consoles_of(each)) for each in self._hypervisors.values()]
+
+    def served_at(self, uri: str | None) -> list[Hypervisor]:
+        """The hypervisor of this URI, or all; a second URI of one is left out."""
+        return [each for each in self._hypervisors.values() if uri in (None, each.uri) and not self._is_double(each)]
+
+    def _is_double(self, hypervisor: Hypervisor) -> bool:
+        return hypervisor.id is not None and self._owners.get(hypervisor.id) is not hypervisor
 
     def _consoles_of(self, hypervisor: Hypervisor) -> int:
         if hypervisor.id is None or self._owners.get(hypervisor.id) is not hypervisor:
@@ -203,8 +211,7 @@ class Registry:
     def _not_found(self, domain: str, uri: str | None) -> NotFoundError:
         """Where a hypervisor cannot be reached, nobody knows what it has: that is the better reason."""
         for each in self._hypervisors.values():
-            is_double = each.id is not None and self._owners.get(each.id) is not each
-            if each.reason is not None and (uri == each.uri or (uri is None and not is_double)):
+            if each.reason is not None and (uri == each.uri or (uri is None and not self._is_double(each))):
                 text = f"no domain {domain!r} is known, and {each.uri} cannot be looked at: {each.reason.text}"
                 return NotFoundError(text, each.reason)
         where = f" at {uri}" if uri else ""

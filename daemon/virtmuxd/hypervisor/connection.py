@@ -16,6 +16,9 @@ from virtmuxd.hypervisor.workers import Workers
 
 _T = TypeVar("_T")
 
+#: Seconds for what may take long, as the start of a guest does: its hooks, its disks.
+_ERRAND_DEADLINE = 60.0
+
 
 class Route:
     """How to reach a hypervisor. `close` it when all its connections are."""
@@ -29,13 +32,15 @@ class Route:
         deadline: float,
         *,
         pool: int = 0,
+        errands: Workers | None = None,
     ) -> None:
-        """`pool` is how many connections are shared by all who connect; 0: each has one of its own. For the rest see
-        `Means`."""
+        """`pool` is how many connections are shared by all who connect; 0: each has one of its own. `errands` are
+        threads for what may take long; None: there are none of their own. For the rest see `Means`."""
         self.uri = uri
-        self.workers = workers
-        self.senders = senders
+        #: All the threads.
+        self.threads = tuple(dict.fromkeys((workers, senders, errands or workers)))
         self._means = Means(uri, bridge, workers, senders, deadline)
+        self._errand_means = Means(uri, bridge, errands or workers, senders, _ERRAND_DEADLINE)
         self._pool = Pool(pool, partial(Link, self._means, shared=True)) if pool else None
 
     async def connect(self, *, shared: bool = True) -> "Connection":
@@ -47,9 +52,26 @@ class Route:
         if self._pool is not None and shared:
             link = await self._pool.take()
             return Connection(link, partial(self._pool.give_back, link))
-        link = Link(self._means)
+        return await self._connect(self._means)
+
+    async def connect_for_errand(self) -> "Connection":
+        """Connect in the threads for what may take long, with a deadline for that.
+
+        Raises:
+            CallFailed, DeadlineMissed: as `Workers.call`.
+        """
+        return await self._connect(self._errand_means)
+
+    async def _connect(self, means: Means) -> "Connection":
+        link = Link(means)
         await link.open()
         return Connection(link, link.close)
+
+    def give_up(self) -> None:
+        """The hypervisor hangs: see `Workers.give_up`. Input is given up with its console."""
+        for threads in self.threads:
+            if threads is not self._means.senders:
+                threads.give_up()
 
     async def close(self) -> None:
         """Close what is kept for the next who connects."""

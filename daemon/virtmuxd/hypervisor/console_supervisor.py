@@ -171,8 +171,8 @@ class ConsoleSupervisor:
     def carry_out(self, command: Command) -> None:
         """Begin to carry out a command of the state machine."""
         match command:
-            case Open():
-                self._start(self._open)
+            case Open(force):
+                self._start(self._open, force)
             case Close():
                 if self._stream is not None:
                     self._stream.stop()
@@ -216,19 +216,19 @@ class ConsoleSupervisor:
             opened = await self._try_to_open()
             self._ahead = opened if isinstance(opened, _Open) else None
 
-    async def _open(self) -> None:
+    async def _open(self, force: bool) -> None:  # noqa: FBT001  # as `_start` gives it
         async with self._opening:
             ahead, self._ahead = self._ahead, None
             if ahead is not None and ahead.connection.lost is not None:
                 await self._close_stream(ahead.stream)
                 ahead = None
-            opened = ahead or await self._try_to_open()
+            opened = ahead or await self._try_to_open(force=force)
         if isinstance(opened, OpenFailed):
             self.post(opened)
         else:
             self._opened(opened)
 
-    async def _try_to_open(self) -> "_Open | OpenFailed":
+    async def _try_to_open(self, *, force: bool = False) -> "_Open | OpenFailed":
         try:
             connection = await self._route.connect()
         except CallFailed as failed:
@@ -238,7 +238,9 @@ class ConsoleSupervisor:
         key = self.console.key
         try:
             await connection.watch_close(partial(self._connection_lost, connection))
-            stream = await ConsoleStream.open(connection, key.uuid, key.device)
+            if force:
+                _log.warning("a console is taken by force, as somebody asked", extra=self._about())
+            stream = await ConsoleStream.open(connection, key.uuid, key.device, force=force)
         except CallFailed as failed:
             await connection.close()
             return OpenFailed(time.time_ns(), failed.error, self._why_not(failed.error))

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from virtmux.backoff import Backoff
 from virtmux.reasons import Cause, LibvirtEvent, SavedError
@@ -23,6 +22,8 @@ from virtmuxd.core.registry import AlreadyServedError, Registry
 from virtmuxd.hypervisor.arrivals import Arrivals, Supervised
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
+from virtmuxd.hypervisor.description import is_served
+from virtmuxd.hypervisor.errands import Errands
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.inventory import DomainState, domains_of, identify, look_up
 from virtmuxd.hypervisor.lifecycle import DomainEvent, Lifecycle
@@ -58,6 +59,7 @@ class HypervisorSupervisor:
         self._loop = asyncio.get_running_loop()
         self._supervisors: asyncio.TaskGroup
         self._lifecycle = Lifecycle(self._hear)
+        self._errands = Errands(route, scope.domains)
         self._in_step = False
         #: UUIDs of domains to look at again, in order, each once.
         self._stale: dict[str, None] = {}
@@ -69,11 +71,13 @@ class HypervisorSupervisor:
         try:
             async with asyncio.TaskGroup() as control:
                 keeping = control.create_task(self._keep_connected(), name=f"control {self._route.uri}")
+                running = control.create_task(self._errands.run(), name=f"errands {self._route.uri}")
                 try:
                     async with asyncio.TaskGroup() as self._supervisors:
                         await asyncio.wait({keeping})
                 finally:
                     keeping.cancel()
+                    running.cancel()
         finally:
             await self._route.close()
 
@@ -104,7 +108,7 @@ class HypervisorSupervisor:
             self._arrivals.turn_back()
         self._in_step = False
         if cause is Cause.HYPERVISOR_TIMEOUT:
-            self._route.workers.give_up()
+            self._route.give_up()
         pause = backoff.next()
         self._registry.disconnected(self._route.uri, time.time_ns(), cause, error, retry_s=round(pause, 1))
         self._tell_all(Down(time.time_ns(), cause, error))
@@ -186,7 +190,7 @@ class HypervisorSupervisor:
             self._see(state, all_news=True)
         for uuid in {key.uuid for key in self._consoles} - set(states) - not_seen:
             self._lose_domain(uuid)
-        self._registry.connected(self._route.uri, time.time_ns())
+        self._registry.connected(self._route.uri, time.time_ns(), self._errands)
 
     async def _examine_stale(self, connection: Connection, states: dict[str, DomainState], not_seen: set[str]) -> None:
         """Look at domains until none is stale, or one hangs: that costs the connection, and is no matter to the others.
@@ -258,7 +262,7 @@ class HypervisorSupervisor:
         `all_news` tells consoles that are known already how their domain stands; once in step, events do that, but for
         a device that was plugged in again.
         """
-        wanted = any(fnmatchcase(state.name, pattern) for pattern in self._scope.domains)
+        wanted = is_served(state.name, self._scope.domains)
         keys = {ConsoleKey(self._hypervisor, state.uuid, device.alias): device for device in state.devices if wanted}
         for key, device in keys.items():
             if key in self._arrivals:

@@ -1,4 +1,4 @@
-"""A console's stream: opened without FORCE, drained on the loop, its end told once.
+"""A console's stream: opened, without FORCE unless a person said so, drained on the loop, its end told once.
 
 This is the one file that touches `libvirtmod`. libvirt-python's `virStream.eventAddCallback` hands libvirt a reference
 to the stream that the remote driver never gives back, so each would live for ever, with its connection. A dict of our
@@ -48,14 +48,15 @@ class ConsoleStream:
         self._sending = False
 
     @classmethod
-    async def open(cls, connection: Connection, uuid: str, device: str) -> "ConsoleStream":
-        """Open `device` of the running domain over `connection`.
+    async def open(cls, connection: Connection, uuid: str, device: str, *, force: bool = False) -> "ConsoleStream":
+        """Open `device` of the running domain over `connection`; by `force`, whoever has it loses it.
 
         Raises:
             CallFailed, DeadlineMissed: as `Connection.call`.
         """
+        flags = libvirt.VIR_DOMAIN_CONSOLE_FORCE if force else 0
         stream, running_id = await connection.call(
-            "virDomainOpenConsole", _open, connection.libvirt, uuid, device, dropped=_abort
+            "virDomainOpenConsole", _open, connection.libvirt, uuid, device, flags, dropped=_abort
         )
         return cls(connection, stream, running_id)
 
@@ -160,7 +161,7 @@ class ConsoleStream:
         return tuple(errors)
 
 
-def _open(connection: Any, uuid: str, device: str) -> tuple[Any, int]:
+def _open(connection: Any, uuid: str, device: str, flags: int) -> tuple[Any, int]:
     """In a worker thread: open the console, sure of which start of the domain it belongs to.
 
     The running id is looked up before and after: the domain may have been started anew in between.
@@ -171,7 +172,7 @@ def _open(connection: Any, uuid: str, device: str) -> tuple[Any, int]:
         with named("virStreamNew"):
             stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
         with named("virDomainOpenConsole"):
-            domain.openConsole(device, stream, 0)
+            domain.openConsole(device, stream, flags)
         with named("virDomainLookupByUUIDString"):
             running_id: int = connection.lookupByUUIDString(uuid).ID()
         if running_id == domain.ID():

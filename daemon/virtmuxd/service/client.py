@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from virtmux import messages
 from virtmux.people import ClientInfo, Person
 from virtmux.reason_now import reason_now
-from virtmux.reasons import CAUSES, Cause, Phase, Reason
+from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Position, rfc3339
 from virtmux.session import ServerSession
 from virtmux.wire import Input, ProtocolError
@@ -23,6 +23,7 @@ from virtmuxd.core.registry import NotFoundError
 from virtmuxd.core.start import is_offset
 from virtmuxd.service.answers import refused
 from virtmuxd.service.contained import contained
+from virtmuxd.service.guest_requests import GuestRequests
 from virtmuxd.service.hall import Hall
 from virtmuxd.service.library import Named
 from virtmuxd.service.once import Once
@@ -61,6 +62,7 @@ class Client:
         self._stored = StoredRequests(hall.library, self._answer, self._outgoing.promise, read_only=read_only)
         self._releases = Releases(self._answer, read_only=read_only)
         self._people = PeopleRequests(who, hall.clients, self._answer, read_only=read_only)
+        self._guests = GuestRequests(self, hall.registry, self._answer, read_only=read_only)
         self._session = ServerSession()
         self._loop = asyncio.get_running_loop()
         self._deferred = 0
@@ -154,7 +156,7 @@ class Client:
             case messages.Who() | messages.Kick():
                 self._people.carry_out(request)
             case messages.Guest() | messages.Domains():
-                self._refuse(request.id, Cause.FEATURE_MISSING, CAUSES[Cause.FEATURE_MISSING].text)
+                self._guests.carry_out(request)
             case _:
                 assert_never(request)
 

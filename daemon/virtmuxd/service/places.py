@@ -15,7 +15,7 @@ from virtmuxd.core.inputs import Writer
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.roles import KEPT, TakenError, Wish
 from virtmuxd.core.start import Start
-from virtmuxd.service.answers import named, refused
+from virtmuxd.service.answers import named, only_watches, refused
 from virtmuxd.service.client_place import ClientPlace
 from virtmuxd.service.contained import Boundary, contained
 from virtmuxd.service.once import Once
@@ -67,6 +67,9 @@ class Places:
 
     def attach(self, request: messages.Attach, console: Console | PastConsole) -> None:
         """Give the client a place at a console, or refuse it."""
+        if request.force and self._read_only:
+            self._outgoing.answer(only_watches(request.id))
+            return
         why_not = self._why_not(request, console)
         if why_not is not None:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, why_not)
@@ -77,7 +80,9 @@ class Places:
         place = ClientPlace(request, console, self._outgoing, writer, lose, who=self.who, knows=self.knows)
         try:
             place.find_start(partial(self._start, place))
-            console.enter(place, place.since, Wish(request.exclusive, request.steal, request.token))
+            console.enter(
+                place, place.since, Wish(request.exclusive, request.steal, request.token), force=request.force
+            )
         except ValueError as error:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
             return

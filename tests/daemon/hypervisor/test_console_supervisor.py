@@ -133,7 +133,7 @@ async def test_a_stop_closes_what_is_open_also_what_was_to_be_closed(
 ) -> None:
     stream = Stream()
 
-    async def opened(*_asked_for: object) -> Stream:
+    async def opened(*_asked_for: object, **_how: object) -> Stream:
         return stream
 
     monkeypatch.setattr(ConsoleStream, "open", opened)
@@ -146,7 +146,7 @@ async def test_a_stop_closes_what_is_open_also_what_was_to_be_closed(
 async def test_what_was_opened_ahead_is_closed_where_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     streams: list[Stream] = []
 
-    async def opened(*_asked_for: object) -> Stream:
+    async def opened(*_asked_for: object, **_how: object) -> Stream:
         streams.append(Stream())
         return streams[-1]
 

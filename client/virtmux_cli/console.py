@@ -1,0 +1,187 @@
+"""`virtmux console`: what `virsh console` does, word for word, at a console that others use at the same time.
+
+For scripts and tools that call `virsh console`: flags, texts and exit statuses are virsh's.
+"""
+
+import os
+from typing import NamedTuple
+
+import click
+
+from virtmux.client import Client, connect
+from virtmux.domains import DomainInfo
+from virtmux.errors import VirtmuxError
+from virtmux.messages import sendable
+from virtmux_cli.attach_policy import Leave
+from virtmux_cli.attach_session import Options, attach
+from virtmux_cli.escape import DEFAULT
+from virtmux_cli.main import complain, run_async
+from virtmux_cli.options import checked
+from virtmux_cli.output import write
+from virtmux_cli.virsh_talk import VirshTalk
+from virtmux_cli.virsh_text import (
+    FAILED,
+    NO_TERMINAL,
+    NOT_CONNECTED,
+    NOT_RUNNING,
+    bad_escape,
+    connected_lines,
+    end_error,
+    error,
+    is_escape,
+    no_device,
+    no_domain,
+    start_error,
+)
+
+_STDIN = 0
+#: Exit statuses from here on say by which signal it ended.
+SIGNALLED = 128
+
+
+class ConsoleCommand(click.Command):
+    """Complains about its command line in virsh's words."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, or say what virsh says and end with its status."""
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.NoSuchOption as unknown:
+            complain(error(f"command 'console' doesn't support option {unknown.option_name}"))
+            ctx.exit(FAILED)
+        except click.UsageError as wrong:
+            complain(error(wrong.format_message()))
+            ctx.exit(FAILED)
+        if (ctx.params["domain"] or ctx.params["named"]) is None and not ctx.resilient_parsing:
+            complain(error("command 'console' requires <domain> option"))
+            ctx.exit(FAILED)
+        return rest
+
+
+class Wanted(NamedTuple):
+    """The command line."""
+
+    socket: str | None
+    domain: str
+    device: str | None
+    uri: str | None
+    escape: str
+    force: bool
+    safe: bool
+    resume: bool
+    quiet: bool
+
+
+@click.command("console", cls=ConsoleCommand)
+@click.argument("domain", required=False, callback=checked(sendable))
+@click.option("--domain", "named", hidden=True, callback=checked(sendable))
+@click.option("--devname", metavar="NAME", callback=checked(sendable), help="The console's device.")
+@click.option("--force", is_flag=True, help="Take it from another libvirt client that holds it.")
+@click.option("--safe", is_flag=True, help="Only where libvirt gives it to one client at a time.")
+@click.option("--resume", is_flag=True, help="Resume a paused guest once connected.")
+@click.option("--escape", "-e", metavar="^X", default=DEFAULT, show_default=True, help="The key that leaves.")
+@click.option("--connect", "-c", "uri", metavar="URI", callback=checked(sendable), help="The hypervisor.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
+@click.pass_obj
+def command(
+    socket: str | None,
+    *,
+    domain: str | None,
+    named: str | None,
+    devname: str | None,
+    force: bool,
+    safe: bool,
+    resume: bool,
+    escape: str,
+    uri: str | None,
+    quiet: bool,
+) -> int:
+    """Connect to the console of DOMAIN as `virsh console` does, for scripts that say so today.
+
+    Flags, texts and exit statuses (0 and 1) are virsh's; -c and -e may also stand before `console`. Others may use the
+    console at the same time. `virtmux attach` tells why a console ended.
+    """
+    if not is_escape(escape):
+        complain(bad_escape(escape))
+        return FAILED
+    wanted = Wanted(socket, domain or named or "", devname, uri, escape, force, safe, resume, quiet)
+    return run_async(_console(wanted))
+
+
+async def _console(wanted: Wanted) -> int:
+    try:
+        async with connect(wanted.socket, reconnect_for=0) as mux:
+            why_not, domain = await _look(mux, wanted)
+    except VirtmuxError as failed:
+        return _end(wanted, start_error(failed.reason, wanted.domain))
+    return _end(wanted, why_not) if domain is None else await _attach(wanted, domain)
+
+
+async def _look(mux: Client, wanted: Wanted) -> tuple[list[str], DomainInfo | None]:
+    """The domain that is to be attached to; or, without one, what there is to say instead."""
+    served = {info.uri: info for info in (await mux.inventory()).hypervisors}
+    if wanted.uri is not None and wanted.uri not in served:
+        return [NOT_CONNECTED, error(f"virtmuxd serves {', '.join(served)}, and not {wanted.uri}")], None
+    found = await mux.domains(wanted.domain, uri=wanted.uri)
+    domain = next((info for info in found if info.running), found[0])
+    why_not = _why_not(wanted, domain, exclusive=served[domain.uri].exclusive)
+    return (why_not, None) if why_not else ([], domain)
+
+
+def _why_not(wanted: Wanted, domain: DomainInfo, *, exclusive: bool) -> list[str]:
+    """What keeps it from being attached to, in the order in which virsh looks."""
+    devices = [info.device for info in domain.devices]
+    lines: list[str] = []
+    if not domain.served:
+        lines = [*no_domain(wanted.domain), error("virtmuxd does not look after it (its option `domain`)")]
+    elif not domain.running:
+        lines = [NOT_RUNNING]
+    elif not os.isatty(_STDIN):
+        lines = [NO_TERMINAL]
+    elif wanted.safe and not exclusive:
+        lines = [error("this driver gives a console to several clients at once, so it is not safe")]
+    elif not devices or wanted.device not in (None, *devices):
+        write(_lines(wanted, domain).encode(errors="replace"))
+        lines = [no_device(wanted.device)]
+    return lines
+
+
+def _lines(wanted: Wanted, domain: DomainInfo) -> str:
+    return "" if wanted.quiet else connected_lines(domain.domain, wanted.escape)
+
+
+async def _attach(wanted: Wanted, domain: DomainInfo) -> int:
+    talk = VirshTalk(_lines(wanted, domain))
+
+    async def resume() -> None:
+        if wanted.resume and domain.paused:
+            async with connect(wanted.socket, reconnect_for=0) as mux:
+                await mux.guest(domain.uuid, "resume", uri=domain.uri)
+
+    options = Options(
+        console=domain.uuid if wanted.device is None else f"{domain.uuid}:{wanted.device}",
+        socket=wanted.socket,
+        uri=domain.uri,
+        leave=Leave(once=True),
+        escape=wanted.escape,
+        quiet=True,
+        force=wanted.force,
+        once_attached=resume,
+    )
+    status = await attach(options, talk)
+    if status >= SIGNALLED:
+        return status
+    ended = talk.ended
+    line = error(ended) if isinstance(ended, str) else end_error(ended)
+    if line not in (None, NOT_RUNNING):
+        talk.begin()
+    return _end(wanted, [line] if line is not None else [])
+
+
+def _end(wanted: Wanted, errors: list[str]) -> int:
+    """Say them, and the empty line that virsh has behind all that it does; gives its status."""
+    for line in errors:
+        complain(line)
+    if not wanted.quiet and NOT_CONNECTED not in errors:
+        write(b"\n")
+    return FAILED if errors else 0

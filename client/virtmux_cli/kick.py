@@ -1,0 +1,22 @@
+"""`virtmux kick`: sends a client away."""
+
+import click
+
+from virtmux.client import connect
+from virtmux_cli.main import run_async
+
+_MOST = (1 << 32) - 1
+
+
+@click.command("kick")
+@click.argument("client", type=click.IntRange(0, _MOST))
+@click.pass_obj
+def command(socket: str | None, *, client: int) -> int:
+    """Send CLIENT away, a number that `virtmux who` shows. It is told by whom, and `attach` leaves with status 12."""
+    return run_async(_kick(socket, client))
+
+
+async def _kick(socket: str | None, client: int) -> int:
+    async with connect(socket, reconnect_for=0) as mux:
+        await mux.kick(client)
+    return 0

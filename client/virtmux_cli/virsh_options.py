@@ -1,0 +1,25 @@
+"""Where virsh has its options: those of its own stand before the command. Pure."""
+
+from collections.abc import Sequence
+
+_WITH_VALUE = frozenset({"-c", "--connect", "-e", "--escape"})
+_FLAGS = frozenset({"-q", "--quiet"})
+#: Those of `virtmux` itself, which stay.
+_OURS = frozenset({"--socket", "-H", "--host"})
+
+
+def behind_the_command(arguments: Sequence[str]) -> list[str]:
+    """`-c URI console web1` as `console -c URI web1`; the command lines of other commands are left as they are."""
+    moved: list[str] = []
+    ours: list[str] = []
+    at = 0
+    while at < len(arguments) and arguments[at].startswith("-"):
+        name, assigned, _ = arguments[at].partition("=")
+        if name not in _WITH_VALUE | _FLAGS | _OURS:
+            break
+        size = 1 if name in _FLAGS or assigned else 2
+        (ours if name in _OURS else moved).extend(arguments[at : at + size])
+        at += size
+    if list(arguments[at : at + 1]) != ["console"]:
+        return list(arguments)
+    return [*ours, "console", *moved, *arguments[at + 1 :]]

@@ -1,0 +1,48 @@
+"""What `virtmux console` says while it is attached: nothing that virsh would not."""
+
+import contextlib
+import os
+
+from virtmux.reasons import Reason
+from virtmux_cli.attach_state import End
+from virtmux_cli.talk import Talk, on_stderr
+
+_STDOUT = 1
+
+
+class VirshTalk(Talk):
+    """Says `lines` before the first byte, on stdout as virsh does, and keeps why it ended for later."""
+
+    def __init__(self, lines: str) -> None:
+        super().__init__(on_stderr, person=False, as_json=False, quiet=True)
+        self._lines = lines
+        #: Whether they were said.
+        self.began = False
+        #: Why it ended, as a Reason where there is one.
+        self.ended: Reason | str | None = None
+
+    def begin(self) -> None:
+        """Say the lines."""
+        if not self.began:
+            self.began = True
+            with contextlib.suppress(OSError):  # nobody listens
+                os.write(_STDOUT, self._lines.encode(errors="replace"))
+
+    def connected(self, domain: str, escape: bytes | None) -> None:  # noqa: ARG002 - they name it as it was given
+        """See `begin`."""
+        self.begin()
+
+    def end(self, end: End, *, begun: bool, option: str | None = None) -> None:  # noqa: ARG002 - as Talk
+        """Keep why."""
+        self.ended = end.reason
+
+    def failed(self, reason: Reason) -> None:
+        """Keep why."""
+        self.ended = reason
+
+    def complain(self, line: str) -> None:
+        """Keep it."""
+        self.ended = line
+
+    def _say(self, line: str, *, always: bool = False) -> None:
+        """All else is what virsh has no words for."""

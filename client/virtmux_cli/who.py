@@ -1,0 +1,32 @@
+"""`virtmux who`: who is connected to the daemon, and what each may do where."""
+
+import click
+
+from virtmux.client import connect
+from virtmux.messages import sendable
+from virtmux_cli.main import run_async
+from virtmux_cli.options import checked
+from virtmux_cli.output import write
+from virtmux_cli.who_text import is_at, who_json, who_table
+
+
+@click.command("who")
+@click.argument("console", required=False, callback=checked(sendable))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_obj
+def command(socket: str | None, *, console: str | None, as_json: bool) -> int:
+    """Show who is connected, or who is at CONSOLE: the number, user and process, since when, by which socket, with what
+    software, and at which consoles, where each may type or only watch.
+
+    `virtmux kick` takes the number.
+    """
+    return run_async(_who(socket, console, as_json=as_json))
+
+
+async def _who(socket: str | None, console: str | None, *, as_json: bool) -> int:
+    async with connect(socket, reconnect_for=0) as mux:
+        clients = await mux.who()
+    if console is not None:
+        domain, _, device = console.rpartition(":")
+        clients = [each for each in clients if is_at(each, console, None) or is_at(each, domain, device)]
+    return write(who_json(clients) if as_json else who_table(clients).encode(errors="replace"))

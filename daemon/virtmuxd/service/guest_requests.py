@@ -1,0 +1,156 @@
+"""What one client asks about domains beside their consoles: that something be done, and how libvirt sees one."""
+
+from collections.abc import Callable
+from functools import partial
+
+from msgspec.structs import replace
+
+from virtmux.domains import DomainInfo
+from virtmux.messages import Domain, Domains, Done, Guest, Refused
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause, Phase, Reason
+from virtmuxd.core.agent import Agent, NotDone, meant
+from virtmuxd.core.hypervisors import Hypervisor
+from virtmuxd.core.registry import NotFoundError, Registry
+from virtmuxd.service.answers import Answer, only_watches, refused
+from virtmuxd.service.contained import Boundary, contained
+from virtmuxd.service.once import Once
+
+#: So many requests of a client may wait for libvirt at once.
+MOST = 8
+#: Seconds for a new daemon to have looked round.
+_FIND_DEADLINE = 10.0
+
+
+class GuestRequests:
+    """The requests of one client, answered as libvirt answers. `client` is whose failure boundary this is in."""
+
+    def __init__(self, client: Boundary, registry: Registry, answer: Answer, *, read_only: bool) -> None:
+        """A `read_only` client may have nothing done."""
+        self._client = client
+        self._registry = registry
+        self._tell = answer
+        self._read_only = read_only
+        self._under_way = 0
+
+    @property
+    def has_ended(self) -> bool:
+        """As `Boundary`."""
+        return self._client.has_ended
+
+    def fail(self) -> None:
+        """As `Boundary`."""
+        self._client.fail()
+
+    def carry_out(self, request: Guest | Domains) -> None:
+        """Begin to carry a request out."""
+        if isinstance(request, Guest) and self._read_only:
+            self._tell(only_watches(request.id))
+        elif isinstance(request, Guest) and (request.action == "key") != bool(request.keys):
+            self._tell(refused(request.id, Cause.PROTOCOL_ERROR, "keys go with the action `key`, and it with them"))
+        elif self._under_way >= MOST:
+            text = f"{MOST} requests of this client wait for libvirt, the most that may"
+            self._tell(refused(request.id, Cause.PROTOCOL_ERROR, text))
+        else:
+            self._under_way += 1
+            if self._registry.is_new:
+                self._registry.when_surveyed(Once(partial(self._begin, request), _FIND_DEADLINE))
+            else:
+                self._begin(request)
+
+    @contained
+    def _begin(self, request: Guest | Domains) -> None:
+        if isinstance(request, Guest):
+            try:
+                console = self._registry.find(request.domain, None, request.uri)
+            except NotFoundError:
+                pass  # it may have no console
+            else:
+                self._act(request, console.key.uuid, console.naming.domain, console.naming.uri)
+                return
+        _Search(self._registry.served_at(request.uri), request.domain, partial(self._found, request)).begin()
+
+    @contained
+    def _found(self, request: Guest | Domains, found: list[DomainInfo], why_not: Reason | None) -> None:
+        """All hypervisors have said what they have; `why_not` is set where one has not."""
+        if isinstance(request, Guest):
+            found = [info for info in found if info.served]
+            found = [info for info in found if info.running] or found
+        if not found:
+            where = f" at {request.uri}" if request.uri else ""
+            none = reason_now(Cause.CONSOLE_MISSING, text=f"no domain {request.domain!r}{where} is known")
+            self._answer(Refused(request.id, why_not or none))
+        elif isinstance(request, Domains):
+            self._answer(*(Domain(request.id, info) for info in found), Done(request.id))
+        elif len(found) > 1:
+            uris = ", ".join(info.uri for info in found)
+            text = f"domain {request.domain!r} is at several hypervisors, name one with --uri: {uris}"
+            self._answer(refused(request.id, Cause.CONSOLE_MISSING, text))
+        else:
+            self._act(request, found[0].uuid, found[0].domain, found[0].uri)
+
+    def _act(self, request: Guest, uuid: str, domain: str, uri: str) -> None:
+        (hypervisor,) = self._registry.served_at(uri)
+        if hypervisor.agent is None:
+            self._answer(Refused(request.id, _away(hypervisor)))
+        else:
+            hypervisor.agent.act(uuid, request, partial(self._acted, request, domain))
+
+    @contained
+    def _acted(self, request: Guest, domain: str, not_done: NotDone | None) -> None:
+        self._answer(Done(request.id) if not_done is None else Refused(request.id, _reason(not_done, domain)))
+
+    def _answer(self, *said: Domain | Done | Refused) -> None:
+        """The request is not under way any more."""
+        self._under_way -= 1
+        self._tell(*said)
+
+
+class _Search:
+    """Looks for a domain at several hypervisors, and calls `then` once all have said whether they have it."""
+
+    def __init__(
+        self, hypervisors: list[Hypervisor], domain: str, then: Callable[[list[DomainInfo], Reason | None], None]
+    ) -> None:
+        self._hypervisors = hypervisors
+        self._domain = domain
+        self._then = then
+        self._left = 0
+        self._found: list[DomainInfo] = []
+        self._why_not: Reason | None = None
+
+    def begin(self) -> None:
+        """Ask."""
+        agents: list[Agent] = []
+        for hypervisor in self._hypervisors:
+            if hypervisor.agent is not None:
+                agents.append(hypervisor.agent)
+            else:
+                self._why_not = self._why_not or _away(hypervisor)
+        self._left = len(agents)
+        for agent in agents:
+            agent.look(self._domain, self._seen)
+        if not agents:
+            self._then([], self._why_not)
+
+    def _seen(self, answer: DomainInfo | NotDone | None) -> None:
+        if isinstance(answer, DomainInfo):
+            self._found.append(answer)
+        elif answer is not None:
+            self._why_not = self._why_not or _reason(answer, self._domain)
+        self._left -= 1
+        if not self._left:
+            self._then(meant(self._domain, self._found), self._why_not)
+
+
+def _reason(not_done: NotDone, domain: str) -> Reason:
+    made = reason_now(not_done.cause, text=not_done.text(domain), phase=Phase.LIFECYCLE)
+    return made if not_done.error is None else replace(made, error=not_done.error)
+
+
+def _away(hypervisor: Hypervisor) -> Reason:
+    """Why nothing can be asked there."""
+    text = f"{hypervisor.uri} cannot be asked: "
+    if hypervisor.reason is None:
+        return reason_now(Cause.HYPERVISOR_LOST, text=text + "it is not connected yet")
+    return replace(hypervisor.reason, text=text + hypervisor.reason.text)
