@@ -56,9 +56,10 @@ def waits_text(by: Person | None) -> str:
 
 class Others:
     """Who else is there as far as that was told. A client is the same one again by its process, where that is known:
-    its number is another in another life of the daemon."""
+    its number is another in another life of the daemon. `own` is the uid and pid of this one, which is nobody else."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: tuple[int, int] | None = None) -> None:
+        self._own = own
         self._told: dict[tuple[int, int], Companion] = {}
         self._begun = False
         self._more = 0
@@ -70,7 +71,7 @@ class Others:
 
     def news(self, company: Company) -> str | None:
         """What there is to say now, in a line; None where it is nothing new."""
-        now = {_key(other.who): other for other in company.others}
+        now = {_key(other.who): other for other in company.others if _key(other.who) != self._own}
         came = [other for key, other in now.items() if key not in self._told]
         left = [other for key, other in self._told.items() if key not in now] if not company.more else []
         alone = next((other.who for other in company.others if other.role is Role.EXCLUSIVE), None)

@@ -32,7 +32,7 @@ class Talk:
         self._person = person
         self._as_json = as_json
         self._quiet = quiet
-        self._others = Others()
+        self._others = Others((os.getuid(), os.getpid()))
 
     @property
     def tells_company(self) -> bool:

@@ -59,6 +59,9 @@ class TestOthers:
     def test_nobody_is_no_news(self) -> None:
         assert Others().news(company()) is None
 
+    def test_another_place_of_this_very_process_is_nobody_else(self) -> None:
+        assert Others((BOB.uid, BOB.pid)).news(company((BOB, Role.WRITER))) is None
+
     def test_who_comes_and_goes_is_told_once(self) -> None:
         others = Others()
         assert others.news(company((BOB, Role.WRITER))) == "bob (pid 123) is attached too and may type"
