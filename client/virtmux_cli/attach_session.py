@@ -319,8 +319,10 @@ class AttachSession:
         if self._waiting is not None:
             self._waiting.cancel()
         self._begun = True
+        # Raw first, which drops what was typed before: whoever types at the sight of the lines is heard.
+        typed = self._terminal.make_raw()
         self._talk.connected(console.place.info.id.domain, self._escape)
-        if typed := self._terminal.make_raw():
+        if typed:
             self._talk.input_dropped(typed)
         self._input.begin(console, tasks)
         tasks.create_task(self._do_once_attached(), name="once attached")

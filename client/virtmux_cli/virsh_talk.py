@@ -21,16 +21,17 @@ class VirshTalk(Talk):
         #: Why it ended, as a Reason where there is one.
         self.ended: Reason | str | None = None
 
-    def begin(self) -> None:
-        """Say the lines."""
+    def begin(self, *, raw: bool = False) -> None:
+        """Say the lines, to a terminal in raw mode or not."""
         if not self.began:
             self.began = True
             with contextlib.suppress(OSError):  # nobody listens
-                os.write(_STDOUT, self._lines.encode(errors="replace"))
+                lines = self._lines.replace("\n", "\r\n") if raw and os.isatty(_STDOUT) else self._lines
+                os.write(_STDOUT, lines.encode(errors="replace"))
 
     def connected(self, domain: str, escape: bytes | None) -> None:  # noqa: ARG002 - they name it as it was given
         """See `begin`."""
-        self.begin()
+        self.begin(raw=True)
 
     def end(self, end: End, *, begun: bool, option: str | None = None) -> None:  # noqa: ARG002 - as Talk
         """Keep why."""
