@@ -73,6 +73,8 @@ def escape_key(text: str) -> str:
     help="Wait for a guest that does not run, a busy console, or a lost hypervisor.",
 )
 @click.option("--read-only", is_flag=True, help="Send no input.")
+@click.option("--exclusive", is_flag=True, help="Let nobody else type; others may watch, and are told.")
+@click.option("--steal", is_flag=True, help="With --exclusive: also where somebody else has it so.")
 @click.option(
     "--escape", metavar="^X|none", callback=checked(escape_key), help=f"The key that leaves; {DEFAULT} on a terminal."
 )
@@ -127,6 +129,8 @@ def command(
     once: bool,
     wait: float | None,
     read_only: bool,
+    exclusive: bool,
+    steal: bool,
     escape: str | None,
     as_json: bool,
     quiet: bool,
@@ -140,13 +144,18 @@ def command(
     """Watch and use CONSOLE, which is DOMAIN[:DEVICE]; DOMAIN is a name, UUID or running id.
 
     The guest's output goes to stdout, stdin goes to the guest. On a terminal it begins with the last lines of this
-    boot. It rides out what passes by itself (a lost connection, a restart of virtmuxd or libvirtd, a migration that
-    virtmux follows) and leaves when the guest ends, with a status that says why: 3 no such console, 4 not allowed,
-    5 virtmuxd gone, 6 hypervisor gone, 7 --wait ran out, 8 busy, 9 guest not running, 10 guest ended, 11 guest crashed,
-    12 sent away or too slow; 0 after the escape key, --linger, or when nobody reads stdout any more.
+    boot, and says who else is there and who may type; leaving, the terminal is as it was. It rides out what passes by
+    itself (a lost connection, a restart of virtmuxd or libvirtd, a migration that virtmux follows) and leaves when the
+    guest ends, with a status that says why: 3 no such console, 4 not allowed, 5 virtmuxd gone, 6 hypervisor gone,
+    7 --wait ran out, 8 busy, 9 guest not running, 10 guest ended, 11 guest crashed, 12 sent away or too slow; 0 after
+    the escape key, --linger, or when nobody reads stdout any more.
     """
     if stay and once:
         raise click.UsageError("--stay and --once exclude each other")
+    if read_only and exclusive:
+        raise click.UsageError("--read-only and --exclusive exclude each other")
+    if steal and not exclusive:
+        raise click.UsageError("--steal is nothing without --exclusive")
     options = Options(
         socket=socket,
         console=console,
@@ -154,6 +163,8 @@ def command(
         leave=Leave(stay=stay, once=once, wait=wait is not None),
         wait_s=wait,
         read_only=read_only,
+        exclusive=exclusive,
+        steal=steal,
         escape=escape,
         as_json=as_json,
         quiet=quiet,

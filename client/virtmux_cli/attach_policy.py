@@ -22,16 +22,24 @@ class Leave(NamedTuple):
     wait: bool = False
 
 
+def lives_on(reason: Reason) -> bool:
+    """Whether the guest still runs, as far as this end of its console tells."""
+    return _is_followed(reason) or reason.exit_status not in _NEXT_START
+
+
+def _is_followed(reason: Reason) -> bool:
+    return reason.cause is Cause.GUEST_MIGRATED and reason.moved_to is not None
+
+
 def leaves_with(reason: Reason, leave: Leave, *, begun: bool) -> int | None:
     """The status to leave with at this end; None to ride it out. `begun`: the console was attached once already."""
     status = reason.exit_status
-    followed = reason.cause is Cause.GUEST_MIGRATED and reason.moved_to is not None
     passes = reason.retry.will_retry and status in _PASSING
     if not begun and (status in _NOT_YET or (leave.wait and passes)):
         return None if leave.wait else status
     if leave.once:
         return status
-    if passes or followed:
+    if passes or _is_followed(reason):
         return None
     if leave.stay and status in _NEXT_START:
         return None

@@ -1,9 +1,7 @@
 """What `virtmux attach` does: the guest's output to stdout, stdin to the guest, until it leaves.
 
 follow   records -> AttachState -> stdout, talk, or the decision to leave
-type     stdin -> escape key -> Typeahead          (from the first time the console is attached)
-send     Typeahead -> Console.write, or Console.send for keys
-watch    what becomes of that input -> talk
+input    stdin -> the guest; see `attach_input`     (from the first time the console is attached)
 """
 
 import asyncio
@@ -17,21 +15,22 @@ from virtmux.addresses import Server
 from virtmux.backoff import Backoff
 from virtmux.client import Client, connect
 from virtmux.console import Console
-from virtmux.errors import InputRejected, NotAttached, Refused, VirtmuxError
-from virtmux.ledger import InputState
-from virtmux.messages import Gap, Lag
+from virtmux.errors import Refused, VirtmuxError
+from virtmux.messages import Company, Gap, Lag
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Phase, Reason, sentence
+from virtmux.reasons import Cause, Reason, sentence
 from virtmux.records import Break, Note
-from virtmux_cli.attach_policy import TIMED_OUT, Leave, leaves_refused, option_to_wait
+from virtmux_cli.attach_input import AttachInput
+from virtmux_cli.attach_policy import TIMED_OUT, Leave, leaves_refused, lives_on, option_to_wait
 from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed
-from virtmux_cli.escape import DEFAULT, parse_escape, until_escape
-from virtmux_cli.input_watch import Held, InputWatch, Lost
+from virtmux_cli.company import RoleNews
+from virtmux_cli.display import Display
+from virtmux_cli.escape import DEFAULT, parse_escape
 from virtmux_cli.options import by_name
 from virtmux_cli.replayed import RequestFilter, Shown
 from virtmux_cli.screen.window import REPLAY, WINDOW
 from virtmux_cli.signals import handled
-from virtmux_cli.streams import Outlet, Typeahead, read
+from virtmux_cli.streams import Outlet
 from virtmux_cli.talk import Talk
 from virtmux_cli.terminal import Terminal
 
@@ -39,13 +38,14 @@ if TYPE_CHECKING:
     from virtmux_cli.screen.repainted import Repaint
 
 _STDIN, _STDOUT = 0, 1
-_LAST_OUTPUT_S = 1.0
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 2.0
 _USAGE = 2
-#: Bytes that are read ahead: of a pipe, and of what is pasted, behind which the escape key stands.
-_PIPED_AHEAD = 65536
-_PASTED_AHEAD = 16 * 1048576
+_REBOOTED = "rebooted"
+_CONNECTION_LOST = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
+#: Who comes and goes within so many seconds is told in one line; of more after a lost connection, when all come again.
+_TOGETHER_S = 0.2
+_ALL_AGAIN_S = 3.0
 
 
 class Options(NamedTuple):
@@ -64,6 +64,8 @@ class Options(NamedTuple):
     position: str | None = None
     replay: str | None = None
     lag: Lag | None = None
+    exclusive: bool = False
+    steal: bool = False
     force: bool = False
     once_attached: Callable[[], Coroutine[Any, Any, None]] | None = None
     """What is done once the console is attached for the first time."""
@@ -78,16 +80,15 @@ class Leaving(NamedTuple):
     complaint: str | None = None
 
 
-async def attach(options: Options, talk: Callable[[Terminal], Talk] | None = None) -> int:
-    """Attach, and return the exit status. The terminal is as it was afterwards, whatever happened. `talk` makes what
-    speaks on that terminal, where it is to be something else than usual."""
+async def attach(options: Options, talk: Talk | None = None) -> int:
+    """Attach, and return the exit status. The terminal is as it was afterwards, whatever happened. `talk` is
+    what speaks on that terminal, where it is to be something else than usual."""
     terminal = Terminal(_STDIN)
-    session = AttachSession(options, terminal, talk(terminal) if talk is not None else None)
-    with handled(terminal, session.signalled):
+    session = AttachSession(options, terminal, talk)
+    with handled(session.signalled, session.suspend, session.resume):
         try:
             return await session.run()
         finally:
-            terminal.restore()
             session.close()
 
 
@@ -97,21 +98,32 @@ class AttachSession:
     def __init__(self, options: Options, terminal: Terminal, talk: Talk | None = None) -> None:
         self._options = options
         self._terminal = terminal
-        self._talk = talk or Talk(terminal, as_json=options.as_json, quiet=options.quiet)
+        self._outlet = Outlet(_STDOUT)
+        self._display = Display(terminal, self._outlet)
+        self._talk = talk or Talk(
+            self._display.say,
+            person=terminal.present or self._display.talks_to_terminal,
+            as_json=options.as_json,
+            quiet=options.quiet,
+        )
         self._escape = parse_escape(options.escape or DEFAULT) if terminal.present or options.escape else None
         self._loop = asyncio.get_running_loop()
         self._leaving: asyncio.Future[Leaving] = self._loop.create_future()
-        self._outlet = Outlet(_STDOUT)
         self._outlet.failed.add_done_callback(self._stdout_failed)
-        self._typeahead = Typeahead(_PASTED_AHEAD if terminal.present else _PIPED_AHEAD)
-        #: Bytes that were taken from the typeahead and wait until the console is attached.
-        self._unsent = 0
-        self._watch = InputWatch(keys=terminal.present)
+        self._input = AttachInput(
+            self._talk,
+            escape=self._escape,
+            typed=terminal.present,
+            read_only=options.read_only,
+            escaped=self._detach,
+            ended=self._input_ended,
+        )
         self._filter = self._filter_of_the_past()
-        self._console: Console | None = None
-        self._attached = asyncio.Event()
         self._begun = False
-        self._escaped = False
+        self._company: asyncio.TimerHandle | None = None
+        self._company_from = 0.0
+        """Before this time it is not told who else is there: not all that were may be there again."""
+        self._all_come_again = False
         self._last_end: Reason | None = None
         self._waiting: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None
@@ -123,13 +135,13 @@ class AttachSession:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow(), name="follow")
             await self._leaving
-            self._say_what_is_left()
+            self._display.leave()
+            self._input.say_what_is_left()
             following.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_OUTPUT_S):
-                await self._outlet.flush()
+        await self._display.finish()
         self._terminal.restore()
         self._say_last(self._leaving.result())
+        await self._display.finish_talking()
         return self._leaving.result().status
 
     def _filter_of_the_past(self) -> "RequestFilter | Repaint":
@@ -140,11 +152,22 @@ class AttachSession:
         return Repaint.for_terminal(_STDOUT)
 
     def close(self) -> None:
-        """Let go of stdout and the timers."""
-        self._outlet.close()
-        for timer in (self._waiting, self._lingering):
+        """Let go of the terminal, stdout and the timers."""
+        self._display.close()
+        self._terminal.restore()
+        for timer in (self._waiting, self._lingering, self._company):
             if timer is not None:
                 timer.cancel()
+
+    def suspend(self) -> None:
+        """The process is to stop: the terminal is the person's."""
+        self._display.suspend()
+        self._terminal.suspend()
+
+    def resume(self) -> None:
+        """The process goes on."""
+        self._terminal.resume()
+        self._display.take_again()
 
     def signalled(self, number: int) -> None:
         """Leave on a signal, as a shell reports it: with 128 and its number."""
@@ -215,6 +238,9 @@ class AttachSession:
                     replay=f"bytes:{WINDOW}" if options.replay == REPLAY else options.replay,
                     read_only=options.read_only,
                     lag=options.lag,
+                    exclusive=options.exclusive,
+                    steal=options.steal,
+                    company=self._talk.tells_company,
                     force=options.force,
                 )
             )
@@ -250,44 +276,67 @@ class AttachSession:
     async def _act(self, actions: Sequence[Action], console: Console, tasks: asyncio.TaskGroup) -> None:
         for action in actions:
             if isinstance(action, Shown):
-                filtered = self._terminal.present or self._options.replay == REPLAY
-                await self._write(self._filter.show(action) if filtered else action.data)
+                await self._show(action)
                 continue
-            await self._outlet.flush()
+            await self._display.flush()
             match action:
                 case Live(first=True):
                     self._begin(console, tasks)
                 case Live():
-                    self._attached.set()
+                    self._input.go_on()
                     self._talk.live_again()
+                    self._display.back()
                 case End():
                     self._ended(action)
                 case Replayed(reason):
-                    self._talk.replayed(reason)
+                    self._replayed(reason)
                 case Gap() | Break() | OtherHistory():
                     self._talk.missing(action)
                 case Note():
-                    self._talk.note(action)
+                    self._noted(action)
+                case RoleNews():
+                    self._change_role(action, console)
+                case Company():
+                    self._tell_company(action)
                 case _:
                     assert_never(action)
 
+    async def _show(self, shown: Shown) -> None:
+        if self._options.replay != REPLAY:
+            await self._write(self._filter.show(shown) if self._terminal.present else shown.data)
+            return
+        if shown.replayed:
+            self._display.pass_over(shown.data)
+        else:
+            await self._write(self._filter.caught_up())
+        await self._write(self._filter.show(shown))
+
     async def _write(self, data: bytes) -> None:
-        self._talk.wrote(data)
-        await self._outlet.write(data)
+        if data:
+            await self._display.write(data)
         self._linger()
 
     def _begin(self, console: Console, tasks: asyncio.TaskGroup) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
         self._begun = True
-        self._attached.set()
+        # Raw first, which drops what was typed before: whoever types at the sight of the lines is heard.
+        typed = self._terminal.make_raw()
         self._talk.connected(console.place.info.id.domain, self._escape)
-        self._terminal.make_raw()
-        self._console = console
-        tasks.create_task(self._type(), name="type")
-        tasks.create_task(self._send(console), name="send")
-        tasks.create_task(self._watch_input(console), name="watch")
+        if typed:
+            self._talk.input_dropped(typed)
+        self._input.begin(console, tasks)
         tasks.create_task(self._do_once_attached(), name="once attached")
+
+    def _replayed(self, reason: Reason) -> None:
+        self._talk.replayed(reason)
+        if not lives_on(reason):
+            self._display.away(for_good=True)
+
+    def _noted(self, note: Note) -> None:
+        self._talk.note(note)
+        if note.note == _REBOOTED:
+            self._display.away(for_good=True)
 
     async def _do_once_attached(self) -> None:
         try:
@@ -297,83 +346,36 @@ class AttachSession:
             self._leave(Leaving(error.reason.exit_status, error=error.reason))
 
     def _ended(self, end: End) -> None:
-        self._attached.clear()
-        if self._terminal.present:
-            self._typeahead.clear()
         self._last_end = end.reason
-        if end.status is None:
-            self._talk.end(end, begun=self._begun)
-        else:
+        if end.status is not None:
             self._leave(Leaving(end.status, end=end))
+            return
+        self._talk.end(end, begun=self._begun)
+        self._input.hold()
+        self._all_come_again = self._all_come_again or end.reason.cause in _CONNECTION_LOST
+        self._display.away(for_good=not lives_on(end.reason))
 
-    # The input.
+    # Who may type, and who else is there.
 
-    async def _type(self) -> None:
-        """Take stdin, up to the escape key.
+    def _change_role(self, news: RoleNews, console: Console) -> None:
+        self._talk.role(news, console.place.info.console)
+        if news.role.types:
+            self._input.permit()
 
-        On a terminal that key acts at once, and what is typed while nothing is attached is dropped, so that it does not
-        reach the next boot. What is piped waits, and so does the key behind it.
-        """
-        unused = self._options.read_only and self._escape is None
-        while not unused and not self._escaped and (data := await read(_STDIN)):
-            data, self._escaped = until_escape(data, self._escape)
-            if not self._options.read_only and (self._attached.is_set() or not self._terminal.present):
-                await self._typeahead.put(data)
-        if self._terminal.present:
-            self._detach()
-        self._typeahead.close()
+    def _tell_company(self, company: Company) -> None:
+        """Tell it with what comes soon after it; the first at once."""
+        now = self._loop.time()
+        if self._all_come_again:
+            self._all_come_again = False
+            self._company_from = now + _ALL_AGAIN_S
+        at = now if self._company is None else max(now + _TOGETHER_S, self._company_from)
+        if self._company is not None:
+            self._company.cancel()
+        self._company = self._loop.call_at(at, self._talk.company, company)
 
-    async def _send(self, console: Console) -> None:
-        while data := await self._typeahead.take():
-            await self._send_all(console, data)
-        if self._escaped:
-            self._detach()
-        elif self._options.linger_s is not None:
+    def _input_ended(self) -> None:
+        if self._options.linger_s is not None:
             self._lingering = self._loop.call_later(self._options.linger_s, self._silent)
-
-    async def _send_all(self, console: Console, data: bytes) -> None:
-        """Send one piece; what is piped waits for the console, and for its fate. `_watch_input` tells that."""
-        give = console.send if self._terminal.present else console.write
-        while True:
-            try:
-                return await give(data)
-            except NotAttached:
-                if self._terminal.present:
-                    return None
-                self._attached.clear()
-                self._unsent = len(data)
-                await self._attached.wait()
-                self._unsent = 0
-            except InputRejected:
-                return None
-            except Refused as error:
-                return self._talk.input_lost(error.reason, len(data), len(data))
-
-    async def _watch_input(self, console: Console) -> None:
-        async with contextlib.aclosing(console.input_states()) as states:
-            async for state in states:
-                self._tell_input(console, state)
-
-    def _tell_input(self, console: Console, state: InputState) -> None:
-        for news in self._watch.take(state):
-            match news:
-                case Held(waiting, accepted):
-                    self._talk.input_held(console.place.info.id.domain, waiting, accepted)
-                case Lost(cause, size, lost):
-                    reason = reason_now(cause, phase=Phase.SEND, console=console.place.info.id)
-                    self._talk.input_lost(reason, size, lost)
-                case _:
-                    assert_never(news)
-
-    def _say_what_is_left(self) -> None:
-        """Of the input, as it leaves."""
-        unsent, under_way = self._typeahead.size + self._unsent, 0
-        if self._console is not None and (state := self._console.input) is not None:
-            self._tell_input(self._console, state)
-            given_and_unsent, under_way = self._watch.left(state)
-            unsent += given_and_unsent
-        if unsent or under_way:
-            self._talk.input_left(unsent, under_way)
 
     def _linger(self) -> None:
         """Output is no silence: begin to count anew."""

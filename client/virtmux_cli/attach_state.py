@@ -4,6 +4,8 @@
         |                                    |                  |
         +---- an end that is not waited out -+------------------+--> leave, with its status
 
+Whatever the state, a role that changes is told.
+
 Marks that are history to the first place are shown and decide nothing: the state that the daemon told with the place
 takes their place once the records have come to it. What happened while the connection was lost counts.
 """
@@ -12,10 +14,12 @@ from typing import NamedTuple, assert_never
 
 from virtmux.following import Disconnected, Progress, Record, Resumed
 from virtmux.messages import Company, Gap, MarkMessage, PlaceEnded, RoleChanged, Time
+from virtmux.people import Person, Role
 from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Break, Ended, Note, Position
 from virtmux.wire import Output
 from virtmux_cli.attach_policy import Leave, leaves_with
+from virtmux_cli.company import RoleNews, person
 from virtmux_cli.replayed import Shown, split
 
 
@@ -42,7 +46,7 @@ class OtherHistory(NamedTuple):
     """The records go on in another history; what lies between is lost and not counted."""
 
 
-Action = Shown | Live | End | Replayed | OtherHistory | Gap | Break | Note
+Action = Shown | Live | End | Replayed | OtherHistory | Gap | Break | Note | RoleNews | Company
 
 
 class AttachState:
@@ -54,6 +58,7 @@ class AttachState:
         self._begun = False
         self._live = False
         self._told: Cause | None = None
+        self._role, self._by = Role.WRITER, ""
         self._replayed_before = progress.live_from
         self._live_from = Position.parse(progress.place.info.position).offset
         self._news = True
@@ -92,7 +97,11 @@ class AttachState:
                 return self._resume(record)
             case PlaceEnded(reason=reason):
                 return [End(reason, reason.exit_status)]
-            case Time() | RoleChanged() | Company():
+            case RoleChanged(role=role, by=by):
+                return self._change_role(role, by)
+            case Company():
+                return [record]
+            case Time():
                 return []
             case _:
                 assert_never(record)
@@ -112,7 +121,15 @@ class AttachState:
         self._news = True
         if resumed.position.history != resumed.asked.history:
             self._replayed_before = 0
-        return [] if resumed.continuous else [OtherHistory()]
+        actions: list[Action] = [] if resumed.continuous else [OtherHistory()]
+        return actions + self._change_role(self._progress.role, self._progress.by)
+
+    def _change_role(self, role: Role, by: Person | None) -> list[Action]:
+        """What is told of a role once the console was attached; before, the role it has then."""
+        before, self._role = self._role, role
+        former, self._by = self._by, person(by)
+        is_news = role is not before or (role is Role.WATCHER and self._by != former)
+        return [RoleNews(role, by, before)] if self._begun and is_news else []
 
     def _catch_up(self) -> list[Action]:
         """Where the records have come to the console's state, that state counts."""
@@ -130,7 +147,12 @@ class AttachState:
             return []
         first, self._begun = not self._begun, True
         self._live, self._told = True, None
-        return [Live(first)]
+        return [Live(first), *self._first_role()] if first else [Live(first)]
+
+    def _first_role(self) -> list[Action]:
+        self._role, self._by = self._progress.role, person(self._progress.by)
+        told = self._role in {Role.EXCLUSIVE, Role.WATCHER}
+        return [RoleNews(self._role, self._progress.by, None)] if told else []
 
     def _end(self, reason: Reason) -> list[Action]:
         self._live = self._news = False

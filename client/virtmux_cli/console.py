@@ -19,7 +19,6 @@ from virtmux_cli.escape import DEFAULT
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import checked
 from virtmux_cli.output import write
-from virtmux_cli.terminal import Terminal
 from virtmux_cli.virsh_talk import VirshTalk
 from virtmux_cli.virsh_text import (
     FAILED,
@@ -153,11 +152,7 @@ def _lines(wanted: Wanted, domain: DomainInfo) -> str:
 
 
 async def _attach(wanted: Wanted, domain: DomainInfo) -> int:
-    talks: list[VirshTalk] = []
-
-    def speak(terminal: Terminal) -> VirshTalk:
-        talks.append(VirshTalk(terminal, _lines(wanted, domain)))
-        return talks[0]
+    talk = VirshTalk(_lines(wanted, domain))
 
     async def resume() -> None:
         if wanted.resume and domain.paused:
@@ -174,13 +169,13 @@ async def _attach(wanted: Wanted, domain: DomainInfo) -> int:
         force=wanted.force,
         once_attached=resume,
     )
-    status = await attach(options, speak)
+    status = await attach(options, talk)
     if status >= SIGNALLED:
         return status
-    ended = talks[0].ended
+    ended = talk.ended
     line = error(ended) if isinstance(ended, str) else end_error(ended)
     if line not in (None, NOT_RUNNING):
-        talks[0].begin()
+        talk.begin()
     return _end(wanted, [line] if line is not None else [])
 
 

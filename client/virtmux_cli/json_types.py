@@ -5,8 +5,8 @@ A line may get further fields, and a command further kinds of lines: pass over w
 
 from msgspec import UNSET, Struct, UnsetType
 
-from virtmux.messages import ConsoleInfo, Gap, HypervisorInfo, Limits
-from virtmux.people import ClientInfo
+from virtmux.messages import Company, ConsoleInfo, Gap, HypervisorInfo, Limits, RoleChanged
+from virtmux.people import ClientInfo, Person
 from virtmux.reasons import ConsoleId, Reason
 from virtmux.records import Break, Mark, Note
 from virtmux.wire import U32, U63
@@ -156,6 +156,24 @@ class InputLeftLine(Struct, frozen=True, tag="input-left"):
     under_way: U63
 
 
+class InputNotSentLine(Struct, frozen=True, tag="input-not-sent"):
+    """What is typed is dropped: `by` has the console alone."""
+
+    by: Person | None
+
+
+class InputWaitsLine(Struct, frozen=True, tag="input-waits"):
+    """What is piped waits: `by` has the console alone."""
+
+    by: Person | None
+
+
+class InputDroppedLine(Struct, frozen=True, tag="input-dropped"):
+    """What is typed while nothing is attached is dropped; `size` of it, where it was typed before."""
+
+    size: U63 | None
+
+
 class OtherHistoryLine(Struct, frozen=True, tag="other-history"):
     """The console's history up to here is gone: output may be missing."""
 
@@ -252,6 +270,11 @@ LINES: dict[str, tuple[type, ...]] = {
         InputLostLine,
         InputHeldLine,
         InputLeftLine,
+        InputNotSentLine,
+        InputWaitsLine,
+        InputDroppedLine,
+        RoleChanged,
+        Company,
         OtherHistoryLine,
         FailureLine,
     ),

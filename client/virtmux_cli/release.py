@@ -112,7 +112,8 @@ async def _run(run: Sequence[str]) -> int:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
 
-    with handled(Terminal(_STDIN), pass_on):
+    terminal = Terminal(_STDIN)
+    with handled(pass_on, terminal.suspend, terminal.resume):
         try:
             process = await asyncio.create_subprocess_exec(*run)
         except OSError as error:

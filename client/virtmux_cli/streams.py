@@ -103,6 +103,7 @@ class Outlet:
         self.failed: asyncio.Future[OSError] = self._loop.create_future()
         self._buffer = bytearray()
         self._filled = threading.Condition()
+        self._writing = False
         self.unwritten = 0
         """Bytes that wait to be written."""
         self._closed = False
@@ -114,17 +115,26 @@ class Outlet:
 
     async def write(self, data: bytes) -> None:
         """Queue bytes; wait while too many wait."""
+        self.put(data)
+        await self._until(_BUFFER)
+
+    def put(self, data: bytes) -> None:
+        """Queue a few bytes, however many wait."""
         with self._filled:
-            if self._closed:
+            if self._closed or not data:
                 return
             self._buffer += data
-            self._filled.notify()
+            self._filled.notify_all()
         self.unwritten += len(data)
-        await self._until(_BUFFER)
 
     async def flush(self) -> None:
         """Wait until everything is written, or writing has failed."""
         await self._until(0)
+
+    def settle(self, seconds: float) -> None:
+        """As `flush`, for at most so many seconds, in which nothing else is done: the process is to stop."""
+        with self._filled:
+            self._filled.wait_for(lambda: self._closed or not (self._buffer or self._writing), seconds)
 
     def close(self) -> None:
         """Take nothing more. What waits is still written, unless the process ends before."""
@@ -133,7 +143,7 @@ class Outlet:
             self._loop.remove_reader(self._fd)
         with self._filled:
             self._closed = True
-            self._filled.notify()
+            self._filled.notify_all()
 
     async def _until(self, most: int) -> None:
         while self.unwritten > most and not self._closed:
@@ -154,7 +164,11 @@ class Outlet:
                         return
                     self._filled.wait()
                 data, self._buffer = self._buffer, bytearray()
+                self._writing = True
             failure = _write_all(self._fd, data)
+            with self._filled:
+                self._writing = False
+                self._filled.notify_all()
             try:
                 self._loop.call_soon_threadsafe(self._written, len(data), failure)
             except RuntimeError:  # the loop is closed: the command has ended

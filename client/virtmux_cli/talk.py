@@ -2,40 +2,66 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 
-from virtmux.messages import Gap
+from virtmux.messages import Company, Gap, RoleChanged
+from virtmux.people import Person, Role
 from virtmux.reasons import Reason
 from virtmux.records import Break, Note
 from virtmux.sanitize import printable
 from virtmux_cli.attach_state import End, OtherHistory
+from virtmux_cli.company import Others, RoleNews, not_sent_text, role_text, waits_text
 from virtmux_cli.escape import describe_escape
-from virtmux_cli.terminal import Terminal
 from virtmux_cli.text import break_line, end_line, error_line, gap_line, json_line, note_line, replayed_line
 
 _STDERR = 2
 
 
+def on_stderr(line: str, *, before: str = "", newline: str = "\n") -> None:
+    """Say a line, whether anybody listens or not."""
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, f"{before}{line}{newline}".encode(errors="replace"))
+
+
 class Talk:
     """Speaks a line at a time. In JSON, a line that has a `cause` is a Reason; `type` or `kind` tell the others."""
 
-    def __init__(self, terminal: Terminal, *, as_json: bool, quiet: bool) -> None:
-        self._terminal = terminal
+    def __init__(self, say: Callable[[str], None], *, person: bool, as_json: bool, quiet: bool) -> None:
+        """`say` says a line; `person`: somebody sits at a terminal, at stdin's or stderr's."""
+        self._say_line = say
+        self._person = person
         self._as_json = as_json
         self._quiet = quiet
-        self._on_terminal = os.isatty(_STDERR)
-        self._mid_line = False
+        self._others = Others((os.getuid(), os.getpid()))
 
-    def wrote(self, data: bytes) -> None:
-        """The guest's output ended like this: a line of ours begins on a line of its own."""
-        self._mid_line = not data.endswith(b"\n")
+    @property
+    def tells_company(self) -> bool:
+        """Whether anybody is to hear who else is there: no log of a pipe's that did not ask for it."""
+        return (self._person or self._as_json) and not self._quiet
 
     def connected(self, domain: str, escape: bytes | None) -> None:
         """The lines that virsh prints on a terminal and that other tools match."""
-        if self._as_json or not (self._terminal.present or self._on_terminal):
+        if self._as_json or not self._person:
             return
         self._say(f"Connected to domain '{printable(domain)}'")
         if escape is not None:
             self._say(f"Escape character is {describe_escape(escape)}")
+
+    def role(self, news: RoleNews, console: int) -> None:
+        """What this place may do, now or from now on."""
+        self._others.alone(news.by if news.role is Role.WATCHER else None)
+        if self._as_json:
+            self._say_json(RoleChanged(console, news.role, news.by))
+        elif self._person or news.before is not None:
+            self._say(f"virtmux: {role_text(news)}")
+
+    def company(self, company: Company) -> None:
+        """Who else is there now."""
+        news = self._others.news(company)
+        if news and self._as_json:
+            self._say_json(company)
+        elif news and self._person:
+            self._say(f"virtmux: {news}")
 
     def live_again(self) -> None:
         """A console that had ended is attached."""
@@ -102,6 +128,29 @@ class Talk:
         else:
             self._say(f"virtmux: {unsent} bytes of input were not delivered, {under_way} before them may still be")
 
+    def input_not_sent(self, by: Person | None) -> None:
+        """What is typed is dropped, because this place may only watch: `by` has the console alone."""
+        if self._as_json:
+            self._say_json({"type": "input-not-sent", "by": by})
+        else:
+            self._say(f"virtmux: {not_sent_text(by)}")
+
+    def input_waits(self, by: Person | None) -> None:
+        """What is piped waits, for the same reason."""
+        if self._as_json:
+            self._say_json({"type": "input-waits", "by": by})
+        else:
+            self._say(f"virtmux: {waits_text(by)}")
+
+    def input_dropped(self, size: int | None) -> None:
+        """What is typed while nothing is attached, or was before that, in bytes where they can be counted."""
+        if self._as_json:
+            self._say_json({"type": "input-dropped", "size": size})
+        elif size is None:
+            self._say("virtmux: nothing is attached: what is typed now is dropped")
+        else:
+            self._say(f"virtmux: {size} bytes of input that were typed before were dropped")
+
     def failed(self, reason: Reason) -> None:
         """Why the command ends before it has begun."""
         if self._as_json:
@@ -120,10 +169,5 @@ class Talk:
         self._say(json_line(value).decode().rstrip(), always=always)
 
     def _say(self, line: str, *, always: bool = False) -> None:
-        if self._quiet and not always:
-            return
-        newline = "\r\n" if self._terminal.raw and self._on_terminal else "\n"
-        before = newline if self._mid_line and self._on_terminal else ""
-        self._mid_line = False
-        with contextlib.suppress(OSError):  # nobody listens
-            os.write(_STDERR, f"{before}{line}{newline}".encode(errors="replace"))
+        if not self._quiet or always:
+            self._say_line(line)

@@ -1,7 +1,9 @@
 """The terminal's raw mode: taken as virsh takes it, and given back whatever happens."""
 
 import contextlib
+import fcntl
 import os
+import struct
 import termios
 from typing import Any
 
@@ -23,11 +25,15 @@ class Terminal:
         """Whether every byte typed goes to the guest, and a newline needs its carriage return."""
         return self._saved is not None
 
-    def make_raw(self) -> None:
-        """Enter raw mode, as cfmakeraw(3); what was typed before is dropped, as by virsh."""
-        if self.present and not self.raw:
-            self._saved = termios.tcgetattr(self._fd)
-            termios.tcsetattr(self._fd, termios.TCSAFLUSH, _raw(self._saved))
+    def make_raw(self) -> int:
+        """Enter raw mode, as cfmakeraw(3); what was typed before is dropped, as by virsh. Gives how many bytes."""
+        if not self.present or self.raw:
+            return 0
+        self._saved = termios.tcgetattr(self._fd)
+        termios.tcsetattr(self._fd, termios.TCSADRAIN, _raw(self._saved))
+        (typed,) = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)))
+        termios.tcflush(self._fd, termios.TCIFLUSH)
+        return int(typed)
 
     def restore(self) -> None:
         """Give the terminal back as it was; at once, so that a stuck one does not hold the command up."""

@@ -19,6 +19,7 @@ from virtmux.sanitize import printable
 #: What a person can do about a cause, where it is not plain from the cause.
 _HINTS = {
     Cause.CONSOLE_NOT_PTY: "give the device a <serial type='pty'> in the domain's XML",
+    Cause.FEATURE_MISSING: "update virtmuxd and restart it",
     Cause.GUEST_UNDEFINED: "define it again, or look for its new name with `virtmux list`",
 }
 _CONNECTION_HINTS = {

@@ -5,8 +5,7 @@ import os
 
 from virtmux.reasons import Reason
 from virtmux_cli.attach_state import End
-from virtmux_cli.talk import Talk
-from virtmux_cli.terminal import Terminal
+from virtmux_cli.talk import Talk, on_stderr
 
 _STDOUT = 1
 
@@ -14,24 +13,25 @@ _STDOUT = 1
 class VirshTalk(Talk):
     """Says `lines` before the first byte, on stdout as virsh does, and keeps why it ended for later."""
 
-    def __init__(self, terminal: Terminal, lines: str) -> None:
-        super().__init__(terminal, as_json=False, quiet=True)
+    def __init__(self, lines: str) -> None:
+        super().__init__(on_stderr, person=False, as_json=False, quiet=True)
         self._lines = lines
         #: Whether they were said.
         self.began = False
         #: Why it ended, as a Reason where there is one.
         self.ended: Reason | str | None = None
 
-    def begin(self) -> None:
-        """Say the lines."""
+    def begin(self, *, raw: bool = False) -> None:
+        """Say the lines, to a terminal in raw mode or not."""
         if not self.began:
             self.began = True
             with contextlib.suppress(OSError):  # nobody listens
-                os.write(_STDOUT, self._lines.encode(errors="replace"))
+                lines = self._lines.replace("\n", "\r\n") if raw and os.isatty(_STDOUT) else self._lines
+                os.write(_STDOUT, lines.encode(errors="replace"))
 
     def connected(self, domain: str, escape: bytes | None) -> None:  # noqa: ARG002 - they name it as it was given
         """See `begin`."""
-        self.begin()
+        self.begin(raw=True)
 
     def end(self, end: End, *, begun: bool, option: str | None = None) -> None:  # noqa: ARG002 - as Talk
         """Keep why."""

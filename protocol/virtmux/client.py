@@ -480,8 +480,12 @@ class Client:
             self._watch(link)
 
     def _attach_again(self, link: Link, console: Console) -> None:
-        if self._link is link and not console.closed and not console.ended:
+        if self._link is not link or console.closed or console.ended:
+            return
+        try:
             console.attach_again(link).done.add_done_callback(partial(self._attached_again, link, console))
+        except Refused as error:  # the daemon that answers now is older than the one before
+            console.refused(error.reason)
 
     def _attached_again(self, link: Link, console: Console, done: asyncio.Future[None]) -> None:
         if not isinstance(error := done.exception(), Refused):

@@ -285,7 +285,7 @@ class Console:
             await self._until_settled(ledger, start + sent)
             fate = ledger.fate(start, len(data))
             if fate.accepted < len(data):
-                cause = ledger.cause or Cause.STREAM_ENDED
+                cause = ledger.why or Cause.STREAM_ENDED
                 reason = reason_now(cause, phase=Phase.SEND, console=self.place.info.id)
                 raise InputRejected(reason, accepted=fate.accepted, unknown=fate.unknown, rejected=fate.rejected)
 

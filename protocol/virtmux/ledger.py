@@ -49,6 +49,8 @@ class InputLedger:
         self._accepted = base
         self._unknown = 0
         self._settled = base
+        self._doubtful = (base, base)
+        """Bytes, from and up to, of which nothing more is said: the daemon began to count anew behind them."""
 
     @property
     def open(self) -> bool:
@@ -65,10 +67,11 @@ class InputLedger:
 
     def status(self, status: InputStatus) -> None:
         """Take the daemon's word; it replaces what was said before. Of what lies before a later `base` nothing more is
-        said: the daemon has begun to count anew."""
+        said, the daemon has begun to count anew: what was not accepted by then may not have arrived."""
         if status.base < self.base:
             return
         if status.base > self.base:
+            self._doubtful = (self._accepted, status.base)
             self.base, self.cause = status.base, None
         self._accepted = self.base + status.accepted
         self._unknown = status.unknown
@@ -91,11 +94,20 @@ class InputLedger:
         rejected, waiting = (0, unsettled) if self.open else (unsettled - self.in_flight(), self.in_flight())
         rejected += self._settled - self._accepted - self._unknown
         unsent = waiting - self.in_flight()
-        accepted = self._accepted - self.base
-        return InputState(self.attachment, accepted, self._unknown, rejected, waiting, self.held, self.cause, unsent)
+        accepted, unknown = self._accepted - self.base, self._unknown + self._doubtful[1] - self._doubtful[0]
+        return InputState(self.attachment, accepted, unknown, rejected, waiting, self.held, self.why, unsent)
+
+    @property
+    def why(self) -> Cause | None:
+        """Why not all has arrived."""
+        return self.cause or (Cause.ACCESS_DENIED if self._doubtful[1] > self._doubtful[0] else None)
 
     def fate(self, start: int, size: int) -> Fate:
         """What became of the `size` bytes from `start`; what was never sent counts as rejected."""
+        doubtful, to = self._doubtful
+        if doubtful < to and start < to and doubtful < start + size:
+            accepted = _within(doubtful - start, size)
+            return Fate(accepted, size - accepted, 0)
         accepted = _within(self._accepted - start, size)
         unknown = _within(self._accepted + self._unknown - start, size) - accepted
         return Fate(accepted, unknown, size - accepted - unknown)

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.harness.scripted_daemon import AT, HANDLE, HISTORY, OTHER_HISTORY, place, reason, waiting
 from virtmux.following import Disconnected, Progress, Record, Resumed
-from virtmux.messages import Gap, MarkMessage, Place, PlaceEnded
+from virtmux.messages import Gap, MarkMessage, Place, PlaceEnded, RoleChanged, State
+from virtmux.people import Person, Role
 from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Break, Ended, Mark, Note, Position
 from virtmux.wire import Output
 from virtmux_cli.attach_policy import Leave
 from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed
+from virtmux_cli.company import RoleNews
 from virtmux_cli.replayed import Shown
 
 DEFAULT = Leave()
@@ -20,6 +23,7 @@ LOST = reason(Cause.SERVER_LOST, will_retry=True)
 ENDED = reason(Cause.STREAM_ENDED, will_retry=True)
 DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
 IDLE = reason(Cause.GUEST_NOT_RUNNING, will_retry=True)
+BOB, CAROL = Person(2, "bob", 1001, 123), Person(3, "carol", 1002, 124)
 BUSY = reason(Cause.CONSOLE_BUSY, will_retry=True)
 
 
@@ -55,6 +59,33 @@ def actions(first: Place, records: Sequence[Record] = (), leave: Leave = DEFAULT
 
 def test_an_attached_console_is_live_at_once_and_its_output_is_written() -> None:
     assert actions(place(1), [output(b"hi")]) == [Live(first=True), Shown(b"hi", replayed=False)]
+
+
+def test_a_role_that_is_not_everybodys_is_told_once_the_console_is_attached_and_so_is_each_change() -> None:
+    watcher = replace(place(1, state=State.WAITING, attachment=None), role=Role.WATCHER, by=BOB)
+    records: list[Record] = [
+        RoleChanged(HANDLE, Role.WATCHER, CAROL),
+        attached(1),
+        RoleChanged(HANDLE, Role.WATCHER, BOB),
+        RoleChanged(HANDLE, Role.WRITER, BOB),
+        RoleChanged(HANDLE, Role.WRITER, CAROL),
+    ]
+    assert actions(watcher, records) == [
+        Live(first=True),
+        RoleNews(Role.WATCHER, CAROL, None),
+        RoleNews(Role.WATCHER, BOB, Role.WATCHER),
+        RoleNews(Role.WRITER, BOB, Role.WATCHER),
+    ]
+
+
+def test_a_role_that_is_another_one_after_a_lost_connection_is_told() -> None:
+    exclusive = replace(place(1), role=Role.EXCLUSIVE)
+    back = Resumed(Position.parse(f"{HISTORY}:0:1"), replace(place(1), role=Role.WATCHER, by=BOB))
+    told = actions(exclusive, [Disconnected(LOST), back])
+    assert [each for each in told if isinstance(each, RoleNews)] == [
+        RoleNews(Role.EXCLUSIVE, None, None),
+        RoleNews(Role.WATCHER, BOB, Role.EXCLUSIVE),
+    ]
 
 
 def test_the_mark_that_repeats_what_the_place_said_changes_nothing() -> None:

@@ -279,6 +279,21 @@ async def test_only_stdout_is_a_terminal(daemon: ScriptedDaemon, screen: Screen)
         assert await command.end() == (143, "")
 
 
+async def test_what_the_guest_does_to_a_stdout_that_is_a_terminal_is_undone_there(
+    daemon: ScriptedDaemon, screen: Screen
+) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        peer.output(b"\x1b[?1049h\x1b[31m\x1b[?25l", at=7)
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "attach", "web1", stdout=screen.terminal) as command:
+        await screen.until(b"\x1b[?25l")
+        command.process.send_signal(signal.SIGTERM)
+        assert await command.end() == (143, "")
+        assert await screen.until(b"\x1b[0m") == b"\x1b[?25h\x1b[?1049l\x1b[0m"
+
+
 async def test_while_nothing_was_attached_yet_the_terminal_is_the_persons(
     daemon: ScriptedDaemon, screen: Screen
 ) -> None:

@@ -9,20 +9,22 @@ import pytest
 
 from tests.harness.json_schema import check
 from tests.harness.scripted_daemon import AT, CONSOLE, console_info, hypervisor_info, reason
-from virtmux.messages import Event, Gap, ServerHello
+from virtmux.messages import Company, Event, Gap, ServerHello
+from virtmux.people import Companion, Person, Role
 from virtmux.reading import Match
 from virtmux.reasons import Cause, SavedError
 from virtmux.records import Attached, Break, Ended, Mark, Note, Position, rfc3339
 from virtmux_cli.attach_state import End, OtherHistory
 from virtmux_cli.automation.output import match_json
+from virtmux_cli.company import RoleNews
 from virtmux_cli.json_types import LINES
 from virtmux_cli.listing import Host, list_json, status_json
 from virtmux_cli.log import records
 from virtmux_cli.log.jsonlines import JsonLog
-from virtmux_cli.talk import Talk
-from virtmux_cli.terminal import Terminal
+from virtmux_cli.talk import Talk, on_stderr
 from virtmux_cli.text import event_json
 
+BOB = Person(2, "bob", 1000, 4711)
 SAVED = SavedError(38, "VIR_ERR_SYSTEM_ERROR", 7, "VIR_FROM_RPC", 2, "EOF", None, None, None, -1, -1, "recv")
 CRASHED = reason(Cause.GUEST_CRASHED, error=SAVED, later_errors=(SAVED,), moved_to="qemu:///system")
 HYPERVISORS = [hypervisor_info(), hypervisor_info(id=None, connected=False, reason=CRASHED)]
@@ -79,7 +81,7 @@ def test_log() -> None:
 
 
 def test_attach(capfd: pytest.CaptureFixture[str]) -> None:
-    talk = Talk(Terminal(0), as_json=True, quiet=False)
+    talk = Talk(on_stderr, person=True, as_json=True, quiet=False)
     talk.end(End(CRASHED, 11), begun=True)
     talk.replayed(CRASHED)
     talk.missing(Gap(7, 0, 1, 5, 1, "why"))
@@ -89,10 +91,17 @@ def test_attach(capfd: pytest.CaptureFixture[str]) -> None:
     talk.input_lost(CRASHED, 5, 2)
     talk.input_held("web1", 5, 2)
     talk.input_left(5, 2)
+    talk.input_not_sent(BOB)
+    talk.input_waits(None)
+    talk.input_dropped(5)
+    talk.role(RoleNews(Role.WATCHER, BOB, None), 7)
+    talk.company(Company(7, [Companion(BOB, Role.WRITER)]))
     talk.failed(CRASHED)
     talk.complain("too late")
     lines = check("attach", capfd.readouterr().err.encode())
-    assert kinds(lines, "type") == {"gap", "other-history", "input-lost", "input-held", "input-left", "failure"}
+    told = {"gap", "other-history", "role", "company", "failure"}
+    inputs = {"input-lost", "input-held", "input-left", "input-not-sent", "input-waits", "input-dropped"}
+    assert kinds(lines, "type") == told | inputs
     assert kinds(lines, "kind") == {"break", "note"}
 
 

@@ -125,3 +125,16 @@ class TestTypeahead:
             await asyncio.sleep(0)
             typeahead.clear()
         assert await typeahead.take() == b"x"
+
+    async def test_what_is_put_is_written_before_the_process_may_stop_or_time_is_up(
+        self, pipe: tuple[int, int]
+    ) -> None:
+        reader, writer = pipe
+        outlet = Outlet(writer)
+        outlet.put(b"given back")
+        outlet.settle(10)
+        assert os.read(reader, 100) == b"given back"
+        outlet.put(bytes(1 << 20))  # more than a pipe takes
+        outlet.settle(0.05)
+        assert outlet.unwritten >= 1 << 20
+        outlet.close()

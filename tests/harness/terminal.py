@@ -1,6 +1,7 @@
 """A program on a terminal of its own, as a person would run it."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,11 @@ class Terminal:
     def send(self, data: bytes) -> None:
         """Types `data`, as it is."""
         self.child.send(data)
+
+    def send_all(self, data: bytes) -> None:
+        """Types `data` as fast as it is taken, from a thread: what comes back is to be read meanwhile."""
+        while data:
+            data = data[os.write(self.child.child_fd, data) :]
 
     async def expect(self, text: bytes) -> bytes:
         """Waits for exactly `text` and returns what came before it. Raises pexpect.TIMEOUT and pexpect.EOF."""

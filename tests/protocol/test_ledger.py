@@ -59,6 +59,37 @@ def test_its_state_counts_what_was_given_and_not_sent_as_waiting_while_it_can_be
     assert (ledger.state.waiting, ledger.state.held, ledger.state.cause) == (0, False, Cause.GUEST_DESTROYED)
 
 
+class TestACountThatBeginsAnew:
+    def test_after_a_refusal_the_client_begins_where_it_goes_on(self) -> None:
+        ledger = InputLedger(1, base=10)
+        assert (ledger.in_flight(), ledger.open, ledger.state) == (0, True, InputState(1, 0))
+        ledger.sent = 15
+        ledger.status(InputStatus(7, 1, accepted=4, rejected=6, cause=Cause.ACCESS_DENIED))  # of what came before
+        assert (ledger.in_flight(), ledger.open) == (5, True)
+        ledger.status(InputStatus(7, 1, accepted=3, base=10))
+        assert (ledger.fate(10, 3), ledger.fate(10, 5).accepted, ledger.settled(13)) == (Fate(3, 0, 0), 3, True)
+        assert ledger.state == InputState(1, accepted=3, waiting=2)
+
+    def test_of_what_the_daemon_counts_no_more_only_what_it_had_accepted_has_arrived(self) -> None:
+        ledger = InputLedger(1)
+        ledger.sent = 20
+        ledger.status(InputStatus(7, 1, accepted=4))
+        ledger.status(InputStatus(7, 1, accepted=8, base=12))
+        assert (ledger.open, ledger.in_flight(), ledger.settled(20)) == (True, 0, True)
+        assert ledger.fate(0, 4) == (4, 0, 0)
+        assert ledger.fate(2, 18) == (2, 16, 0)
+        assert ledger.fate(12, 8) == (8, 0, 0)
+        assert ledger.why is Cause.ACCESS_DENIED
+        assert ledger.state == InputState(1, accepted=8, unknown=8, cause=Cause.ACCESS_DENIED)
+
+    def test_where_all_was_accepted_before_nothing_is_in_doubt(self) -> None:
+        ledger = InputLedger(1)
+        ledger.sent = 6
+        ledger.status(InputStatus(7, 1, accepted=4))
+        ledger.status(InputStatus(7, 1, accepted=2, base=4))
+        assert (ledger.fate(0, 6), ledger.why) == (Fate(6, 0, 0), None)
+
+
 def test_closed_its_state_waits_for_nothing() -> None:
     ledger = InputLedger(1)
     ledger.given, ledger.sent = 12, 10

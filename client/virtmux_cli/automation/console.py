@@ -15,10 +15,8 @@ from virtmux.records import Break, Note
 from virtmux_cli.attach_policy import TIMED_OUT
 from virtmux_cli.attach_state import End, OtherHistory
 from virtmux_cli.options import by_name
-from virtmux_cli.talk import Talk
-from virtmux_cli.terminal import Terminal
+from virtmux_cli.talk import Talk, on_stderr
 
-_STDIN = 0
 #: Of what was seen last, so many bytes are shown.
 _SEEN = 200
 
@@ -33,7 +31,7 @@ class Where(NamedTuple):
 
 def talk(*, as_json: bool) -> Talk:
     """What the command says beside its output."""
-    return Talk(Terminal(_STDIN), as_json=as_json, quiet=False)
+    return Talk(on_stderr, person=False, as_json=as_json, quiet=False)
 
 
 @asynccontextmanager

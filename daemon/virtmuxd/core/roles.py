@@ -60,7 +60,7 @@ class TakenError(Exception):
 
 
 class Change(NamedTuple, Generic[_S]):
-    """A seat has another role than before, because of `by`."""
+    """A seat has another role than before, or is a watcher of somebody else, because of `by`."""
 
     seat: _S
     by: Person | None
@@ -86,7 +86,7 @@ class Roles(Generic[_S]):
         changes: list[Change[_S]] = []
         if seat.role is not Role.READ_ONLY:
             if wish.exclusive and (self._owner is None or wish.steal or wish.token == self._token):
-                changes = self._take(seat)
+                changes = self._take(seat, again=wish.token is not None and wish.token == self._token)
             elif wish.exclusive and wish.token is None and self._owner is not None:
                 raise TakenError(self._owner)
             elif self._owner is not None:
@@ -116,15 +116,17 @@ class Roles(Generic[_S]):
     def __iter__(self) -> Iterator[_S]:
         return iter(tuple(self._seats))
 
-    def _take(self, seat: _S) -> list[Change[_S]]:
+    def _take(self, seat: _S, *, again: bool) -> list[Change[_S]]:
+        """`again`: it had the right before, so that to those who watch nothing is new."""
         self._token, self._owner, self._seat = self._new_token(), seat.who, seat
         seat.role, seat.token, seat.by = Role.EXCLUSIVE, self._token, None
         changes = []
         for other in self._seats:
-            if other.role.types:
-                other.role, other.token = Role.WATCHER, None
+            if other.role is Role.READ_ONLY:
+                continue
+            if other.role.types or not again:
                 changes.append(Change(other, seat.who))
-            other.by = None if other.role is Role.READ_ONLY else seat.who
+            other.role, other.token, other.by = Role.WATCHER, None, seat.who
         return changes
 
     def _free(self, by: Person | None) -> list[Change[_S]]:

@@ -58,6 +58,14 @@ def test_who_steals_it_has_it_and_the_other_watches_and_learns_by_whom() -> None
     assert bob.role is Role.EXCLUSIVE
 
 
+def test_whoever_watches_already_learns_who_has_it_now() -> None:
+    here, alice, bob, carol = roles(), seat("alice"), seat("bob"), seat("carol")
+    here.enter(alice, EXCLUSIVE)
+    here.enter(carol)
+    assert here.enter(bob, STEALING) == [Change(alice, bob.who), Change(carol, bob.who)]
+    assert (carol.role, carol.by) == (Role.WATCHER, bob.who)
+
+
 def test_once_it_is_free_all_watchers_may_type_again() -> None:
     here, alice, bob, eve = roles(), seat("alice"), seat("bob"), seat("eve", read_only=True)
     here.enter(alice, EXCLUSIVE)
@@ -148,7 +156,7 @@ def test_at_most_one_may_type_alone_and_nobody_changes_without_a_word(steps: lis
     seats: dict[int, Seat] = {}
     tokens: dict[int, str] = {}
     for step, number in steps:
-        before = {each: each.role for each in here}
+        before = {each: (each.role, each.by) for each in here}
         changes: list[Change[Seat]] = []
         match step:
             case "leave" | "lose" if number in seats:
@@ -166,7 +174,8 @@ def test_at_most_one_may_type_alone_and_nobody_changes_without_a_word(steps: lis
                 if new.token is not None:
                     tokens[number] = new.token
         told = {change.seat for change in changes}
-        assert told == {each for each in here if each in before and each.role is not before[each]}
+        changed = {each for each in here if each in before and (each.role, each.by) != before[each]}
+        assert changed <= told <= {each for each in before if each.role is not Role.READ_ONLY}
         alone = [each for each in here if each.role is Role.EXCLUSIVE]
         assert len(alone) <= 1
         assert all(each.role is Role.WATCHER for each in here if each not in alone) or not alone
