@@ -18,7 +18,7 @@ from virtmux_cli.automation.output import show
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, uri_option
 from virtmux_cli.talk import Talk
-from virtmux_cli.text import console_name, json_line, reason_text
+from virtmux_cli.text import json_line, reason_text
 
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 2.0
@@ -72,11 +72,7 @@ async def _until_attached(where: Where, say: Talk, why: list[Reason], *, as_json
                 await wait_attached(console, say, why)
                 position = str(console.position)
                 told = {"type": "attached", "console": console.place.info.id, "position": position}
-                return show(
-                    json_line(told)
-                    if as_json
-                    else f"{console_name(console.place.info.id)} attached at {position}\n".encode()
-                )
+                return show(json_line(told) if as_json else f"{position}\n".encode())
         except Refused as error:
             if leaves_refused(error.reason, _PATIENT) is not None:
                 raise
