@@ -84,7 +84,7 @@ class Cursor:
     `wake` is called when a parked reader has something to take. It must not raise.
     """
 
-    __slots__ = ("fetching", "lag", "live_from", "mark", "offset", "pages", "timed", "told_at", "void", "wake")
+    __slots__ = ("_void", "fetching", "lag", "live_from", "mark", "offset", "pages", "timed", "told_at", "wake")
 
     def __init__(
         self, offset: int, mark: int, wake: Callable[[], None], *, lag: Lag | None = None, timed: bool = False
@@ -100,8 +100,8 @@ class Cursor:
         #: What the archive gave and is not taken yet, and whether it was asked.
         self.pages: deque[Page] = deque()
         self.fetching = False
-        #: The place from which on the archive has nothing.
-        self.void: Place | None = None
+        #: From which place on the archive had nothing, and before which.
+        self._void: tuple[Place, Place] | None = None
         #: The time that the reader was told last.
         self.told_at: int | None = None
 
@@ -110,19 +110,24 @@ class Cursor:
         """Offset and mark."""
         return self.offset, self.mark
 
+    @property
+    def void_to(self) -> Place | None:
+        """Up to where the archive has nothing from here on, as far as it was asked; None where it may have some."""
+        return self._void[1] if self._void is not None and self._void[0] == self.place else None
+
     def begin(self, offset: int, mark: int) -> None:
         """Start there, and not where it was made."""
         self.offset, self.mark = offset, mark
 
     def fetch(self, archive: Archive, stop: Place) -> None:
-        """Have records before `stop` brought; the reader is woken once they are there, or there are none (`void`)."""
+        """Have records before `stop` brought; the reader is woken once they, or none (`void_to`), are there."""
         self.fetching = True
 
         def give(pages: list[Page]) -> None:
             self.fetching, self.told_at = False, None
             self.pages.extend(pages)
             if not pages:
-                self.void = self.place
+                self._void = self.place, stop
             self.wake()
 
         archive.fetch(self.place, stop, timed=self.timed, give=give)

@@ -53,7 +53,7 @@ class PastRecords:
             return cursor.turn()
         if cursor.fetching or cursor.place == stop:
             return None
-        if cursor.void == cursor.place:
+        if cursor.void_to is not None:
             return cursor.skip(self.handle, stop)
         cursor.fetch(self._archive, stop)
         return None

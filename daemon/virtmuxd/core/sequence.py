@@ -301,7 +301,7 @@ class Sequence:
 
     def _recorded_behind(self, cursor: Cursor) -> bool:
         """Whether the archive has the next byte, as far as is known."""
-        return self.archive is not None and cursor.void != cursor.place and cursor.offset < self.archive.end[0]
+        return self.archive is not None and cursor.void_to is None and cursor.offset < self.archive.end[0]
 
     def too_slow(self, cursor: Cursor) -> str | None:
         """Why this reader has to leave; None where it may stay."""
@@ -309,9 +309,14 @@ class Sequence:
 
     def _behind(self, cursor: Cursor, stop: Place, held: Place) -> bytes | None:
         """The reader wants what the store has no more: ask the archive for what is before `stop`. Where that has
-        nothing, there is a gap up to what is `held`."""
-        if self.archive is None or cursor.void == cursor.place:
+        nothing, there is a gap up to what is `held`; but no further than it was asked, for it may have got since what
+        the store has let go of since."""
+        if self.archive is None:
             return cursor.skip(self.handle, held)
+        void_to = cursor.void_to or cursor.place
+        to = min(held[0], void_to[0]), min(held[1], void_to[1])
+        if to != cursor.place:
+            return cursor.skip(self.handle, to)
         cursor.fetch(self.archive, stop)
         return None
 

@@ -576,6 +576,20 @@ def test_what_the_archive_does_not_have_either_is_a_gap() -> None:
     assert bench.take() == Output(HANDLE, 10, b"abcdefghij")
 
 
+def test_what_the_archive_got_since_it_had_nothing_is_no_gap() -> None:
+    bench = Bench()
+    append(bench.records, b"0123456789abcdefghij")
+    bench.take()
+    append(bench.records, b"kl")
+    bench.archive.answer()
+
+    assert bench.take() == Gap(HANDLE, 0, 1, 10, 1)
+    assert bench.take() is None
+    assert bench.archive.asked[1:] == [((10, 1), (12, 1))]
+    bench.archive.answer(page(10, b"ab"))
+    assert [bench.take(), bench.take()] == [Output(HANDLE, 10, b"ab"), Output(HANDLE, 12, b"cdefghijkl")]
+
+
 def test_bytes_are_asked_for_up_to_the_next_mark() -> None:
     bench = Bench()
     append(bench.records, b"01234")
