@@ -1,6 +1,5 @@
-"""Asks the daemons of one host or of several what they know, and writes that. Without a loop, to be fast."""
+"""Asks the daemons of one host or of several what they know. Without a loop, to be fast."""
 
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -8,7 +7,7 @@ from virtmux.addresses import Server, SshHost
 from virtmux.asking import Asking
 from virtmux.errors import VirtmuxError
 from virtmux_cli.listing import Host
-from virtmux_cli.main import complain, stdout_failed
+from virtmux_cli.main import complain
 from virtmux_cli.text import error_line
 
 
@@ -38,13 +37,3 @@ def ask_all(servers: Sequence[Server]) -> tuple[list[Host], int]:
 def _complain(error: VirtmuxError) -> int:
     complain(error_line(error.reason))
     return error.reason.exit_status
-
-
-def write_out(data: bytes) -> int:
-    """Write to stdout, and give the exit status."""
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-    except OSError as error:
-        return stdout_failed(error)
-    return 0

@@ -2,8 +2,8 @@
 
 import click
 
-from virtmux_cli.asked import write_out
 from virtmux_cli.main import COMPLETE_VARIABLE, cli
+from virtmux_cli.output import write
 from virtmux_cli.shells import SHELLS
 
 
@@ -15,4 +15,4 @@ def command(shell: str) -> int:
     For bash, in ~/.bashrc: eval "$(virtmux completion bash)". For zsh, in ~/.zshrc behind compinit:
     eval "$(virtmux completion zsh)". For fish: virtmux completion fish > ~/.config/fish/completions/virtmux.fish
     """
-    return write_out(SHELLS[shell](cli, {}, "virtmux", COMPLETE_VARIABLE).source().encode())
+    return write(SHELLS[shell](cli, {}, "virtmux", COMPLETE_VARIABLE).source().encode())

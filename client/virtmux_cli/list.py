@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import click
 
-from virtmux_cli.asked import ask_all, write_out
+from virtmux_cli.asked import ask_all
 from virtmux_cli.listing import away_lines, list_json, list_rows, matching
 from virtmux_cli.main import complain
 from virtmux_cli.names import complete_console
+from virtmux_cli.output import write
 from virtmux_cli.servers import servers
 from virtmux_cli.tables import shown
 
@@ -34,4 +35,4 @@ def command(ctx: click.Context, *, patterns: Sequence[str], as_json: bool) -> in
     if patterns and hosts and not any(host.consoles for host in hosts):
         complain(f"virtmux: no console matches {' or '.join(map(ascii, patterns))}; `virtmux list` shows all")
         status = status or _NOT_FOUND
-    return write_out(text) or status
+    return write(text) or status

@@ -2,8 +2,9 @@
 
 import click
 
-from virtmux_cli.asked import ask_all, write_out
+from virtmux_cli.asked import ask_all
 from virtmux_cli.listing import Host, away_lines, hypervisor_rows, status_json, status_rows
+from virtmux_cli.output import write
 from virtmux_cli.servers import servers
 from virtmux_cli.tables import shown
 from virtmux_cli.text import table
@@ -21,7 +22,7 @@ def command(ctx: click.Context, *, as_json: bool) -> int:
     """
     hosts, status = ask_all(servers(ctx))
     text = b"".join(map(status_json, hosts)) if as_json else "\n".join(map(_text, hosts)).encode(errors="replace")
-    return write_out(text) or status
+    return write(text) or status
 
 
 def _text(host: Host) -> str:

@@ -15,7 +15,7 @@ from virtmux.reading import Match
 from virtmux.reasons import Cause, SavedError
 from virtmux.records import Attached, Break, Ended, Mark, Note, Position, rfc3339
 from virtmux_cli.attach_state import End, OtherHistory
-from virtmux_cli.automation.output import match_json
+from virtmux_cli.automation.match_text import match_json
 from virtmux_cli.company import RoleNews
 from virtmux_cli.json_types import LINES
 from virtmux_cli.listing import Host, list_json, status_json

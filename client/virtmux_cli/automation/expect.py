@@ -11,13 +11,14 @@ from virtmux.console import Console
 from virtmux.matching import Search
 from virtmux_cli.attach_state import OtherHistory
 from virtmux_cli.automation.console import Where, at_console, passing, reported, seconds_of, talk
-from virtmux_cli.automation.output import match_json, match_line, show
+from virtmux_cli.automation.match_text import match_json, match_line
 from virtmux_cli.automation.parts import InputCommand, Piece, given, input_options, pieces, redacted
 from virtmux_cli.automation.script import Script, load
 from virtmux_cli.automation.sending import Pace, send
 from virtmux_cli.automation.steps import run
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, uri_option
+from virtmux_cli.output import write
 from virtmux_cli.talk import Talk
 
 #: The status of the second pattern is one more; shells keep what is above 125 for themselves.
@@ -123,7 +124,7 @@ async def _expect(where: Where, expected: Expected) -> int:
             match = await console.expect(
                 list(expected.patterns), timeout=seconds, must_be_attached=True, notice=passing(say)
             )
-            printed = show(match_json(match, redact) if expected.as_json else match_line(match, redact))
+            printed = write(match_json(match, redact) if expected.as_json else match_line(match, redact))
         return printed or (FURTHER + match.index if match.index else 0)
 
     return await reported(say, expected.seconds, work, redact)

@@ -3,11 +3,11 @@
 import click
 
 from virtmux_cli.automation.console import Where, at_console, reported, seconds_of, talk
-from virtmux_cli.automation.output import show
 from virtmux_cli.automation.parts import Piece, TextCommand, given, input_options, pieces
 from virtmux_cli.automation.sending import Pace, send
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, uri_option
+from virtmux_cli.output import write
 from virtmux_cli.text import json_line
 
 
@@ -60,6 +60,6 @@ async def _send(where: Where, sent: list[Piece], pace: Pace, seconds: float | No
             await send(console, sent, say, pace, seconds)
             size = sum(len(each.data) for each in sent)
             told = {"type": "sent", "console": console.place.info.id, "position": position, "size": size}
-            return show(json_line(told)) if as_json else 0
+            return write(json_line(told)) if as_json else 0
 
     return await reported(say, seconds, work)

@@ -8,11 +8,12 @@ from virtmux.reasons import Cause
 from virtmux_cli.attach_policy import TIMED_OUT
 from virtmux_cli.attach_state import OtherHistory
 from virtmux_cli.automation.console import Where, at_console, passing, pattern_text, rejected, reported, shown, talk
-from virtmux_cli.automation.output import match_json, match_line, show
+from virtmux_cli.automation.match_text import match_json, match_line
 from virtmux_cli.automation.parts import redacted
 from virtmux_cli.automation.script import Script, Step
 from virtmux_cli.automation.sending import Pace, send
 from virtmux_cli.automation.wait import wait_attached, wait_ended
+from virtmux_cli.output import write
 from virtmux_cli.talk import Talk
 from virtmux_cli.text import json_line, reason_text
 
@@ -77,16 +78,16 @@ class _Run:
             await self._attached(seconds)
         else:
             reason = await wait_ended(self._console, seconds)
-            return show(json_line(reason) if self._as_json else f"{reason_text(reason)}\n".encode(errors="replace"))
+            return write(json_line(reason) if self._as_json else f"{reason_text(reason)}\n".encode(errors="replace"))
         return 0
 
     async def _expect(self, number: int, step: Step, seconds: float) -> int:
         patterns = [*step.wanted, *step.unwanted]
         match = await self._console.expect(patterns, timeout=seconds, must_be_attached=True, notice=passing(self._say))
         if self._as_json:
-            status = show(match_json(match, self._redact, step=number))
+            status = write(match_json(match, self._redact, step=number))
         else:
-            status = show(match_line(match, self._redact))
+            status = write(match_line(match, self._redact))
         unwanted = match.index - len(step.wanted)
         if unwanted < 0:
             return status

@@ -14,9 +14,9 @@ from virtmux.reasons import Cause, Reason
 from virtmux_cli.attach_policy import Leave, leaves_refused, leaves_with
 from virtmux_cli.attach_state import End
 from virtmux_cli.automation.console import Where, at_console, reported, seconds_of, talk
-from virtmux_cli.automation.output import show
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, uri_option
+from virtmux_cli.output import write
 from virtmux_cli.talk import Talk
 from virtmux_cli.text import json_line, reason_text
 
@@ -72,7 +72,7 @@ async def _until_attached(where: Where, say: Talk, why: list[Reason], *, as_json
                 await wait_attached(console, say, why)
                 position = str(console.position)
                 told = {"type": "attached", "console": console.place.info.id, "position": position}
-                return show(json_line(told) if as_json else f"{position}\n".encode())
+                return write(json_line(told) if as_json else f"{position}\n".encode())
         except Refused as error:
             if leaves_refused(error.reason, _PATIENT) is not None:
                 raise
@@ -119,7 +119,7 @@ async def _ended(where: Where, seconds: float | None, *, as_json: bool) -> int:
     async def work() -> int:
         async with at_console(where) as console:
             reason = await wait_ended(console, seconds)
-        return show(json_line(reason) if as_json else f"{reason_text(reason)}\n".encode(errors="replace"))
+        return write(json_line(reason) if as_json else f"{reason_text(reason)}\n".encode(errors="replace"))
 
     return await reported(say, seconds, work)
 

@@ -14,9 +14,9 @@ from virtmux.errors import ConnectionLost
 from virtmux.messages import Gap, PlaceEnded
 from virtmux.records import Position
 from virtmux.wire import Output
-from virtmux_cli.automation.output import show
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import by_name, checked, console_argument, uri_option
+from virtmux_cli.output import write
 from virtmux_cli.screen.window import WINDOW
 from virtmux_cli.text import gap_line, json_line, local_time
 
@@ -99,7 +99,7 @@ async def _screen(options: Options) -> int:
         complain(f"virtmux: the console is not held now; it was like this at {local_time(info.last_output)}")
     screen = emulator.screen
     if not options.as_json:
-        return show(_text((coloured_lines if options.ansi else text_lines)(screen)))
+        return write(_text((coloured_lines if options.ansi else text_lines)(screen)))
     cursor = {"x": min(screen.cursor.x, screen.columns - 1), "y": screen.cursor.y, "hidden": screen.cursor.hidden}
     told = {
         "type": "screen",
@@ -111,7 +111,7 @@ async def _screen(options: Options) -> int:
         "alternate": screen.primary is not None,
         "text": text_lines(screen),
     }
-    return show(json_line(told))
+    return write(json_line(told))
 
 
 def _place(

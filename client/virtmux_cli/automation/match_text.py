@@ -1,26 +1,14 @@
-"""What the commands of scripts print: a match, a position, a reason."""
+"""How a match is printed: for a person, and as a line of JSON."""
 
 import base64
 import os
-import sys
 from collections.abc import Callable
 
 from virtmux.reading import Match
 from virtmux.sanitize import Sanitizer
-from virtmux_cli.main import stdout_failed
 from virtmux_cli.text import json_line
 
 _STDOUT = 1
-
-
-def show(data: bytes) -> int:
-    """Print it at once; the exit status."""
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.flush()
-    except OSError as error:
-        return stdout_failed(error)
-    return 0
 
 
 def match_line(match: Match, redact: Callable[[bytes], bytes]) -> bytes:
