@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from virtmux_cli.virsh_options import behind_the_command
+from virtmux_cli.virsh.options import behind_the_command
 
 #: The commands are imported when they are asked for, so that `virtmux --help` and shell completion stay fast.
 COMMANDS = {
-    "attach": "virtmux_cli.attach",
+    "attach": "virtmux_cli.attach.command",
     "completion": "virtmux_cli.completion",
-    "console": "virtmux_cli.console",
+    "console": "virtmux_cli.virsh.command",
     "dial-stdio": "virtmux_cli.dial_stdio",
     "doctor": "virtmux_cli.doctor.command",
     "events": "virtmux_cli.events",

@@ -13,10 +13,10 @@ from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Ended
 from virtmux.sanitize import printable
-from virtmux_cli.attach import escape_key
-from virtmux_cli.attach_policy import Leave
-from virtmux_cli.attach_session import Options, attach
-from virtmux_cli.escape import DEFAULT
+from virtmux_cli.attach.command import escape_key
+from virtmux_cli.attach.escape import DEFAULT
+from virtmux_cli.attach.policy import Leave
+from virtmux_cli.attach.session import Options, attach
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import by_name, checked, console_argument, parse_duration, uri_option
 from virtmux_cli.text import reason_text

@@ -14,14 +14,14 @@ from virtmux.people import Companion, Person, Role
 from virtmux.reading import Match
 from virtmux.reasons import Cause, SavedError
 from virtmux.records import Attached, Break, Ended, Mark, Note, Position, rfc3339
-from virtmux_cli.attach_state import End, OtherHistory
+from virtmux_cli.attach.company import RoleNews
+from virtmux_cli.attach.state import End, OtherHistory
+from virtmux_cli.attach.talk import Talk, on_stderr
 from virtmux_cli.automation.match_text import match_json
-from virtmux_cli.company import RoleNews
 from virtmux_cli.json_types import LINES
 from virtmux_cli.listing import Host, list_json, status_json
 from virtmux_cli.log import records
 from virtmux_cli.log.jsonlines import JsonLog
-from virtmux_cli.talk import Talk, on_stderr
 from virtmux_cli.text import event_json
 
 BOB = Person(2, "bob", 1000, 4711)

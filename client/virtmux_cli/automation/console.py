@@ -12,10 +12,10 @@ from virtmux.errors import ConsoleEnded, InputRejected, TimedOut, VirtmuxError
 from virtmux.following import Disconnected, Record, Resumed
 from virtmux.messages import Gap, MarkMessage
 from virtmux.records import Break, Note
-from virtmux_cli.attach_policy import TIMED_OUT
-from virtmux_cli.attach_state import End, OtherHistory
+from virtmux_cli.attach.policy import TIMED_OUT
+from virtmux_cli.attach.state import End, OtherHistory
+from virtmux_cli.attach.talk import Talk, on_stderr
 from virtmux_cli.options import by_name
-from virtmux_cli.talk import Talk, on_stderr
 
 #: Of what was seen last, so many bytes are shown.
 _SEEN = 200

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from virtmux.console import Console
 from virtmux.errors import TimedOut, VirtmuxError
+from virtmux_cli.attach.input_watch import Held, InputWatch
+from virtmux_cli.attach.talk import Talk
 from virtmux_cli.automation.parts import Piece
-from virtmux_cli.input_watch import Held, InputWatch
-from virtmux_cli.talk import Talk
 
 
 class Pace(NamedTuple):

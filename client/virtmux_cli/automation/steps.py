@@ -5,8 +5,9 @@ import asyncio
 from virtmux.console import Console
 from virtmux.errors import ConsoleEnded, InputRejected, TimedOut, VirtmuxError
 from virtmux.reasons import Cause
-from virtmux_cli.attach_policy import TIMED_OUT
-from virtmux_cli.attach_state import OtherHistory
+from virtmux_cli.attach.policy import TIMED_OUT
+from virtmux_cli.attach.state import OtherHistory
+from virtmux_cli.attach.talk import Talk
 from virtmux_cli.automation.console import Where, at_console, passing, pattern_text, rejected, reported, shown, talk
 from virtmux_cli.automation.match_text import match_json, match_line
 from virtmux_cli.automation.parts import redacted
@@ -14,7 +15,6 @@ from virtmux_cli.automation.script import Script, Step
 from virtmux_cli.automation.sending import Pace, send
 from virtmux_cli.automation.wait import wait_attached, wait_ended
 from virtmux_cli.output import write
-from virtmux_cli.talk import Talk
 from virtmux_cli.text import json_line, reason_text
 
 _TIMEOUT_S = 60.0

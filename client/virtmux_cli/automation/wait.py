@@ -11,13 +11,13 @@ from virtmux.console import Console
 from virtmux.errors import ConsoleEnded, Refused, TimedOut
 from virtmux.messages import PlaceEnded
 from virtmux.reasons import Cause, Reason
-from virtmux_cli.attach_policy import Leave, leaves_refused, leaves_with
-from virtmux_cli.attach_state import End
+from virtmux_cli.attach.policy import Leave, leaves_refused, leaves_with
+from virtmux_cli.attach.state import End
+from virtmux_cli.attach.talk import Talk
 from virtmux_cli.automation.console import Where, at_console, reported, seconds_of, talk
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, uri_option
 from virtmux_cli.output import write
-from virtmux_cli.talk import Talk
 from virtmux_cli.text import json_line, reason_text
 
 _FIRST_RETRY_S = 0.2

@@ -2,13 +2,13 @@
 
 import os
 
-from virtmux_cli.replayed import Shown
+from virtmux_cli.attach.replayed import Shown
 from virtmux_cli.screen.drawing import repaint
 from virtmux_cli.screen.emulator import Emulator
 
 
 class Repaint:
-    """Takes the place of a `virtmux_cli.replayed.RequestFilter`."""
+    """Takes the place of a `virtmux_cli.attach.replayed.RequestFilter`."""
 
     def __init__(self, columns: int, lines: int) -> None:
         self._emulator: Emulator | None = Emulator(columns, lines)

@@ -15,7 +15,7 @@ from tests.harness.command import running
 from tests.harness.scripted_daemon import HANDLE, HISTORY, Peer, ScriptedDaemon, place, playing, reason
 from virtmux.messages import Attach, Gap
 from virtmux.reasons import Cause
-from virtmux_cli.replayed import Shown
+from virtmux_cli.attach.replayed import Shown
 from virtmux_cli.screen.command import Size, parse_size
 from virtmux_cli.screen.repainted import Repaint
 from virtmux_cli.screen.window import WINDOW

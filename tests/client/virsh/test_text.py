@@ -5,7 +5,7 @@ import pytest
 from tests.harness.life import TAKEN_OVER
 from tests.harness.scripted_daemon import reason
 from virtmux.reasons import CAUSES, Cause
-from virtmux_cli.virsh_text import connected_lines, end_error, no_device, start_error
+from virtmux_cli.virsh.text import connected_lines, end_error, no_device, start_error
 
 
 @pytest.mark.parametrize(

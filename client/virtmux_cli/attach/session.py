@@ -1,7 +1,7 @@
 """What `virtmux attach` does: the guest's output to stdout, stdin to the guest, until it leaves.
 
 follow   records -> AttachState -> stdout, talk, or the decision to leave
-input    stdin -> the guest; see `attach_input`     (from the first time the console is attached)
+input    stdin -> the guest; see `input`     (from the first time the console is attached)
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from virtmux.messages import Company, Gap, Lag
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Reason, sentence
 from virtmux.records import Break, Note
-from virtmux_cli.attach_input import AttachInput
-from virtmux_cli.attach_policy import TIMED_OUT, Leave, leaves_refused, lives_on, option_to_wait
-from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed
-from virtmux_cli.company import RoleNews
-from virtmux_cli.display import Display
-from virtmux_cli.escape import DEFAULT, parse_escape
+from virtmux_cli.attach.company import RoleNews
+from virtmux_cli.attach.display import Display
+from virtmux_cli.attach.escape import DEFAULT, parse_escape
+from virtmux_cli.attach.input import AttachInput
+from virtmux_cli.attach.policy import TIMED_OUT, Leave, leaves_refused, lives_on, option_to_wait
+from virtmux_cli.attach.replayed import RequestFilter, Shown
+from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed
+from virtmux_cli.attach.talk import Talk
 from virtmux_cli.options import by_name
-from virtmux_cli.replayed import RequestFilter, Shown
 from virtmux_cli.screen.window import REPLAY, WINDOW
 from virtmux_cli.signals import handled
 from virtmux_cli.streams import Outlet
-from virtmux_cli.talk import Talk
 from virtmux_cli.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from virtmux.people import Person, Role
 from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Break, Ended, Note, Position
 from virtmux.wire import Output
-from virtmux_cli.attach_policy import Leave, leaves_with
-from virtmux_cli.company import RoleNews, person
-from virtmux_cli.replayed import Shown, split
+from virtmux_cli.attach.company import RoleNews, person
+from virtmux_cli.attach.policy import Leave, leaves_with
+from virtmux_cli.attach.replayed import Shown, split
 
 
 class Live(NamedTuple):

@@ -2,7 +2,7 @@
 
 from virtmux.reasons import Cause, Reason
 from virtmux.sanitize import printable
-from virtmux_cli.escape import parse_escape
+from virtmux_cli.attach.escape import parse_escape
 
 FAILED = 1
 NOT_RUNNING = "error: The domain is not running"

@@ -4,8 +4,8 @@ import contextlib
 import os
 
 from virtmux.reasons import Reason
-from virtmux_cli.attach_state import End
-from virtmux_cli.talk import Talk, on_stderr
+from virtmux_cli.attach.state import End
+from virtmux_cli.attach.talk import Talk, on_stderr
 
 _STDOUT = 1
 

@@ -7,7 +7,7 @@ touched, or has put back itself, is left alone. Sequences are xterm's (ctlseqs) 
 import re
 from functools import lru_cache
 
-from virtmux_cli.pen import PLAIN
+from virtmux_cli.attach.pen import PLAIN
 
 #: Modes that are off by default: `?` DEC's private ones, among them mouse, focus and paste, and ANSI's.
 _OFF = {

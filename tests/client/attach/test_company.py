@@ -4,7 +4,7 @@ import pytest
 
 from virtmux.messages import Company
 from virtmux.people import Companion, Person, Role
-from virtmux_cli.company import Others, RoleNews, not_sent_text, person, role_text
+from virtmux_cli.attach.company import Others, RoleNews, not_sent_text, person, role_text
 
 BOB = Person(2, "bob", 1001, 123)
 CAROL = Person(3, "carol", 1002, 124)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.harness.scripted_daemon import reason
 from virtmux.reasons import CAUSES, Cause
-from virtmux_cli.attach_policy import Leave, leaves_refused, leaves_with, option_to_wait
+from virtmux_cli.attach.policy import Leave, leaves_refused, leaves_with, option_to_wait
 
 DEFAULT = Leave()
 STAY = Leave(stay=True)

@@ -13,8 +13,8 @@ Sequences come out whole. Before the guest sets a title, the terminal is told to
 """
 
 from virtmux.escapes import Kind, Scanner, Unit
-from virtmux_cli.modes import Modes, is_title, match_csi, numbers
-from virtmux_cli.unfinished_line import UnfinishedLine
+from virtmux_cli.attach.modes import Modes, is_title, match_csi, numbers
+from virtmux_cli.attach.unfinished_line import UnfinishedLine
 
 _KEEP_TITLE = b"\x1b[22;0t"
 _FORMER_TITLE = b"\x1b[23;0t"

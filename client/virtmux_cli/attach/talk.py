@@ -9,9 +9,9 @@ from virtmux.people import Person, Role
 from virtmux.reasons import Reason
 from virtmux.records import Break, Note
 from virtmux.sanitize import printable
-from virtmux_cli.attach_state import End, OtherHistory
-from virtmux_cli.company import Others, RoleNews, not_sent_text, role_text, waits_text
-from virtmux_cli.escape import describe_escape
+from virtmux_cli.attach.company import Others, RoleNews, not_sent_text, role_text, waits_text
+from virtmux_cli.attach.escape import describe_escape
+from virtmux_cli.attach.state import End, OtherHistory
 from virtmux_cli.text import break_line, end_line, error_line, gap_line, json_line, note_line, replayed_line
 
 _STDERR = 2

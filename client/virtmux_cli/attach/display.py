@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import os
 
-from virtmux_cli.guest_terminal import GuestTerminal
+from virtmux_cli.attach.guest_terminal import GuestTerminal
+from virtmux_cli.attach.talk import on_stderr
 from virtmux_cli.streams import Outlet
-from virtmux_cli.talk import on_stderr
 from virtmux_cli.terminal import Terminal
 
 #: Seconds that a guest's screen stays although the guest cannot be reached.

@@ -13,10 +13,10 @@ from virtmux.people import Person, Role
 from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Break, Ended, Mark, Note, Position
 from virtmux.wire import Output
-from virtmux_cli.attach_policy import Leave
-from virtmux_cli.attach_state import Action, AttachState, End, Live, OtherHistory, Replayed
-from virtmux_cli.company import RoleNews
-from virtmux_cli.replayed import Shown
+from virtmux_cli.attach.company import RoleNews
+from virtmux_cli.attach.policy import Leave
+from virtmux_cli.attach.replayed import Shown
+from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed
 
 DEFAULT = Leave()
 LOST = reason(Cause.SERVER_LOST, will_retry=True)

@@ -2,7 +2,7 @@
 
 from virtmux.ledger import InputState
 from virtmux.reasons import Cause
-from virtmux_cli.input_watch import KEYS, Held, InputWatch, Lost
+from virtmux_cli.attach.input_watch import KEYS, Held, InputWatch, Lost
 
 ENDED = Cause.GUEST_DESTROYED
 

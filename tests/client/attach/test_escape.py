@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtmux_cli.escape import describe_escape, parse_escape, until_escape
+from virtmux_cli.attach.escape import describe_escape, parse_escape, until_escape
 
 
 @pytest.mark.parametrize(

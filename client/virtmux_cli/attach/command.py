@@ -1,4 +1,4 @@
-"""`virtmux attach`: the options; what it does is in `attach_session`."""
+"""`virtmux attach`: the options; what it does is in `session`."""
 
 import os
 from typing import Literal
@@ -7,9 +7,9 @@ import click
 
 from virtmux.addresses import Server
 from virtmux.messages import MAX_SECONDS, MIN_LAG, Lag
-from virtmux_cli.attach_policy import Leave
-from virtmux_cli.attach_session import Options, attach
-from virtmux_cli.escape import DEFAULT, parse_escape
+from virtmux_cli.attach.escape import DEFAULT, parse_escape
+from virtmux_cli.attach.policy import Leave
+from virtmux_cli.attach.session import Options, attach
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, parse_size, uri_option
 from virtmux_cli.screen.window import REPLAY

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtmux_cli.replayed import RequestFilter, Shown, split
+from virtmux_cli.attach.replayed import RequestFilter, Shown, split
 
 REQUESTS = [
     b"\x1b[6n", b"\x1b[?6n", b"\x1b[5n", b"\x1b[c", b"\x1b[>c", b"\x1b[=0c", b"\x9b6n", b"\xc2\x9b6n", b"\x1b[18t",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtmux_cli.virsh_options import behind_the_command
+from virtmux_cli.virsh.options import behind_the_command
 
 
 @pytest.mark.parametrize(

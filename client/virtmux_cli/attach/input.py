@@ -19,10 +19,10 @@ from virtmux.ledger import InputState
 from virtmux.people import Role
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Phase, Reason
-from virtmux_cli.escape import until_escape
-from virtmux_cli.input_watch import Held, InputWatch, Lost
+from virtmux_cli.attach.escape import until_escape
+from virtmux_cli.attach.input_watch import Held, InputWatch, Lost
+from virtmux_cli.attach.talk import Talk
 from virtmux_cli.streams import Typeahead, read
-from virtmux_cli.talk import Talk
 
 _STDIN = 0
 #: Bytes that are read ahead: of a pipe, and of what is pasted, behind which the escape key stands.

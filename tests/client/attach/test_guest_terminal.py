@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.harness.emulator import Emulator, Facts
 from tests.harness.terminal_output import split
-from virtmux_cli.guest_terminal import GuestTerminal
+from virtmux_cli.attach.guest_terminal import GuestTerminal
 
 SWITCHES = [
     *(b"\x1b[?%d%s" % (mode, how) for mode in (1, 5, 7, 25, 1000, 1003, 1004, 1006, 2004) for how in (b"h", b"l")),

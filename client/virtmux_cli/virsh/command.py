@@ -13,14 +13,14 @@ from virtmux.client import Client, connect
 from virtmux.domains import DomainInfo
 from virtmux.errors import VirtmuxError
 from virtmux.messages import sendable
-from virtmux_cli.attach_policy import Leave
-from virtmux_cli.attach_session import Options, attach
-from virtmux_cli.escape import DEFAULT
+from virtmux_cli.attach.escape import DEFAULT
+from virtmux_cli.attach.policy import Leave
+from virtmux_cli.attach.session import Options, attach
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import checked
 from virtmux_cli.output import write
-from virtmux_cli.virsh_talk import VirshTalk
-from virtmux_cli.virsh_text import (
+from virtmux_cli.virsh.talk import VirshTalk
+from virtmux_cli.virsh.text import (
     FAILED,
     NO_TERMINAL,
     NOT_CONNECTED,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.client.test_attach_terminal import Screen, bytes_read, on
+from tests.client.attach.test_terminal import Screen, bytes_read, on
 from tests.harness.command import running
 from tests.harness.scripted_daemon import HANDLE, Peer, ScriptedDaemon, place, playing, reason
 from virtmux.features import Feature

@@ -2,8 +2,8 @@
 
 import re
 
-from virtmux_cli.modes import match_csi
-from virtmux_cli.pen import PLAIN, Pen
+from virtmux_cli.attach.modes import match_csi
+from virtmux_cli.attach.pen import PLAIN, Pen
 
 #: So many bytes of it are kept; of a longer one the last.
 MOST = 4096

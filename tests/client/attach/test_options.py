@@ -8,7 +8,7 @@ from tests.harness.command import running
 from tests.harness.scripted_daemon import ScriptedDaemon, playing, reason
 from virtmux.messages import Attach, Lag, Refused
 from virtmux.reasons import Cause
-from virtmux_cli.attach import parse_replay
+from virtmux_cli.attach.command import parse_replay
 
 MIB = 1 << 20
 

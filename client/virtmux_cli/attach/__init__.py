@@ -1,0 +1,15 @@
+"""`virtmux attach`: a person, or a pipe, at a console. Others here use what they need of it.
+
+command    the command line
+session    the guest's output to stdout, until it leaves
+input      stdin to the guest
+state      each record             -> what is done about it
+policy     an end                  -> ride it out, or leave with its status
+replayed   output of the past      -> the same without requests to the terminal
+display    output and lines, where both go to one terminal
+guest_terminal, modes, pen, unfinished_line     what the guest has made of that terminal
+talk       what is said on stderr: lines, or JSON
+company    who else is there, in words
+input_watch     what is said of the input's fate
+escape     the escape key
+"""
