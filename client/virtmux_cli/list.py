@@ -7,7 +7,7 @@ import click
 from virtmux_cli.asked import ask_all
 from virtmux_cli.listing import away_lines, list_json, list_rows, matching
 from virtmux_cli.main import complain
-from virtmux_cli.names import complete_console
+from virtmux_cli.name_completion import complete_console
 from virtmux_cli.output import write
 from virtmux_cli.servers import servers
 from virtmux_cli.tables import shown
