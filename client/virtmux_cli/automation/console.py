@@ -17,6 +17,9 @@ from virtmux_cli.attach.state import End, OtherHistory
 from virtmux_cli.attach.talk import Talk, on_stderr
 from virtmux_cli.options import by_name
 
+#: With what exit status a pattern is told from the first: this and its number behind it. Shells keep what is above 125
+#: for themselves.
+FURTHER = 20
 #: Of what was seen last, so many bytes are shown.
 _SEEN = 200
 
@@ -89,7 +92,7 @@ async def reported(
     except VirtmuxError as error:
         say.failed(error.reason)
         if isinstance(error, ConsoleEnded) and error.seen:
-            say.complain(f"last seen: {shown(redact(error.seen))}")
+            say.complain(f"last seen: {quoted(redact(error.seen))}")
         return error.reason.exit_status
 
 
@@ -97,7 +100,7 @@ def timed_out(error: TimedOut, seconds: float, seen: bytes) -> str:
     """What was waited for, for how long, and what was there instead."""
     what = error.what.replace(" b'", " '").replace(' b"', ' "')
     why = f": {error.reason.text}" if error.reason is not None else ""
-    return f"{what} within {seconds:g} s{why}" + (f"; last seen: {shown(seen)}" if seen else "")
+    return f"{what} within {seconds:g} s{why}" + (f"; last seen: {quoted(seen)}" if seen else "")
 
 
 def rejected(error: InputRejected) -> str:
@@ -108,7 +111,7 @@ def rejected(error: InputRejected) -> str:
     )
 
 
-def shown(data: bytes) -> str:
+def quoted(data: bytes) -> str:
     """The end of what the guest said, in one line and in quotes."""
     return repr(data[-_SEEN:].decode(errors="backslashreplace"))
 

@@ -11,7 +11,7 @@ from virtmux.console import Console
 from virtmux.matching import Search
 from virtmux_cli.attach.state import OtherHistory
 from virtmux_cli.attach.talk import Talk
-from virtmux_cli.automation.console import Where, at_console, passing, reported, seconds_of, talk
+from virtmux_cli.automation.console import FURTHER, Where, at_console, passing, reported, seconds_of, talk
 from virtmux_cli.automation.match_text import match_json, match_line
 from virtmux_cli.automation.parts import InputCommand, Piece, given, input_options, pieces, redacted
 from virtmux_cli.automation.script import Script, load
@@ -21,8 +21,6 @@ from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, uri_option
 from virtmux_cli.output import write
 
-#: The status of the second pattern is one more; shells keep what is above 125 for themselves.
-FURTHER = 20
 _MOST_PATTERNS = 100
 
 

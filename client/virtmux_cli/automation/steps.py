@@ -8,7 +8,17 @@ from virtmux.reasons import Cause
 from virtmux_cli.attach.policy import TIMED_OUT
 from virtmux_cli.attach.state import OtherHistory
 from virtmux_cli.attach.talk import Talk
-from virtmux_cli.automation.console import Where, at_console, passing, pattern_text, rejected, reported, shown, talk
+from virtmux_cli.automation.console import (
+    FURTHER,
+    Where,
+    at_console,
+    passing,
+    pattern_text,
+    quoted,
+    rejected,
+    reported,
+    talk,
+)
 from virtmux_cli.automation.match_text import match_json, match_line
 from virtmux_cli.automation.parts import redacted
 from virtmux_cli.automation.script import Script, Step
@@ -18,7 +28,6 @@ from virtmux_cli.output import write
 from virtmux_cli.text import json_line, reason_text
 
 _TIMEOUT_S = 60.0
-_FURTHER = 20
 
 
 async def run(where: Where, script: Script, seconds: float | None, position: str | None, *, as_json: bool) -> int:
@@ -66,7 +75,7 @@ class _Run:
             return error.reason.exit_status
 
     def _failed(self, number: int, step: Step, why: str, seen: bytes = b"") -> None:
-        last = f"; last seen: {shown(redacted(seen, self._script.secrets))}" if seen else ""
+        last = f"; last seen: {quoted(redacted(seen, self._script.secrets))}" if seen else ""
         self._say.complain(f"{self._script.name}, step {number}: {_what(step)}: {why}{last}")
 
     async def _do(self, number: int, step: Step, seconds: float) -> int:
@@ -93,7 +102,7 @@ class _Run:
             return status
         text = pattern_text(step.unwanted[unwanted])
         self._failed(number, step, f"{text!r} came first")
-        return _FURTHER + unwanted + 1
+        return FURTHER + unwanted + 1
 
     async def _attached(self, seconds: float) -> None:
         try:
