@@ -1,13 +1,13 @@
 """What `virtmux list` and `virtmux status` tell of consoles and hypervisors: rows for a table, and JSON Lines. Pure."""
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from msgspec.structs import asdict
 
 from virtmux.messages import ConsoleInfo, HypervisorInfo, ServerHello, State
 from virtmux.sanitize import printable
+from virtmux_cli.globs import fit
 from virtmux_cli.text import console_name, json_line, local_time, reason_text
 
 COLUMNS = ("CONSOLE", "STATE", "SINCE", "CLIENTS", "LAST OUTPUT", "LAST END")
@@ -24,13 +24,8 @@ class Host(NamedTuple):
 
 
 def matching(consoles: Sequence[ConsoleInfo], patterns: Sequence[str]) -> list[ConsoleInfo]:
-    """The consoles that one of the globs matches, by DOMAIN, DOMAIN:DEVICE or UUID; without globs all."""
-
-    def named(info: ConsoleInfo) -> bool:
-        names = (info.id.domain, f"{info.id.domain}:{info.id.device}", info.id.uuid)
-        return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-
-    return [info for info in consoles if not patterns or named(info)]
+    """The consoles that one of the globs fits; without globs all."""
+    return [info for info in consoles if fit(patterns, info.id.domain, info.id.device, info.id.uuid)]
 
 
 def list_rows(hosts: Sequence[Host]) -> list[list[str]]:

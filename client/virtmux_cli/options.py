@@ -11,7 +11,7 @@ from virtmux.messages import sendable
 from virtmux.reasons import Cause
 from virtmux.records import Position, parse_number
 from virtmux_cli.durations import parse_duration
-from virtmux_cli.names import complete_console, complete_domain
+from virtmux_cli.name_completion import complete_console, complete_domain
 
 __all__ = [
     "by_name",

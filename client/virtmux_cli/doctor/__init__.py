@@ -6,6 +6,6 @@ door       no daemon, or one that lets this user not in
 host       hypervisors that are away, a journal that fails
 guest      the domain: none, excluded, without a console, off, paused
 console    its console: held by others, released, silent, shared
-names      users and groups
+accounts   users and groups
 holders    who may hold it: the processes of this machine
 """

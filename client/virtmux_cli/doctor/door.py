@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from virtmux.reasons import Cause, Reason
+from virtmux_cli.doctor.accounts import group_name, user_name
 from virtmux_cli.doctor.finding import Finding
-from virtmux_cli.doctor.names import group_name, user_name
 
 _UNITS = [Path(base, "systemd", "system", "virtmuxd.socket") for base in ("/etc", "/usr/lib", "/lib")]
 #: What a group needs: to write to a socket, to pass a directory.

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePath
 
 from virtmux.reasons import Reason
+from virtmux_cli.doctor.accounts import user_name
 from virtmux_cli.doctor.console import Holder
-from virtmux_cli.doctor.names import user_name
 
 _PROC = Path("/proc")
 #: What may have a console open without naming it.

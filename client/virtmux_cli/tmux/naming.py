@@ -4,8 +4,6 @@ tmux expands formats in the names that it is given, and `#(...)` runs a command;
 targets. So a name holds nothing but what is known to be harmless, and is never what a window is found by.
 """
 
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple, Self
 from urllib.parse import quote, unquote
 
@@ -80,9 +78,3 @@ def session_name(text: str) -> str:
     if text != safe_name(text):
         raise ValueError(f"not a session's name: {text!r} (expected letters, digits and {' '.join(sorted(_HARMLESS))})")
     return text
-
-
-def matches(patterns: Sequence[str], key: Key, domain: str) -> bool:
-    """Whether one of these globs fits DOMAIN, DOMAIN:DEVICE or the UUID; no globs fit all."""
-    names = (domain, f"{domain}:{key.device}", key.uuid)
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns for name in names)

@@ -11,9 +11,10 @@ import click
 
 from virtmux.client import connect
 from virtmux.sanitize import printable
+from virtmux_cli.globs import fit
 from virtmux_cli.main import complain
 from virtmux_cli.options import checked
-from virtmux_cli.tmux.naming import Key, matches, session_name
+from virtmux_cli.tmux.naming import Key, session_name
 from virtmux_cli.tmux.plan import Plan
 from virtmux_cli.tmux.session import Purpose, Session, tmux_server
 from virtmux_cli.tmux.step import Daemons, chosen, step
@@ -78,7 +79,7 @@ async def _fill(plan: Plan, daemons: Daemons, patterns: Sequence[str]) -> list[K
             infos = await mux.consoles()
         plan.listed(host, infos)
         keys = [(info.id.domain, Key.of(host, info.id)) for info in infos]
-        found += [(host or "", domain, key) for domain, key in keys if matches(patterns, key, domain)]
+        found += [(host or "", domain, key) for domain, key in keys if fit(patterns, domain, key.device, key.uuid)]
     return [key for _, _, key in sorted(found)]
 
 

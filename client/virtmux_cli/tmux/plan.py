@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from virtmux.messages import ConsoleInfo, Event, State
 from virtmux.reasons import CAUSES, Cause
-from virtmux_cli.tmux.naming import Key, matches, real_name, window_name
+from virtmux_cli.globs import fit
+from virtmux_cli.tmux.naming import Key, real_name, window_name
 
 #: Exit statuses of a guest's end, which says more than that the guest does not run.
 _GUEST_ENDED = frozenset({10, 11})
@@ -151,7 +152,7 @@ class Plan:
         self._moved.clear()
         for key, known in sorted(self._known.items(), key=lambda item: (item[0].host or "", item[1].domain, item[0])):
             pane = by_key.get(key)
-            if pane is None and known.due and known.present and matches(patterns, key, known.domain):
+            if pane is None and known.due and known.present and fit(patterns, known.domain, key.device, key.uuid):
                 pane = self._heir(key, known, by_key)
                 if pane is None:
                     actions.append(Open(key, self._name(key, known), real_name(key, known.domain)))

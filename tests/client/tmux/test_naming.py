@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.harness.scripted_daemon import CONSOLE
 from virtmux.reasons import Cause
-from virtmux_cli.tmux.naming import MAX_NAME, Key, matches, real_name, safe_name, session_name, window_name
+from virtmux_cli.tmux.naming import MAX_NAME, Key, real_name, safe_name, session_name, window_name
 
 KEY = Key.of(None, CONSOLE)
 #: What separates targets, begins a format or a special target, ends a command, or is a glob.
@@ -63,12 +63,3 @@ def test_a_key_comes_back_as_it_was_and_means_nothing_to_tmux(key: Key) -> None:
 def test_a_session_that_would_be_called_otherwise_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a session's name"):
         session_name(text)
-
-
-def test_globs_fit_the_domain_the_console_or_the_uuid() -> None:
-    assert matches([], KEY, "web1")
-    assert matches(["db*", "web?"], KEY, "web1")
-    assert matches(["*:serial0"], KEY, "web1")
-    assert matches([KEY.uuid], KEY, "web1")
-    assert not matches(["web"], KEY, "web1")
-    assert not matches(["*:serial1"], KEY, "web1")
