@@ -1,6 +1,5 @@
 """A client's place at one console: its records in order, its input, and the position that survives a connection."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Self
@@ -10,12 +9,12 @@ from msgspec.structs import replace
 from virtmux.errors import InputRejected, NotAttached, Refused
 from virtmux.following import Disconnected, Progress, Record, Resumed
 from virtmux.inbox import Inbox
-from virtmux.ledger import InputLedger, InputState
+from virtmux.input import ConsoleInput, Target
+from virtmux.ledger import InputState
 from virtmux.matching import WINDOW, Pattern, Search
 from virtmux.messages import (
     Attach,
     Company,
-    Confirm,
     Flow,
     Gap,
     InputStatus,
@@ -31,7 +30,7 @@ from virtmux.reading import Match, Reader, is_telling
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Ended, Position
-from virtmux.wire import MAX_INPUT, Output, ProtocolError, encode_input
+from virtmux.wire import Output, ProtocolError
 
 if TYPE_CHECKING:
     from virtmux.link import Link, Request
@@ -71,14 +70,7 @@ class Console:
         self._token: str | None = None
         """By which an exclusive place is had again after a lost connection."""
         self._live_from = 0
-        self._ledger: InputLedger | None = None
-        self._former: dict[int, InputLedger] = {}
-        """Ledgers of attachments before the one of `_ledger`, until all that was sent for them is settled."""
-        self._stirred: dict[InputLedger, None] = {}
-        """Those whose state `input_states` has not told yet."""
-        self._input_moved = asyncio.Event()
-        self._input_stirred = asyncio.Event()
-        self._writing = asyncio.Lock()
+        self._input = ConsoleInput()
 
     # What the application uses.
 
@@ -238,90 +230,34 @@ class Console:
     @property
     def input(self) -> InputState | None:
         """How the input fares within the attachment that it went to last; None where none was given."""
-        return self._ledger.state if self._ledger is not None else None
+        return self._input.state
 
-    async def input_states(self) -> AsyncGenerator[InputState, None]:
+    def input_states(self) -> AsyncGenerator[InputState, None]:
         """How the input fares, each time that changes by what the daemon says or by a lost connection.
 
         A state replaces the one before of the same attachment: what changes faster than it is taken is told once. The
         last one of a former attachment may come behind the first of the next. One iteration at a time.
         """
-        while True:
-            while not self._stirred:
-                self._input_stirred.clear()
-                await self._input_stirred.wait()
-            ledger = next(iter(self._stirred))
-            del self._stirred[ledger]
-            yield ledger.state
+        return self._input.states()
 
     async def _give(self, data: bytes, *, confirm: bool) -> None:
         if not self.role.types:
             by = self.exclusive_to
             detail = f"{by.user} has the console alone" if by is not None else "this place at the console is read-only"
             raise Refused(reason_now(Cause.ACCESS_DENIED, detail, console=self.place.info.id))
-        async with self._writing:
-            if not data:
-                return
-            link, ledger = self._target()
-            ledger.given += len(data)
-            try:
-                await self._send_input(link, ledger, memoryview(data), confirm=confirm)
-            finally:
-                if ledger.open:  # cancelled: the rest will not be sent
-                    ledger.given = ledger.sent
+        failed = await self._input.give(data, self._target, confirm=confirm)
+        if failed is not None:
+            fate, cause = failed
+            reason = reason_now(cause, phase=Phase.SEND, console=self.place.info.id)
+            raise InputRejected(reason, accepted=fate.accepted, unknown=fate.unknown, rejected=fate.rejected)
 
-    async def _send_input(self, link: "Link", ledger: InputLedger, data: memoryview, *, confirm: bool) -> None:
-        start, sent = ledger.sent, 0
-        while sent < len(data) and await self._room(link, ledger):
-            room = link.limits.input_window - ledger.in_flight()
-            piece = data[sent : sent + min(room, link.limits.input, MAX_INPUT)]
-            link.send(encode_input(self._handle, ledger.attachment, ledger.sent, piece))
-            ledger.sent += len(piece)
-            sent += len(piece)
-            if confirm and sent == len(data):
-                self._ask_for_fate(link)
-            await link.drain()
-        if confirm or not ledger.open:
-            await self._until_settled(ledger, start + sent)
-            fate = ledger.fate(start, len(data))
-            if fate.accepted < len(data):
-                cause = ledger.why or Cause.STREAM_ENDED
-                reason = reason_now(cause, phase=Phase.SEND, console=self.place.info.id)
-                raise InputRejected(reason, accepted=fate.accepted, unknown=fate.unknown, rejected=fate.rejected)
-
-    def _ask_for_fate(self, link: "Link") -> None:
-        link.send(encode(Confirm(self._handle)))
-
-    def _target(self) -> tuple["Link", InputLedger]:
+    def _target(self) -> Target:
         attachment = self.attachment
         if self._link is None or attachment is None:
             cut = self._cut if self._losses_ahead or self._link is None else None
             why = cut or self._records.seen.why
             raise NotAttached(why or reason_now(Cause.STREAM_ENDED, console=self.place.info.id))
-        ledger = self._ledger
-        if ledger is None or ledger.attachment != attachment:
-            if ledger is not None and ledger.in_flight():
-                self._former[ledger.attachment] = ledger
-            ledger = self._ledger = InputLedger(attachment)
-        elif ledger.cause is Cause.ACCESS_DENIED:  # it might not type for a while
-            ledger = self._ledger = InputLedger(attachment, ledger.sent)
-        return self._link, ledger
-
-    async def _room(self, link: "Link", ledger: InputLedger) -> bool:
-        """Wait until some of the window is free; whether more may be sent."""
-        if ledger.open and ledger.in_flight() >= link.limits.input_window:
-            self._ask_for_fate(link)
-        while ledger.open and ledger.in_flight() >= link.limits.input_window:
-            await self._moved()
-        return ledger.open
-
-    async def _until_settled(self, ledger: InputLedger, end: int) -> None:
-        while not ledger.settled(end):
-            await self._moved()
-
-    async def _moved(self) -> None:
-        self._input_moved.clear()
-        await self._input_moved.wait()
+        return Target(self._link, self._handle, attachment)
 
     # What the connection calls; nothing of this waits.
 
@@ -357,19 +293,7 @@ class Console:
 
     def input_status(self, status: InputStatus) -> None:
         """The daemon's word on this place's input."""
-        current = self._ledger is not None and self._ledger.attachment == status.attachment
-        ledger = self._ledger if current else self._former.get(status.attachment)
-        if ledger is None:
-            return
-        ledger.status(status)
-        if not current and not ledger.in_flight():
-            del self._former[status.attachment]
-        self._stir(ledger)
-
-    def _stir(self, ledger: InputLedger) -> None:
-        self._stirred[ledger] = None
-        self._input_moved.set()
-        self._input_stirred.set()
+        self._input.take(status)
 
     def lost(self, link: "Link", reason: Reason) -> None:
         """The connection is gone and is being made again."""
@@ -402,11 +326,7 @@ class Console:
     def _unlink(self, reason: Reason) -> None:
         self._link = None
         self._cut = reason
-        for ledger in (*self._former.values(), *((self._ledger,) if self._ledger is not None else ())):
-            ledger.close(reason.cause)
-            self._stir(ledger)
-        self._former.clear()
-        self._ledger = None
+        self._input.close(reason.cause)
 
     def _put(self, record: Record, cost: int) -> None:
         self._inbox.put(record, cost)
