@@ -1,0 +1,52 @@
+"""Messages as frames, and back. Pure."""
+
+from typing import TypeVar
+
+from msgspec import DecodeError
+from msgspec.json import Decoder, Encoder
+
+from virtmux.messages.from_client import ClientMessage
+from virtmux.messages.from_daemon import ServerMessage
+from virtmux.wire import ProtocolError, encode_message
+
+_MAX_ERROR_TEXT = 200
+_M = TypeVar("_M")
+_encoder = Encoder()
+_client_decoder: Decoder[ClientMessage] = Decoder(ClientMessage)
+_server_decoder: Decoder[ServerMessage] = Decoder(ServerMessage)
+
+
+def encode(message: ClientMessage | ServerMessage) -> bytes:
+    """The message as a whole frame.
+
+    Raises:
+        ValueError: it is larger than a frame may be.
+    """
+    return encode_message(_encoder.encode(message))
+
+
+def decode_client_message(payload: bytes) -> ClientMessage:
+    """Read a client's message.
+
+    Raises:
+        ProtocolError: it is not JSON, of no known type, or a field is missing or of the wrong kind.
+    """
+    return _decode(_client_decoder, payload)
+
+
+def decode_server_message(payload: bytes) -> ServerMessage:
+    """Read a message of the daemon.
+
+    Raises:
+        ProtocolError: as `decode_client_message`.
+    """
+    return _decode(_server_decoder, payload)
+
+
+def _decode(decoder: Decoder[_M], payload: bytes) -> _M:
+    try:
+        # Decoded first, because msgspec does not look into the strings of fields that it skips.
+        return decoder.decode(payload.decode())
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # msgspec quotes what it does not know, at any length; the text must fit into a goodbye.
+        raise ProtocolError(f"malformed message: {str(error)[:_MAX_ERROR_TEXT]}") from error
