@@ -7,8 +7,7 @@ from virtmux.addresses import Server, SshHost
 from virtmux.asking import Asking
 from virtmux.errors import VirtmuxError
 from virtmux_cli.listing import Host
-from virtmux_cli.main import complain
-from virtmux_cli.text import error_line
+from virtmux_cli.output import failed
 
 
 def ask_all(servers: Sequence[Server]) -> tuple[list[Host], int]:
@@ -21,19 +20,14 @@ def ask_all(servers: Sequence[Server]) -> tuple[list[Host], int]:
             try:
                 asked.append((server, stack.enter_context(Asking(server))))
             except VirtmuxError as error:
-                status = status or _complain(error)
+                status = status or failed(error)
         for server, asking in asked:
             try:
                 greeting, hypervisors, consoles, address = asking.answer()
             except VirtmuxError as error:
-                status = status or _complain(error)
+                status = status or failed(error)
                 continue
             name = server.name if isinstance(server, SshHost) else None
             infos = [each.info for each in hypervisors], [each.info for each in consoles]
             hosts.append(Host(name, greeting, *infos, address))
     return hosts, status
-
-
-def _complain(error: VirtmuxError) -> int:
-    complain(error_line(error.reason))
-    return error.reason.exit_status

@@ -15,10 +15,11 @@ from virtmux.following import Disconnected, Happening, Reconnected
 from virtmux.messages import Event
 from virtmux_cli.main import complain, run_async, stdout_failed
 from virtmux_cli.options import checked
+from virtmux_cli.output import failed
 from virtmux_cli.past_events import past_events
 from virtmux_cli.servers import servers
 from virtmux_cli.streams import Outlet
-from virtmux_cli.text import error_line, event_json, event_line, reason_text
+from virtmux_cli.text import event_json, event_line, reason_text
 from virtmux_cli.when import parse_when
 
 _STDOUT = 1
@@ -100,8 +101,7 @@ class Shown:
             if asking:
                 await self._tell_past([])
             await self._outlet.flush()
-            complain(error_line(error.reason))
-            return error.reason.exit_status
+            return failed(error)
         await self._outlet.flush()
         return 0
 

@@ -159,10 +159,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         complain(_click_line(error))
         return error.exit_code
     except VirtmuxError as error:
-        from virtmux_cli.text import error_line
+        from virtmux_cli.output import failed
 
-        complain(error_line(error.reason))
-        return error.reason.exit_status
+        return failed(error)
     except Exception as error:
         if os.environ.get("VIRTMUX_DEBUG"):
             raise

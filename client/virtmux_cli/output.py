@@ -1,8 +1,10 @@
-"""What a command prints at once on stdout."""
+"""What a command prints at once on stdout, and why it failed on stderr."""
 
 import sys
 
-from virtmux_cli.main import stdout_failed
+from virtmux.errors import VirtmuxError
+from virtmux_cli.main import complain, stdout_failed
+from virtmux_cli.text import error_line
 
 
 def write(text: bytes) -> int:
@@ -13,3 +15,9 @@ def write(text: bytes) -> int:
     except OSError as error:
         return stdout_failed(error)
     return 0
+
+
+def failed(error: VirtmuxError) -> int:
+    """Say why a command failed, or a part of it, and return the exit status."""
+    complain(error_line(error.reason))
+    return error.reason.exit_status

@@ -15,7 +15,8 @@ from virtmux.errors import VirtmuxError
 from virtmux.following import Disconnected, Reconnected
 from virtmux.messages import Event
 from virtmux_cli.main import complain, run_async
-from virtmux_cli.text import error_line, event_line, reason_text
+from virtmux_cli.output import failed
+from virtmux_cli.text import event_line, reason_text
 from virtmux_cli.tmux.plan import Plan
 from virtmux_cli.tmux.session import Session, tmux_server
 from virtmux_cli.tmux.step import Daemons, chosen, step
@@ -57,8 +58,7 @@ class Follower:
             async with connect(self._daemons.servers[host], reconnect_for=math.inf) as mux:
                 await self._follow_events(host, mux)
         except VirtmuxError as error:
-            complain(error_line(error.reason))
-            return error.reason.exit_status
+            return failed(error)
         return 0
 
     async def _follow_events(self, host: str | None, mux: Client) -> None:
