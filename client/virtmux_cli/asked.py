@@ -13,21 +13,21 @@ from virtmux_cli.output import failed
 def ask_all(servers: Sequence[Server]) -> tuple[list[Host], int]:
     """What each of them says, asked all at once, and the exit status; those that do not answer are complained about."""
     hosts: list[Host] = []
-    status = 0
+    failures: list[int] = []
     with ExitStack() as stack:
         asked: list[tuple[Server, Asking]] = []
         for server in servers:
             try:
                 asked.append((server, stack.enter_context(Asking(server))))
             except VirtmuxError as error:
-                status = status or failed(error)
+                failures.append(failed(error))
         for server, asking in asked:
             try:
                 greeting, hypervisors, consoles, address = asking.answer()
             except VirtmuxError as error:
-                status = status or failed(error)
+                failures.append(failed(error))
                 continue
             name = server.name if isinstance(server, SshHost) else None
             infos = [each.info for each in hypervisors], [each.info for each in consoles]
             hosts.append(Host(name, greeting, *infos, address))
-    return hosts, status
+    return hosts, failures[0] if failures else 0

@@ -111,6 +111,12 @@ async def test_what_fails_is_one_line_that_names_the_host(
     assert err.startswith(COMPLAINTS[host].format(off=tmp_path / "off.sock"))
 
 
+async def test_each_host_that_fails_is_said_and_the_status_is_the_first_ones(ssh: ScriptedSsh) -> None:
+    status, out, err = await finished(ssh, "-H", "denied", "-H", "unknown", "list")
+    assert (status, out) == (4, b"")
+    assert err.splitlines() == [COMPLAINTS["denied"], COMPLAINTS["unknown"]]
+
+
 async def test_without_ssh_it_says_so(ssh: ScriptedSsh) -> None:
     for program, why in (("/no/ssh", "No such file or directory"), ("'", "VIRTMUX_SSH: No closing quotation")):
         ssh.variables["VIRTMUX_SSH"] = program
