@@ -24,6 +24,6 @@ def only_watches(request: int) -> Refused:
     return refused(request, Cause.ACCESS_DENIED, sentence(Cause.ACCESS_DENIED, None, "this socket is to watch"))
 
 
-def named(person: Person) -> str:
+def person(who: Person) -> str:
     """A client in a sentence for another."""
-    return f"{person.user} (client {person.client}, pid {person.pid})"
+    return f"{who.user} (client {who.client}, pid {who.pid})"

@@ -6,7 +6,7 @@ from virtmux.messages import Client, Done, Kick, Who
 from virtmux.people import Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, sentence
-from virtmuxd.service.answers import Answer, named, only_watches, refused
+from virtmuxd.service.answers import Answer, only_watches, person, refused
 from virtmuxd.service.clients import Clients
 
 
@@ -39,5 +39,5 @@ class PeopleRequests:
             self._answer(refused(request, Cause.CONSOLE_MISSING, text))
             return
         self._answer(Done(request))  # before it is this client's own turn
-        text = sentence(Cause.EVICTED, None, f"by {named(self._who)}")
+        text = sentence(Cause.EVICTED, None, f"by {person(self._who)}")
         client.dismiss(reason_now(Cause.EVICTED, text=text, phase=Phase.SERVER))

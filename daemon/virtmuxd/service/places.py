@@ -15,7 +15,7 @@ from virtmuxd.core.inputs import Writer
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.roles import KEPT, TakenError, Wish
 from virtmuxd.core.start import Start
-from virtmuxd.service.answers import named, only_watches, refused
+from virtmuxd.service.answers import only_watches, person, refused
 from virtmuxd.service.client_place import ClientPlace
 from virtmuxd.service.contained import Boundary, contained
 from virtmuxd.service.once import Once
@@ -87,7 +87,7 @@ class Places:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
             return
         except TakenError as taken:
-            text = f"{named(taken.by)} has the console of {console.id.domain} alone; --steal takes it over"
+            text = f"{person(taken.by)} has the console of {console.id.domain} alone; --steal takes it over"
             self._refuse(request.id, Cause.CONSOLE_BUSY, text)
             return
         self._places[handle] = place
