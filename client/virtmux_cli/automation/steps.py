@@ -23,9 +23,9 @@ from virtmux_cli.automation.match_text import match_json, match_line
 from virtmux_cli.automation.parts import redacted
 from virtmux_cli.automation.script import Script, Step
 from virtmux_cli.automation.sending import Pace, send
-from virtmux_cli.automation.wait import wait_attached, wait_ended
+from virtmux_cli.automation.wait import print_end, wait_attached, wait_ended
 from virtmux_cli.output import write
-from virtmux_cli.text import json_line, reason_text
+from virtmux_cli.text import reason_text
 
 _TIMEOUT_S = 60.0
 
@@ -86,8 +86,7 @@ class _Run:
         elif step.wait == "attached":
             await self._attached(seconds)
         else:
-            reason = await wait_ended(self._console, seconds)
-            return write(json_line(reason) if self._as_json else f"{reason_text(reason)}\n".encode(errors="replace"))
+            return print_end(await wait_ended(self._console, seconds), as_json=self._as_json)
         return 0
 
     async def _expect(self, number: int, step: Step, seconds: float) -> int:

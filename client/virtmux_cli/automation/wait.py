@@ -109,6 +109,11 @@ async def wait_ended(console: Console, seconds: float | None) -> Reason:
     raise ConsoleEnded(reason)
 
 
+def print_end(reason: Reason, *, as_json: bool) -> int:
+    """Print why it ended; gives the exit status."""
+    return write(json_line(reason) if as_json else f"{reason_text(reason)}\n".encode(errors="replace"))
+
+
 def _is_final(reason: Reason) -> bool:
     return leaves_with(reason, Leave(), begun=True) is not None
 
@@ -119,7 +124,7 @@ async def _ended(where: Where, seconds: float | None, *, as_json: bool) -> int:
     async def work() -> int:
         async with at_console(where) as console:
             reason = await wait_ended(console, seconds)
-        return write(json_line(reason) if as_json else f"{reason_text(reason)}\n".encode(errors="replace"))
+        return print_end(reason, as_json=as_json)
 
     return await reported(say, seconds, work)
 
