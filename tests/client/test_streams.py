@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from virtmux_cli.streams import Outlet, Typeahead, read
+from virtmux_cli.streams import Outlet, read
 
 
 @pytest.fixture
@@ -97,34 +97,6 @@ class TestWriting:
             got += len(await read(reader))
         await outlet.flush()
         outlet.close()
-
-
-class TestTypeahead:
-    async def test_it_gives_all_there_is_and_then_the_end(self) -> None:
-        typeahead = Typeahead(65536)
-        await typeahead.put(b"a")
-        await typeahead.put(b"b")
-        assert await typeahead.take() == b"ab"
-        typeahead.close()
-        assert await typeahead.take() == b""
-
-    async def test_it_is_bounded(self) -> None:
-        typeahead = Typeahead(65536)
-        await typeahead.put(bytes(65536))
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0):
-                await typeahead.put(b"x")
-        assert await typeahead.take() == bytes(65536)
-        await typeahead.put(b"x")
-
-    async def test_what_is_forgotten_makes_room(self) -> None:
-        typeahead = Typeahead(65536)
-        await typeahead.put(bytes(65536))
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-            tasks.create_task(typeahead.put(b"x"))
-            await asyncio.sleep(0)
-            typeahead.clear()
-        assert await typeahead.take() == b"x"
 
     async def test_what_is_put_is_written_before_the_process_may_stop_or_time_is_up(
         self, pipe: tuple[int, int]

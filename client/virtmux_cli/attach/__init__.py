@@ -2,7 +2,7 @@
 
 command    the command line
 session    the guest's output to stdout, until it leaves
-input      stdin to the guest
+input      stdin to the guest; typeahead is what waits between them
 state      each record             -> what is done about it
 policy     an end                  -> ride it out, or leave with its status
 replayed   output of the past      -> the same without requests to the terminal

@@ -22,7 +22,8 @@ from virtmux.reasons import Phase, Reason
 from virtmux_cli.attach.escape import until_escape
 from virtmux_cli.attach.input_watch import Held, InputWatch, Lost
 from virtmux_cli.attach.talk import Talk
-from virtmux_cli.streams import Typeahead, read
+from virtmux_cli.attach.typeahead import Typeahead
+from virtmux_cli.streams import read
 
 _STDIN = 0
 #: Bytes that are read ahead: of a pipe, and of what is pasted, behind which the escape key stands.
