@@ -146,8 +146,10 @@ async def held_by_virsh(guest: Guest) -> AsyncIterator[None]:
 class Watching:
     """`virtmux attach --once` at a console, from the console's first byte; all that it says is read as it comes."""
 
-    def __init__(self, running: Running, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, running: Running, read: bytes, tasks: asyncio.TaskGroup) -> None:
+        """`read` is what was read of its stdout."""
         process = running.process
+        self._read = read
         assert process.stdout is not None
         assert process.stderr is not None
         self._out = tasks.create_task(process.stdout.read())
@@ -161,7 +163,7 @@ class Watching:
     async def end(self) -> tuple[int, bytes, str]:
         """Wait for its end: exit status, stdout, stderr behind the first line. Raises TimeoutError."""
         async with asyncio.timeout(PATIENCE):
-            return await self._process.wait(), await self._out, (await self._err).decode()
+            return await self._process.wait(), self._read + await self._out, (await self._err).decode()
 
 
 @asynccontextmanager
@@ -186,7 +188,8 @@ async def open_scene(
             await client.until_output(BANNER if device is None else b"")
         while '"resumed"' not in (line := await command.line()):
             assert line, "it has left"
-        watching = Watching(command, tasks)
+        read = await command.read(len(BANNER)) if device is None else b""
+        watching = Watching(command, read, tasks)
         try:
             yield Scene(mux, guest, (first, second), watching, bystander)
         finally:
