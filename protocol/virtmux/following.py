@@ -78,7 +78,7 @@ class Progress:
     """How far the records of a place were taken, and what they say of the console so far.
 
     `position` is what comes next, `attachment` where input goes to (None: nothing is attached), `why` the reason that
-    nothing is. `role` is what the place may do, `by` who has the console exclusively where it may only watch. `place`
+    nothing is, `disconnected` whether that is a lost connection which is being made again. `role` is what the place may do, `by` who has the console exclusively where it may only watch. `place`
     tells the console's state as it was sent: marks before `place.info.position` are history to it, and change neither
     (SPEC sections 5 and 7).
     """
@@ -86,6 +86,7 @@ class Progress:
     place: Place
     attachment: int | None
     why: Reason | None
+    disconnected: bool
     role: Role
     by: Person | None
 
@@ -122,6 +123,7 @@ class Progress:
                 pass
             case Disconnected(reason=reason) | PlaceEnded(reason=reason):
                 self.attachment, self.why = None, reason
+                self.disconnected = isinstance(record, Disconnected)
             case Resumed(place=place):
                 self.position = record.position
                 self._enter(place)
@@ -132,6 +134,7 @@ class Progress:
         self.place = place
         self._told_at = Position.parse(place.info.position)
         self.attachment, self.why = place.info.attachment, place.reason
+        self.disconnected = False
         self.role = Role.READ_ONLY if place.read_only and place.role.types else place.role  # an older daemon
         self.by = place.by
 

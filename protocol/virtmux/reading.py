@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from virtmux.errors import ConsoleEnded, TimedOut
-from virtmux.following import Disconnected, Progress, Record, Resumed
+from virtmux.following import Progress, Record, Resumed
 from virtmux.matching import Found, Search
 from virtmux.messages import Gap, MarkMessage, PlaceEnded
 from virtmux.reason_now import reason_now
@@ -143,9 +143,8 @@ class Reader:
 
     def _not_attached(self) -> Reason | None:
         """Why nothing is attached, where that is known and nothing is on its way."""
-        lost = self.ahead and isinstance(self.ahead[-1], Disconnected)
         state = self.seen
-        return state.why if state.caught_up and state.attachment is None and not lost else None
+        return state.why if state.caught_up and state.attachment is None and not state.disconnected else None
 
     async def _look(self, index: int, search: Search | None = None, notice: Notice | None = None) -> Record:
         """The record so many behind the next one, as soon as it is there. It is not taken."""

@@ -150,17 +150,19 @@ async def test_a_guest_that_does_not_run_is_its_status_once_its_past_did_not_mat
     assert last == {"type": "failure", "text": "last seen: 'up'"}
 
 
-async def test_a_restart_of_the_daemon_is_ridden_out(daemon: ScriptedDaemon) -> None:
+@pytest.mark.parametrize("before", [b"log", b""], ids=["in the midst of a match", "while nothing was said"])
+async def test_a_restart_of_the_daemon_is_ridden_out(daemon: ScriptedDaemon, before: bytes) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await attached(daemon)
-        peer.output(b"log", at=0)
+        if before:
+            peer.output(before, at=0)
         peer.goodbye(reason(Cause.SERVER_STOPPING))
         daemon.stop()
         async with daemon:
             peer = await daemon.accept()
             asked = await peer.expect(Attach)
             peer.say(place(asked.id, position=asked.position))
-            peer.output(b"in: ", at=3)
+            peer.output(b"login: "[len(before) :], at=len(before))
             await peer.gone()
 
     async with playing(daemon, script), running(daemon.path, "expect", "web1", "login: ") as command:
