@@ -7,7 +7,7 @@ import click
 from virtmux.addresses import Server
 from virtmux.client import Client, connect
 from virtmux.console import Console
-from virtmux.errors import Refused
+from virtmux.errors import ConnectionLost, Refused
 from virtmux.messages import GuestAction, MarkMessage, PlaceEnded
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Reason
@@ -106,10 +106,14 @@ async def _start_attached(options: Options, *, paused: bool) -> int:
         why_not = _why_not(place)
         if why_not is not None:
             raise Refused(why_not)
-        await mux.guest(console.uuid, "start-paused", uri=console.uri)
+        name = printable(console.domain)
+        try:
+            await mux.guest(console.uuid, "start-paused", uri=console.uri)
+        except ConnectionLost as lost:
+            complain(f"virtmux: {reason_text(lost.reason)}; where {name} is paused now: `virsh resume {name}`")
+            return lost.reason.exit_status
         why_not = await _until_attached(place)
         if why_not is not None:
-            name = printable(console.domain)
             complain(f"virtmux: guest {name} is paused, not attached to: {reason_text(why_not)}; `virsh resume {name}`")
             return why_not.exit_status
 

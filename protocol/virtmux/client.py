@@ -332,15 +332,24 @@ class Client:
     ) -> None:
         """Have something done to a domain, named as for `attach`; returns once libvirt has done it.
 
+        It is asked once: where the connection is lost before the answer, it may or may not have been done, and that is
+        raised, not asked again.
+
         `start` it, `start-paused`, `resume` it, press `keys` (of Linux's input-event-codes.h) together for `hold_ms`,
         or send an `nmi`.
 
         Raises:
             Refused: libvirt has not done it (`action-failed`), or as `who`.
-            ConnectionLost: there is no connection any more.
+            ConnectionLost: there is no connection any more, or it was lost before the answer.
             ValueError: as for `attach`.
         """
-        await self._asked(Guest(id=0, domain=domain, uri=uri, action=action, keys=list(keys), hold_ms=hold_ms))
+        asked = Guest(id=0, domain=domain, uri=uri, action=action, keys=list(keys), hold_ms=hold_ms)
+        request = (await self._online()).ask(asked)
+        try:
+            await request.done
+        except LinkLost as lost:
+            text = f"{lost.reason.text}; `{action}` may have been done"
+            raise ConnectionLost(replace(lost.reason, text=text)) from None
 
     async def domains(self, domain: str, *, uri: str | None = None) -> list[DomainInfo]:
         """What libvirt says of a domain now, named as for `attach`, at each hypervisor that has it.

@@ -78,9 +78,9 @@ class Progress:
     """How far the records of a place were taken, and what they say of the console so far.
 
     `position` is what comes next, `attachment` where input goes to (None: nothing is attached), `why` the reason that
-    nothing is, `disconnected` whether that is a lost connection which is being made again. `role` is what the place may do, `by` who has the console exclusively where it may only watch. `place`
-    tells the console's state as it was sent: marks before `place.info.position` are history to it, and change neither
-    (SPEC sections 5 and 7).
+    nothing is, `disconnected` whether that is a lost connection which is being made again. `role` is what the place may
+    do, `by` who has the console exclusively where it may only watch. `place` tells the console's state as it was sent:
+    marks before `place.info.position` are history to it, and change neither (SPEC sections 5 and 7).
     """
 
     place: Place

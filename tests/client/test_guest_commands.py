@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness.command import running
-from tests.harness.scripted_daemon import AT, CONSOLE, ScriptedDaemon, playing, reason
+from tests.harness.scripted_daemon import AT, CONSOLE, ScriptedDaemon, playing, reason, waiting
 from virtmux.features import FEATURES
-from virtmux.messages import Client, Done, Guest, Kick, Refused, Who
+from virtmux.messages import Attach, Client, Done, Guest, Kick, Refused, Who
 from virtmux.people import ClientInfo, Person, PlaceInfo, Role
 from virtmux.reasons import Cause
 from virtmux_cli.who_text import who_table
@@ -89,6 +89,24 @@ async def test_what_libvirt_refuses_is_one_line(daemon: ScriptedDaemon) -> None:
     async with playing(daemon, script):
         status, _, talk = await finished(daemon.path, "start", "web1")
     assert (status, talk) == (1, "virtmux: libvirt could not do this to guest web1 (action-failed)\n")
+
+
+async def test_a_start_whose_answer_was_lost_is_not_asked_again_and_says_what_may_be_left(
+    daemon: ScriptedDaemon,
+) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        peer.say(waiting((await peer.expect(Attach)).id, reason(Cause.GUEST_NOT_RUNNING)))
+        assert (await peer.expect(Guest)).action == "start-paused"
+        daemon.stop()
+
+    async with playing(daemon, script):
+        status, _, talk = await finished(daemon.path, "start", "web1", "--attach")
+    assert (status, talk) == (
+        5,
+        "virtmux: the connection to virtmuxd was lost; `start-paused` may have been done (server-lost); "
+        "where web1 is paused now: `virsh resume web1`\n",
+    )
 
 
 @pytest.mark.parametrize("option", ["--stay", "--read-only", "--json", "--escape=^X", "--linger=1"])

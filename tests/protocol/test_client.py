@@ -39,6 +39,7 @@ from virtmux.messages import (
     Event,
     Flow,
     Gap,
+    Guest,
     Hypervisor,
     InputStatus,
     Limits,
@@ -429,6 +430,23 @@ class TestReconnecting:
             with pytest.raises(virtmux.InputRejected) as caught:
                 await console.write(bytes(65536))
             assert caught.value.reason.cause is Cause.EVICTED
+
+    async def test_what_is_done_to_a_guest_is_not_asked_again(self, tmp_path: Path) -> None:
+        daemon = ScriptedDaemon(tmp_path / "virtmux.sock", features=[Feature.GUEST])
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            await peer.expect(Guest)
+            daemon.stop()
+            async with daemon:
+                peer = await daemon.accept()
+                peer.say(Done((await peer.expect(ListConsoles)).id))
+                await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            with pytest.raises(virtmux.ConnectionLost, match="`nmi` may have been done"):
+                await mux.guest("web1", "nmi")
+            assert await mux.consoles() == []
 
     async def test_it_gives_up_after_the_time_that_was_asked_for(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:
