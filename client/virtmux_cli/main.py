@@ -50,6 +50,8 @@ OTHER = "Other commands"
 COMPLETE_VARIABLE = "_VIRTMUX_COMPLETE"
 INTERRUPTED = 130
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
+#: What click 8.2 raises where there is no command: its message is the help.
+_HELP: type[Exception] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 def load(module: str) -> ModuleType:
@@ -155,8 +157,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         status = cli.main(arguments, prog_name="virtmux", standalone_mode=False)
     except click.Abort:
         return INTERRUPTED
+    except SystemExit as error:
+        if error.code != 1:  # a signal's
+            raise
+        return stdout_failed(BrokenPipeError())  # click's own, where nobody reads the help
     except click.ClickException as error:
-        complain(_click_line(error))
+        complain(error.format_message() if isinstance(error, _HELP) else _click_line(error))
         return error.exit_code
     except VirtmuxError as error:
         from virtmux_cli.output import failed

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from virtmux.addresses import Server, addresses
-from virtmux.dialing import CLOSING_S, GREETING_S, SOFTWARE, dial, ended, said_by
+from virtmux.dialing import CLOSING_S, GREETING_S, SOFTWARE, broken, dial, ended, said_by
 from virtmux.errors import Refused
 from virtmux.features import Feature
 from virtmux.messages import (
@@ -110,7 +110,8 @@ class Asking:
         except OSError as error:
             raise ended(self._why_ended(error)) from error
         except (ProtocolError, ValueError) as error:
-            raise ended(reason_now(Cause.PROTOCOL_ERROR, str(error), phase=Phase.CONNECTION)) from error
+            greeted = self._session.greeting is not None
+            raise ended(broken(self._dialed.address, error, greeted=greeted)) from error
         if not data:
             raise ended(self._why_ended(self._failed))
         return messages

@@ -58,6 +58,17 @@ def said_by(address: Address, reason: Reason) -> Reason:
     return replace(reason, text=f"{address}: {reason.text}") if isinstance(address, SshHost) else reason
 
 
+def broken(address: Address, error: Exception, *, greeted: bool) -> Reason:
+    """Why there is no connection to who breaks the protocol. Until it has `greeted`, ssh may bring another's words."""
+    if greeted or not isinstance(address, SshHost):
+        return reason_now(Cause.PROTOCOL_ERROR, str(error), phase=Phase.CONNECTION)
+    text = (
+        f"what comes from {address} is not from virtmux; `ssh {address} true` must print nothing: "
+        "see what the shell there reads at its start"
+    )
+    return reason_now(Cause.SERVER_LOST, text=text, phase=Phase.CLIENT)
+
+
 def _connect(path: Path) -> socket.socket:
     """A Unix socket answers at once: where its queue is full the answer is EAGAIN."""
     unconnected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -8,7 +8,7 @@ from msgspec.structs import astuple, replace
 
 from virtmux import messages
 from virtmux.addresses import Address
-from virtmux.dialing import CLOSING_S, GREETING_S, SOFTWARE, Dialed, dial, ended, said_by
+from virtmux.dialing import CLOSING_S, GREETING_S, SOFTWARE, Dialed, broken, dial, ended, said_by
 from virtmux.errors import Refused
 from virtmux.features import Feature
 from virtmux.messages import (
@@ -180,7 +180,8 @@ class Link:
         except OSError as error:
             raise LinkLost(await self._why_ended(str(error))) from error
         except (ProtocolError, ValueError) as error:
-            raise LinkLost(reason_now(Cause.PROTOCOL_ERROR, str(error), phase=Phase.CONNECTION)) from error
+            greeted = self.session.greeting is not None
+            raise LinkLost(broken(self.address, error, greeted=greeted)) from error
 
     async def _why_ended(self, error: str = "") -> Reason:
         """Why nothing comes any more, where the daemon did not say it: what ssh says, or else the `error`."""

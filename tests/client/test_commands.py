@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
@@ -354,3 +355,20 @@ class TestErrors:
         status, out, err = await finished(tmp_path / "s", "--help")
         assert (status, err) == (0, "")
         assert all(name in out.decode() for name in ("attach", "events", "list", "reclaim", "release"))
+
+
+async def test_without_a_command_the_help_is_shown_as_it_is(tmp_path: Path) -> None:
+    status, out, err = await finished(tmp_path / "none.sock")
+    assert (status, out) == (2, b"")
+    assert err.startswith("Usage: virtmux [OPTIONS] COMMAND [ARGS]...\n\n  Watch and use")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["attach", "--help"], ["--version"]])
+async def test_that_nobody_reads_the_help_is_no_failure(tmp_path: Path, arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        status, _, err = await finished(tmp_path / "none.sock", *arguments, stdout=writer)
+    finally:
+        os.close(writer)
+    assert (status, err) == (0, "")

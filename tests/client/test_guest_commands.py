@@ -102,10 +102,10 @@ async def test_a_start_whose_answer_was_lost_is_not_asked_again_and_says_what_ma
 
     async with playing(daemon, script):
         status, _, talk = await finished(daemon.path, "start", "web1", "--attach")
-    assert (status, talk) == (
-        5,
+    assert status == 5
+    assert talk == (
         "virtmux: the connection to virtmuxd was lost; `start-paused` may have been done (server-lost); "
-        "where web1 is paused now: `virsh resume web1`\n",
+        "where web1 is paused now: `virsh resume web1`\n"
     )
 
 

@@ -117,6 +117,17 @@ async def test_each_host_that_fails_is_said_and_the_status_is_the_first_ones(ssh
     assert err.splitlines() == [COMPLAINTS["denied"], COMPLAINTS["unknown"]]
 
 
+@pytest.mark.parametrize("command", ["list", "attach web1"])
+async def test_a_shell_that_prints_at_its_start_is_named_as_what_is_wrong(ssh: ScriptedSsh, command: str) -> None:
+    ssh.variables["VIRTMUX_SSH"] = "sh -c 'echo Welcome to alpha'"
+    status, out, err = await finished(ssh, "-H", "alpha", *command.split())
+    assert (status, out) == (5, b"")
+    assert err == (
+        "virtmux: what comes from alpha is not from virtmux; `ssh alpha true` must print nothing: "
+        "see what the shell there reads at its start (server-lost)\n"
+    )
+
+
 async def test_without_ssh_it_says_so(ssh: ScriptedSsh) -> None:
     for program, why in (("/no/ssh", "No such file or directory"), ("'", "VIRTMUX_SSH: No closing quotation")):
         ssh.variables["VIRTMUX_SSH"] = program

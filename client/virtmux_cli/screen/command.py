@@ -96,7 +96,8 @@ async def _screen(options: Options) -> int:
         info = console.place.info
         await _replay(console, emulator)
     if info.attachment is None:
-        complain(f"virtmux: the console is not held now; it was like this at {local_time(info.last_output)}")
+        known = f"it was like this at {local_time(info.last_output)}" if info.last_output else "nothing of it is known"
+        complain(f"virtmux: the console is not held now; {known}")
     screen = emulator.screen
     if not options.as_json:
         return write(_text((coloured_lines if options.ansi else text_lines)(screen)))
