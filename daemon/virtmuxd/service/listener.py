@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from virtmux.people import Person
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Phase, Retry
+from virtmux.reasons import Cause, Phase, Reason, Retry
 from virtmuxd.service.client import Client
 from virtmuxd.service.clients import UserNames
 from virtmuxd.service.hall import Hall
@@ -67,6 +67,8 @@ class Listener:
         self._names = names
         self._read_only = read_only
         self._clients: set[Client] = set()
+        #: Why it stops; for those too whose user's name is still being found out then.
+        self._stopping: Reason | None = None
         self._loop = asyncio.get_running_loop()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -78,9 +80,9 @@ class Listener:
             await asyncio.wait({accepting})
             self._listening.close()
             stopping = reason_now(Cause.SERVER_STOPPING, phase=Phase.SERVER)
-            reason = replace(stopping, retry=Retry(will_retry=True))
+            self._stopping = replace(stopping, retry=Retry(will_retry=True))
             for client in tuple(self._clients):
-                client.dismiss(reason)
+                client.dismiss(self._stopping)
 
     async def _accept(self, tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -102,6 +104,8 @@ class Listener:
             self._clients.add(client)
             clients.add(who.client, client)
             _log.info("client connected", extra=about)
+            if self._stopping is not None:
+                client.dismiss(self._stopping)
             try:
                 reason = await client.run()
             finally:

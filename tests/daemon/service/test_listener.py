@@ -32,12 +32,14 @@ def path() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def listening(path: Path, registry: Registry | None = None) -> AsyncIterator[asyncio.Event]:
+async def listening(
+    path: Path, registry: Registry | None = None, names: UserNames | None = None
+) -> AsyncIterator[asyncio.Event]:
     """A listener at `path`; setting what this gives stops it, as does the end of the block."""
     stop = asyncio.Event()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         served = registry or Consoles().registry
-        listener = Listener(bind(path), hall(served), UserNames(), read_only=False)
+        listener = Listener(bind(path), hall(served), names or UserNames(), read_only=False)
         tasks.create_task(listener.run(stop))
         yield stop
         stop.set()
@@ -55,12 +57,17 @@ async def connected(path: Path) -> socket.socket:
     return connection
 
 
-async def goodbye(connection: socket.socket) -> Goodbye:
-    """The goodbye that ends this connection."""
+async def everything(connection: socket.socket) -> bytes:
+    """What comes on this connection until its end."""
     loop, received = asyncio.get_running_loop(), b""
     while data := await loop.sock_recv(connection, 65536):
         received += data
-    (said,) = ClientSession().receive(received)
+    return received
+
+
+async def goodbye(connection: socket.socket) -> Goodbye:
+    """The goodbye that ends this connection."""
+    (said,) = ClientSession().receive(await everything(connection))
     assert isinstance(said, Goodbye)
     return said
 
@@ -95,6 +102,39 @@ async def test_at_the_stop_every_client_is_told_and_nobody_else_gets_in(path: Pa
                 assert said.reason.retry.will_retry
     with socket.socket(socket.AF_UNIX) as late, pytest.raises(ConnectionRefusedError):
         late.connect(str(path))
+
+
+class _Directory(UserNames):
+    """A directory of users that can be made not to answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def of(self, uid: int) -> str:
+        """The name."""
+        self.asked.set()
+        await self.answers.wait()
+        return str(uid)
+
+
+async def test_who_is_still_coming_in_at_the_stop_is_told_too(path: Path) -> None:
+    names, loop = _Directory(), asyncio.get_running_loop()
+    async with listening(path, names=names) as stop:
+        with await connected(path) as inside, socket.socket(socket.AF_UNIX) as coming:
+            names.answers.clear()
+            names.asked.clear()
+            coming.setblocking(False)
+            await loop.sock_connect(coming, str(path))
+            await names.asked.wait()
+            stop.set()
+            assert (await goodbye(inside)).reason.cause is Cause.SERVER_STOPPING
+            names.answers.set()
+            _, said = ClientSession().receive(await everything(coming))
+            assert isinstance(said, Goodbye)
+            assert said.reason.cause is Cause.SERVER_STOPPING
 
 
 async def test_the_stop_does_not_wait_for_who_does_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
