@@ -68,10 +68,7 @@ class LoopThread:
         Raises:
             RuntimeError: the context was left, or this is the loop's own thread.
         """
-        if not self.running:
-            work.close()
-            raise RuntimeError(_CLOSED)
-        future = asyncio.run_coroutine_threadsafe(work, self._loop.result())
+        future = self._submit(work)
         try:
             return future.result()
         except concurrent.futures.CancelledError:
@@ -82,9 +79,19 @@ class LoopThread:
             future.cancel()
             raise
 
+    def _submit(self, work: Coroutine[Any, Any, _T]) -> concurrent.futures.Future[_T]:
+        if not self.running:
+            work.close()
+            raise RuntimeError(_CLOSED)
+        return asyncio.run_coroutine_threadsafe(work, self._loop.result())
+
     @contextlib.contextmanager
     def entered(self, context: AbstractAsyncContextManager[_T]) -> Iterator[_T]:
-        """An asynchronous context, entered and left by one task of the loop."""
+        """An asynchronous context, entered and left by one task of the loop.
+
+        Raises:
+            RuntimeError: as `call`.
+        """
         inside: concurrent.futures.Future[_T] = concurrent.futures.Future()
         leave = asyncio.Event()
 
@@ -98,7 +105,7 @@ class LoopThread:
                     raise
                 inside.set_exception(error)
 
-        task = asyncio.run_coroutine_threadsafe(stay(), self._loop.result())
+        task = self._submit(stay())
         try:
             value = inside.result()
         except BaseException:

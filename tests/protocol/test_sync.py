@@ -217,6 +217,8 @@ async def test_outside_of_its_context_a_client_says_so(daemon: ScriptedDaemon) -
     mux = await used(daemon, script, lambda mux: mux)
     with pytest.raises(RuntimeError, match="the connection is closed"):
         mux.consoles()
+    with pytest.raises(RuntimeError, match="the connection is closed"), mux.attach("web1"):
+        pass
 
 
 async def test_a_program_that_never_leaves_ends_all_the_same_and_in_silence(daemon: ScriptedDaemon) -> None:
