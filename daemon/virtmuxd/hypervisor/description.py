@@ -4,13 +4,12 @@ import uuid
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import libvirt
 
 from virtmux.domains import DeviceInfo, DomainInfo
 from virtmuxd.hypervisor.errors import CallFailed, named
-from virtmuxd.hypervisor.inventory import examine
+from virtmuxd.hypervisor.inventory import read
 
 #: What fits into a message: characters of a command line, devices and displays.
 _LONGEST = 4096
@@ -52,9 +51,7 @@ def describe(connection: Any, named_: str, uri: str, patterns: Iterable[str]) ->
     domain = find(connection, named_)
     if domain is None:
         return None
-    state = examine(domain)
-    with named("virDomainGetXMLDesc"):
-        xml = ET.fromstring(domain.XMLDesc())  # noqa: S314  # libvirt wrote it
+    state, xml = read(domain)
     return DomainInfo(
         uri=uri,
         domain=state.name,

@@ -53,13 +53,13 @@ class DomainState:
     paused: bool = False
 
 
-def devices_of(xml: str) -> tuple[Device, ...]:
+def devices_of(xml: ET.Element) -> tuple[Device, ...]:
     """The console devices in a domain's XML.
 
     Aliases are in the live XML only; before that they are foretold the way QEMU's driver gives them: kind and order.
     The first `<console>` of most machines is the first `<serial>` once more: one device, two entries.
     """
-    devices = ET.fromstring(xml).find("devices")  # noqa: S314  # libvirt wrote it
+    devices = xml.find("devices")
     found: dict[str, Device] = {}
     if devices is None:
         return ()
@@ -83,7 +83,16 @@ def stopped_how(state: int, reason: int) -> LibvirtEvent | None:
 
 
 def examine(domain: Any) -> DomainState:
-    """In a worker thread: everything about one domain.
+    """In a worker thread: one domain as it stands.
+
+    Raises:
+        CallFailed: as `read`.
+    """
+    return read(domain)[0]
+
+
+def read(domain: Any) -> tuple[DomainState, ET.Element]:
+    """In a worker thread: one domain as it stands, and its XML.
 
     Raises:
         CallFailed: it is gone, may not be looked at, or cannot be understood; or its hypervisor is gone.
@@ -92,13 +101,13 @@ def examine(domain: Any) -> DomainState:
         state, reason = domain.state()
     stopped, paused = stopped_how(state, reason), state in _PAUSED
     with named("virDomainGetXMLDesc"):
-        xml = domain.XMLDesc()
+        described = domain.XMLDesc()
     try:
-        devices = devices_of(xml)
+        xml = ET.fromstring(described)  # noqa: S314  # libvirt wrote it
     except ET.ParseError as error:
         raise CallFailed(unreadable(f"the domain's XML cannot be read: {error}", "virDomainGetXMLDesc")) from None
     running_id = domain.ID() if stopped is None else -1
-    return DomainState(domain.UUIDString(), domain.name(), running_id, stopped, devices, paused)
+    return DomainState(domain.UUIDString(), domain.name(), running_id, stopped, devices_of(xml), paused), xml
 
 
 def domains_of(connection: Any) -> list[str]:

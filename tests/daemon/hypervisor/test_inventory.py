@@ -1,5 +1,7 @@
 """What a hypervisor has, read from libvirt's XML and states."""
 
+from xml.etree import ElementTree as ET
+
 import libvirt
 import pytest
 
@@ -7,8 +9,8 @@ from virtmux.reasons import LibvirtEvent
 from virtmuxd.hypervisor.inventory import Device, devices_of, identify, stopped_how
 
 
-def domain(devices: str) -> str:
-    return f"<domain type='qemu'><name>web1</name><devices>{devices}</devices></domain>"
+def domain(devices: str) -> ET.Element:
+    return ET.fromstring(f"<domain type='qemu'><name>web1</name><devices>{devices}</devices></domain>")
 
 
 SERIAL = "<serial type='pty'><target type='isa-serial' port='0'/><alias name='serial0'/></serial>"
@@ -47,8 +49,8 @@ def test_a_console_alone_is_a_device() -> None:
     assert [device.alias for device in devices_of(domain("<console type='pty'/>"))] == ["console0"]
 
 
-@pytest.mark.parametrize("xml", [domain(""), "<domain/>"])
-def test_a_domain_may_have_no_console(xml: str) -> None:
+@pytest.mark.parametrize("xml", [domain(""), ET.fromstring("<domain/>")])
+def test_a_domain_may_have_no_console(xml: ET.Element) -> None:
     assert devices_of(xml) == ()
 
 
