@@ -189,7 +189,6 @@ class Console:
         self._tell = tell
         self._relocate = relocate
         self._told_vanished = True
-        self._places: set[Place] = set()
         self._roles: Roles[Place] = Roles(new_token)
         self._when_decided: list[Callable[[], None]] = []
         self._holder: Holder | None = None
@@ -230,7 +229,7 @@ class Console:
             since=rfc3339(self.machine.since or 0),
             running=self.machine.newest.running,
             backend=self.naming.backend,
-            clients=len(self._places),
+            clients=len(self._roles),
             attachment=self.machine.attachment if self.machine.state is State.ATTACHED else None,
             position=str(self.sequence.position),
             last_output=None if spoke_at is None else rfc3339(spoke_at),
@@ -283,12 +282,12 @@ class Console:
     @property
     def forsaken(self) -> bool:
         """Whether it has vanished, and nobody holds it, has a place at it or has it let go."""
-        return self._told_vanished and not self._places and not self.machine.claim.lent and self._idle
+        return self._told_vanished and not self._roles and not self.machine.claim.lent and self._idle
 
     @property
     def occupied(self) -> bool:
         """Whether it is held, sought or waited for."""
-        return bool(self._places) or not self._idle
+        return bool(self._roles) or not self._idle
 
     @property
     def unplugged(self) -> bool:
@@ -422,7 +421,6 @@ class Console:
         """
         self._change_roles(self._roles.enter(place, wish))
         self._set_writer(place)
-        self._places.add(place)
         self._tell_company(place)
         if place.holds:
             self.handle_event(Demand(at, present=True, force=force))
@@ -430,12 +428,11 @@ class Console:
     def leave(self, place: Place, at: int, *, lost: bool = False) -> None:
         """Take a client's place away; what it typed before goes its way. An exclusive one that was `lost` with its
         connection keeps its right until `expire`."""
-        self._places.discard(place)
         self.sequence.leave(place.cursor)
         self.inputs.forget(place.writer)
         self._change_roles(self._roles.leave(place, lost=lost))
         self._tell_company(place)
-        if place.holds and not any(each.holds for each in self._places):
+        if place.holds and not any(each.holds for each in self._roles):
             self.handle_event(Demand(at, present=False))
 
     def expire(self, token: str) -> None:
@@ -484,7 +481,7 @@ class Console:
 
     def evict(self, place: Place, reason: Reason, at: int) -> None:
         """Take a client's place away; what it typed and is not on its way goes no further."""
-        if place in self._places:
+        if place in self._roles:
             self.inputs.refuse(place.writer, reason.cause)
             self.leave(place, at)
             place.ended(reason)
@@ -493,7 +490,7 @@ class Console:
         """A guest was migrated here and brought its own console along: whoever waits at this one is sent away."""
         text = sentence(Cause.EVICTED, self.id, "the guest was migrated here with its console; attach again")
         reason = Reason(cause=Cause.EVICTED, text=text, phase=Phase.SERVER, at=rfc3339(at), console=self.id)
-        for place in tuple(self._places):
+        for place in self._roles:
             self.evict(place, reason, at)
         self.vanish(at)
         self.close(at)

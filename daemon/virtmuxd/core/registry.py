@@ -100,7 +100,7 @@ class Registry:
         return hypervisor.id is not None and self._owners.get(hypervisor.id) is not hypervisor
 
     def _consoles_of(self, hypervisor: Hypervisor) -> int:
-        if hypervisor.id is None or self._owners.get(hypervisor.id) is not hypervisor:
+        if hypervisor.id is None or self._is_double(hypervisor):
             return 0
         return sum(console.present and console.key.hypervisor == hypervisor.id for console in self._by_key.values())
 

@@ -67,7 +67,7 @@ class Change(NamedTuple, Generic[_S]):
 
 
 class Roles(Generic[_S]):
-    """The roles at one console."""
+    """The seats at one console, and their roles."""
 
     def __init__(self, new_token: Callable[[], str]) -> None:
         self._new_token = new_token
@@ -112,6 +112,12 @@ class Roles(Generic[_S]):
         sorted_ = (each for role in order for each in self._seats if each.role is role and each is not seat)
         named = [Companion(each.who, each.role) for each in islice(sorted_, MAX_COMPANY)]
         return named, len(self._seats) - (seat in self._seats) - len(named)
+
+    def __len__(self) -> int:
+        return len(self._seats)
+
+    def __contains__(self, seat: _S) -> bool:
+        return seat in self._seats
 
     def __iter__(self) -> Iterator[_S]:
         return iter(tuple(self._seats))

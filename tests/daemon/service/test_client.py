@@ -456,7 +456,7 @@ async def test_who_is_sent_away_from_a_console_is_told_and_may_come_again() -> N
     async with served(consoles.registry) as peer:
         await peer.greet()
         place = await peer.attach()
-        bench.console.evict(next(iter(bench.console._places)), EVICTED, bench.tick())
+        bench.console.evict(next(iter(bench.console._roles)), EVICTED, bench.tick())
         assert await peer.until(PlaceEnded) == PlaceEnded(place.info.console, EVICTED)
         bench.output(b"unseen")
         assert (await peer.attach()).info.console == place.info.console
@@ -471,7 +471,7 @@ async def test_who_is_sent_away_before_the_attach_is_answered_is_refused() -> No
         await peer.say(Attach(peer.session.next_id(), "web1"))
         await everything_taken(peer)
         assert not bench.console.machine.decided
-        bench.console.evict(next(iter(bench.console._places)), EVICTED, bench.tick())
+        bench.console.evict(next(iter(bench.console._roles)), EVICTED, bench.tick())
         assert await peer.expect(Refused) == Refused(1, EVICTED)
 
 
