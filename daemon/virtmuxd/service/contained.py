@@ -17,6 +17,22 @@ class Boundary(Protocol):
         """End the client because of the bug that is being handled."""
 
 
+class Contained:
+    """A part of a client, in the failure boundary of that."""
+
+    def __init__(self, client: Boundary) -> None:
+        self._client = client
+
+    @property
+    def has_ended(self) -> bool:
+        """As `Boundary`."""
+        return self._client.has_ended
+
+    def fail(self) -> None:
+        """As `Boundary`."""
+        self._client.fail()
+
+
 _Self = TypeVar("_Self", bound=Boundary)
 
 

@@ -13,7 +13,7 @@ from virtmuxd.core.agent import Agent, NotDone, meant
 from virtmuxd.core.hypervisors import Hypervisor
 from virtmuxd.core.registry import NotFoundError, Registry
 from virtmuxd.service.answers import Answer, only_watches, refused
-from virtmuxd.service.contained import Boundary, contained
+from virtmuxd.service.contained import Boundary, Contained, contained
 from virtmuxd.service.once import Once
 
 #: So many requests of a client may wait for libvirt at once.
@@ -22,25 +22,16 @@ MOST = 8
 _FIND_DEADLINE = 10.0
 
 
-class GuestRequests:
+class GuestRequests(Contained):
     """The requests of one client, answered as libvirt answers. `client` is whose failure boundary this is in."""
 
     def __init__(self, client: Boundary, registry: Registry, answer: Answer, *, read_only: bool) -> None:
         """A `read_only` client may have nothing done."""
-        self._client = client
+        super().__init__(client)
         self._registry = registry
         self._tell = answer
         self._read_only = read_only
         self._under_way = 0
-
-    @property
-    def has_ended(self) -> bool:
-        """As `Boundary`."""
-        return self._client.has_ended
-
-    def fail(self) -> None:
-        """As `Boundary`."""
-        self._client.fail()
 
     def carry_out(self, request: Guest | Domains) -> None:
         """Begin to carry a request out."""

@@ -17,7 +17,7 @@ from virtmuxd.core.roles import KEPT, TakenError, Wish
 from virtmuxd.core.start import Start
 from virtmuxd.service.answers import only_watches, person, refused
 from virtmuxd.service.client_place import ClientPlace
-from virtmuxd.service.contained import Boundary, contained
+from virtmuxd.service.contained import Boundary, Contained, contained
 from virtmuxd.service.once import Once
 from virtmuxd.service.outgoing import Outgoing
 
@@ -33,29 +33,20 @@ MAX_PAST = 8
 _MAX_LISTED = 100
 
 
-class Places:
+class Places(Contained):
     """See the module. `client` is whose failure boundary this is in."""
 
     def __init__(self, client: Boundary, who: Person, outgoing: Outgoing, *, read_only: bool) -> None:
+        super().__init__(client)
         self.who = who
         #: The features that the client knows.
         self.knows: frozenset[str] = frozenset()
-        self._client = client
         self._outgoing = outgoing
         self._read_only = read_only
         self._loop = asyncio.get_running_loop()
         self._places: dict[int, ClientPlace] = {}
         self._former: set[int] = set()
         self._lag_check: asyncio.TimerHandle | None = None
-
-    @property
-    def has_ended(self) -> bool:
-        """As `Boundary`."""
-        return self._client.has_ended
-
-    def fail(self) -> None:
-        """As `Boundary`."""
-        self._client.fail()
 
     def infos(self) -> tuple[list[PlaceInfo], int]:
         """The places, some of them by name, and how many more there are."""
