@@ -16,6 +16,3 @@ class Feature(StrEnum):
     """`guest`: start, resume, keys, NMI."""
     DOMAINS = "domains"
     """`domains`: what libvirt says of a domain."""
-
-
-FEATURES = [str(feature) for feature in Feature]

@@ -202,8 +202,9 @@ class Reason(Struct, frozen=True, kw_only=True):
         return CAUSES[self.cause].exit_status
 
 
-def sentence(cause: Cause, console: ConsoleId | None = None, detail: str = "") -> str:
-    """Word `cause` for a person, naming the console's domain and device, with `detail` behind a colon."""
-    domain, device = (console.domain, console.device) if console else ("the guest", "the console")
+def sentence(cause: Cause, console: ConsoleId | None = None, detail: str = "", *, domain: str = "the guest") -> str:
+    """Word `cause` for a person, naming the console's domain and device, with `detail` behind a colon. `domain`: where
+    it concerns no console."""
+    domain, device = (console.domain, console.device) if console else (domain, "the console")
     text = CAUSES[cause].text.format(domain=domain, device=device)
     return f"{text}: {detail}" if detail else text

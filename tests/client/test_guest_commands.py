@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.command import running
 from tests.harness.scripted_daemon import AT, CONSOLE, ScriptedDaemon, playing, reason, waiting
-from virtmux.features import FEATURES
+from virtmux.features import Feature
 from virtmux.messages import Attach, Client, Done, Guest, Kick, Refused, Who
 from virtmux.people import ClientInfo, Person, PlaceInfo, Role
 from virtmux.reasons import Cause
@@ -25,7 +25,7 @@ BOB = ClientInfo(who=Person(4, "bo\x1b[31mb", 1001, 0), since=AT, software="", r
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock", features=FEATURES)
+    return ScriptedDaemon(tmp_path / "virtmux.sock", features=list(Feature))
 
 
 async def finished(socket: Path, *arguments: str) -> tuple[int, bytes, str]:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from virtmux.domains import DomainInfo
 from virtmux.messages import Guest
-from virtmux.reasons import CAUSES, Cause, SavedError
+from virtmux.reasons import Cause, SavedError, sentence
 
 
 class NotDone(NamedTuple):
@@ -20,9 +20,8 @@ class NotDone(NamedTuple):
 
     def text(self, domain: str) -> str:
         """A sentence for a person, about this domain."""
-        said = CAUSES[self.cause].text.format(domain=domain, device="the console")
         libvirt = f"libvirt: {self.error.message}" if self.error is not None else ""
-        return ": ".join(part for part in (said, libvirt, self.detail) if part)
+        return sentence(self.cause, detail=": ".join(filter(None, (libvirt, self.detail))), domain=domain)
 
 
 class Agent(Protocol):

@@ -37,6 +37,9 @@ class Attach(Struct, frozen=True, tag="attach"):
     `domain` is a name, UUID or running id; `device` an alias (null: the domain's first console). Where to start is
     named by `position`, or by `replay` (see `virtmux.replay`); both null is the end. The console is opened and kept
     open for the place, unless `hold` is false. `timed`: `time` messages come with the output. `lag`: null is no limit.
+    `exclusive`: nobody else may type; refused where somebody has that, unless `steal` takes it over. `token`: of the
+    client's own lost exclusive place, asked back; never refused, it watches where somebody else has it. `company`:
+    `company` messages tell who else is there. `force`: the console is taken, once, from another libvirt client.
     """
 
     id: U32
