@@ -1,6 +1,6 @@
 """Writes the manual pages docs/virtmux.1 and docs/virtmuxd.8, and the same as Markdown, from what `--help` says.
 
-What `--help` does not say comes from the README's tables, of exit statuses and of the configuration.
+What `--help` does not say comes from tables: of exit statuses in the README, of keys in docs/configuration.md.
 """
 
 import re
@@ -76,10 +76,24 @@ EXAMPLES = [
     Term("virtmux -H root@kvm1 -H root@kvm2 list", "The consoles of two other hosts."),
 ]
 FILES = [
+    Term(
+        "/etc/virtmux/virtmuxd.toml, /etc/virtmux/virtmuxd.toml.d/*.toml", "The configuration of the system's daemon."
+    ),
+    Term("~/.config/virtmux/virtmuxd.toml", "A user's own."),
     Term("/run/virtmux/virtmux.sock", "The system's daemon."),
     Term("$XDG_RUNTIME_DIR/virtmux/virtmux.sock", "A user's own."),
     Term("/var/log/virtmux", "The journal of the system's daemon."),
 ]
+
+
+CONFIGURATION = (
+    "A TOML file; FILE.d/*.toml add to it in the order of their names: a later key wins, and later rules stand first. "
+    "SIGHUP has it read again. Times are in seconds, sizes in bytes."
+)
+#: What tables say where there is no default.
+NO_DEFAULTS = ("none", "see there", "must be there")
+#: Tables of which there may be many.
+RULES = ("hypervisor", "console", "access")
 
 
 def command_page() -> Page:
@@ -107,8 +121,11 @@ def daemon_page() -> Page:
     root = click.Context(daemon, info_name="virtmuxd", **daemon.context_settings)
     blocks: list[Block] = [*opening(daemon, root, "hold the consoles of libvirt guests for any number of clients")]
     blocks += [Heading("Options"), *options(daemon, root)]
-    blocks += [Heading("Configuration file"), Paragraph("A TOML file, named by `--config`, with these keys:")]
-    blocks += table("key | default | is")
+    blocks += [Heading("Configuration"), Paragraph(CONFIGURATION)]
+    for name in ("", "hypervisor", "console", "access", "limits", "metrics"):
+        blocks += [Heading(f"[[{name}]]" if name in RULES else f"[{name}]", 2)] if name else []
+        blocks += table(f"key of {name} | default | is" if name else "key | default | is", "docs/configuration.md")
+    blocks += [Heading("Rights", 2), *table("right | allows", "docs/configuration.md")]
     blocks += [Heading("Files"), *FILES, Heading("See also"), Paragraph("virtmux(1), libvirtd(8), virtqemud(8)")]
     return Page("virtmuxd", 8, blocks)
 
@@ -143,16 +160,16 @@ def options(command: click.Command, ctx: click.Context) -> Iterator[Term]:
                 yield Term(*record)
 
 
-def table(heading: str) -> Iterator[Term]:
-    """The README's table with this heading row, without its links."""
-    _, _, rows = (ROOT / "README.md").read_text().partition(f"\n| {heading} |\n")
+def table(heading: str, page: str = "README.md") -> Iterator[Term]:
+    """The table of a page with this heading row, without its links."""
+    _, _, rows = (ROOT / page).read_text().partition(f"\n| {heading} |\n")
     for line in rows.splitlines()[1:]:
         if not line.startswith("|"):
             return
         term, *middle, text = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
-        default = f" Default: {middle[0]}." if middle and middle[0] not in {"none", "see above"} else ""
+        default = f" Default: {middle[0]}." if middle and middle[0] not in NO_DEFAULTS else ""
         text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text.replace(r"\|", "|"))
-        text = text.removesuffix("; see below")
+        text = re.sub(r"(:|; option `--attach.*`:?) see .*$", "", text)
         begin = text[0] if text.startswith("virtmux") else text[0].upper()
         yield Term(term.replace("`", ""), f"{begin}{text[1:]}.{default}")
 

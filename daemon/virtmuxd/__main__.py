@@ -8,11 +8,24 @@ from typing import Any, NoReturn
 
 import click
 
-from virtmuxd.config import Config, ConfigError, load
+from virtmuxd.config.errors import ConfigError
+from virtmuxd.config.instance import Instance, default_instance
+from virtmuxd.config.source import Source, printed
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file; the other options win.")
+@click.option(
+    "--system/--session",
+    "is_system",
+    default=None,
+    help="Serve the system's guests or your own: other defaults, see the configuration file. Root's is the system.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="A TOML file instead of the usual one; FILE.d/*.toml add to it, and the other options win.",
+)
 @click.option("--uri", multiple=True, help="A libvirt URI; may be given several times.")
 @click.option("--socket", help="The socket; its directory is the runtime directory.")
 @click.option(
@@ -24,16 +37,29 @@ from virtmuxd.config import Config, ConfigError, load
 @click.option("--domain", multiple=True, metavar="GLOB", help="Only domains with such a name; may be repeated.")
 @click.option("--journal-directory", metavar="DIR", help="Where the journal lies, instead of /var/log/virtmux.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--check-config", is_flag=True, help="Say what is wrong with the configuration, or that it can be used.")
+@click.option("--print-config", is_flag=True, help="Print the configuration as it is used, with all its defaults.")
 @click.version_option(package_name="virtmux", message="virtmuxd %(version)s")
-def main(config_file: Path | None, **options: Any) -> None:
+def main(
+    is_system: bool | None,  # noqa: FBT001  # click passes it by its name
+    config_file: Path | None,
+    check_config: bool,  # noqa: FBT001
+    print_config: bool,  # noqa: FBT001
+    **options: Any,
+) -> None:
     """Hold the consoles of this host's guests and serve them to local clients."""
     if not __debug__:
         _fail("python -O drops code that libvirtaio needs; run it without -O", 2)
+    instance = {None: default_instance(), True: Instance.SYSTEM, False: Instance.SESSION}[is_system]
+    source = Source(instance, config_file, options)
     try:
-        config = load(config_file) if config_file else Config()
-        config = config.overridden(options).settled()
+        loaded = source.read()
+        if check_config or print_config:
+            click.echo(printed(loaded.config) if print_config else _praise(source.files), nl=not print_config)
+            return
     except ConfigError as error:
         _fail(str(error), 2)
+    config = loaded.config
     try:
         import uvloop
 
@@ -44,7 +70,7 @@ def main(config_file: Path | None, **options: Any) -> None:
     runtime = config.socket_path.parent
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            all_returned = runner.run(app.serve(config))
+            all_returned = runner.run(app.serve(loaded))
     except BlockingIOError as error:
         used, option = (error.filename, "--journal-directory") if error.filename else (runtime, "--socket")
         _fail(f"another virtmuxd uses {used}; choose another with {option}", 1)
@@ -56,8 +82,14 @@ def main(config_file: Path | None, **options: Any) -> None:
         os._exit(0)
 
 
+def _praise(files: list[Path]) -> str:
+    read = ", ".join(str(file) for file in files)
+    return f"the configuration can be used: {read}" if read else "there is no configuration file; the defaults are used"
+
+
 def _fail(text: str, status: int) -> NoReturn:
-    click.echo(f"virtmuxd: {text}", err=True)
+    for line in text.splitlines():
+        click.echo(f"virtmuxd: {line}", err=True)
     sys.exit(status)
 
 

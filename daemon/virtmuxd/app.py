@@ -13,7 +13,9 @@ import time
 from virtmux import __version__
 from virtmux.features import Feature
 from virtmux.messages import Limits, ServerHello
-from virtmuxd.config import Config, read_only_socket
+from virtmuxd.config.instance import read_only_socket
+from virtmuxd.config.schema import Config
+from virtmuxd.config.source import Loaded
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor import errors
@@ -43,8 +45,8 @@ _CLOSE_DEADLINE = 3.0
 _DRAIN_DEADLINE = 5.0
 
 
-async def serve(config: Config) -> bool:
-    """Run the daemon until SIGTERM or SIGINT. `config` is settled.
+async def serve(loaded: Loaded) -> bool:
+    """Run the daemon until SIGTERM or SIGINT.
 
     Gives whether every call of libvirt and the disk has returned; where not, threads are left that cannot be waited
     for.
@@ -53,6 +55,7 @@ async def serve(config: Config) -> bool:
         OSError: the runtime directory or a socket cannot be had.
         BlockingIOError: another daemon uses the runtime directory or the journal.
     """
+    config = loaded.config
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
@@ -60,7 +63,7 @@ async def serve(config: Config) -> bool:
     loop.add_signal_handler(signal.SIGHUP, _log.info, "nothing is to be loaded again")
     runtime = RuntimeDirectory(config.socket_path.parent)
     registry = Registry()
-    shelf = Shelf(config, registry, runtime)
+    shelf = Shelf(config, registry, runtime, loaded.log_group)
     errors.silence()
     bridge = EventBridge(loop)
     bridge.register()
@@ -125,7 +128,7 @@ def _scope(config: Config, registry: Registry, shelf: Shelf) -> Scope:
 
 def _listeners(config: Config, registry: Registry, library: Library) -> list[Listener]:
     """The sockets that the service manager holds, or else our own."""
-    limits = Limits(input_window=config.input_window)
+    limits = Limits(input_window=config.limits.input_window)
     greeting = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES), limits=limits)
     hall, names = Hall(registry, library, Clients(), greeting), UserNames()
     sockets = [(each, each.getsockname().endswith("-ro.sock")) for each in activated_sockets()]

@@ -13,7 +13,7 @@ from pathlib import Path
 from virtmux.backoff import Backoff
 from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.history import History
-from virtmuxd.config import Config, Kept
+from virtmuxd.config.schema import Config, Kept
 from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Timing
 from virtmuxd.core.registry import Registry
@@ -42,7 +42,10 @@ _FINISH_DEADLINE = 5.0
 class Shelf:
     """See the module."""
 
-    def __init__(self, config: Config, registry: Registry, runtime: RuntimeDirectory) -> None:
+    def __init__(
+        self, config: Config, registry: Registry, runtime: RuntimeDirectory, log_group: int | None = None
+    ) -> None:
+        """`log_group` is the id of the group that may read the journal."""
         self._config = config
         self._registry = registry
         self._runtime = runtime
@@ -50,7 +53,7 @@ class Shelf:
         directory = Path(config.journal_directory or "")
         self._journal = Journal(directory)
         self._readers = Readers()
-        self._store = JournalStore(_settings(config, directory), _limits(config), f"{self._boot:032x}")
+        self._store = JournalStore(_settings(config, directory, log_group), _limits(config), f"{self._boot:032x}")
         self._writer = JournalWriter(self._store, self._defined)
         self._writing: asyncio.Task[None] | None = None
         self._recovered: dict[Identity, Recovered] = {}
@@ -93,7 +96,7 @@ class Shelf:
                 eager_until=self._runtime.life.began + _EAGER,
             ),
             backoff=Backoff(random.random),
-            window=config.input_window,
+            window=config.limits.input_window,
             tell=self._registry.tell,
             relocate=lambda former, key: self._relocate(console, ring, former, key),
             new_token=partial(secrets.token_hex, 16),
@@ -170,13 +173,13 @@ class Shelf:
         return all([self._writer.close(), self._readers.close()])
 
 
-def _settings(config: Config, directory: Path) -> Settings:
+def _settings(config: Config, directory: Path, group: int | None) -> Settings:
     return Settings(
         directory=directory,
         size=config.journal_size,
         keep=config.journal_keep,
         sync=config.journal_sync,
-        group=config.group_id,
+        group=group,
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from virtmuxd.config import Config, Kept
+from virtmuxd.config.instance import Instance
+from virtmuxd.config.schema import Config, Kept
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.runtime import RuntimeDirectory
 from virtmuxd.shelf import Shelf
@@ -33,7 +34,9 @@ async def test_the_journal_is_looked_for_in_a_thread(
     for name in ("stat", "mkdir", "open", "scandir"):
         monkeypatch.setattr(os, name, noted(name))
     runtime = RuntimeDirectory(tmp_path / "run")
-    shelf = Shelf(Config(journal=kept, journal_directory=str(directory)).settled(), Registry(), runtime)
+    shelf = Shelf(
+        Instance.SESSION.settle(Config(journal=kept, journal_directory=str(directory)), os.environ), Registry(), runtime
+    )
 
     await shelf.begin()
 

@@ -68,7 +68,7 @@ class Daemon:
             str(self.journal),
             *(["--attach", attach] if attach else []),
         ]
-        self._command += ["--config", str(self.directory / "virtmuxd.toml")] if config else []
+        self._command += ["--config", str(self.directory / "virtmuxd.toml")]
         self._command += ["--log-level", "debug", *(part for uri in uris for part in ("--uri", uri)), *arguments]
 
     @property

@@ -1,20 +1,15 @@
-"""The daemon's configuration: defaults, a TOML file, and the command line, which wins."""
+"""What can be configured: a Struct for each table of the file, with the defaults, and what it says of a console."""
 
-import grp
-import os
 from collections.abc import Callable
 from enum import StrEnum
-from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Meta, Struct
 
-from virtmux.journal.names import SYSTEM_DIRECTORY, user_directory
-from virtmux.sockets import SYSTEM_SOCKET, user_socket
+from virtmux.wire import MAX_MESSAGE
+from virtmuxd.core.access import Right, names
 from virtmuxd.core.events import Policy
 
 _T = TypeVar("_T")
@@ -24,15 +19,12 @@ _Count = Annotated[int, Meta(gt=0)]
 _CInt = Annotated[int, Meta(gt=0, lt=1 << 31)]
 _Text = Annotated[str, Meta(min_length=1)]
 _Pool = Annotated[int, Meta(ge=0)]
+_Bytes = Annotated[int, Meta(ge=0)]
 _Ring = Annotated[int, Meta(ge=16384)]
 _Days = Annotated[float, Meta(gt=0, le=36500)]
 
 #: libvirt's transports to other hosts; `unix` goes to a socket of this one.
 _REMOTE_TRANSPORTS = frozenset({"ssh", "libssh", "libssh2", "tls", "tcp", "ext"})
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; the text says where and why."""
 
 
 class Kept(StrEnum):
@@ -64,8 +56,49 @@ class ConsoleRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True)
     journal: Kept | None = None
 
     def concerns(self, domain: str, device: str) -> bool:
-        """Whether this console is meant. A domain's name may hold a `:` itself, so it is tried alone too."""
-        return fnmatchcase(domain, self.match) or fnmatchcase(f"{domain}:{device}", self.match)
+        """Whether this console is meant."""
+        return names(self.match, domain, device)
+
+
+class AccessRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """What some people may do at some consoles. Whoever has one of these names or is in one of these groups is meant;
+    without either, everybody."""
+
+    user: tuple[_Text, ...] = ()
+    group: tuple[_Text, ...] = ()
+    console: Annotated[tuple[_Text, ...], Meta(min_length=1)] = ("*",)
+    """Globs on DOMAIN or DOMAIN:DEVICE."""
+    allow: tuple[Right, ...]
+
+
+class LimitRules(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """How much clients may have, and how long they may take. 0 is no limit, where that can be said."""
+
+    clients: _Count = 2048
+    """Clients in all; root's and those of the daemon's own user are not counted."""
+    clients_per_user: _Count = 1024
+    """Clients of one user, likewise."""
+    consoles_per_client: _Count = 1024
+    """Consoles at which one client has a place."""
+    handshake: _Seconds = 10.0
+    """How long a client may take to greet."""
+    idle: _Linger = 0.0
+    """After how long without a byte from or to it a client is sent away."""
+    input_rate: _Bytes = 0
+    """Input that a client may send in a second, to all consoles."""
+    input_window: Annotated[int, Meta(ge=16384, le=65536)] = 65536
+    """Input that a client may have on its way to one console."""
+    message_size: Annotated[int, Meta(ge=4096, le=MAX_MESSAGE)] = MAX_MESSAGE
+    """The largest message that a client may send."""
+    delivery_rate: _Bytes = 0
+    """Output of a console that its clients are given live in a second; what is beyond is a gap to them."""
+
+
+class MetricRules(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
+    """What is measured."""
+
+    per_console: bool = True
+    """Whether there are series for each console, which is many where there are many."""
 
 
 class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -77,6 +110,10 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """Hypervisors with settings of their own."""
     console: tuple[ConsoleRule, ...] = ()
     """Consoles with settings of their own: of the rules that concern one, the first that has a key gives it."""
+    access: tuple[AccessRule, ...] = ()
+    """Who may do what: of the rules that concern a person and a console, the first decides."""
+    limits: LimitRules = LimitRules()
+    metrics: MetricRules = MetricRules()
     socket: _Text | None = None
     """The socket; its directory is the runtime directory. The read-only one has `-ro` before `.sock`."""
     attach: Policy = Policy.ON_DEMAND
@@ -106,8 +143,6 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """When records are forced to the disk: never, where a log is closed and at a stop, or with each write."""
     log_group: _Text | None = None
     """The group that may read the journal's files; none: the daemon's user alone."""
-    input_window: Annotated[int, Meta(ge=16384, le=65536)] = 65536
-    """Input that a client may have on its way to one console."""
     call_deadline: _Seconds = 10.0
     """How long a libvirt call may take before its connection is cut."""
     keepalive_interval: _CInt = 3
@@ -127,54 +162,10 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     pool: _Pool = 4
     """How many connections the consoles and look-ups of a remote hypervisor share; 0: each has one of its own."""
 
-    def settled(self) -> "Config":
-        """With the defaults filled in that depend on the user; `uri` then names each hypervisor, once.
-
-        Raises:
-            ConfigError: what is named does not exist.
-        """
-        uris = dict.fromkeys((*self.uri, *(each.uri for each in self.hypervisor))) or (default_uri(),)
-        _ = self.group_id  # a group that does not exist is an error of the configuration
-        directory = self.journal_directory or str(default_directory())
-        return msgspec.structs.replace(self, uri=tuple(uris), socket=str(self.socket_path), journal_directory=directory)
-
-    @property
-    def group_id(self) -> int | None:
-        """The id of the group that may read the journal.
-
-        Raises:
-            ConfigError: there is no such group.
-        """
-        try:
-            return None if self.log_group is None else _group_id(self.log_group)
-        except KeyError:
-            raise ConfigError(f"log_group: there is no group {self.log_group!r}") from None
-
     @property
     def socket_path(self) -> Path:
-        """The socket, also where none is named."""
-        return Path(self.socket) if self.socket else default_socket()
-
-    def overridden(self, options: dict[str, Any]) -> "Config":
-        """As the command line wants it: `options` by the names of the fields, `attach` as a list of [GLOB=]POLICY.
-
-        A policy without a glob is for all consoles that no other of the command line is for. URIs that are given are
-        served, and no others.
-
-        Raises:
-            ConfigError: an option cannot be used.
-        """
-        fields = msgspec.to_builtins(self) | {name: value for name, value in options.items() if value not in (None, ())}
-        if options.get("uri"):
-            fields["hypervisor"] = [each for each in fields["hypervisor"] if each["uri"] in options["uri"]]
-        fields["console"] = [*_rules(options.get("attach", ())), *fields["console"]]
-        fields["attach"] = self.attach
-        if not all(_is_unicode(uri) for uri in options.get("uri", ())):
-            raise ConfigError("--uri: not UTF-8")
-        try:
-            return msgspec.convert(fields, Config)
-        except msgspec.ValidationError as error:
-            raise ConfigError(str(error)) from error
+        """The socket, once it is settled."""
+        return Path(self.socket or "")
 
     def policy_of(self, domain: str, device: str) -> Policy:
         """When the console is held."""
@@ -208,29 +199,6 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
         return next((each.pool for each in self.hypervisor if each.uri == uri and each.pool is not None), default)
 
 
-def _rules(attach: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rules that `--attach` makes: those with a glob first.
-
-    Raises:
-        ConfigError: what is behind the last `=` is no policy, or nothing is before it.
-    """
-    rules = []
-    for text in attach:
-        glob, equals, policy = text.rpartition("=")
-        if policy not in list(Policy):
-            choice = ", ".join(Policy)
-            raise ConfigError(f"--attach {text}: {policy!r} is no policy; say [GLOB=]POLICY, with one of {choice}")
-        if equals and not glob:
-            raise ConfigError(f"--attach {text}: the glob is empty; without the = it is for all consoles")
-        rules.append({"match": glob or "*", "attach": policy})
-    return sorted(rules, key=lambda rule: rule["match"] == "*")
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether bytes of a command line were text; Python keeps others as surrogates."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def is_remote(uri: str) -> bool:
     """Whether a URI leads to another host, or uses a transport that is for that: then a connection is dear."""
     try:
@@ -239,47 +207,3 @@ def is_remote(uri: str) -> bool:
         return False
     transport = parts.scheme.partition("+")[2]
     return transport in _REMOTE_TRANSPORTS or (not transport and bool(parts.netloc))
-
-
-def load(path: Path) -> Config:
-    """Read a configuration file.
-
-    Raises:
-        ConfigError: it cannot be read, is not TOML, or does not say what can be said.
-    """
-    try:
-        return msgspec.toml.decode(path.read_bytes(), type=Config)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def default_uri() -> str:
-    """The libvirt that `virsh` would choose."""
-    return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
-
-
-def default_socket() -> Path:
-    """The system's socket for root, else the user's."""
-    return SYSTEM_SOCKET if os.geteuid() == 0 else user_socket(os.environ)
-
-
-def default_directory() -> Path:
-    """The journal's directory: the system's for root, else the user's."""
-    return SYSTEM_DIRECTORY if os.geteuid() == 0 else user_directory(os.environ)
-
-
-@cache
-def _group_id(name: str) -> int:
-    """Looked up once: it may ask the network, and the daemon's loop runs when it is wanted.
-
-    Raises:
-        KeyError: there is no such group.
-    """
-    return grp.getgrnam(name).gr_gid
-
-
-def read_only_socket(path: Path) -> Path:
-    """The read-only socket that goes with `path`."""
-    return path.with_name(f"{path.stem}-ro{path.suffix}")

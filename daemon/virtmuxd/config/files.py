@@ -1,0 +1,138 @@
+"""Reads the configuration's files, checks each by itself, and puts them together.
+
+Each is checked alone, so that a fault is told with its file; and all faults are told at once.
+"""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple, TypeGuard, get_args, get_origin
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+from msgspec.inspect import EnumType, LiteralType, type_info
+
+from virtmuxd.config.errors import ConfigError
+from virtmuxd.config.schema import Config
+
+#: How much of a value an error repeats.
+_MAX_VALUE = 60
+#: Lists of rules, of which the first counts: those of a later file stand before those of the ones before it.
+_RULES = ("console", "access")
+#: Lists of what there is: those of all files together.
+_TOGETHER = ("hypervisor",)
+
+
+class Document(NamedTuple):
+    """A file, and what it says."""
+
+    path: Path
+    content: dict[str, Any]
+
+
+def drop_ins(path: Path) -> list[Path]:
+    """The files beside `path` that add to it: FILE.d/*.toml, in the order of their names."""
+    return sorted(each for each in path.with_name(f"{path.name}.d").glob("*.toml") if each.is_file())
+
+
+def load(paths: Sequence[Path]) -> Config:
+    """Read files; what a later one says wins.
+
+    Raises:
+        ConfigError: one cannot be read, is not TOML, or does not say what can be said.
+    """
+    documents = [Document(path, _parse(path)) for path in paths]
+    faults = [f"{path}: {fault}" for path, content in documents for fault in _faults(content, Config, "")]
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return msgspec.convert(_together(documents), Config)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def _together(documents: list[Document]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for _, content in documents:
+        for key, value in content.items():
+            if key in _RULES:
+                merged[key] = [*value, *merged.get(key, ())]
+            elif key in _TOGETHER:
+                merged[key] = [*merged.get(key, ()), *value]
+            elif isinstance(value, dict):
+                merged[key] = {**merged.get(key, {}), **value}
+            else:
+                merged[key] = value
+    return merged
+
+
+def _faults(value: object, type_: type[Struct], where: str) -> Iterator[str]:
+    """What is wrong with a table; `where` is its own key, if it has one."""
+    if not isinstance(value, dict):
+        yield f"{where}: expected a table, got {_shown(value)}"
+        return
+    fields = {field.name: field for field in msgspec.structs.fields(type_)}
+    prefix = f"{where}." if where else ""
+    for key in value:
+        if key not in fields:
+            near = get_close_matches(key, fields, 1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(fields)}"
+            yield f"{prefix}{key}: there is no such key; {hint}"
+    for name, field in fields.items():
+        if name in value:
+            yield from _faults_of_field(value[name], field.type, prefix + name)
+        elif field.default is NODEFAULT and field.default_factory is NODEFAULT:
+            yield f"{prefix}{name}: this key must be there"
+
+
+def _faults_of_field(value: object, type_: Any, where: str) -> Iterator[str]:
+    inner = get_args(type_)[0] if get_origin(type_) is tuple else type_
+    if _is_table(type_):
+        yield from _faults(value, type_, where)
+    elif _is_table(inner) and isinstance(value, list):
+        for number, item in enumerate(value, 1):
+            yield from _faults(item, inner, f"{where}[{number}]")
+    else:
+        try:
+            msgspec.convert(value, type_)
+        except msgspec.ValidationError as error:
+            yield _worded(error, value, type_, where)
+
+
+def _is_table(type_: Any) -> TypeGuard[type[Struct]]:
+    return isinstance(type_, type) and issubclass(type_, Struct)
+
+
+def _worded(error: msgspec.ValidationError, value: object, type_: Any, where: str) -> str:
+    text, _, place = str(error).partition(" - at `$")
+    for number in (int(part.rstrip("]`")) for part in place.split("[")[1:]):
+        where, value = f"{where}[{number + 1}]", value[number] if isinstance(value, list) else value
+    choices = _choices(type_)
+    expected = f"one of {', '.join(choices)}" if choices else text.partition(", got")[0].removeprefix("Expected ")
+    return f"{where}: expected {expected.replace('`', '')}, got {_shown(value)}"
+
+
+def _choices(type_: Any) -> list[str]:
+    """What can be chosen of, where that is so; also within a list, or where nothing may be said."""
+    pending = [type_info(type_)]
+    while pending:
+        info = pending.pop()
+        if isinstance(info, EnumType):
+            return [str(each) for each in info.cls]
+        if isinstance(info, LiteralType):
+            return [str(each) for each in info.values]
+        inner = getattr(info, "types", None) or [getattr(info, "item_type", None)]
+        pending += [each for each in inner if each is not None]
+    return []
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}..."

@@ -1,0 +1,70 @@
+"""Where the configuration comes from: files and a command line, read at the start and again at each reload."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from virtmuxd.config.errors import ConfigError
+from virtmuxd.config.files import drop_ins, load
+from virtmuxd.config.instance import Instance
+from virtmuxd.config.options import overridden
+from virtmuxd.config.people import access_rules, log_group
+from virtmuxd.config.schema import Config
+from virtmuxd.core.access import AccessRules
+
+
+class Loaded(NamedTuple):
+    """A configuration with nothing left open: settled, and with the people it names found."""
+
+    config: Config
+    access: AccessRules
+    #: The id of the group that may read the journal.
+    log_group: int | None = None
+
+
+class Source:
+    """See the module."""
+
+    def __init__(self, instance: Instance, file: Path | None, options: dict[str, Any]) -> None:
+        """`file` must exist; None is the instance's own, which need not."""
+        self._instance = instance
+        self._file = file
+        self._options = options
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are read, the one that wins last."""
+        file = self._file or self._instance.file(os.environ)
+        main = [file] if self._file is not None or file.exists() else []
+        return [*main, *drop_ins(file)]
+
+    def read(self) -> Loaded:
+        """Read it. Blocking: a file system or a directory of users may hang.
+
+        Raises:
+            ConfigError: it cannot be used.
+        """
+        config = self._instance.settle(overridden(load(self.files), self._options), os.environ)
+        return Loaded(config, access_rules(config), log_group(config))
+
+
+def printed(config: Config) -> str:
+    """The configuration as TOML.
+
+    Raises:
+        ConfigError: what writes TOML is not installed.
+    """
+    try:
+        return msgspec.toml.encode(_without_none(config)).decode()
+    except ImportError:
+        raise ConfigError("--print-config needs tomli-w: pip install 'virtmux[daemon]'") from None
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: what is not set is left out."""
+    if isinstance(value, msgspec.Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        return {name: _without_none(each) for name, each in fields.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, tuple) else value
