@@ -30,6 +30,7 @@ from virtmuxd.service.clients import Clients
 from virtmuxd.service.hall import Hall
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.library import Library
+from virtmuxd.service.peer import Peer as Process
 
 #: Seconds after which a test that waits for the daemon has failed.
 DEADLINE = 10.0
@@ -131,6 +132,7 @@ async def served(
     buffer: int | None = None,
     clients: Clients | None = None,
     user: str = "alice",
+    groups: frozenset[int] = frozenset({1000}),
 ) -> AsyncIterator[Peer]:
     """A client that the service has just accepted. `buffer`: what the kernel holds for it, in bytes."""
     ours, theirs = socket.socketpair()
@@ -139,10 +141,11 @@ async def served(
     if buffer is not None:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
     entrance = hall(registry, library, clients, window=window)
-    who = Person(entrance.clients.next_number(), user, 1000, 4711)
+    process = Process(4711, 1000, 1000, groups)
+    who = Person(entrance.clients.next_number(), user, process.uid, process.pid)
     with theirs:
         async with asyncio.TaskGroup() as tasks:
-            client = Client(theirs, who, entrance, read_only=read_only)
+            client = Client(theirs, who, process, entrance, read_only=read_only)
             entrance.clients.add(who.client, client)
             task = tasks.create_task(client.run(), name="client")
             with ours:

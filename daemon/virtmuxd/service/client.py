@@ -28,6 +28,7 @@ from virtmuxd.service.hall import Hall
 from virtmuxd.service.library import Named
 from virtmuxd.service.once import Once
 from virtmuxd.service.outgoing import MAX_ANSWERS, MAX_EVENTS, Outgoing
+from virtmuxd.service.peer import Peer
 from virtmuxd.service.people_requests import PeopleRequests
 from virtmuxd.service.places import Places
 from virtmuxd.service.releases import Releases
@@ -48,8 +49,9 @@ _FIND_DEADLINE = 10.0
 class Client:
     """See the module. `run` serves the connection to its end; `dismiss` ends it from this side."""
 
-    def __init__(self, connection: socket.socket, who: Person, hall: Hall, *, read_only: bool) -> None:
+    def __init__(self, connection: socket.socket, who: Person, peer: Peer, hall: Hall, *, read_only: bool) -> None:
         self.has_ended = False
+        self.peer = peer
         self._socket = connection
         self._who = who
         self._since = time.time_ns()

@@ -3,9 +3,7 @@
 import asyncio
 import logging
 import socket
-import struct
 from pathlib import Path
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -15,26 +13,13 @@ from virtmux.reasons import Cause, Phase, Reason, Retry
 from virtmuxd.service.client import Client
 from virtmuxd.service.clients import UserNames
 from virtmuxd.service.hall import Hall
+from virtmuxd.service.peer import peer_of
 
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 128
 #: Seconds to wait before accepting again where it failed: out of file descriptors, or of memory.
 _EXHAUSTED_PAUSE = 1.0
-
-
-class Peer(NamedTuple):
-    """Who is at the other end of a unix socket (SO_PEERCRED)."""
-
-    pid: int
-    uid: int
-    gid: int
-
-
-def peer_of(connection: socket.socket) -> Peer:
-    """The process that connected, as the kernel saw it then."""
-    size = struct.calcsize("3i")
-    return Peer(*struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)))
 
 
 def bind(path: Path) -> socket.socket:
@@ -99,8 +84,14 @@ class Listener:
             peer = peer_of(connection)
             clients = self._hall.clients
             who = Person(clients.next_number(), await self._names.of(peer.uid), peer.uid, peer.pid)
-            client = Client(connection, who, self._hall, read_only=self._read_only)
-            about = {"client": who.client, **peer._asdict(), "read_only": self._read_only}
+            client = Client(connection, who, peer, self._hall, read_only=self._read_only)
+            about = {
+                "client": who.client,
+                "pid": peer.pid,
+                "uid": peer.uid,
+                "gid": peer.gid,
+                "read_only": self._read_only,
+            }
             self._clients.add(client)
             clients.add(who.client, client)
             _log.info("client connected", extra=about)

@@ -20,7 +20,7 @@ from virtmux.session import ClientSession
 from virtmuxd.core.registry import Registry
 from virtmuxd.service import listener as listener_module
 from virtmuxd.service.clients import UserNames
-from virtmuxd.service.listener import Listener, Peer, bind, peer_of
+from virtmuxd.service.listener import Listener, bind
 
 DEADLINE = 10.0
 
@@ -83,12 +83,6 @@ def test_a_socket_that_was_left_behind_is_replaced(path: Path) -> None:
     with bind(path) as listening_, socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
         listening_.accept()[0].close()
-
-
-def test_who_connected_is_known() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert peer_of(theirs) == Peer(os.getpid(), os.getuid(), os.getgid())
 
 
 async def test_at_the_stop_every_client_is_told_and_nobody_else_gets_in(path: Path) -> None:
