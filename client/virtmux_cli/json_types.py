@@ -178,6 +178,10 @@ class OtherHistoryLine(Struct, frozen=True, tag="other-history"):
     """The console's history up to here is gone: output may be missing."""
 
 
+class WithheldLine(Struct, frozen=True, tag="withheld"):
+    """What the guest said before is not shown: this person has no right to read it."""
+
+
 class FailureLine(Struct, frozen=True, tag="failure"):
     """Why the command ends, where no console did."""
 
@@ -276,6 +280,7 @@ LINES: dict[str, tuple[type, ...]] = {
         RoleChanged,
         Company,
         OtherHistoryLine,
+        WithheldLine,
         FailureLine,
     ),
     "who": (ClientLine,),

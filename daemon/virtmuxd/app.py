@@ -28,6 +28,7 @@ from virtmuxd.service.clients import Clients, UserNames
 from virtmuxd.service.hall import Hall
 from virtmuxd.service.library import Library
 from virtmuxd.service.listener import Listener, bind
+from virtmuxd.service.proofs import Proofs
 from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, notify
 from virtmuxd.shelf import Shelf
 
@@ -71,7 +72,7 @@ async def serve(loaded: Loaded) -> bool:
     routes = [_route(uri, bridge, config, counters[uri]) for uri in config.uri]
     try:
         await shelf.begin()
-        listeners = _listeners(config, registry, shelf.library)
+        listeners = _listeners(loaded, registry, shelf.library, Proofs.kept_in(runtime.path / "proofs.key"))
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(runtime.stay_alive(), name="alive")
             shelf.write(tasks)
@@ -126,11 +127,12 @@ def _scope(config: Config, registry: Registry, shelf: Shelf) -> Scope:
     )
 
 
-def _listeners(config: Config, registry: Registry, library: Library) -> list[Listener]:
+def _listeners(loaded: Loaded, registry: Registry, library: Library, proofs: Proofs) -> list[Listener]:
     """The sockets that the service manager holds, or else our own."""
+    config = loaded.config
     limits = Limits(input_window=config.limits.input_window)
     greeting = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES), limits=limits)
-    hall, names = Hall(registry, library, Clients(), greeting), UserNames()
+    hall, names = Hall(registry, library, Clients(), greeting, loaded.access, proofs), UserNames()
     sockets = [(each, each.getsockname().endswith("-ro.sock")) for each in activated_sockets()]
     if not sockets:
         path = config.socket_path

@@ -69,6 +69,8 @@ class Console:
         self._uri = ""
         self._token: str | None = None
         """By which an exclusive place is had again after a lost connection."""
+        self._proof: str | None = None
+        """By which what was missed may be read then."""
         self._live_from = 0
         self._input = ConsoleInput()
 
@@ -265,14 +267,16 @@ class Console:
         """Ask on a new connection for the place, at the position that was received last."""
         identity = self.place.info.id
         again = replace(self._wish, domain=identity.uuid, device=identity.device, uri=self._uri, replay=None)
-        again = replace(again, position=str(self._received), steal=False, force=False, token=self._token)
+        again = replace(
+            again, position=str(self._received), steal=False, force=False, token=self._token, proof=self._proof
+        )
         return link.ask(again, self)
 
     def placed(self, link: "Link", place: Place) -> None:
         """The daemon gave a place; records follow."""
         self._link, self._handle, self._paused = link, place.info.console, False
         self._uri, self._live_from = place.info.id.uri, Position.parse(place.info.position).mark
-        self._token = place.token or self._token
+        self._token, self._proof = place.token or self._token, place.proof
         if self._received is None:
             self._reader = Reader(Progress(place), self._receive)
         else:

@@ -16,3 +16,5 @@ class Feature(StrEnum):
     """`guest`: start, resume, keys, NMI."""
     DOMAINS = "domains"
     """`domains`: what libvirt says of a domain."""
+    ACCESS = "access"
+    """What a client has no right to read is withheld, and that said: in `attach` and `place`."""

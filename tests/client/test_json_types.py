@@ -15,7 +15,7 @@ from virtmux.reading import Match
 from virtmux.reasons import Cause, SavedError
 from virtmux.records import Attached, Break, Ended, Mark, Note, Position, rfc3339
 from virtmux_cli.attach.company import RoleNews
-from virtmux_cli.attach.state import End, OtherHistory
+from virtmux_cli.attach.state import End, OtherHistory, Withheld
 from virtmux_cli.attach.talk import Talk, on_stderr
 from virtmux_cli.automation.match_text import match_json
 from virtmux_cli.json_types import LINES
@@ -87,6 +87,7 @@ def test_attach(capfd: pytest.CaptureFixture[str]) -> None:
     talk.missing(Gap(7, 0, 1, 5, 1, "why"))
     talk.missing(Break(AT, AT, AT))
     talk.missing(OtherHistory())
+    talk.missing(Withheld())
     talk.note(Note(AT, "paused", "IOERROR"))
     talk.input_lost(CRASHED, 5, 2)
     talk.input_held("web1", 5, 2)
@@ -99,7 +100,7 @@ def test_attach(capfd: pytest.CaptureFixture[str]) -> None:
     talk.failed(CRASHED)
     talk.complain("too late")
     lines = check("attach", capfd.readouterr().err.encode())
-    told = {"gap", "other-history", "role", "company", "failure"}
+    told = {"gap", "other-history", "withheld", "role", "company", "failure"}
     inputs = {"input-lost", "input-held", "input-left", "input-not-sent", "input-waits", "input-dropped"}
     assert kinds(lines, "type") == told | inputs
     assert kinds(lines, "kind") == {"break", "note"}

@@ -1,6 +1,7 @@
 """A client of the daemon's service, at the other end of a real socketpair, that counts along as clients do."""
 
 import asyncio
+import os
 import socket
 from collections import deque
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ from virtmux.people import Person
 from virtmux.reasons import Reason
 from virtmux.session import ClientSession
 from virtmux.wire import Output, encode_input
+from virtmuxd.core.access import AccessRules
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.client import Client
 from virtmuxd.service.clients import Clients
@@ -31,7 +33,10 @@ from virtmuxd.service.hall import Hall
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.library import Library
 from virtmuxd.service.peer import Peer as Process
+from virtmuxd.service.proofs import Proofs
 
+#: The user of a test's clients.
+UID = 1000
 #: Seconds after which a test that waits for the daemon has failed.
 DEADLINE = 10.0
 
@@ -41,9 +46,10 @@ _T = TypeVar("_T", bound=ServerMessage | Output)
 class Peer:
     """The client's end. Everything that is read passes a `ClientSession`, which holds the daemon to its protocol."""
 
-    def __init__(self, connection: socket.socket, client: Client, served: "asyncio.Task[Reason]") -> None:
+    def __init__(self, connection: socket.socket, client: Client, hall: Hall, served: "asyncio.Task[Reason]") -> None:
         self.socket = connection
         self.client = client
+        self.hall = hall
         self.session = ClientSession()
         self._served = served
         self._heard: deque[ServerMessage | Output] = deque()
@@ -117,9 +123,16 @@ def empty_library(registry: Registry) -> Library:
 def hall(
     registry: Registry, library: Library | None = None, clients: Clients | None = None, *, window: int = 65536
 ) -> Hall:
-    """What the clients of a test have in common."""
+    """What the clients of a test have in common. Their user may do everything."""
     greeting = ServerHello(software="virtmuxd test", limits=Limits(input_window=window))
-    return Hall(registry, library or empty_library(registry), clients or Clients(), greeting)
+    return Hall(
+        registry,
+        library or empty_library(registry),
+        clients or Clients(),
+        greeting,
+        AccessRules((), {UID, os.getuid()}),
+        Proofs(b"key"),
+    )
 
 
 @asynccontextmanager
@@ -132,7 +145,8 @@ async def served(
     buffer: int | None = None,
     clients: Clients | None = None,
     user: str = "alice",
-    groups: frozenset[int] = frozenset({1000}),
+    groups: frozenset[int] = frozenset({UID}),
+    access: AccessRules | None = None,
 ) -> AsyncIterator[Peer]:
     """A client that the service has just accepted. `buffer`: what the kernel holds for it, in bytes."""
     ours, theirs = socket.socketpair()
@@ -141,7 +155,8 @@ async def served(
     if buffer is not None:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
     entrance = hall(registry, library, clients, window=window)
-    process = Process(4711, 1000, 1000, groups)
+    entrance.access = access or entrance.access
+    process = Process(4711, UID, UID, groups)
     who = Person(entrance.clients.next_number(), user, process.uid, process.pid)
     with theirs:
         async with asyncio.TaskGroup() as tasks:
@@ -149,4 +164,4 @@ async def served(
             entrance.clients.add(who.client, client)
             task = tasks.create_task(client.run(), name="client")
             with ours:
-                yield Peer(ours, client, task)
+                yield Peer(ours, client, entrance, task)

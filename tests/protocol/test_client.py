@@ -373,6 +373,24 @@ class TestReconnecting:
         assert isinstance(resumed, Resumed)
         assert resumed.continuous
 
+    async def test_the_proof_of_the_place_goes_with_the_position(self, daemon: ScriptedDaemon) -> None:
+        proofs: list[str | None] = []
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            for proof in ("1:1:ab", "1:1:cd", None):
+                peer = await daemon.accept()
+                asked = await peer.expect(Attach)
+                proofs.append(asked.proof)
+                peer.say(place(asked.id, position=f"{HISTORY}:0:1", proof=proof))
+                if proof is None:
+                    await peer.gone()
+                else:
+                    peer.close()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            await taken(console, 4)
+        assert proofs == [None, "1:1:ab", "1:1:cd"]
+
     async def test_another_history_is_named(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:
             (await attached(daemon)).goodbye(reason(Cause.SERVER_STOPPING))

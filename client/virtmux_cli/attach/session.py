@@ -26,7 +26,7 @@ from virtmux_cli.attach.escape import DEFAULT, parse_escape
 from virtmux_cli.attach.input import AttachInput
 from virtmux_cli.attach.policy import TIMED_OUT, Leave, leaves_refused, lives_on, option_to_wait
 from virtmux_cli.attach.replayed import RequestFilter, Shown
-from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed
+from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed, Withheld
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.options import by_name
 from virtmux_cli.screen.window import REPLAY, WINDOW
@@ -290,7 +290,7 @@ class AttachSession:
                     self._ended(action)
                 case Replayed(reason):
                     self._replayed(reason)
-                case Gap() | Break() | OtherHistory():
+                case Gap() | Break() | OtherHistory() | Withheld():
                     self._talk.missing(action)
                 case Note():
                     self._noted(action)

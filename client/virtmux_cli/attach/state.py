@@ -13,7 +13,7 @@ takes their place once the records have come to it. What happened while the conn
 from typing import NamedTuple, assert_never
 
 from virtmux.following import Disconnected, Progress, Record, Resumed
-from virtmux.messages import Company, Gap, MarkMessage, PlaceEnded, RoleChanged, Time
+from virtmux.messages import Company, Gap, MarkMessage, Place, PlaceEnded, RoleChanged, Time
 from virtmux.people import Person, Role
 from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Break, Ended, Note, Position
@@ -46,7 +46,18 @@ class OtherHistory(NamedTuple):
     """The records go on in another history; what lies between is lost and not counted."""
 
 
-Action = Shown | Live | End | Replayed | OtherHistory | Gap | Break | Note | RoleNews | Company
+class Withheld(NamedTuple):
+    """What the guest said before is there, and the person has no right to read it."""
+
+
+def not_shown(place: Place) -> list[OtherHistory | Withheld]:
+    """What a place that is given does not show of what was asked for."""
+    if place.withheld:
+        return [Withheld()]
+    return [OtherHistory()] if place.missing else []
+
+
+Action = Shown | Live | End | Replayed | OtherHistory | Withheld | Gap | Break | Note | RoleNews | Company
 
 
 class AttachState:
@@ -66,7 +77,7 @@ class AttachState:
 
     def enter(self) -> list[Action]:
         """What the place itself asks for. Where the console is attached it is so from now on, also during a replay."""
-        actions: list[Action] = [OtherHistory()] if self._progress.place.missing else []
+        actions: list[Action] = [*not_shown(self._progress.place)]
         wanted, start = self._progress.place.missing_from, self._progress.position
         if wanted is not None and wanted < start.offset:
             actions.append(Gap(self._progress.place.info.console, wanted, start.mark, start.offset, start.mark))
@@ -121,7 +132,7 @@ class AttachState:
         self._news = True
         if resumed.position.history != resumed.asked.history:
             self._replayed_before = 0
-        actions: list[Action] = [] if resumed.continuous else [OtherHistory()]
+        actions: list[Action] = [] if resumed.continuous else [*(not_shown(resumed.place) or [OtherHistory()])]
         return actions + self._change_role(self._progress.role, self._progress.by)
 
     def _change_role(self, role: Role, by: Person | None) -> list[Action]:

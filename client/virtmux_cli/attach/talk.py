@@ -11,7 +11,7 @@ from virtmux.records import Break, Note
 from virtmux.sanitize import printable
 from virtmux_cli.attach.company import Others, RoleNews, not_sent_text, role_text, waits_text
 from virtmux_cli.attach.escape import describe_escape
-from virtmux_cli.attach.state import End, OtherHistory
+from virtmux_cli.attach.state import End, OtherHistory, Withheld
 from virtmux_cli.text import break_line, end_line, error_line, gap_line, json_line, note_line, replayed_line
 
 _STDERR = 2
@@ -82,18 +82,23 @@ class Talk:
         else:
             self._say(replayed_line(reason))
 
-    def missing(self, what: Gap | Break | OtherHistory) -> None:
+    def missing(self, what: Gap | Break | OtherHistory | Withheld) -> None:
         """Output is missing here, or may be."""
-        if self._as_json:
-            self._say_json({"type": "other-history"} if isinstance(what, OtherHistory) else what)
-            return
         match what:
+            case OtherHistory() if self._as_json:
+                self._say_json({"type": "other-history"})
+            case Withheld() if self._as_json:
+                self._say_json({"type": "withheld"})
+            case _ if self._as_json:
+                self._say_json(what)
             case Gap():
                 self._say(gap_line(what))
             case Break():
                 self._say(break_line(what))
             case OtherHistory():
                 self._say("virtmux: the console's history up to here is gone; output may be missing here")
+            case Withheld():
+                self._say("virtmux: what the guest said before is not shown: you have no right to read it")
 
     def note(self, note: Note) -> None:
         """Something that happened to the guest."""

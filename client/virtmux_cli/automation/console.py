@@ -13,7 +13,7 @@ from virtmux.following import Disconnected, Record, Resumed
 from virtmux.messages import Gap, MarkMessage
 from virtmux.records import Break, Note
 from virtmux_cli.attach.policy import TIMED_OUT
-from virtmux_cli.attach.state import End, OtherHistory
+from virtmux_cli.attach.state import End, OtherHistory, not_shown
 from virtmux_cli.attach.talk import Talk, on_stderr
 from virtmux_cli.options import by_name
 
@@ -66,7 +66,8 @@ def passing(say: Talk) -> Callable[[Record], None]:
             case Disconnected(reason=reason):
                 say.end(End(reason, None), begun=True)
             case Resumed() if not record.continuous:
-                say.missing(OtherHistory())
+                for what in not_shown(record.place) or [OtherHistory()]:
+                    say.missing(what)
             case _:
                 pass
 

@@ -9,7 +9,7 @@ import click
 
 from virtmux.console import Console
 from virtmux.matching import Search
-from virtmux_cli.attach.state import OtherHistory
+from virtmux_cli.attach.state import not_shown
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.automation.console import FURTHER, Where, at_console, passing, reported, seconds_of, talk
 from virtmux_cli.automation.match_text import match_json, match_line
@@ -116,8 +116,8 @@ async def _expect(where: Where, expected: Expected) -> int:
 
     async def work() -> int:
         async with at_console(where, expected.position) as console:
-            if console.place.missing:
-                say.missing(OtherHistory())
+            for what in not_shown(console.place):
+                say.missing(what)
             seconds = await _send(console, expected, say)
             match = await console.expect(
                 list(expected.patterns), timeout=seconds, must_be_attached=True, notice=passing(say)

@@ -6,7 +6,7 @@ from virtmux.console import Console
 from virtmux.errors import ConsoleEnded, InputRejected, TimedOut, VirtmuxError
 from virtmux.reasons import Cause
 from virtmux_cli.attach.policy import TIMED_OUT
-from virtmux_cli.attach.state import OtherHistory
+from virtmux_cli.attach.state import not_shown
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.automation.console import (
     FURTHER,
@@ -37,8 +37,8 @@ async def run(where: Where, script: Script, seconds: float | None, position: str
 
     async def work() -> int:
         async with at_console(where, position) as console:
-            if console.place.missing:
-                say.missing(OtherHistory())
+            for what in not_shown(console.place):
+                say.missing(what)
             running = _Run(script, console, say, default, as_json=as_json)
             for number, step in enumerate(script.steps, 1):
                 if status := await running.step(number, step):

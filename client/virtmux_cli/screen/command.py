@@ -10,8 +10,10 @@ import click
 from virtmux.addresses import Server
 from virtmux.client import Client, connect
 from virtmux.console import Console
-from virtmux.errors import ConnectionLost
+from virtmux.errors import ConnectionLost, Refused
 from virtmux.messages import Gap, PlaceEnded
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause
 from virtmux.records import Position
 from virtmux.wire import Output
 from virtmux_cli.main import complain, run_async
@@ -94,6 +96,9 @@ async def _screen(options: Options) -> int:
 
         console = await by_name(options.console, attach)
         info = console.place.info
+        if console.place.withheld:
+            detail = f"you have no right to read what {info.id.domain} said before"
+            raise Refused(reason_now(Cause.ACCESS_DENIED, detail, console=info.id))
         await _replay(console, emulator)
     if info.attachment is None:
         known = f"it was like this at {local_time(info.last_output)}" if info.last_output else "nothing of it is known"

@@ -151,6 +151,9 @@ class Place(Seat):
         self.ended = ended
         self.holds = holds
 
+    def renamed(self) -> None:
+        """The domain has another name, so that other rules may be for it."""
+
 
 class Console:
     """See the module."""
@@ -263,6 +266,8 @@ class Console:
             self.handle_event(Renamed(at, former.domain, naming.domain))
             if self.recorder is not None:
                 self.recorder.rename(naming.domain, at)
+            for place in self._roles:
+                place.renamed()
         if self.present:
             return False
         self.present, self._told_vanished = True, False
@@ -434,6 +439,13 @@ class Console:
         self._tell_company(place)
         if place.holds and not any(each.holds for each in self._roles):
             self.handle_event(Demand(at, present=False))
+
+    def permit(self, place: Place, *, types: bool, alone: bool) -> None:
+        """What the client may do has changed: whether it may type, and whether that `alone`."""
+        changes = self._roles.permit(place, types=types, alone=alone)
+        self._change_roles(changes)
+        if changes:
+            self._tell_company()
 
     def expire(self, token: str) -> None:
         """Who had the console exclusively, by this token, has not come back in time."""

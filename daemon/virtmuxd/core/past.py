@@ -104,6 +104,9 @@ class PastConsole:
     def leave(self, place: Place, at: int, *, lost: bool = False) -> None:
         """See `enter`."""
 
+    def permit(self, place: Place, *, types: bool, alone: bool) -> None:
+        """See `enter`."""
+
     def expire(self, token: str) -> None:
         """There is none."""
 

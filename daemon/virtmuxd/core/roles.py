@@ -106,6 +106,22 @@ class Roles(Generic[_S]):
         """Nobody has come back with this token in time."""
         return self._free(self._owner) if token == self._token and self._seat is None else []
 
+    def permit(self, seat: _S, *, types: bool, alone: bool) -> list[Change[_S]]:
+        """What somebody may do has changed: whether it may type, and whether `alone`."""
+        changes: list[Change[_S]] = []
+        if seat not in self._seats:
+            return changes
+        if seat is self._seat and not (types and alone):
+            seat.role, seat.token = Role.WRITER, None
+            changes = [Change(seat, None), *self._free(seat.who)]
+        if types and seat.role is Role.READ_ONLY:
+            seat.role, seat.by = (Role.WRITER if self._owner is None else Role.WATCHER), self._owner
+            return [Change(seat, seat.by)]
+        if not types and seat.role is not Role.READ_ONLY:
+            seat.role, seat.by = Role.READ_ONLY, None
+            return [Change(seat, None), *(change for change in changes if change.seat is not seat)]
+        return changes
+
     def others(self, seat: _S) -> tuple[list[Companion], int]:
         """Who else is there, those who may type first, and how many more there are."""
         order = (Role.EXCLUSIVE, Role.WRITER, Role.WATCHER, Role.READ_ONLY)

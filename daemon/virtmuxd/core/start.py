@@ -15,21 +15,33 @@ from virtmuxd.core.sequence import Sequence
 
 class Start(NamedTuple):
     """`missing`: the history that was asked for is not the one that is held. `missing_from`: the offset that a replay
-    was to start from, where bytes from there to the position are gone."""
+    was to start from, where bytes from there to the position are gone. `withheld`: it was to start earlier, and the
+    reader has no right to that."""
 
     position: Position
     missing: bool = False
     missing_from: int | None = None
+    withheld: bool = False
 
 
-def find_start(records: Sequence, position: str | None, replay: Replay, give: Callable[[Start], None]) -> None:
+def find_start(
+    records: Sequence,
+    position: str | None,
+    replay: Replay,
+    give: Callable[[Start], None],
+    *,
+    since: Position | None = None,
+) -> None:
     """Give where a reader starts that asks for a `position` (its text, or a bare offset of the history that is held),
-    or, where that is None, for a `replay`: now, or once the archive has answered.
+    or, where that is None, for a `replay`: now, or once the archive has answered. `since`: the earliest that it may
+    read, in the history that is held; None: all.
 
     Raises:
         ValueError: it is no position, or ahead of the records.
     """
-    if position is not None:
+    if since is not None and _is_earlier(records, position, replay, since):
+        give(Start(records.position if position is None else since, withheld=True))
+    elif position is not None:
         _at_position(records, position, give)
         return
     match replay.kind:
@@ -49,6 +61,18 @@ def find_start(records: Sequence, position: str | None, replay: Replay, give: Ca
             assert_never(replay.kind)
 
 
+def _is_earlier(records: Sequence, position: str | None, replay: Replay, since: Position) -> bool:
+    """Whether what is asked for begins before `since`, or in another history."""
+    if position is None:
+        return replay.kind is not From.NONE
+    asked = _parse(records, position)
+    return asked.history != since.history or (asked.offset, asked.mark or since.mark) < (since.offset, since.mark)
+
+
+def _parse(records: Sequence, text: str) -> Position:
+    return Position.parse(f"{records.position.history}:{text}:0" if is_offset(text) else text)
+
+
 def is_offset(text: str) -> bool:
     """Whether this is an offset alone, and no position."""
     return text.isascii() and text.isdecimal()
@@ -56,7 +80,7 @@ def is_offset(text: str) -> bool:
 
 def _at_position(records: Sequence, text: str, give: Callable[[Start], None]) -> None:
     here = records.position
-    asked = Position.parse(f"{here.history}:{text}:0" if is_offset(text) else text)
+    asked = _parse(records, text)
     if asked.history != here.history:
         give(Start(records.oldest, missing=True))
         return

@@ -5,7 +5,7 @@ from typing import Protocol
 from virtmux.messages import Refused, ServerMessage
 from virtmux.people import Person
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, sentence
+from virtmux.reasons import Cause
 
 
 class Answer(Protocol):
@@ -17,11 +17,6 @@ class Answer(Protocol):
 def refused(request: int, cause: Cause, text: str) -> Refused:
     """The answer to a request, by its id, that is not carried out; `text` is the whole sentence."""
     return Refused(request, reason_now(cause, text=text))
-
-
-def only_watches(request: int) -> Refused:
-    """The answer to a request that is not for a read-only socket."""
-    return refused(request, Cause.ACCESS_DENIED, sentence(Cause.ACCESS_DENIED, None, "this socket is to watch"))
 
 
 def person(who: Person) -> str:

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from virtmux import messages
 from virtmux.people import ClientInfo, Person
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Phase, Reason
+from virtmux.reasons import Cause, ConsoleId, Phase, Reason
 from virtmux.records import Position, rfc3339
 from virtmux.session import ServerSession
 from virtmux.wire import Input, ProtocolError
+from virtmuxd.core.access import Right
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.registry import NotFoundError
 from virtmuxd.core.start import is_offset
@@ -32,6 +33,7 @@ from virtmuxd.service.peer import Peer
 from virtmuxd.service.people_requests import PeopleRequests
 from virtmuxd.service.places import Places
 from virtmuxd.service.releases import Releases
+from virtmuxd.service.rights import Rights
 from virtmuxd.service.stored_requests import NOTHING_STORED, StoredRequests
 
 _log = logging.getLogger(__name__)
@@ -59,12 +61,13 @@ class Client:
         self._library = hall.library
         self._greeting = hall.greeting
         self._read_only = read_only
+        self._rights = Rights(lambda: hall.access, who, peer.groups, read_only=read_only)
         self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag)
-        self._places = Places(self, who, self._outgoing, read_only=read_only)
-        self._stored = StoredRequests(hall.library, self._answer, self._outgoing.promise, read_only=read_only)
-        self._releases = Releases(self._answer, read_only=read_only)
-        self._people = PeopleRequests(who, hall.clients, self._answer, read_only=read_only)
-        self._guests = GuestRequests(self, hall.registry, self._answer, read_only=read_only)
+        self._places = Places(self, who, self._outgoing, self._rights, hall.proofs)
+        self._stored = StoredRequests(hall.library, self._answer, self._outgoing.promise, self._rights)
+        self._releases = Releases(self._answer, self._rights)
+        self._people = PeopleRequests(who, hall.clients, self._answer, self._rights)
+        self._guests = GuestRequests(self, hall.registry, self._answer, self._rights)
         self._session = ServerSession()
         self._loop = asyncio.get_running_loop()
         self._deferred = 0
@@ -75,6 +78,7 @@ class Client:
         hello_due = self._loop.call_later(_HELLO_DEADLINE, self._hello_due)
         try:
             self._outgoing.answer(self._greeting)
+            self.review()
             await self._receive()
         except ProtocolError as error:
             self.dismiss(reason_now(Cause.PROTOCOL_ERROR, str(error)))
@@ -102,10 +106,24 @@ class Client:
         _log.exception("a bug while serving a client")
         self.dismiss(reason_now(Cause.INTERNAL_ERROR, phase=Phase.SERVER))
 
-    def info(self) -> ClientInfo:
-        """The client as `who` shows it."""
+    @contained
+    def review(self) -> None:
+        """Take away what the rules in force do not allow."""
+        if not self._rights.are_any:
+            self.dismiss(self._rights.nothing())
+        else:
+            self._places.review()
+            self._releases.review()
+
+    @property
+    def consoles(self) -> list[ConsoleId]:
+        """Where it has places."""
+        return self._places.consoles
+
+    def info(self, sees: Callable[[ConsoleId], bool]) -> ClientInfo:
+        """The client as `who` shows it to somebody who `sees` some consoles."""
         greeting = self._session.greeting
-        places, more = self._places.infos()
+        places, more = self._places.infos(sees)
         return ClientInfo(
             who=self._who,
             since=rfc3339(self._since),
@@ -184,10 +202,13 @@ class Client:
         else:
             self._list(request)
 
+    def _sees(self, console: ConsoleId) -> bool:
+        return Right.WATCH in self._rights.at(console)
+
     @contained
     def _list(self, request: int) -> None:
         hypervisors = (messages.Hypervisor(request, info) for info in self._registry.hypervisors())
-        consoles = (messages.Console(request, console.info()) for console in self._registry)
+        consoles = (messages.Console(request, console.info()) for console in self._registry if self._sees(console.id))
         self._outgoing.answer(*hypervisors, *consoles, messages.Done(request))
 
     def _when_found(self, request: _OfConsole) -> None:
@@ -246,7 +267,7 @@ class Client:
 
     def _watch(self, request: int) -> None:
         now = time.time_ns()
-        appeared = (console.event("appeared", now) for console in self._registry)
+        appeared = (console.event("appeared", now) for console in self._registry if self._sees(console.id))
         self._outgoing.answer(*appeared, messages.Done(request))
         self._registry.watch(self._tell_event)
 
@@ -254,7 +275,7 @@ class Client:
 
     @contained
     def _tell_event(self, event: messages.Event) -> None:
-        if not self._outgoing.tell(event):
+        if self._sees(event.console) and not self._outgoing.tell(event):
             self.dismiss(reason_now(Cause.TOO_SLOW, f"more than {MAX_EVENTS} events wait"))
 
     # The end.

@@ -29,12 +29,13 @@ class ClientPlace(Place):
         console: Console | PastConsole,
         outgoing: Outgoing,
         writer: Writer,
-        ended: Callable[[Reason], None],
         *,
+        ended: Callable[[Reason], None],
+        review: Callable[[], None],
         who: Person,
         knows: frozenset[str],
     ) -> None:
-        """`ended`: see `Place`. `knows`: the client's features."""
+        """`ended`: see `Place`. `review` is called where other rules may be for it. `knows`: the client's features."""
         lag = None if request.lag is None else _lag(request.lag)
         self.feed = Feed(outgoing, console.sequence, lag=lag, timed=request.timed)
         super().__init__(self.feed.cursor, writer, ended, who=who, holds=request.hold, since=time.time_ns())
@@ -43,11 +44,14 @@ class ClientPlace(Place):
         self.start: Start | None = None
         self.decided = not request.hold
         self.answered = False
+        #: Where the records ended as it was asked for, or where the client's reading began before: see `Proofs`.
+        self.reads_from = console.sequence.position
+        self._review = review
         self._outgoing = outgoing
         self._tells_roles = Feature.ROLES in knows
 
-    def find_start(self, give: Callable[[Start], None]) -> None:
-        """Find out where it is to start: now, or by and by.
+    def find_start(self, give: Callable[[Start], None], *, reads_all: bool) -> None:
+        """Find out where it is to start: now, or by and by; not before `reads_from`, unless it may read all.
 
         Raises:
             ValueError: it cannot be where the request says.
@@ -57,15 +61,21 @@ class ClientPlace(Place):
             give(Start(records.align(Position.parse(request.position or ""))))
         else:
             replay = Replay(From.NONE) if request.replay is None else Replay.parse(request.replay)
-            find_start(records, request.position, replay, give)
+            find_start(records, request.position, replay, give, since=None if reads_all else self.reads_from)
 
     def begin(self, start: Start) -> None:
         """Start there."""
         self.start = start
         self.feed.cursor.begin(start.position.offset, start.position.mark)
 
-    def answer(self) -> messages.Place | None:
-        """The answer to the request; None where it is not known yet."""
+    @property
+    def reads_history(self) -> bool:
+        """Whether it is at records that came before its client did."""
+        cursor, begin = self.feed.cursor, self.reads_from
+        return isinstance(self.console, PastConsole) or cursor.place < (begin.offset, begin.mark)
+
+    def answer(self, prove: Callable[[Position], str]) -> messages.Place | None:
+        """The answer to the request, with the proof of where it reads from; None where it is not known yet."""
         if self.start is None or not self.decided:
             return None
         return messages.Place(
@@ -79,7 +89,13 @@ class ClientPlace(Place):
             self.role,
             self.token,
             self.by,
+            self.start.withheld,
+            prove(self.reads_from),
         )
+
+    def renamed(self) -> None:
+        """As `Place.renamed`."""
+        self._review()
 
     def tell_role(self, by: Person | None) -> None:
         """As `Seat.tell_role`; before the answer, which says it."""

@@ -3,12 +3,13 @@
 import asyncio
 import pwd
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import Protocol
 
 from virtmux.people import ClientInfo
-from virtmux.reasons import Reason
+from virtmux.reasons import ConsoleId, Reason
 
 #: Seconds for the system to tell a user's name; it may have to ask a directory that does not answer.
 _NAME_DEADLINE = 0.5
@@ -17,11 +18,18 @@ _NAME_DEADLINE = 0.5
 class Connected(Protocol):
     """A client, as others see it."""
 
-    def info(self) -> ClientInfo:
-        """What `who` shows of it."""
+    def info(self, sees: Callable[[ConsoleId], bool]) -> ClientInfo:
+        """What `who` shows of it to somebody who `sees` some consoles."""
+
+    @property
+    def consoles(self) -> list[ConsoleId]:
+        """Where it has places."""
 
     def dismiss(self, reason: Reason) -> None:
         """End its connection for this reason."""
+
+    def review(self) -> None:
+        """Other access rules are in force."""
 
 
 class Clients:
@@ -43,9 +51,14 @@ class Clients:
         """It is there no more."""
         self._connected.pop(number, None)
 
-    def infos(self) -> list[ClientInfo]:
-        """All that are there, in the order in which they came."""
-        return [client.info() for client in self._connected.values()]
+    def infos(self, sees: Callable[[ConsoleId], bool]) -> list[ClientInfo]:
+        """All that are there, in the order in which they came, with their places at consoles that the asker `sees`."""
+        return [client.info(sees) for client in self._connected.values()]
+
+    def review(self) -> None:
+        """Other access rules are in force: what a client may no longer have is taken away."""
+        for client in tuple(self._connected.values()):
+            client.review()
 
     def get(self, number: int) -> Connected | None:
         """The client with this number, if it is there."""

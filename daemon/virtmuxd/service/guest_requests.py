@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -9,12 +10,14 @@ from virtmux.domains import DomainInfo
 from virtmux.messages import Domain, Domains, Done, Guest, Refused
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
+from virtmuxd.core.access import Right
 from virtmuxd.core.agent import Agent, NotDone, meant
 from virtmuxd.core.hypervisors import Hypervisor
 from virtmuxd.core.registry import NotFoundError, Registry
-from virtmuxd.service.answers import Answer, only_watches, refused
+from virtmuxd.service.answers import Answer, refused
 from virtmuxd.service.contained import Boundary, Contained, contained
 from virtmuxd.service.once import Once
+from virtmuxd.service.rights import Rights
 
 #: So many requests of a client may wait for libvirt at once.
 MOST = 8
@@ -25,19 +28,16 @@ _FIND_DEADLINE = 10.0
 class GuestRequests(Contained):
     """The requests of one client, answered as libvirt answers. `client` is whose failure boundary this is in."""
 
-    def __init__(self, client: Boundary, registry: Registry, answer: Answer, *, read_only: bool) -> None:
-        """A `read_only` client may have nothing done."""
+    def __init__(self, client: Boundary, registry: Registry, answer: Answer, rights: Rights) -> None:
         super().__init__(client)
         self._registry = registry
         self._tell = answer
-        self._read_only = read_only
+        self._rights = rights
         self._under_way = 0
 
     def carry_out(self, request: Guest | Domains) -> None:
         """Begin to carry a request out."""
-        if isinstance(request, Guest) and self._read_only:
-            self._tell(only_watches(request.id))
-        elif isinstance(request, Guest) and (request.action == "key") != bool(request.keys):
+        if isinstance(request, Guest) and (request.action == "key") != bool(request.keys):
             self._tell(refused(request.id, Cause.PROTOCOL_ERROR, "keys go with the action `key`, and it with them"))
         elif self._under_way >= MOST:
             text = f"{MOST} requests of this client wait for libvirt, the most that may"
@@ -72,6 +72,7 @@ class GuestRequests(Contained):
             none = reason_now(Cause.CONSOLE_MISSING, text=f"no domain {request.domain!r}{where} is known")
             self._answer(Refused(request.id, why_not or none))
         elif isinstance(request, Domains):
+            found = [info for info in found if self._sees(info)]
             self._answer(*(Domain(request.id, info) for info in found), Done(request.id))
         elif len(found) > 1:
             uris = ", ".join(info.uri for info in found)
@@ -80,7 +81,17 @@ class GuestRequests(Contained):
         else:
             self._act(request, found[0].uuid, found[0].domain, found[0].uri)
 
+    def _sees(self, info: DomainInfo) -> bool:
+        """Whether the client may know of the domain: by that itself, or by one of its devices."""
+        rights = [self._rights.on(info.domain)]
+        rights += [self._rights.at(_Device(info.domain, each.device)) for each in info.devices]
+        return any(Right.WATCH in each for each in rights)
+
     def _act(self, request: Guest, uuid: str, domain: str, uri: str) -> None:
+        right = Right.KEY if request.action in ("key", "nmi") else Right.START
+        if right not in self._rights.on(domain):
+            self._answer(Refused(request.id, self._rights.denied(right, domain)))
+            return
         (hypervisor,) = self._registry.served_at(uri)
         if hypervisor.agent is None:
             self._answer(Refused(request.id, _away(hypervisor)))
@@ -95,6 +106,13 @@ class GuestRequests(Contained):
         """The request is not under way any more."""
         self._under_way -= 1
         self._tell(*said)
+
+
+class _Device(NamedTuple):
+    """The names of a device that may be a console."""
+
+    domain: str
+    device: str
 
 
 class _Search:

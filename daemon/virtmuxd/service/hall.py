@@ -3,16 +3,21 @@
 from dataclasses import dataclass
 
 from virtmux.messages import ServerHello
+from virtmuxd.core.access import AccessRules
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.library import Library
+from virtmuxd.service.proofs import Proofs
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hall:
-    """The consoles, what is stored of them, who is connected, and how everybody is greeted."""
+    """The consoles, what is stored of them, who is connected, how everybody is greeted, and who may do what; the
+    `access` rules are replaced by a reload."""
 
     registry: Registry
     library: Library
     clients: Clients
     greeting: ServerHello
+    access: AccessRules
+    proofs: Proofs

@@ -106,9 +106,13 @@ class Library:
 
         self._readers.ask(partial(self._stored_marks, named, tuple(present), at), found)
 
+    def present(self, named: Named) -> list[Console]:
+        """Those of these consoles that exist."""
+        return self._registry.find_all(*named)
+
     def forget(self, named: Named, give: Callable[[Forgotten | None], None]) -> None:
         """Delete what is stored of some consoles."""
-        present = self._registry.find_all(*named)
+        present = self.present(named)
         if present:
             all_ = _All(len(present), give)
             for console in present:

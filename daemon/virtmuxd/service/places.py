@@ -2,24 +2,30 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
+
+from msgspec.structs import replace
 
 from virtmux import messages
 from virtmux.people import Person, PlaceInfo
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Reason
+from virtmux.reasons import Cause, ConsoleId, Reason
 from virtmux.records import rfc3339
 from virtmux.wire import Input, ProtocolError
+from virtmuxd.core.access import Right
 from virtmuxd.core.console import Console
 from virtmuxd.core.inputs import Writer
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.roles import KEPT, TakenError, Wish
 from virtmuxd.core.start import Start
-from virtmuxd.service.answers import only_watches, person, refused
+from virtmuxd.service.answers import person, refused
 from virtmuxd.service.client_place import ClientPlace
 from virtmuxd.service.contained import Boundary, Contained, contained
 from virtmuxd.service.once import Once
 from virtmuxd.service.outgoing import Outgoing
+from virtmuxd.service.proofs import Proofs
+from virtmuxd.service.rights import Rights
 
 #: Seconds within which an attach is answered.
 _ATTACH_DEADLINE = 15.0
@@ -36,44 +42,62 @@ _MAX_LISTED = 100
 class Places(Contained):
     """See the module. `client` is whose failure boundary this is in."""
 
-    def __init__(self, client: Boundary, who: Person, outgoing: Outgoing, *, read_only: bool) -> None:
+    def __init__(self, client: Boundary, who: Person, outgoing: Outgoing, rights: Rights, proofs: Proofs) -> None:
         super().__init__(client)
         self.who = who
         #: The features that the client knows.
         self.knows: frozenset[str] = frozenset()
         self._outgoing = outgoing
-        self._read_only = read_only
+        self._rights = rights
+        self._proofs = proofs
         self._loop = asyncio.get_running_loop()
         self._places: dict[int, ClientPlace] = {}
         self._former: set[int] = set()
         self._lag_check: asyncio.TimerHandle | None = None
 
-    def infos(self) -> tuple[list[PlaceInfo], int]:
-        """The places, some of them by name, and how many more there are."""
-        shown = list(self._places.values())[:_MAX_LISTED]
+    @property
+    def consoles(self) -> list[ConsoleId]:
+        """Where there are places."""
+        return [place.console.id for place in self._places.values()]
+
+    def infos(self, sees: Callable[[ConsoleId], bool]) -> tuple[list[PlaceInfo], int]:
+        """The places that somebody `sees`, some of them by name, and how many more there are."""
+        seen = [place for place in self._places.values() if sees(place.console.id)]
+        shown = seen[:_MAX_LISTED]
         listed = [PlaceInfo(place.console.id, place.role, rfc3339(place.since)) for place in shown]
-        return listed, len(self._places) - len(listed)
+        return listed, len(seen) - len(listed)
 
     # A place begins.
 
     def attach(self, request: messages.Attach, console: Console | PastConsole) -> None:
         """Give the client a place at a console, or refuse it."""
-        if request.force and self._read_only:
-            self._outgoing.answer(only_watches(request.id))
+        rights = self._rights.at(console.id)
+        missing = _needed(request, console) - rights
+        if missing:
+            self._outgoing.answer(messages.Refused(request.id, self._denied(missing, console)))
             return
         why_not = self._why_not(request, console)
         if why_not is not None:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, why_not)
             return
         handle = console.handle
-        writer = Writer(partial(self._tell_input, handle), self._may_not_type(request))
+        types = not request.read_only and Right.TYPE in rights
+        writer = Writer(partial(self._tell_input, handle), None if types else Cause.ACCESS_DENIED)
         lose = partial(self._lose_place, handle)
-        place = ClientPlace(request, console, self._outgoing, writer, lose, who=self.who, knows=self.knows)
+        place = ClientPlace(
+            request,
+            console,
+            self._outgoing,
+            writer,
+            ended=lose,
+            review=self.review,
+            who=self.who,
+            knows=self.knows,
+        )
         try:
-            place.find_start(partial(self._start, place))
-            console.enter(
-                place, place.since, Wish(request.exclusive, request.steal, request.token), force=request.force
-            )
+            self._find_start(place, rights)
+            wish = Wish(request.exclusive and Right.EXCLUSIVE in rights, request.steal, request.token)
+            console.enter(place, place.since, wish, force=request.force)
         except ValueError as error:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
             return
@@ -97,12 +121,18 @@ class Places(Contained):
         past = [place for place in self._places.values() if isinstance(place.console, PastConsole)]
         if isinstance(console, PastConsole) and len(past) >= MAX_PAST:
             return f"this connection has {MAX_PAST} places at stored histories, the most that one may have"
-        if request.exclusive and self._may_not_type(request) is not None:
-            return "who may only watch cannot have a console exclusively"
+        if request.exclusive and request.read_only:
+            return "a place that is read-only cannot be exclusive"
         return None
 
-    def _may_not_type(self, request: messages.Attach) -> Cause | None:
-        return Cause.ACCESS_DENIED if request.read_only or self._read_only else None
+    def _find_start(self, place: ClientPlace, rights: frozenset[Right]) -> None:
+        history = place.reads_from.history
+        place.reads_from = self._proofs.since(place.request.proof, self.who.uid, history) or place.reads_from
+        place.find_start(partial(self._start, place), reads_all=Right.HISTORY in rights)
+
+    def _denied(self, missing: set[Right], console: Console | PastConsole) -> Reason:
+        right = next(each for each in Right if each in missing)
+        return replace(self._rights.denied(right, console.id.domain), console=console.id)
 
     @contained
     def _start(self, place: ClientPlace, start: Start) -> None:
@@ -117,7 +147,9 @@ class Places(Contained):
         self._answer_attach(place)
 
     def _answer_attach(self, place: ClientPlace) -> None:
-        answer = place.answer() if self._places.get(place.console.handle) is place else None
+        if self._places.get(place.console.handle) is not place:
+            return
+        answer = place.answer(partial(self._proofs.prove, self.who.uid))
         if answer is None:
             return
         self._outgoing.answer(answer)
@@ -178,6 +210,25 @@ class Places(Contained):
         if any(place.answered and not place.feed.is_level for place in self._places.values()):
             self.watch_lag()
 
+    @contained
+    def review(self) -> None:
+        """Other rules are in force, or the rules are for another name: see what each place still may do."""
+        for place in tuple(self._places.values()):
+            rights = self._rights.at(place.console.id)
+            missing = _needed(None, place.console) - rights
+            if not missing and place.reads_history and Right.HISTORY not in rights:
+                missing = {Right.HISTORY}
+            if missing:
+                self._take_away(place, self._denied(missing, place.console))
+            elif not place.request.read_only:
+                place.console.permit(place, types=Right.TYPE in rights, alone=Right.EXCLUSIVE in rights)
+
+    def _take_away(self, place: ClientPlace, reason: Reason) -> None:
+        if isinstance(place.console, Console):
+            place.console.evict(place, reason, time.time_ns())
+        else:
+            self._lose_place(place.console.handle, reason)
+
     # Its end.
 
     def detach(self, handle: int) -> None:
@@ -210,3 +261,18 @@ class Places(Contained):
         place.console.leave(place, time.time_ns(), lost=lost)
         if lost and place.token is not None:
             self._loop.call_later(KEPT, place.console.expire, place.token)
+
+
+def _needed(request: messages.Attach | None, console: Console | PastConsole) -> set[Right]:
+    """The rights without which there is no place; a place that there is is not asked for any more."""
+    needed = {Right.WATCH}
+    if isinstance(console, PastConsole):
+        needed.add(Right.HISTORY)
+    if request is None:
+        return needed
+    if request.force:
+        needed.add(Right.FORCE)
+    if request.exclusive and request.token is None:  # who comes back with a token is given a place in any case
+        needed |= {Right.TYPE, Right.EXCLUSIVE}
+        needed |= {Right.STEAL} if request.steal else set()
+    return needed

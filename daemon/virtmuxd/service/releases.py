@@ -4,11 +4,13 @@ import time
 from functools import partial
 from typing import assert_never
 
-from virtmux.messages import Done, Reclaim, Release
+from virtmux.messages import Done, Reclaim, Refused, Release
 from virtmux.reasons import Cause
+from virtmuxd.core.access import Right
 from virtmuxd.core.console import Console
-from virtmuxd.service.answers import Answer, only_watches, refused
+from virtmuxd.service.answers import Answer, refused
 from virtmuxd.service.once import Once
+from virtmuxd.service.rights import Rights
 
 #: Seconds within which a console is let go.
 _DEADLINE = 15.0
@@ -18,23 +20,31 @@ _SECOND = 10**9
 class Releases:
     """The requests of one client, and the consoles that are let go while it is connected."""
 
-    def __init__(self, answer: Answer, *, read_only: bool) -> None:
-        """A `read_only` client may have nothing released or reclaimed."""
+    def __init__(self, answer: Answer, rights: Rights) -> None:
         self._answer = answer
-        self._read_only = read_only
+        self._rights = rights
         self._lent: list[Console] = []
 
     def carry_out(self, request: Release | Reclaim, console: Console) -> None:
         """Carry a request out; it is answered once the console is let go, or at once."""
         match request:
-            case Release(id) | Reclaim(id) if self._read_only:
-                self._answer(only_watches(id))
+            case Release(id) | Reclaim(id) if not self._may(console):
+                self._answer(Refused(id, self._rights.denied(Right.RELEASE, console.naming.domain)))
             case Release():
                 self._release(request, console)
             case Reclaim():
                 self._reclaim(request, console)
             case _:
                 assert_never(request)
+
+    def review(self) -> None:
+        """Other access rules are in force: take back what may no longer be let go."""
+        for console in tuple(self._lent):
+            if not self._may(console):
+                self._give_back(console)
+
+    def _may(self, console: Console) -> bool:
+        return Right.RELEASE in self._rights.at(console.id)
 
     def end(self) -> None:
         """The client is not connected any more: take back what was let go for it."""

@@ -16,10 +16,12 @@ from virtmux.messages import (
     Stored,
 )
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause
+from virtmux.reasons import Cause, ConsoleId
 from virtmux.records import parse_time
-from virtmuxd.service.answers import Answer, only_watches, refused
+from virtmuxd.core.access import Right
+from virtmuxd.service.answers import Answer, refused
 from virtmuxd.service.library import Forgotten, Library, Named, Told
+from virtmuxd.service.rights import Rights
 
 _T = TypeVar("_T")
 
@@ -35,25 +37,22 @@ class Promise(Protocol):
 class StoredRequests:
     """The requests of one client; they are answered as the library answers."""
 
-    def __init__(self, library: Library, answer: Answer, promise: Promise, *, read_only: bool) -> None:
-        """A `read_only` client may have nothing forgotten."""
+    def __init__(self, library: Library, answer: Answer, promise: Promise, rights: Rights) -> None:
         self._library = library
         self._answer = answer
         self._promise = promise
-        self._read_only = read_only
+        self._rights = rights
 
     def carry_out(self, request: Histories | Marks | Forget) -> None:
         """Answer a request, by and by."""
         named = Named(request.domain, request.device, request.uri)
         match request:
-            case Histories(id):
-                self._library.histories(named, self._promise(partial(self._tell_histories, id)))
+            case Histories():
+                self._library.histories(named, self._promise(partial(self._tell_histories, request)))
             case Marks():
                 self._marks(request, named)
-            case Forget(id) if self._read_only:
-                self._answer(only_watches(id))
-            case Forget(id):
-                self._library.forget(named, self._promise(partial(self._tell_forgotten, id)))
+            case Forget():
+                self._forget(request, named)
             case _:
                 assert_never(request)
 
@@ -63,13 +62,36 @@ class StoredRequests:
         except ValueError as error:
             self._answer(Refused(request.id, reason_now(Cause.PROTOCOL_ERROR, f"since: {error}")))
         else:
-            self._library.marks(named, since, self._promise(partial(self._tell_marks, request.id)))
+            self._library.marks(named, since, self._promise(partial(self._tell_marks, request)))
 
-    def _tell_histories(self, request: int, infos: list[HistoryInfo] | None) -> None:
-        self._tell_all(request, None if infos is None else [History(request, info) for info in infos])
+    def _forget(self, request: Forget, named: Named) -> None:
+        forgets = [Right.FORGET in self._rights.at(console.id) for console in self._library.present(named)]
+        # Of what is stored alone it is not known here whose it was.
+        if all(forgets) if forgets else Right.FORGET in self._rights.everywhere():
+            self._library.forget(named, self._promise(partial(self._tell_forgotten, request.id)))
+        else:
+            self._deny(request.id, Right.FORGET, request.domain)
 
-    def _tell_marks(self, request: int, told: list[Told] | None) -> None:
-        self._tell_all(request, None if told is None else [Stored(request, each.history, each.event) for each in told])
+    def _tell_histories(self, request: Histories, infos: list[HistoryInfo] | None) -> None:
+        allowed = None if infos is None else [info for info in infos if self._reads(info.console)]
+        if infos and not allowed and request.domain is not None:
+            self._deny(request.id, Right.HISTORY, request.domain)
+        else:
+            self._tell_all(request.id, None if allowed is None else [History(request.id, info) for info in allowed])
+
+    def _tell_marks(self, request: Marks, told: list[Told] | None) -> None:
+        allowed = None if told is None else [each for each in told if self._reads(each.event.console)]
+        if told and not allowed:
+            self._deny(request.id, Right.HISTORY, request.domain)
+        else:
+            answers = [Stored(request.id, each.history, each.event) for each in allowed or ()]
+            self._tell_all(request.id, None if allowed is None else answers)
+
+    def _reads(self, console: ConsoleId) -> bool:
+        return {Right.WATCH, Right.HISTORY} <= self._rights.at(console)
+
+    def _deny(self, request: int, right: Right, domain: str) -> None:
+        self._answer(Refused(request, self._rights.denied(right, domain)))
 
     def _tell_forgotten(self, request: int, forgotten: Forgotten | None) -> None:
         if forgotten is None or not forgotten.errors:

@@ -40,6 +40,7 @@ class Attach(Struct, frozen=True, tag="attach"):
     `exclusive`: nobody else may type; refused where somebody has that, unless `steal` takes it over. `token`: of the
     client's own lost exclusive place, asked back; never refused, it watches where somebody else has it. `company`:
     `company` messages tell who else is there. `force`: the console is taken, once, from another libvirt client.
+    `proof`: of the place that is taken up again, from its answer.
     """
 
     id: U32
@@ -57,6 +58,7 @@ class Attach(Struct, frozen=True, tag="attach"):
     token: Text | None = None
     company: bool = False
     force: bool = False
+    proof: Text | None = None
 
 
 class Detach(Struct, frozen=True, tag="detach"):

@@ -41,7 +41,8 @@ class Place(Struct, frozen=True, tag="place"):
     `missing` is true where a position was asked for whose history is gone; the records start at the oldest held ones.
     `missing_from` is the offset that a replay was to start from, where bytes from there to `position` are gone.
     `role` says what the place may do now, `token` is what an exclusive one asks itself back with, `by` is who has the
-    console exclusively, where that is somebody else.
+    console exclusively, where that is somebody else. `withheld` is true where records were asked for that the client
+    has no right to read, so that they start later; `proof` is what it takes the place up again with all the same.
     """
 
     id: U32
@@ -54,6 +55,8 @@ class Place(Struct, frozen=True, tag="place"):
     role: Role = Role.WRITER
     token: str | None = None
     by: Person | None = None
+    withheld: bool = False
+    proof: str | None = None
 
 
 class RoleChanged(Struct, frozen=True, tag="role"):

@@ -16,7 +16,7 @@ from virtmux.wire import Output
 from virtmux_cli.attach.company import RoleNews
 from virtmux_cli.attach.policy import Leave
 from virtmux_cli.attach.replayed import Shown
-from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed
+from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed, Withheld
 
 DEFAULT = Leave()
 LOST = reason(Cause.SERVER_LOST, will_retry=True)
@@ -168,6 +168,9 @@ class TestReplay:
     def test_a_history_that_is_gone_is_named(self) -> None:
         assert actions(place(1, missing=True)) == [OtherHistory(), Live(first=True)]
 
+    def test_what_one_has_no_right_to_read_is_named(self) -> None:
+        assert actions(place(1, withheld=True)) == [Withheld(), Live(first=True)]
+
 
 class TestReconnecting:
     def test_a_lost_connection_is_ridden_out_and_said_once(self) -> None:
@@ -199,6 +202,10 @@ class TestReconnecting:
     def test_another_history_is_named(self) -> None:
         again = resumed(f"{OTHER_HISTORY}:0:1", asked=f"{HISTORY}:0:1", missing=True)
         assert actions(place(1), [Disconnected(LOST), again])[2:] == [OtherHistory(), Live(first=False)]
+
+    def test_what_one_has_no_right_to_go_on_from_is_named(self) -> None:
+        again = resumed(f"{HISTORY}:9:1", asked=f"{HISTORY}:0:1", withheld=True)
+        assert actions(place(1), [Disconnected(LOST), again])[2:] == [Withheld(), Live(first=False)]
 
     def test_the_place_that_is_not_given_again_ends_it(self) -> None:
         gone = reason(Cause.SERVER_LOST)

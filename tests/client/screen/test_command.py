@@ -105,6 +105,18 @@ async def test_a_console_that_was_never_held_says_so(daemon: ScriptedDaemon) -> 
     assert (status, err) == (0, "virtmux: the console is not held now; nothing of it is known\n")
 
 
+async def test_who_may_not_read_what_was_said_is_told_so(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        peer.say(place((await peer.expect(Attach)).id, withheld=True))
+        await peer.gone()
+
+    async with playing(daemon, script), running(daemon.path, "screen", "web1") as command:
+        status, out, err = await command.finish()
+    assert (status, out) == (4, b"")
+    assert "you have no right to read what web1 said before" in err
+
+
 @pytest.mark.parametrize("size", ["80", "80x", "x24", "0x24", "80x0", "1x24", "1001x24", "80x1001", "80X24"])
 def test_what_is_no_size_is_refused(size: str) -> None:
     with pytest.raises(ValueError, match="not the size of a terminal"):

@@ -180,3 +180,47 @@ def test_at_most_one_may_type_alone_and_nobody_changes_without_a_word(steps: lis
         assert len(alone) <= 1
         assert all(each.role is Role.WATCHER for each in here if each not in alone) or not alone
         assert all((each.by is not None) == (each.role is Role.WATCHER) for each in here)
+
+
+# Where what somebody may do changes.
+
+
+def test_who_may_type_no_more_is_read_only_until_that_is_given_back() -> None:
+    here, alice = roles(), seat("alice")
+    here.enter(alice)
+
+    before = here.permit(alice, types=False, alone=False), alice.role
+    again = here.permit(alice, types=False, alone=False), alice.role
+    after = here.permit(alice, types=True, alone=False), alice.role
+
+    assert before == ([Change(alice, None)], Role.READ_ONLY)
+    assert again == ([], Role.READ_ONLY)
+    assert after == ([Change(alice, None)], Role.WRITER)
+    assert here.permit(alice, types=True, alone=True) == []
+
+
+def test_who_may_type_again_watches_while_somebody_is_exclusive() -> None:
+    here, alice, bob = roles(), seat("alice", read_only=True), seat("bob")
+    here.enter(alice)
+    here.enter(bob, EXCLUSIVE)
+
+    assert here.permit(alice, types=True, alone=True) == [Change(alice, bob.who)]
+    assert (alice.role, alice.by) == (Role.WATCHER, bob.who)
+
+
+@pytest.mark.parametrize(("types", "role"), [(True, Role.WRITER), (False, Role.READ_ONLY)])
+def test_an_exclusive_place_ends_with_its_right_and_the_others_may_type(*, types: bool, role: Role) -> None:
+    here, alice, bob, eve = roles(), seat("alice"), seat("bob"), seat("eve", read_only=True)
+    for each, wish in ((alice, EXCLUSIVE), (bob, NO_WISH), (eve, NO_WISH)):
+        here.enter(each, wish)
+    token = alice.token
+
+    assert here.permit(alice, types=types, alone=False) == [Change(alice, None), Change(bob, alice.who)]
+    assert [each.role for each in (alice, bob, eve)] == [role, Role.WRITER, Role.READ_ONLY]
+    assert (alice.token, bob.by) == (None, None)
+    assert here.expire(token or "") == []
+
+
+def test_who_has_no_place_is_not_concerned() -> None:
+    here, alice = roles(), seat("alice")
+    assert here.permit(alice, types=False, alone=False) == []

@@ -148,4 +148,4 @@ async def test_who_may_only_watch_cannot_have_it_exclusively(*, read_only_socket
         await peer.greet(Feature.ROLES)
         await peer.say(Attach(5, "web1", exclusive=True, read_only=not read_only_socket))
         refused = await peer.expect(Refused)
-        assert refused.reason.cause is Cause.PROTOCOL_ERROR
+        assert refused.reason.cause is (Cause.ACCESS_DENIED if read_only_socket else Cause.PROTOCOL_ERROR)

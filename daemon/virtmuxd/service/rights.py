@@ -1,0 +1,90 @@
+"""What one client may do: by the access rules in force, and by the socket that it came in by."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from virtmux.people import Person
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause, Reason
+from virtmuxd.core.access import Access, AccessRules, Identity, Right
+
+#: What the read-only socket is for.
+READING = frozenset({Right.WATCH, Right.HISTORY})
+
+
+class Named(Protocol):
+    """What has a console's names: a `ConsoleId`."""
+
+    @property
+    def domain(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+
+class Rights:
+    """The rights of `who`. Each is looked up when it is used, so that a reload counts at once."""
+
+    def __init__(
+        self, rules: Callable[[], AccessRules], who: Person, groups: frozenset[int], *, read_only: bool
+    ) -> None:
+        """`rules` gives those that are in force. A `read_only` client only reads, whatever they say."""
+        self._rules = rules
+        self._who = who
+        self._identity = Identity(who.uid, groups)
+        self._read_only = read_only
+        self._known: tuple[AccessRules | None, Access] = None, Access(())
+
+    @property
+    def are_any(self) -> bool:
+        """Whether anything is allowed anywhere."""
+        return self._access.is_any
+
+    def at(self, console: Named) -> frozenset[Right]:
+        """What is allowed at a console."""
+        return self._limited(self._access.at(console.domain, console.device))
+
+    def on(self, domain: str) -> frozenset[Right]:
+        """What is allowed to be done to a domain as a whole."""
+        return self._limited(self._access.at(domain, None))
+
+    def everywhere(self) -> frozenset[Right]:
+        """What is allowed whatever it concerns."""
+        return self._limited(self._access.everywhere())
+
+    def denied(self, right: Right, where: str) -> Reason:
+        """Why something is not done that needs a right which this client lacks."""
+        if self._read_only and right not in READING:
+            return reason_now(Cause.ACCESS_DENIED, "this socket is to watch")
+        return reason_now(Cause.ACCESS_DENIED, f"{self._who.user} has no right to {_DOING[right]} {where}")
+
+    def nothing(self) -> Reason:
+        """Why this client is sent away that may do nothing at all."""
+        return reason_now(
+            Cause.ACCESS_DENIED, f"{self._who.user} may do nothing here; [[access]] in virtmuxd.toml says who may"
+        )
+
+    def _limited(self, rights: frozenset[Right]) -> frozenset[Right]:
+        return rights & READING if self._read_only else rights
+
+    @property
+    def _access(self) -> Access:
+        rules = self._rules()
+        if rules is not self._known[0]:
+            self._known = rules, rules.of(self._identity)
+        return self._known[1]
+
+
+_DOING = {
+    Right.WATCH: "watch",
+    Right.HISTORY: "read the history of",
+    Right.TYPE: "type at",
+    Right.EXCLUSIVE: "type alone at",
+    Right.STEAL: "steal",
+    Right.RELEASE: "release",
+    Right.FORCE: "take by force",
+    Right.FORGET: "forget",
+    Right.KICK: "kick",
+    Right.START: "start",
+    Right.KEY: "press keys at",
+}
