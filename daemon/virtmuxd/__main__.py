@@ -70,7 +70,7 @@ def main(
     runtime = config.socket_path.parent
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            all_returned = runner.run(app.serve(loaded))
+            all_returned = runner.run(app.serve(loaded, source.read))
     except BlockingIOError as error:
         used, option = (error.filename, "--journal-directory") if error.filename else (runtime, "--socket")
         _fail(f"another virtmuxd uses {used}; choose another with {option}", 1)

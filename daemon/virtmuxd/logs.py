@@ -32,9 +32,18 @@ def set_up(level: str) -> None:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter(to_journal="JOURNAL_STREAM" in os.environ))
+    set_level(level)
     root = logging.getLogger()
-    root.setLevel(level.upper())
     root.handlers[:] = [handler]
     # asyncio and libvirtaio tell at debug level what only their authors want to know.
     for chatty in ("asyncio", "EventBridge"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """Log records of this level and above.
+
+    Raises:
+        ValueError: no such level.
+    """
+    logging.getLogger().setLevel(level.upper())

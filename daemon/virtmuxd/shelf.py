@@ -46,7 +46,7 @@ class Shelf:
         self, config: Config, registry: Registry, runtime: RuntimeDirectory, log_group: int | None = None
     ) -> None:
         """`log_group` is the id of the group that may read the journal."""
-        self._config = config
+        self._config = self._policies = config
         self._registry = registry
         self._runtime = runtime
         self._boot = boot_id()
@@ -89,9 +89,9 @@ class Shelf:
             naming,
             self._registry.next_handle(),
             ring,
-            policy=config.policy_of(naming.domain, key.device),
+            policy=self._policies.policy_of(naming.domain, key.device),
             timing=Timing(
-                linger=config.linger_of(naming.domain, key.device),
+                linger=self._policies.linger_of(naming.domain, key.device),
                 probe_after=config.probe_after,
                 eager_until=self._runtime.life.began + _EAGER,
             ),
@@ -105,6 +105,13 @@ class Shelf:
         if kept is Kept.DISK:
             self._record(console, size)
         return console
+
+    def follow(self, config: Config) -> None:
+        """Another configuration is in force: its policies count, for the consoles that they concern."""
+        self._policies = config
+        for console in self._registry.all():
+            names = console.naming.domain, console.key.device
+            console.set_policy(config.policy_of(*names), config.linger_of(*names), time.time_ns())
 
     def _ring(self, key: ConsoleKey, kept: Kept, size: int) -> Ring:
         found = self._recovered.pop(Identity(*key), None)

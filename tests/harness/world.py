@@ -30,6 +30,7 @@ from virtmuxd.core.events import (
     OpenFailed,
     Paused,
     Policy,
+    PolicySet,
     Query,
     Reclaimed,
     Released,
@@ -350,6 +351,10 @@ class World(RuleBasedStateMachine):
         self.lent = not self.lent
         self.happen(Lent(self.moment(), self.lent))
 
+    @rule(policy=st.sampled_from(Policy), linger=st.sampled_from([1.0, 60.0]))
+    def the_configuration_has_another_policy(self, policy: Policy, linger: float) -> None:
+        self.happen(PolicySet(self.moment(), policy, linger))
+
     # How it goes on.
 
     @precondition(lambda self: self.stream is not None and self.running and not self.leaving)
@@ -398,6 +403,8 @@ class World(RuleBasedStateMachine):
     @rule()
     def all_goes_well(self) -> None:
         """The guest runs, somebody wants the console, nobody else does."""
+        if self.life.machine.claim.policy is Policy.NEVER:
+            self.the_configuration_has_another_policy(Policy.ON_DEMAND, 60.0)
         if self.lent:
             self.the_console_is_lent_or_given_back()
         if self.life.machine.claim.released_until is not None:

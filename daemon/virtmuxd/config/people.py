@@ -4,6 +4,7 @@ import grp
 import os
 import pwd
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.schema import AccessRule, Config
@@ -11,11 +12,22 @@ from virtmuxd.core.access import USE, AccessRules, Right, Rule
 
 #: The groups of people that a host may have, and what they may do where no rule says otherwise.
 USERS, WATCHERS = "virtmux", "virtmux-watch"
-_DEFAULTS = ((USERS, USE), (WATCHERS, frozenset({Right.WATCH})))
 
 
-def access_rules(config: Config) -> AccessRules:
-    """The rules with ids in place of names, and behind them those for the groups `virtmux` and `virtmux-watch`.
+class SocketGroups(NamedTuple):
+    """The groups that may open the sockets, by their ids; None where nobody but the daemon's user may."""
+
+    users: int | None = None
+    watchers: int | None = None
+
+
+def socket_groups() -> SocketGroups:
+    """Those of this host."""
+    return SocketGroups(group_id(USERS), group_id(WATCHERS))
+
+
+def access_rules(config: Config, groups: SocketGroups) -> AccessRules:
+    """The rules with ids in place of names, and behind them those for the groups of people that the host has.
 
     Root and the daemon's own user may do everything.
 
@@ -23,8 +35,7 @@ def access_rules(config: Config) -> AccessRules:
         ConfigError: a user or group does not exist. Left out, its rule would leave the decision to those behind it.
     """
     rules = [_rule(number, each) for number, each in enumerate(config.access, 1)]
-    for name, rights in _DEFAULTS:
-        gid = group_id(name)
+    for gid, rights in ((groups.users, USE), (groups.watchers, frozenset({Right.WATCH}))):
         if gid is not None:
             rules.append(Rule(frozenset(), frozenset({gid}), everybody=False, globs=("*",), rights=rights))
     return AccessRules(rules, {0, os.geteuid()})

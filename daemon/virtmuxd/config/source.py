@@ -10,7 +10,7 @@ from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.files import drop_ins, load
 from virtmuxd.config.instance import Instance
 from virtmuxd.config.options import overridden
-from virtmuxd.config.people import access_rules, log_group
+from virtmuxd.config.people import SocketGroups, access_rules, log_group, socket_groups
 from virtmuxd.config.schema import Config
 from virtmuxd.core.access import AccessRules
 
@@ -22,6 +22,8 @@ class Loaded(NamedTuple):
     access: AccessRules
     #: The id of the group that may read the journal.
     log_group: int | None = None
+    #: A user's own daemon has none.
+    socket_groups: SocketGroups = SocketGroups()
 
 
 class Source:
@@ -47,7 +49,8 @@ class Source:
             ConfigError: it cannot be used.
         """
         config = self._instance.settle(overridden(load(self.files), self._options), os.environ)
-        return Loaded(config, access_rules(config), log_group(config))
+        groups = socket_groups() if self._instance is Instance.SYSTEM else SocketGroups()
+        return Loaded(config, access_rules(config, groups), log_group(config), groups)
 
 
 def printed(config: Config) -> str:

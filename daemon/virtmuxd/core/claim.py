@@ -1,5 +1,7 @@
 """Whether virtmux lays claim to a console: the attach policy, who wants it, and who asked that it be let go."""
 
+from dataclasses import replace
+
 from virtmuxd.core.events import (
     ClearTimer,
     Command,
@@ -10,6 +12,7 @@ from virtmuxd.core.events import (
     Keep,
     Lent,
     Policy,
+    PolicySet,
     Reclaimed,
     Released,
     SetTimer,
@@ -75,13 +78,15 @@ class Claim:
             return None
         return max(0.0, (self.released_until - at) / _SECOND)
 
-    def learn(self, event: Event, *, held: bool) -> list[Command | Duty]:
+    def learn(self, event: Event, *, held: bool) -> list[Command | Duty]:  # noqa: PLR0911 - one for each kind of event
         """Take what the event says about it; `held`: the console is held or sought now."""
         match event:
             case Demand(present=present):
                 return self._demand(present=present, held=held)
             case Elapsed(timer=Timer.LINGER):
                 self._lingering = False
+            case PolicySet(policy=policy, linger=linger):
+                return self._set(policy, linger)
             case Lent(lent=lent):
                 self.lent += 1 if lent else -1
             case Released(at, until):
@@ -101,6 +106,18 @@ class Claim:
         left = self.left_s(at)
         timers: list[Command | Duty] = [SetTimer(Timer.LINGER, self._timing.linger)] if self._lingering else []
         return timers + ([SetTimer(Timer.RECLAIM, left)] if left is not None else [])
+
+    @property
+    def linger(self) -> float:
+        """How many seconds the console stays open on demand once nobody wants it any more."""
+        return self._timing.linger
+
+    def _set(self, policy: Policy, linger: float) -> list[Command | Duty]:
+        self.policy, self._timing = policy, replace(self._timing, linger=linger)
+        if not self._lingering:
+            return []
+        self._lingering = policy is Policy.ON_DEMAND
+        return [SetTimer(Timer.LINGER, linger) if self._lingering else ClearTimer(Timer.LINGER)]
 
     def _demand(self, *, present: bool, held: bool) -> list[Command | Duty]:
         ceased = self.demanded and not present

@@ -35,6 +35,7 @@ from virtmuxd.core.events import (
     Move,
     Open,
     Policy,
+    PolicySet,
     Probe,
     Query,
     Reclaimed,
@@ -500,12 +501,28 @@ class Console:
 
     def make_room(self, at: int) -> None:
         """A guest was migrated here and brought its own console along: whoever waits at this one is sent away."""
-        text = sentence(Cause.EVICTED, self.id, "the guest was migrated here with its console; attach again")
+        self._send_away("the guest was migrated here with its console; attach again", at)
+        self.vanish(at)
+        self.close(at)
+
+    def abandon(self, at: int) -> None:
+        """The daemon serves its hypervisor no more: whoever is here is sent away. Close it once it is let go."""
+        self._send_away(f"virtmuxd does not serve {self.naming.uri} any more", at)
+        self.present, told, self._told_vanished = False, self._told_vanished, True
+        if not told:
+            self._tell(self.event("vanished", at))
+
+    def _send_away(self, why: str, at: int) -> None:
+        text = sentence(Cause.EVICTED, self.id, why)
         reason = Reason(cause=Cause.EVICTED, text=text, phase=Phase.SERVER, at=rfc3339(at), console=self.id)
         for place in self._roles:
             self.evict(place, reason, at)
-        self.vanish(at)
-        self.close(at)
+
+    def set_policy(self, policy: Policy, linger: float, at: int) -> None:
+        """Hold the console as the policy says from now on."""
+        claim = self.machine.claim
+        if (policy, linger) != (claim.policy, claim.linger):
+            self.handle_event(PolicySet(at, policy, linger))
 
     def release(self, at: int, until: int | None) -> None:
         """Let the console go, until a time (ns) or until it is reclaimed; over restarts too."""

@@ -180,6 +180,15 @@ class Lent:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicySet:
+    """The configuration has another attach policy for the console, or another linger (seconds)."""
+
+    at: int
+    policy: "Policy"
+    linger: float
+
+
+@dataclass(frozen=True, slots=True)
 class Incoming:
     """The guest is being migrated to the hypervisor at `uri`, which this daemon serves too."""
 
@@ -279,7 +288,7 @@ class Elapsed:
 
 Event = (
     Demand | Up | Down | Started | Stopped | ShuttingDown | Unplugged | Undefined | Paused | Resumed | Noted | Renamed
-    | Released | Reclaimed | Lent | Incoming | Arrived | TurnedBack | Spoke | Fenced
+    | Released | Reclaimed | Lent | PolicySet | Incoming | Arrived | TurnedBack | Spoke | Fenced
     | Opened | OpenFailed | Failed | Cleaned | Answered | Elapsed
 )  # fmt: skip
 

@@ -47,6 +47,13 @@ class Registry:
         """A hypervisor is to be served from now on, `at` (ns); gives what is counted at it."""
         return self._hypervisors.setdefault(uri, Hypervisor(uri, at)).counters
 
+    def cease(self, uri: str) -> None:
+        """A hypervisor is served no more; its consoles have gone."""
+        hypervisor = self._hypervisors.pop(uri)
+        if hypervisor.id is not None and self._owners.get(hypervisor.id) is hypervisor:
+            del self._owners[hypervisor.id]
+        self.surveyed(uri)
+
     def claim(self, hypervisor: str, uri: str) -> None:
         """Serve a hypervisor under this URI and no other.
 

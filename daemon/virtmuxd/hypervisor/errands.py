@@ -35,8 +35,8 @@ _CLOSE_DEADLINE = 2.0
 class Errands:
     """See the module; an `Agent`. `run` is its life."""
 
-    def __init__(self, route: Route, patterns: tuple[str, ...]) -> None:
-        """`patterns`: globs on the names of the domains that the daemon looks after."""
+    def __init__(self, route: Route, patterns: Callable[[], tuple[str, ...]]) -> None:
+        """`patterns` gives globs on the names of the domains that the daemon looks after."""
         self._route = route
         self._patterns = patterns
         self._asked: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue()
@@ -117,7 +117,7 @@ class Errands:
     async def _look(self, domain: str, connection: Connection) -> DomainInfo | None:
         connection.hurry(_LOOK_DEADLINE)
         return await connection.call(
-            "virDomainGetXMLDesc", describe, connection.libvirt, domain, self._route.uri, self._patterns
+            "virDomainGetXMLDesc", describe, connection.libvirt, domain, self._route.uri, self._patterns()
         )
 
 

@@ -34,10 +34,11 @@ _log = logging.getLogger(__name__)
 _LOOK_AGAIN = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scope:
     """What a hypervisor's supervisor looks after: where its consoles go, how one is made, which domains are meant
-    (globs on their names), the keepalive of its control connection (seconds, count), and what a fence is."""
+    (globs on their names; they may become others, see `look_round`), the keepalive of its control connection (seconds,
+    count), and what a fence is."""
 
     registry: Registry
     make_console: Callable[[ConsoleKey, Naming], Console]
@@ -59,10 +60,12 @@ class HypervisorSupervisor:
         self._loop = asyncio.get_running_loop()
         self._supervisors: asyncio.TaskGroup
         self._lifecycle = Lifecycle(self._hear)
-        self._errands = Errands(route, scope.domains)
+        self._errands = Errands(route, lambda: scope.domains)
         self._in_step = False
         #: UUIDs of domains to look at again, in order, each once.
         self._stale: dict[str, None] = {}
+        #: Whether it is to be looked which domains there are.
+        self._all_stale = False
         self._some_stale = asyncio.Event()
         self._registry.expect(route.uri)
 
@@ -143,6 +146,26 @@ class HypervisorSupervisor:
         finally:
             await connection.close()
 
+    def look_round(self) -> None:
+        """Other domains are meant now: look which there are."""
+        if self._in_step:
+            self._all_stale = True
+            self._some_stale.set()
+            self._registry.expect(self._route.uri)
+
+    def abandon(self) -> None:
+        """The hypervisor is served no more: whoever is at its consoles is sent away. Then cancel `run`."""
+        self._in_step = False
+        for supervisor, _ in tuple(self._consoles.values()):
+            supervisor.console.abandon(time.time_ns())
+
+    def close(self) -> None:
+        """Let go of the consoles, once `run` is over."""
+        for supervisor, _ in self._consoles.values():
+            self._registry.remove(supervisor.console)
+            supervisor.console.close(time.time_ns())
+        self._consoles.clear()
+
     # Events.
 
     def _hear(self, happened: DomainEvent) -> None:
@@ -172,12 +195,7 @@ class HypervisorSupervisor:
         self._stale.clear()
         states: dict[str, DomainState] = {}
         not_seen: set[str] = set()
-        connection = await self._route.connect()
-        try:
-            for uuid in await connection.call("virConnectListAllDomains", domains_of, connection.libvirt):
-                self._stale[uuid] = None
-        finally:
-            await connection.close()
+        await self._find_all()
         while self._stale:
             connection = await self._route.connect()
             try:
@@ -191,6 +209,15 @@ class HypervisorSupervisor:
         for uuid in {key.uuid for key in self._consoles} - set(states) - not_seen:
             self._lose_domain(uuid)
         self._registry.connected(self._route.uri, time.time_ns(), self._errands)
+
+    async def _find_all(self) -> None:
+        """All domains that there are become stale."""
+        connection = await self._route.connect()
+        try:
+            for uuid in await connection.call("virConnectListAllDomains", domains_of, connection.libvirt):
+                self._stale[uuid] = None
+        finally:
+            await connection.close()
 
     async def _examine_stale(self, connection: Connection, states: dict[str, DomainState], not_seen: set[str]) -> None:
         """Look at domains until none is stale, or one hangs: that costs the connection, and is no matter to the others.
@@ -221,11 +248,22 @@ class HypervisorSupervisor:
         while True:
             await self._some_stale.wait()
             self._some_stale.clear()
+            await self._find_those_meant()
             while self._stale:
                 uuid = next(iter(self._stale))
                 del self._stale[uuid]
                 await self._look_at(uuid)
             self._registry.surveyed(self._route.uri)
+
+    async def _find_those_meant(self) -> None:
+        if not self._all_stale:
+            return
+        self._all_stale = False
+        try:
+            await self._find_all()
+        except (CallFailed, DeadlineMissed) as failed:
+            _log.warning("domains cannot be listed", extra={"uri": self._route.uri, "error": str(failed)})
+            self._loop.call_later(_LOOK_AGAIN, self.look_round)
 
     async def _look_at(self, uuid: str) -> None:
         try:

@@ -92,8 +92,10 @@ class GuestRequests(Contained):
         if right not in self._rights.on(domain):
             self._answer(Refused(request.id, self._rights.denied(right, domain)))
             return
-        (hypervisor,) = self._registry.served_at(uri)
-        if hypervisor.agent is None:
+        hypervisor = next(iter(self._registry.served_at(uri)), None)
+        if hypervisor is None:  # it was served as its domain was looked for
+            self._answer(refused(request.id, Cause.CONSOLE_MISSING, f"{uri} is not served any more"))
+        elif hypervisor.agent is None:
             self._answer(Refused(request.id, _away(hypervisor)))
         else:
             hypervisor.agent.act(uuid, request, partial(self._acted, request, domain))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from pathlib import Path
 
@@ -22,8 +23,9 @@ _BACKLOG = 128
 _EXHAUSTED_PAUSE = 1.0
 
 
-def bind(path: Path) -> socket.socket:
-    """A listening socket at `path`, mode 0600 before the first client can connect.
+def bind(path: Path, group: int | None = None) -> socket.socket:
+    """A listening socket at `path`, mode 0600 before the first client can connect; 0660 for a `group` that it can be
+    given to.
 
     Call it under the runtime directory's lock: a socket that is there is a leftover.
 
@@ -35,12 +37,24 @@ def bind(path: Path) -> socket.socket:
     try:
         listening.bind(str(path))
         path.chmod(0o600)
+        if group is not None:
+            _share(path, group)
         listening.listen(_BACKLOG)
     except OSError:
         listening.close()
         raise
     listening.setblocking(False)
     return listening
+
+
+def _share(path: Path, group: int) -> None:
+    """Let a group open the socket, if this user may give it to that."""
+    try:
+        os.chown(path, -1, group)
+    except PermissionError:
+        _log.warning("a socket cannot be given to its group", extra={"path": str(path), "group": group})
+    else:
+        path.chmod(0o660)
 
 
 class Listener:

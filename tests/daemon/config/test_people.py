@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from virtmuxd.config.errors import ConfigError
-from virtmuxd.config.people import access_rules, group_id, log_group
+from virtmuxd.config.people import SocketGroups, access_rules, group_id, log_group, socket_groups
 from virtmuxd.config.schema import AccessRule, Config
 from virtmuxd.core.access import ALL, NOTHING, USE, Identity, Right
 
@@ -25,7 +25,7 @@ def _host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rights(config: Config, uid: int, *gids: int) -> frozenset[Right]:
-    return access_rules(config).of(Identity(uid, frozenset(gids))).at("web1", "serial0")
+    return access_rules(config, socket_groups()).of(Identity(uid, frozenset(gids))).at("web1", "serial0")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_rules_of_the_configuration_come_before_those() -> None:
 def test_a_rule_for_nobody_there_is_is_an_error(rule: AccessRule, said: str) -> None:
     """It would leave the decision to the rules behind it, which may allow more."""
     with pytest.raises(ConfigError, match=said):
-        access_rules(Config(access=(AccessRule(allow=()), rule)))
+        access_rules(Config(access=(AccessRule(allow=()), rule)), SocketGroups())
 
 
 def test_the_group_of_the_logs_must_be_there() -> None:

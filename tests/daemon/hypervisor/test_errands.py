@@ -51,7 +51,7 @@ class Scene:
         self.connecting = connecting
         self.made: list[Connection] = []
         self.answers: asyncio.Queue[object] = asyncio.Queue()
-        self.errands = Errands(cast(Route, self), ("*",))
+        self.errands = Errands(cast(Route, self), lambda: ("*",))
 
     async def connect_for_errand(self) -> Connection:
         if self.connecting is not None:

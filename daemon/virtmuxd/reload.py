@@ -1,0 +1,98 @@
+"""Puts another configuration into effect while the daemon runs: all of it that can be, or nothing where it is bad."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from virtmuxd.config.errors import ConfigError
+from virtmuxd.config.schema import Config
+from virtmuxd.config.source import Loaded
+from virtmuxd.service.runtime import notify
+
+_log = logging.getLogger(__name__)
+
+#: The keys that take effect at once. Of `hypervisor` and `console` it is in part so: see `waiting_keys`.
+LIVE = frozenset(
+    {"uri", "hypervisor", "console", "attach", "linger", "domain", "access", "limits", "metrics", "log_level"}
+)
+
+
+class Reload:
+    """See the module. `asked` is set by SIGHUP."""
+
+    def __init__(self, running: Config, read: Callable[[], Loaded], apply: Callable[[Loaded], Awaitable[None]]) -> None:
+        """`running` is what the daemon was started with; `read` reads anew, in a thread; `apply` is awaited."""
+        self.asked = asyncio.Event()
+        self._running = running
+        self._read = read
+        self._apply = apply
+
+    async def run(self) -> None:
+        """Reload as often as it is asked for."""
+        while True:
+            await self.asked.wait()
+            self.asked.clear()
+            notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            try:
+                await self._reload()
+            finally:
+                notify("READY=1")
+
+    async def _reload(self) -> None:
+        try:
+            loaded = await _in_thread(self._read)
+        except ConfigError as error:
+            for fault in str(error).splitlines():
+                _log.error("the configuration cannot be used, nothing has changed", extra={"why": fault})
+            return
+        await self._apply(loaded)
+        waiting = waiting_keys(self._running, loaded.config)
+        _log.info("the configuration was loaded again", extra={"waiting_for_a_restart": ", ".join(waiting) or None})
+
+
+def waiting_keys(running: Config, loaded: Config) -> list[str]:
+    """The keys that say something else than as the daemon was started, and take effect only at its next start."""
+    keys = [name for name in Config.__struct_fields__ if name not in LIVE and _differs(running, loaded, name)]
+    if any(running.pool_of(uri) != loaded.pool_of(uri) for uri in loaded.uri if uri in running.uri):
+        keys.append("hypervisor.pool")
+    if _stores(running) != _stores(loaded):
+        keys += ["console.ring", "console.journal"]
+    return keys
+
+
+def _stores(config: Config) -> list[tuple[str, object, object]]:
+    """What its rules say of how consoles are stored."""
+    return [(rule.match, rule.ring, rule.journal) for rule in config.console if rule.ring or rule.journal]
+
+
+def _differs(one: Config, other: Config, name: str) -> bool:
+    return bool(getattr(one, name) != getattr(other, name))
+
+
+async def _in_thread(read: Callable[[], Loaded]) -> Loaded:
+    """In one that the end of the daemon does not wait for: the directory of users may hang."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Loaded] = loop.create_future()
+
+    def settle(error: Exception | None, loaded: Loaded | None) -> None:
+        if found.cancelled():
+            return
+        if error is not None:
+            found.set_exception(error)
+        elif loaded is not None:
+            found.set_result(loaded)
+
+    def work() -> None:
+        outcome: tuple[Exception | None, Loaded | None]
+        try:
+            outcome = None, read()
+        except Exception as error:  # noqa: BLE001  # it is raised on the loop
+            outcome = error, None
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=work, name="configuration", daemon=True).start()
+    return await found

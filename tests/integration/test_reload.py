@@ -1,0 +1,180 @@
+"""SIGHUP: another configuration for a daemon that runs, whose clients notice only what concerns them."""
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.daemon import PROGRAMS, Daemon
+from tests.harness.follower import PATIENCE, follow
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.privilege import CALLING_AS_NOBODY, IS_ROOT, NOBODY
+from tests.integration.conftest import StartDaemon, StartGuest
+from virtmux import Cause, PlaceEnded
+
+
+def settings(mux: Daemon) -> Path:
+    return mux.directory / "virtmuxd.toml"
+
+
+async def reload(mux: Daemon, text: str) -> None:
+    """Write the configuration, and have it read."""
+    said = "info the configuration was loaded again"
+    times = mux.log.count(said) + 1
+    settings(mux).write_text(text)
+    mux.hang_up()
+    await mux.until_logged(said, times)
+
+
+async def until_listed(mux: Daemon, domain: str, **facts: Any) -> None:
+    """Wait until `list` shows these facts of the domain's console, looking again at every event."""
+    events = await mux.client("events", "--json")
+    assert events.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            rows = [row for row in await mux.consoles() if row["id"]["domain"] == domain]
+            if rows and facts.items() <= rows[0].items():
+                break
+            await events.stdout.readline()
+    events.terminate()
+    await events.communicate()
+
+
+async def test_a_policy_holds_and_lets_go_its_consoles_and_leaves_the_others_alone(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    one, other = await boot_guest(libvirtd), await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    await until_listed(mux, one.name, state="absent")
+    async with follow(mux.socket, other.name) as bystander:
+        await bystander.until_attached()
+
+        await reload(mux, f'[[console]]\nmatch = "{one.name}"\nattach = "always"\n')
+        await until_listed(mux, one.name, state="attached", policy="always")
+        await reload(mux, f'[[console]]\nmatch = "{one.name}"\nattach = "never"\n')
+        await until_listed(mux, one.name, state="absent", policy="never")
+
+        await bystander.write(b"still here")
+        await bystander.until_output(b"still here")
+        assert not bystander.reasons
+        assert bystander.console.progress.attachment == 1
+
+
+async def test_hypervisors_come_and_go_and_the_others_go_on(
+    libvirtd: Libvirtd, own_libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    both = f'uri = ["{libvirtd.uri}", "{own_libvirtd.uri}"]'
+    here, there = await boot_guest(libvirtd), await boot_guest(own_libvirtd)
+    mux = await daemon(config=f'uri = ["{libvirtd.uri}"]')
+    async with follow(mux.socket, here.name) as bystander:
+        await bystander.until_attached()
+
+        await reload(mux, both)
+        await until_listed(mux, there.name, running=True)
+        async with follow(mux.socket, there.name) as client:
+            await client.until_attached()
+            await reload(mux, f'uri = ["{libvirtd.uri}"]')
+            await client.until(lambda one: any(isinstance(each, PlaceEnded) for each in one.records))
+            (ended,) = (each for each in client.records if isinstance(each, PlaceEnded))
+            assert ended.reason.cause is Cause.EVICTED
+            assert f"does not serve {own_libvirtd.uri} any more" in ended.reason.text
+        assert [each["uri"] for each in await mux.hypervisors()] == [libvirtd.uri]
+        assert not await own_libvirtd.clients()
+
+        await reload(mux, both)
+        async with follow(mux.socket, there.name) as client:
+            await client.until_attached()
+        await bystander.write(b"still here")
+        await bystander.until_output(b"still here")
+        assert not bystander.reasons
+    assert await mux.stop() == 0
+
+
+async def test_other_domains_are_looked_after_once_they_are_meant(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    one, other = await boot_guest(libvirtd), await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri, config=f'domain = ["{one.name}"]')
+    await until_listed(mux, one.name, running=True)
+
+    await reload(mux, f'domain = ["{other.name}"]')
+    await until_listed(mux, other.name, running=True)
+    assert [each["id"]["domain"] for each in await mux.consoles()] == [other.name]
+
+
+async def test_a_bad_file_changes_nothing_and_says_why(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri, config="linger = 1")
+    async with follow(mux.socket, guest.name) as client:
+        await client.until_attached()
+        settings(mux).write_text('lingr = 1\nring = 5\n[[console]]\nmatch = "*"\nattach = "never"\n')
+        mux.hang_up()
+        await mux.until_logged("nothing has changed", 2)
+
+        assert f"{settings(mux)}: lingr: there is no such key; did you mean linger?" in mux.log
+        assert f"{settings(mux)}: ring: expected int >= 16384, got 5" in mux.log
+        await client.write(b"still here")
+        await client.until_output(b"still here")
+        assert not client.reasons
+
+
+async def test_what_waits_for_a_restart_is_named(libvirtd: Libvirtd, daemon: StartDaemon) -> None:
+    mux = await daemon(libvirtd.uri)
+    await reload(mux, "ring = 20000\nworkers = 3\nlinger = 2\n")
+    assert "waiting_for_a_restart='ring, workers'" in mux.log
+
+
+@pytest.mark.where_it_can_be_had
+@pytest.mark.skipif(not IS_ROOT, reason="only root can be another user")
+async def test_rights_are_given_and_taken_at_once_and_nobody_else_notices(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    """The client is one of another user: the kernel says so, and the rules go by that."""
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    mux.directory.chmod(0o711)
+    mux.runtime.chmod(0o711)
+    mux.socket.chmod(0o666)
+
+    status, _, said = await as_nobody(mux, "list")
+    assert (status, "may do nothing here" in said) == (4, True)
+
+    rule = f'[[access]]\nuser = ["{NOBODY}"]\nconsole = ["{guest.name}"]\nallow = {{}}\n'
+    await reload(mux, rule.format('["watch", "history", "type"]'))
+    async with follow(mux.socket, guest.name) as root:
+        await root.until_attached()
+        assert (await as_nobody(mux, "send", guest.name, "hello"))[0] == 0
+        await root.until_output(b"hello")
+        status, out, _ = await as_nobody(mux, "log", guest.name)
+        assert (status, "hello" in out) == (0, True)
+
+        await reload(mux, rule.format('["watch"]'))
+        for denied in (("send", guest.name, "no"), ("log", guest.name), ("release", guest.name), ("nmi", guest.name)):
+            status, _, said = await as_nobody(mux, *denied)
+            assert (status, said.count("\n")) == (4, 1), (denied, said)
+        status, out, _ = await as_nobody(mux, "list", "--json")
+        rows = [row for row in map(json.loads, out.splitlines()) if row["type"] == "console"]
+        assert [row["id"]["domain"] for row in rows] == [guest.name]
+        await reload(mux, "")
+        assert (await as_nobody(mux, "list"))[0] == 4
+        await root.write(b"still here")
+        await root.until_output(b"still here")
+        assert not root.reasons
+
+
+async def as_nobody(mux: Daemon, *arguments: str) -> tuple[int, str, str]:
+    """Run `virtmux` as another user."""
+    command = [*CALLING_AS_NOBODY, str(PROGRAMS / "virtmux"), "--socket", str(mux.socket), *arguments]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+
+    done = await asyncio.to_thread(run)
+    return done.returncode, done.stdout, done.stderr
