@@ -4,6 +4,7 @@ A console's segments share a *stem*, the device's name as a path component; thos
 are called DEVICE~HISTORY. The one without a number grows; .0 is the one before it.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -62,8 +63,14 @@ def segments(home: Path, stem: str | None = None) -> list[Segment]:
     An index's log is the one with the inode that it names, else the one of its number. Each log has one index at most:
     a newer index goes first, since the inode of a log that was deleted may be used again. What is no file is ignored.
     """
+    wanted = "" if stem is None else (f"{stem}{LOG}", f"{stem}{INDEX}")
     try:
-        names = sorted(path.name for path in home.iterdir() if (found := look(path)) is not None and found.regular)
+        with os.scandir(home) as entries:
+            names = sorted(
+                entry.name
+                for entry in entries
+                if entry.name.startswith(wanted) and entry.is_file(follow_symlinks=False)
+            )
     except (FileNotFoundError, NotADirectoryError):
         return []
     parsed = {name: match for name in names if (match := _NAME.fullmatch(name))}
