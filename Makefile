@@ -14,7 +14,7 @@ help:
 	@echo 'make chaos        the same with full counts and real deadlines: long, and shows its progress'
 	@echo 'make soak-bytes   256 MiB out of a guest and 16 MiB into it, every byte checked: shows its progress'
 	@echo 'make docs         writes what stands in docs/ and is made from the code'
-	@echo 'make bench        how fast the command starts, beside virsh: some two minutes'
+	@echo 'make bench        how fast the command starts, beside virsh, and a daemon has its consoles again: some minutes'
 	@echo 'make setup        installs what the above need; says what, first'
 	@echo 'make clean        removes what the above made in this directory'
 
@@ -67,6 +67,7 @@ docs:
 bench:
 	@$(MAKE) --no-print-directory setup
 	$(BIN)python3 -m tests.bench.start
+	$(BIN)python3 -m tests.bench.reattach
 
 # Where the tests ran through sudo, libvirt's files are root's.
 clean:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY
+from tests.harness.privilege import AS_NOBODY, CALLING_AS_NOBODY, IS_ROOT, NOBODY
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 from tests.harness.watched_daemon import WatchPort
 
@@ -52,7 +52,7 @@ class Daemon:
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
         (self.directory / "virtmuxd.toml").write_text(config)
-        if through == AS_NOBODY and IS_ROOT:
+        if IS_ROOT and through in (AS_NOBODY, CALLING_AS_NOBODY):
             for path in (self.directory, self.runtime):
                 os.chown(path, NOBODY, NOBODY)
         self.watch = WatchPort(self.directory / "watch")
