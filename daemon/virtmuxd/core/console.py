@@ -54,6 +54,7 @@ from virtmuxd.core.inputs import Batch, Inputs, Writer
 from virtmuxd.core.machine import Machine
 from virtmuxd.core.roles import NO_WISH, Change, Roles, Seat, Wish
 from virtmuxd.core.sequence import Sequence, Store, StoredMark
+from virtmuxd.core.tally import ConsoleTally
 
 
 class ConsoleKey(NamedTuple):
@@ -114,6 +115,10 @@ class Recorder(Protocol):
     @property
     def state(self) -> str:
         """`disk`, or `failing` where that does not take them now."""
+
+    @property
+    def lag(self) -> int:
+        """How many bytes are not written yet, as far as is known."""
 
     def rename(self, domain: str, at: int) -> None:
         """The domain has another name."""
@@ -209,6 +214,7 @@ class Console:
             released_until=store.released_until,
             exclusive=key.exclusive,
         )
+        self.tally = ConsoleTally(self.sequence, self.machine, self.inputs, self._cursors)
 
     # Identity.
 
@@ -233,7 +239,7 @@ class Console:
             since=rfc3339(self.machine.since or 0),
             running=self.machine.newest.running,
             backend=self.naming.backend,
-            clients=len(self._roles),
+            clients=self.clients,
             attachment=self.machine.attachment if self.machine.state is State.ATTACHED else None,
             position=str(self.sequence.position),
             last_output=None if spoke_at is None else rfc3339(spoke_at),
@@ -253,6 +259,28 @@ class Console:
         if claim.released_until is None:
             return None
         return "until-reclaimed" if claim.released_until == FOREVER else rfc3339(claim.released_until)
+
+    # What is measured.
+
+    @property
+    def unheld(self) -> bool:
+        """Whether it is to be held and its guest runs, and it is not attached."""
+        machine = self.machine
+        wanted = machine.claim.laid and machine.available and machine.newest.running
+        return wanted and machine.state is not State.ATTACHED
+
+    @property
+    def clients(self) -> int:
+        """How many have a place at it."""
+        return len(self._roles)
+
+    @property
+    def lag(self) -> int:
+        """By how many bytes the place that is furthest behind lags."""
+        return max((cursor.behind(self.sequence.end) for cursor in self._cursors()), default=0)
+
+    def _cursors(self) -> Iterable[Cursor]:
+        return (place.cursor for place in self._roles)
 
     # From the hypervisor side.
 
@@ -406,6 +434,7 @@ class Console:
             self._store.let_go(at)
         if self.recorder is not None:
             self.recorder.close(at)
+        self.tally.close()
         self._store.close(at)
 
     def forget(self, then: Callable[[], None]) -> None:
@@ -437,6 +466,7 @@ class Console:
         self.sequence.leave(place.cursor)
         self.inputs.forget(place.writer)
         self._change_roles(self._roles.leave(place, lost=lost))
+        self.tally.leave(place.cursor)
         self._tell_company(place)
         if place.holds and not any(each.holds for each in self._roles):
             self.handle_event(Demand(at, present=False))
@@ -496,6 +526,7 @@ class Console:
         """Take a client's place away; what it typed and is not on its way goes no further."""
         if place in self._roles:
             self.inputs.refuse(place.writer, reason.cause)
+            self.tally.evict()
             self.leave(place, at)
             place.ended(reason)
 

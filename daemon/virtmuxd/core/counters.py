@@ -1,4 +1,4 @@
-"""What is counted at one hypervisor: one snapshot for the log and for `list`."""
+"""What is counted at one hypervisor: one snapshot for the log and for `list`, and what is measured besides."""
 
 from collections import defaultdict
 
@@ -8,10 +8,27 @@ from virtmux import messages
 from virtmux.reasons import Cause
 
 
+class ThreadUse:
+    """The threads for one purpose; see `messages.Threads`."""
+
+    def __init__(self, quota: int) -> None:
+        self.quota = quota
+        self.busy = 0
+        self.stuck = 0
+
+    def snapshot(self) -> messages.Threads:
+        """As it is now."""
+        return messages.Threads(self.busy, self.quota, self.stuck)
+
+
 class Counters:
     """Counts since the daemon started; see `messages.Counters`."""
 
     def __init__(self) -> None:
+        #: Its threads, by their purpose.
+        self.threads: dict[str, ThreadUse] = {}
+        #: What was counted at consoles that it has no more.
+        self.settled = messages.Tally()
         self.cuts = 0
         self.stuck_calls = 0
         self.ends: dict[Cause, int] = defaultdict(int)

@@ -25,11 +25,12 @@ Place = tuple[int, int]
 
 
 class Page(NamedTuple):
-    """A frame out of the archive, and the offset and mark behind it."""
+    """A frame out of the archive, and the offset and mark behind it; whether it is a gap."""
 
     frame: bytes
     offset: int
     mark: int
+    is_gap: bool = False
 
 
 class Seek(Enum):
@@ -84,7 +85,21 @@ class Cursor:
     `wake` is called when a parked reader has something to take. It must not raise.
     """
 
-    __slots__ = ("_void", "fetching", "lag", "live_from", "mark", "offset", "pages", "timed", "told_at", "wake")
+    __slots__ = (
+        "_began",
+        "_void",
+        "fetching",
+        "gaps",
+        "lag",
+        "live_from",
+        "mark",
+        "missed",
+        "offset",
+        "pages",
+        "timed",
+        "told_at",
+        "wake",
+    )
 
     def __init__(
         self, offset: int, mark: int, wake: Callable[[], None], *, lag: Lag | None = None, timed: bool = False
@@ -97,6 +112,10 @@ class Cursor:
         self.timed = timed
         #: Where the records ended when the reader came: what is before that is no lag.
         self.live_from = (offset, mark)
+        #: Where it began, the gaps that it was given since, and how many bytes these are.
+        self._began = offset
+        self.gaps = 0
+        self.missed = 0
         #: What the archive gave and is not taken yet, and whether it was asked.
         self.pages: deque[Page] = deque()
         self.fetching = False
@@ -111,6 +130,15 @@ class Cursor:
         return self.offset, self.mark
 
     @property
+    def delivered(self) -> int:
+        """How many bytes of output it was given."""
+        return self.offset - self._began - self.missed
+
+    def behind(self, end: int) -> int:
+        """How many bytes of what came while it is there, up to `end`, it has not got yet."""
+        return max(0, end - max(self.offset, self.live_from[0]))
+
+    @property
     def void_to(self) -> Place | None:
         """Up to where the archive has nothing from here on, as far as it was asked; None where it may have some."""
         return self._void[1] if self._void is not None and self._void[0] == self.place else None
@@ -118,6 +146,7 @@ class Cursor:
     def begin(self, offset: int, mark: int) -> None:
         """Start there, and not where it was made."""
         self.offset, self.mark = offset, mark
+        self._began = offset
 
     def fetch(self, archive: Archive, stop: Place) -> None:
         """Have records before `stop` brought; the reader is woken once they, or none (`void_to`), are there."""
@@ -135,14 +164,21 @@ class Cursor:
     def turn(self) -> bytes:
         """Take the next page, which is there."""
         page = self.pages.popleft()
+        if page.is_gap:
+            self._miss(page.offset)
         self.offset, self.mark = page.offset, page.mark
         return page.frame
 
     def skip(self, handle: int, to: Place) -> bytes:
         """Go on there; the gap that says so."""
         gap = messages.Gap(handle, *self.place, *to)
+        self._miss(to[0])
         self.offset, self.mark = to
         return messages.encode(gap)
+
+    def _miss(self, offset: int) -> None:
+        self.gaps += 1
+        self.missed += offset - self.offset
 
     def skips_to(self, end: int, times: Times) -> int:
         """The offset that a reader which lags too far goes on from, half of what it may lag behind `end`; else 0."""

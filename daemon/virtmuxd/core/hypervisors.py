@@ -59,6 +59,11 @@ class Hypervisor:
             retry=Retry(will_retry=retry_s is not None, after_s=retry_s),
         )
 
+    @property
+    def connected(self) -> bool:
+        """Whether it answers."""
+        return self._connected
+
     def _change(self, at: int, *, connected: bool) -> None:
         if connected != self._connected:
             self._connected, self._since = connected, at

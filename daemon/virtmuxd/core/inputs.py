@@ -93,6 +93,8 @@ class Inputs:
     """The input of one console, in order of arrival, bounded by the window of each writer (bytes)."""
 
     def __init__(self, window: int) -> None:
+        #: What became of all input so far, in bytes.
+        self.accepted = self.unknown = self.rejected = 0
         self._window = window
         self._attachment = 0
         self._open = False
@@ -148,9 +150,10 @@ class Inputs:
         self._open = self._held = self._asked = self._probing = False
         for writer, size in self._under_way:
             writer.account.unknown += size
+            self.unknown += size
             self._unexplained[writer] = None
         for writer, data in self._queue:
-            writer.account.rejected += len(data)
+            self._reject(writer, len(data))
             self._unexplained[writer] = None
         self._under_way.clear()
         self._queue.clear()
@@ -215,7 +218,7 @@ class Inputs:
             if self._waits:
                 self._tell_held()
             return
-        account.rejected += len(data)
+        self._reject(writer, len(data))
         if writer.refusal is not None:
             self._refused(writer, writer.refusal)
             return
@@ -224,6 +227,10 @@ class Inputs:
             self._unexplained[writer] = None
         else:
             writer.changed()
+
+    def _reject(self, writer: Writer, size: int) -> None:
+        writer.account.rejected += size
+        self.rejected += size
 
     def ask(self) -> None:
         """Somebody wants to know the fate of what was sent; a fence will tell, once nothing waits any more."""
@@ -278,7 +285,7 @@ class Inputs:
     def _drop(self, writer: Writer) -> None:
         for owner, data in self._queue:
             if owner is writer:
-                writer.account.rejected += len(data)
+                self._reject(writer, len(data))
         self._queue = deque((owner, data) for owner, data in self._queue if owner is not writer)
 
     # On its way.
@@ -330,6 +337,7 @@ class Inputs:
         concerned = dict.fromkeys(writer for writer, _ in self._under_way)
         for writer, size in self._under_way:
             writer.account.accepted += size
+            self.accepted += size
         self._under_way.clear()
         for writer in concerned:
             writer.account.held = writer.account.held and writer.account.pending > 0

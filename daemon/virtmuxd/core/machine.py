@@ -159,6 +159,9 @@ class Machine:
         self.claim = Claim(policy, timing, released_until)
         self.silence = Silence(exclusive=exclusive, after_s=timing.probe_after)
         self.attachment = 0
+        #: The breaks there were, and how long (ns) together.
+        self.breaks = 0
+        self.broken = 0
         self.waiting: Reason | None = None
         #: Why the hypervisor cannot be had; None where it can.
         self._down: Down | None = Down(0, Cause.HYPERVISOR_LOST)
@@ -303,8 +306,13 @@ class Machine:
         unheld = [at for at in (self._unheld_since, self._held.started_at) if at is not None]
         since = event.at if event.since is None else max(event.since, self._arrived_at)
         if unheld and max(unheld) < since:
-            self._sequence.mark(Break(rfc3339(event.at), rfc3339(max(unheld)), rfc3339(since)))
+            self._sequence.mark(self._break(event.at, max(unheld), since))
         self._attach(event)
+
+    def _break(self, at: int, since: int, until: int) -> Break:
+        self.breaks += 1
+        self.broken += max(0, until - since)
+        return Break(rfc3339(at), rfc3339(since), rfc3339(until))
 
     def _attach(self, event: Opened) -> None:
         self._marked = None
@@ -502,8 +510,7 @@ class Machine:
         served last: somebody may have taken the console without a word, and left."""
         self.silence.trusted = False
         self._effects += [ClearTimer(Timer.EVIDENCE), Explain(Cause.STREAM_ENDED)]
-        pause = Break(rfc3339(event.at), rfc3339(self._unheld_since or event.at), rfc3339(event.at))
-        self._sequence.complete(ending.mark, pause)
+        self._sequence.complete(ending.mark, self._break(event.at, self._unheld_since or event.at, event.at))
         self._attach(event)
 
     def _reopening_failed(self, event: OpenFailed) -> None:

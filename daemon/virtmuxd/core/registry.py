@@ -10,6 +10,7 @@ from virtmuxd.core.agent import Agent
 from virtmuxd.core.console import Console, ConsoleKey
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.hypervisors import Hypervisor
+from virtmuxd.core.tally import total
 
 Watcher = Callable[[messages.Event], None]
 
@@ -150,6 +151,16 @@ class Registry:
         """Every console, also those that have vanished."""
         return list(self._by_key.values())
 
+    def by_hypervisor(self) -> list[tuple[Hypervisor, list[Console]]]:
+        """The hypervisors in the order in which they were configured, and the consoles of each, also those that have
+        vanished."""
+        consoles: dict[str, list[Console]] = {uri: [] for uri in self._hypervisors}
+        for console in self._by_key.values():
+            owner = self._owners.get(console.key.hypervisor)
+            if owner is not None:
+                consoles[owner.uri].append(console)
+        return [(each, consoles[each.uri]) for each in self._hypervisors.values()]
+
     def get(self, key: ConsoleKey) -> Console | None:
         """The console with this identity; it may be one that has vanished."""
         return self._by_key.get(key)
@@ -160,8 +171,17 @@ class Registry:
 
     def rekey(self, console: Console, former: ConsoleKey) -> None:
         """A console went to another hypervisor; one that had its key there has made room."""
+        self._settle(console, former.hypervisor)
+        displaced = self._by_key.get(console.key)
+        if displaced is not None:
+            self._settle(displaced, console.key.hypervisor)
         del self._by_key[former]
         self._by_key[console.key] = console
+
+    def _settle(self, console: Console, hypervisor: str) -> None:
+        """It leaves the hypervisor, whose sums are never to shrink."""
+        counters = self.counters_of(hypervisor)
+        counters.settled = total([counters.settled, console.tally.settle()])
 
     def running_elsewhere(self, uuid: str, hypervisor: str) -> list[Console]:
         """The consoles of a domain that runs at another hypervisor than this one."""
@@ -173,6 +193,7 @@ class Registry:
 
     def remove(self, console: Console) -> None:
         """Forget a console that has vanished."""
+        self._settle(console, console.key.hypervisor)
         del self._by_key[console.key]
 
     def find(self, domain: str, device: str | None = None, uri: str | None = None) -> Console:

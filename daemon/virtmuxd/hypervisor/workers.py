@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import libvirt
 
 from virtmux.reasons import SavedError
-from virtmuxd.core.counters import Counters
+from virtmuxd.core.counters import Counters, ThreadUse
 from virtmuxd.hypervisor.bridge import Transport
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, save
 
@@ -36,6 +36,8 @@ class Workers:
     def __init__(self, quota: int, name: str, counters: Counters | None = None) -> None:
         #: Calls that did not return although their connection was cut.
         self.stuck = 0
+        #: What they do now.
+        self.use = ThreadUse(quota)
         self._counters = counters or Counters()
         self._name = name
         self._quota = asyncio.Semaphore(quota)
@@ -95,6 +97,7 @@ class Workers:
         except TimeoutError:
             raise DeadlineMissed(api) from None
         future = self._loop.run_in_executor(self._pool, partial(_attempt, api, function))
+        self.use.busy += 1
         future.add_done_callback(self._free)  # a thread that is stuck is not free when its call is given up
         return future
 
@@ -126,7 +129,11 @@ class Workers:
         return min(self._loop.time() + deadline, self._last_moment)
 
     def _free(self, _future: object) -> None:
+        self.use.busy -= 1
         self._quota.release()
+
+    def _unstuck(self, _future: object) -> None:
+        self.use.stuck -= 1
 
     async def _cut_late(self, transport: Transport, future: "asyncio.Future[Any]", api: str) -> None:
         """Cut a transport because a call on it missed its deadline: that is counted and told, once for a transport."""
@@ -140,6 +147,8 @@ class Workers:
         if not await self._returns(future, _CUT_GRACE):
             self.stuck += 1
             self._counters.stuck_calls += 1
+            self.use.stuck += 1
+            future.add_done_callback(self._unstuck)
             self._tell("a libvirt call does not return although its connection was cut", api, logging.ERROR)
 
     async def _returns(self, future: "asyncio.Future[Any]", seconds: float) -> bool:

@@ -3,6 +3,7 @@
 Pure. SPEC.md describes each of them; a test holds its tables against these classes. They are imported from here:
 
 values         what they carry
+statistics     what of that is counted and measured
 from_client    what a client says
 from_daemon    what the daemon says
 coding         as frames, and back
@@ -57,6 +58,7 @@ from virtmux.messages.from_daemon import (
     Time,
     event_of,
 )
+from virtmux.messages.statistics import ProcessInfo, Statistics, Tally, Threads
 from virtmux.messages.values import (
     MAX_KEYS,
     MAX_SECONDS,
@@ -114,6 +116,7 @@ __all__ = [
     "Marks",
     "Place",
     "PlaceEnded",
+    "ProcessInfo",
     "Reclaim",
     "Refused",
     "Release",
@@ -122,8 +125,11 @@ __all__ = [
     "ServerHello",
     "ServerMessage",
     "State",
+    "Statistics",
     "Stored",
+    "Tally",
     "Text",
+    "Threads",
     "Time",
     "Watch",
     "Who",

@@ -10,6 +10,7 @@ from functools import partial
 import libvirt
 import pytest
 
+from virtmux.messages import Threads
 from virtmuxd.core.counters import Counters
 from virtmuxd.hypervisor import workers as workers_module
 from virtmuxd.hypervisor.bridge import Transport
@@ -103,7 +104,10 @@ async def test_a_call_that_the_cut_does_not_free_is_counted_and_waited_for_no_lo
         await workers.call(Transport(), SHORT, "virConnectOpen", release.wait)
 
     assert workers.stuck == 1
+    assert workers.use.snapshot() == Threads(busy=1, quota=4, stuck=1)
     release.set()
+    await asyncio.gather(*(workers.call(Transport(), LONG, "virTest", int) for _ in range(4)))  # by that thread too
+    assert workers.use.snapshot() == Threads(busy=0, quota=4, stuck=0)
 
 
 async def test_no_more_calls_than_the_quota_are_inside_libvirt(workers: Workers) -> None:

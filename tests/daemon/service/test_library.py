@@ -240,6 +240,7 @@ class Recorder:
     """Forgets when the test says so."""
 
     state = "disk"
+    lag = 0
 
     def __init__(self) -> None:
         self.waiting: list[Callable[[], None]] = []

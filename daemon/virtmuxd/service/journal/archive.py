@@ -166,7 +166,7 @@ def _pages(handle: int, records: Iterable[Record], mark: int, forgotten: int, *,
 
 
 def _gap(handle: int, missing: Missing) -> Page:
-    return Page(encode(Gap(handle, *missing)), missing.to_offset, missing.to_mark)
+    return Page(encode(Gap(handle, *missing)), missing.to_offset, missing.to_mark, is_gap=True)
 
 
 def _output(handle: int, offset: int, data: bytes, mark: int) -> Iterator[Page]:

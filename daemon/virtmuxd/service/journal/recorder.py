@@ -107,6 +107,11 @@ class ConsoleRecorder:
         """`disk`, or `failing`."""
         return "disk" if self._failure is None else "failing"
 
+    @property
+    def lag(self) -> int:
+        """How many bytes are not written yet; 0 as long as the files were not asked."""
+        return 0 if self._next is None or self._closed is not None else self._records.end - self._next[0]
+
     def rename(self, domain: str, at: int) -> None:
         """The domain has another name."""
         self._order(lambda: self._files.rename(domain, at))

@@ -84,11 +84,11 @@ def test_what_is_looked_for_is_found_as_it_stands_in_the_files(record: Recording
 def test_what_was_written_since_it_was_looked_at_is_found(record: Recording) -> None:
     record.print(b"one")
     record.settle()
-    assert [page[1:] for page in fetch(record, (0, 1), (100, 1))] == [(3, 1)]
+    assert [page[1:3] for page in fetch(record, (0, 1), (100, 1))] == [(3, 1)]
     record.print(b"two")
     record.settle()
 
-    assert [page[1:] for page in fetch(record, (3, 1), (100, 1))] == [(6, 1)]
+    assert [page[1:3] for page in fetch(record, (3, 1), (100, 1))] == [(6, 1)]
 
 
 def test_a_position_that_cannot_be_is_followed_by_what_was_passed(record: Recording) -> None:
@@ -100,7 +100,7 @@ def test_a_position_that_cannot_be_is_followed_by_what_was_passed(record: Record
     note(record)
     record.settle()
 
-    assert [page[1:] for page in fetch(record, (10, 2), (20, 4))] == [(10, 3), (20, 3), (20, 4)]
+    assert [page[1:3] for page in fetch(record, (10, 2), (20, 4))] == [(10, 3), (20, 3), (20, 4)]
 
 
 def test_a_reader_that_misses_marks_is_given_all_bytes(record: Recording) -> None:
@@ -133,7 +133,7 @@ def test_a_history_that_moved_is_read_where_it_is(record: Recording) -> None:
     record.recorder.move(ConsoleKey("qemu/system/other", *record.console.key[1:]), record.now)
     record.write()
 
-    assert [page[1:] for page in fetch(record, (0, 1), (3, 1))] == [(3, 1)]
+    assert [page[1:3] for page in fetch(record, (0, 1), (3, 1))] == [(3, 1)]
 
 
 # What is forgotten.
@@ -215,7 +215,7 @@ def test_output_that_was_forgotten_is_not_given_though_a_mark_before_it_is(recor
 
     pages = fetch(record, (0, 1), (13, 2))
 
-    assert pages[-1][1:] == (13, 1)
+    assert pages[-1][1:3] == (13, 1)
     assert all(b'"gap"' in page.frame for page in pages)
 
 
@@ -238,7 +238,7 @@ def test_what_was_read_of_the_files_is_dropped_once_nobody_reads(record: Recordi
     record.clock.advance(2)
 
     assert not is_known(record)
-    assert [page[1:] for page in fetch(record, (0, 1), (3, 1))] == [(3, 1)]
+    assert [page[1:3] for page in fetch(record, (0, 1), (3, 1))] == [(3, 1)]
 
 
 def test_it_is_not_dropped_under_a_reader(record: Recording) -> None:
