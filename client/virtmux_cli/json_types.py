@@ -5,7 +5,7 @@ A line may get further fields, and a command further kinds of lines: pass over w
 
 from msgspec import UNSET, Struct, UnsetType
 
-from virtmux.messages import Company, ConsoleInfo, Gap, HypervisorInfo, Limits, RoleChanged
+from virtmux.messages import Company, ConsoleInfo, Gap, HypervisorInfo, Limits, RoleChanged, Statistics
 from virtmux.people import ClientInfo, Person
 from virtmux.reasons import ConsoleId, Reason
 from virtmux.records import Break, Mark, Note
@@ -27,7 +27,8 @@ class ConsoleLine(ConsoleInfo, frozen=True, kw_only=True, tag="console"):
 
 class DaemonLine(Struct, frozen=True, kw_only=True, tag="daemon"):
     """A daemon: `socket` is where it answered, `features` and `limits` are what it says that it can do. `consoles`
-    counts its consoles by their state; `clients` is how many places there are at them."""
+    counts its consoles by their state; `clients` is how many places there are at them. `statistics` is what it counts
+    and measures; null where it is too old to tell."""
 
     host: str | UnsetType = UNSET
     socket: str
@@ -37,6 +38,7 @@ class DaemonLine(Struct, frozen=True, kw_only=True, tag="daemon"):
     limits: Limits
     consoles: dict[str, U32]
     clients: U32
+    statistics: Statistics | None
 
 
 class EventLine(Struct, frozen=True, kw_only=True, tag_field="event"):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import asdict
 
-from virtmux.messages import ConsoleInfo, HypervisorInfo, ServerHello, State
+from virtmux.messages import ConsoleInfo, HypervisorInfo, ServerHello, State, Statistics
 from virtmux.sanitize import printable
 from virtmux_cli.globs import fit
 from virtmux_cli.text import console_name, json_line, local_time, reason_text
@@ -14,13 +14,15 @@ COLUMNS = ("CONSOLE", "STATE", "SINCE", "CLIENTS", "LAST OUTPUT", "LAST END")
 
 
 class Host(NamedTuple):
-    """What the daemon of a host said. `name` is None where that is this host."""
+    """What the daemon of a host said. `name` is None where that is this host, `statistics` where it was not asked for
+    them or is too old to tell."""
 
     name: str | None
     greeting: ServerHello
     hypervisors: list[HypervisorInfo]
     consoles: list[ConsoleInfo]
     address: str
+    statistics: Statistics | None = None
 
 
 def matching(consoles: Sequence[ConsoleInfo], patterns: Sequence[str]) -> list[ConsoleInfo]:
@@ -108,6 +110,7 @@ def status_json(host: Host) -> bytes:
         "limits": host.greeting.limits,
         "consoles": _states(host.consoles),
         "clients": sum(info.clients for info in host.consoles),
+        "statistics": host.statistics,
     }
     return json_line(daemon) + list_json(host._replace(consoles=[]))
 
@@ -127,6 +130,30 @@ def status_rows(host: Host) -> list[list[str]]:
         ["features", printable(", ".join(host.greeting.features) or "-")],
         ["consoles", f"{len(host.consoles)}" + (f" ({', '.join(states)})" if states else "")],
         ["clients", f"{sum(info.clients for info in host.consoles)} at these consoles"],
+        *(statistics_rows(host.statistics) if host.statistics is not None else []),
+    ]
+
+
+def statistics_rows(measured: Statistics) -> list[list[str]]:
+    """What the daemon counts and measures, in the same way."""
+    tally, threads, process = measured.tally, measured.threads, measured.process
+    since, memory = local_time(measured.since), f"{process.memory >> 20} MiB of memory"
+    used = f"{process.cpu_seconds:.1f} s of CPU, {memory}, {process.open_files} of {process.max_files} files"
+    unheld = f"; {measured.unheld} not held that should be" if measured.unheld else ""
+    failing = f"; {measured.journal_failing} consoles failing" if measured.journal_failing else ""
+    return [
+        ["connections", f"{measured.clients}, {sum(measured.client_ends.values())} ended"],
+        ["attachments", f"{tally.attachments}; {tally.breaks} breaks, {tally.break_seconds:.1f} s together{unheld}"],
+        [
+            "output",
+            f"{tally.output} bytes; {tally.delivered} to clients, {tally.gap_bytes} missed in {tally.gaps} gaps",
+        ],
+        ["input", f"{tally.accepted} bytes; {tally.rejected} rejected, {tally.unknown} unknown"],
+        ["lag", f"{measured.lag} bytes at most; {tally.evictions} places taken away"],
+        ["journal", f"{measured.journal_lag} bytes behind at most{failing}"],
+        ["threads", f"{threads.busy} busy of {threads.quota}, {threads.stuck} stuck"],
+        ["event loop", f"{measured.loop_lag * 1000:.0f} ms late at most, in the last minute"],
+        ["process", f"since {since}; {used}"],
     ]
 
 

@@ -18,6 +18,7 @@ from virtmux.messages import Limits, ServerHello
 from virtmuxd import logs
 from virtmuxd.attendance import Attendance
 from virtmuxd.config.instance import read_only_socket
+from virtmuxd.config.schema import Config
 from virtmuxd.config.source import Loaded
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor import errors
@@ -25,10 +26,11 @@ from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.reload import Reload
 from virtmuxd.service.clients import Clients, UserNames
 from virtmuxd.service.hall import Hall
-from virtmuxd.service.library import Library
 from virtmuxd.service.listener import Listener, bind
+from virtmuxd.service.measurements import Measurements
+from virtmuxd.service.metrics_http import MetricsListener
 from virtmuxd.service.proofs import Proofs
-from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, notify
+from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, is_for_metrics, notify
 from virtmuxd.shelf import Shelf
 
 _log = logging.getLogger(__name__)
@@ -61,14 +63,17 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     bridge = EventBridge(loop)
     bridge.register()
     attendance = Attendance(bridge, registry, shelf.console, config)
+    clients = Clients()
+    measurements = Measurements(registry, clients, runtime.life.began, per_console=config.metrics.per_console)
     try:
         await shelf.begin()
-        hall = _hall(loaded, registry, shelf.library, runtime)
+        proofs = Proofs.kept_in(runtime.path / "proofs.key")
+        hall = Hall(registry, shelf.library, clients, _greeting(config), loaded.access, proofs, measurements)
         reload = Reload(config, read, partial(_put_into_effect, hall, shelf, attendance))
         loop.add_signal_handler(signal.SIGHUP, reload.asked.set)
         listeners = _listeners(loaded, hall)
         async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(runtime.stay_alive(), name="alive")
+            beating = tasks.create_task(runtime.stay_alive(measurements.loop_lag.beat), name="alive")
             shelf.write(tasks)
             try:
                 await _attend(stop, listeners, attendance, reload)
@@ -78,13 +83,16 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     finally:
         await _drain(bridge)
         attendance.close()
+        measurements.close()
         written = shelf.close()
         runtime.close()
         _log.info("stopped")
     return written and not attendance.stuck
 
 
-async def _attend(stop: asyncio.Event, listeners: list[Listener], attendance: Attendance, reload: Reload) -> None:
+async def _attend(
+    stop: asyncio.Event, listeners: list[Listener | MetricsListener], attendance: Attendance, reload: Reload
+) -> None:
     """Serve sockets and hypervisors until `stop`, and end them in order."""
     async with asyncio.TaskGroup() as hypervisors:
         async with asyncio.TaskGroup() as sockets:
@@ -105,25 +113,27 @@ async def _put_into_effect(hall: Hall, shelf: Shelf, attendance: Attendance, loa
     logs.set_level(loaded.config.log_level)
     hall.access = loaded.access
     hall.clients.review()
+    hall.measurements.per_console = loaded.config.metrics.per_console
     shelf.follow(loaded.config)
     await attendance.follow(loaded.config)
 
 
-def _hall(loaded: Loaded, registry: Registry, library: Library, runtime: RuntimeDirectory) -> Hall:
-    limits = Limits(input_window=loaded.config.limits.input_window)
-    greeting = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES), limits=limits)
-    proofs = Proofs.kept_in(runtime.path / "proofs.key")
-    return Hall(registry, library, Clients(), greeting, loaded.access, proofs)
+def _greeting(config: Config) -> ServerHello:
+    limits = Limits(input_window=config.limits.input_window)
+    return ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES), limits=limits)
 
 
-def _listeners(loaded: Loaded, hall: Hall) -> list[Listener]:
-    """The sockets that the service manager holds, or else our own."""
-    names = UserNames()
-    sockets = [(each, each.getsockname().endswith("-ro.sock")) for each in activated_sockets()]
+def _listeners(loaded: Loaded, hall: Hall) -> list[Listener | MetricsListener]:
+    """At the sockets that the service manager holds; where that has none for clients, at our own."""
+    held = activated_sockets()
+    metrics = [each for each in held if is_for_metrics(each)]
+    sockets = [(each, each.getsockname().endswith("-ro.sock")) for each in held if each not in metrics]
     if not sockets:
         path, groups = loaded.config.socket_path, loaded.socket_groups
         sockets = [(bind(path, groups.users), False), (bind(read_only_socket(path), groups.watchers), True)]
-    return [Listener(each, hall, names, read_only=read_only) for each, read_only in sockets]
+    names = UserNames()
+    listeners = [Listener(each, hall, names, read_only=read_only) for each, read_only in sockets]
+    return [*listeners, *(MetricsListener(each, hall.measurements) for each in metrics)]
 
 
 async def _drain(bridge: EventBridge) -> None:

@@ -118,15 +118,12 @@ class Attendance:
         return _Attended(route, counters, supervisor, self._tasks.create_task(supervisor.run(), name=uri))
 
     def _route(self, uri: str, counters: Counters) -> Route:
-        return Route(
-            uri,
-            self._bridge,
-            Workers(self._config.workers, f"libvirt {uri}", counters),
-            Workers(_SENDERS, f"input {uri}", counters),
-            self._config.call_deadline,
-            pool=self._config.pool_of(uri),
-            errands=Workers(_ERRANDS, f"errands {uri}", counters),
-        )
+        workers = Workers(self._config.workers, f"libvirt {uri}", counters)
+        senders = Workers(_SENDERS, f"input {uri}", counters)
+        errands = Workers(_ERRANDS, f"errands {uri}", counters)
+        counters.threads = {"calls": workers.use, "input": senders.use, "errands": errands.use}
+        deadline, pool = self._config.call_deadline, self._config.pool_of(uri)
+        return Route(uri, self._bridge, workers, senders, deadline, pool=pool, errands=errands)
 
     async def _end_all(self, ending: Iterable[_Attended]) -> None:
         """Have consoles and connections closed, all at once; behind the deadline what hangs is cut."""

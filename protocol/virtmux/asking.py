@@ -1,4 +1,4 @@
-"""One question to a daemon and its answer, without an event loop: for what has to start fast."""
+"""A question or two to a daemon and their answers, without an event loop: for what has to start fast."""
 
 import os
 import time
@@ -16,8 +16,13 @@ from virtmux.messages import (
     Goodbye,
     Hypervisor,
     ListConsoles,
+    MetricsText,
+    OpenMetrics,
     ServerHello,
     ServerMessage,
+    Statistics,
+    StatisticsMessage,
+    Status,
     encode,
 )
 from virtmux.messages import Refused as RefusedMessage
@@ -41,7 +46,7 @@ class Answer(NamedTuple):
 class Asking:
     """Asks a daemon for its hypervisors and consoles, at once; a context manager that closes the connection.
 
-    `answer` waits for what was asked: those of several daemons can be under way together.
+    `answer` waits for what was asked: those of several daemons can be under way together. After it more can be asked.
     """
 
     def __init__(self, server: Server, *, seconds: float | None = None) -> None:
@@ -81,23 +86,61 @@ class Asking:
             Refused: it does not tell; or ssh is not let in.
             ConnectionLost: it sent this client away, does not answer, or does not speak the protocol.
         """
-        hypervisors: list[Hypervisor] = []
-        consoles: list[Console] = []
+        said = self._until_done()
+        hypervisors = [message for message in said if isinstance(message, Hypervisor)]
+        consoles = [message for message in said if isinstance(message, Console)]
+        return Answer(self._greeting, hypervisors, consoles, str(self._dialed.address))
+
+    def statistics(self) -> Statistics | None:
+        """What it counts and measures, once it has given its `answer`; None where it is too old to tell.
+
+        Raises:
+            Refused, ConnectionLost: as `answer`.
+        """
+        if Feature.STATISTICS not in self._greeting.features:
+            return None
+        said = self._ask(Status(self._session.next_id()))
+        return next((message.info for message in said if isinstance(message, StatisticsMessage)), None)
+
+    def openmetrics(self) -> str:
+        """The same as the OpenMetrics text that is scraped, once it has given its `answer`.
+
+        Raises:
+            Refused: the daemon is too old (`feature-missing`).
+            ConnectionLost: as `answer`.
+        """
+        if Feature.STATISTICS not in self._greeting.features:
+            raise Refused(reason_now(Cause.FEATURE_MISSING, f"`{Feature.STATISTICS}`; {self._greeting.software}"))
+        said = self._ask(OpenMetrics(self._session.next_id()))
+        return "".join(message.text for message in said if isinstance(message, MetricsText))
+
+    @property
+    def _greeting(self) -> ServerHello:
+        if self._session.greeting is None:
+            raise ValueError("the daemon has not answered yet")
+        return self._session.greeting
+
+    def _ask(self, question: Status | OpenMetrics) -> list[ServerMessage]:
+        try:
+            self._dialed.socket.sendall(encode(question))
+        except OSError as error:
+            self._failed = error
+        return self._until_done()
+
+    def _until_done(self) -> list[ServerMessage]:
+        """What the daemon says up to the end of an answer."""
+        said: list[ServerMessage] = []
         while True:
             for message in self._receive():
                 match message:
-                    case Hypervisor():
-                        hypervisors.append(message)
-                    case Console():
-                        consoles.append(message)
                     case RefusedMessage(reason=reason):
                         raise Refused(reason)
                     case Goodbye(reason=reason):
                         raise ended(said_by(self._dialed.address, reason))
-                    case Done() if self._session.greeting is not None:
-                        return Answer(self._session.greeting, hypervisors, consoles, str(self._dialed.address))
+                    case Done():
+                        return said
                     case _:
-                        pass
+                        said.append(message)
 
     def _receive(self) -> list[ServerMessage]:
         try:

@@ -48,8 +48,11 @@ from virtmux.messages import (
     Lag,
     ListConsoles,
     Marks,
+    OpenMetrics,
     Reclaim,
     Release,
+    Statistics,
+    Status,
     Stored,
     Watch,
     Who,
@@ -361,6 +364,25 @@ class Client:
         """
         items = (await self._asked(Domains(0, domain, uri))).items
         return [item.info for item in items if isinstance(item, messages.Domain)]
+
+    async def statistics(self) -> Statistics:
+        """What the daemon as a whole counts and measures.
+
+        Raises:
+            Refused: the daemon is too old (`feature-missing`).
+            ConnectionLost: there is no connection any more.
+        """
+        items = (await self._asked(Status(0))).items
+        return next(item.info for item in items if isinstance(item, messages.StatisticsMessage))
+
+    async def openmetrics(self) -> str:
+        """All that is counted and measured, also at each console, as the OpenMetrics text that is scraped.
+
+        Raises:
+            Refused, ConnectionLost: as `statistics`.
+        """
+        items = (await self._asked(OpenMetrics(0))).items
+        return "".join(item.text for item in items if isinstance(item, messages.MetricsText))
 
     @property
     def features(self) -> frozenset[str]:

@@ -18,3 +18,5 @@ class Feature(StrEnum):
     """`domains`: what libvirt says of a domain."""
     ACCESS = "access"
     """What a client has no right to read is withheld, and that said: in `attach` and `place`."""
+    STATISTICS = "statistics"
+    """`status` and `openmetrics`: what is counted and measured."""

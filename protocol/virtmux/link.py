@@ -66,10 +66,32 @@ Question = (
     | messages.Kick
     | messages.Guest
     | messages.Domains
+    | messages.Status
+    | messages.OpenMetrics
 )
 """What the daemon answers."""
 #: What an answer that is a list consists of.
-_Item = messages.Hypervisor | messages.Console | messages.History | messages.Stored | messages.Client | messages.Domain
+_Item = (
+    messages.Hypervisor
+    | messages.Console
+    | messages.History
+    | messages.Stored
+    | messages.Client
+    | messages.Domain
+    | messages.StatisticsMessage
+    | messages.MetricsText
+)
+
+
+#: The questions that all need a feature.
+_FEATURES: dict[type[Question], Feature] = {
+    messages.Who: Feature.WHO,
+    messages.Kick: Feature.WHO,
+    messages.Guest: Feature.GUEST,
+    messages.Domains: Feature.DOMAINS,
+    messages.Status: Feature.STATISTICS,
+    messages.OpenMetrics: Feature.STATISTICS,
+}
 
 
 class Request:
@@ -210,6 +232,8 @@ class Link:
                 | messages.Stored()
                 | messages.Client()
                 | messages.Domain()
+                | messages.StatisticsMessage()
+                | messages.MetricsText()
             ):
                 self._open_request(message.id).items.append(message)
             case Place() | Done() | messages.Refused():
@@ -267,14 +291,8 @@ def _feature_of(question: Question) -> Feature | None:
             return Feature.ROLES
         case Attach(force=True):
             return Feature.FORCE
-        case messages.Who() | messages.Kick():
-            return Feature.WHO
-        case messages.Guest():
-            return Feature.GUEST
-        case messages.Domains():
-            return Feature.DOMAINS
         case _:
-            return None
+            return _FEATURES.get(type(question))
 
 
 async def open_link(addresses: Sequence[Address], *, again: bool = False) -> Link:

@@ -22,7 +22,7 @@ from virtmux.following import Happening, Record
 from virtmux.ledger import InputState
 from virtmux.loop_thread import LoopThread
 from virtmux.matching import WINDOW, Pattern
-from virtmux.messages import ConsoleInfo, GuestAction, HistoryInfo, Lag, Place, Stored
+from virtmux.messages import ConsoleInfo, GuestAction, HistoryInfo, Lag, Place, Statistics, Stored
 from virtmux.people import ClientInfo, Person, Role
 from virtmux.reading import Match
 from virtmux.reasons import Reason
@@ -149,6 +149,14 @@ class Client:
     def domains(self, domain: str, *, uri: str | None = None) -> list[DomainInfo]:
         """What libvirt says of a domain now."""
         return self._loop.call(self._mux.domains(domain, uri=uri))
+
+    def statistics(self) -> Statistics:
+        """What the daemon as a whole counts and measures."""
+        return self._loop.call(self._mux.statistics())
+
+    def openmetrics(self) -> str:
+        """The same, and of each console, as the OpenMetrics text."""
+        return self._loop.call(self._mux.openmetrics())
 
     @property
     def features(self) -> frozenset[str]:

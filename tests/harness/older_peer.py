@@ -21,6 +21,7 @@ TYPES = {
     Feature.FORCE: set[str](),
     Feature.GUEST: {"guest"},
     Feature.DOMAINS: {"domains", "domain"},
+    Feature.STATISTICS: {"status", "statistics", "openmetrics", "metrics"},
 }
 WISHES = {Feature.ROLES: {"exclusive"}, Feature.FORCE: {"force"}}
 #: What a peer of another time knows, and nobody here.

@@ -30,9 +30,13 @@ from virtmux.messages import (
     Limits,
     MarkMessage,
     Place,
+    ProcessInfo,
     ServerHello,
     ServerMessage,
     State,
+    Statistics,
+    Tally,
+    Threads,
     encode,
 )
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason, Retry, sentence
@@ -52,6 +56,23 @@ CONSOLE = ConsoleId(
     uuid="5d3f9a5e-0000-4000-8000-000000000001",
     device="serial0",
     incarnation=1,
+)
+
+MEASURED = Statistics(
+    since=AT,
+    clients=3,
+    client_ends={Cause.DETACHED: 4, Cause.EVICTED: 1},
+    consoles={State.ATTACHED: 2},
+    unheld=1,
+    places=2,
+    lag=17,
+    tally=Tally(5, 2, 1.25, 1000, 3000, 1, 20, 9, 2, 1, 6),
+    counters=Counters(),
+    threads=Threads(2, 524, 1),
+    journal_failing=2,
+    journal_lag=42,
+    loop_lag=0.0125,
+    process=ProcessInfo(34, 1024, 45 << 20, 12.25),
 )
 
 _T = TypeVar("_T", bound=ClientMessage | Input)

@@ -32,6 +32,7 @@ from virtmuxd.service.clients import Clients
 from virtmuxd.service.hall import Hall
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.library import Library
+from virtmuxd.service.measurements import Measurements
 from virtmuxd.service.peer import Peer as Process
 from virtmuxd.service.proofs import Proofs
 
@@ -125,13 +126,15 @@ def hall(
 ) -> Hall:
     """What the clients of a test have in common. Their user may do everything."""
     greeting = ServerHello(software="virtmuxd test", limits=Limits(input_window=window))
+    clients = clients or Clients()
     return Hall(
         registry,
         library or empty_library(registry),
-        clients or Clients(),
+        clients,
         greeting,
         AccessRules((), {UID, os.getuid()}),
         Proofs(b"key"),
+        Measurements(registry, clients, 0, per_console=True),
     )
 
 

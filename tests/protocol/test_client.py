@@ -16,6 +16,7 @@ from tests.harness.scripted_daemon import (
     CONSOLE,
     HANDLE,
     HISTORY,
+    MEASURED,
     OTHER_HISTORY,
     Peer,
     ScriptedDaemon,
@@ -45,11 +46,15 @@ from virtmux.messages import (
     Limits,
     ListConsoles,
     MarkMessage,
+    MetricsText,
+    OpenMetrics,
     PlaceEnded,
     Reclaim,
     Refused,
     Release,
     RoleChanged,
+    StatisticsMessage,
+    Status,
     Watch,
 )
 from virtmux.messages import (
@@ -465,6 +470,39 @@ class TestReconnecting:
             with pytest.raises(virtmux.ConnectionLost, match="`nmi` may have been done"):
                 await mux.guest("web1", "nmi")
             assert await mux.consoles() == []
+
+    async def test_what_the_daemon_measures_is_asked_for_again_where_the_connection_was_lost(
+        self, tmp_path: Path
+    ) -> None:
+        daemon = ScriptedDaemon(tmp_path / "virtmux.sock", features=[Feature.STATISTICS])
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            asked = (await peer.expect(OpenMetrics)).id
+            peer.say(MetricsText(asked, "half"))
+            daemon.stop()
+            async with daemon:
+                peer = await daemon.accept()
+                asked = (await peer.expect(OpenMetrics)).id
+                peer.say(MetricsText(asked, "a "), MetricsText(asked, "text"), Done(asked))
+                asked = (await peer.expect(Status)).id
+                peer.say(StatisticsMessage(asked, MEASURED), Done(asked))
+                await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            assert await mux.openmetrics() == "a text"
+            assert await mux.statistics() == MEASURED
+
+    async def test_a_daemon_that_is_too_old_to_measure_is_not_asked(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            for ask in (mux.statistics, mux.openmetrics):
+                with pytest.raises(virtmux.Refused) as refused:
+                    await ask()
+                assert refused.value.reason.cause is Cause.FEATURE_MISSING
 
     async def test_it_gives_up_after_the_time_that_was_asked_for(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:

@@ -21,8 +21,12 @@ from virtmux.messages import (
     HypervisorInfo,
     Lag,
     Limits,
+    ProcessInfo,
     ServerMessage,
     State,
+    Statistics,
+    Tally,
+    Threads,
 )
 from virtmux.people import ClientInfo, Companion, Person, PlaceInfo, Role
 from virtmux.reasons import CAUSES, PLACE_CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError
@@ -91,6 +95,10 @@ STRUCTS: dict[str, type] = {
             HypervisorInfo,
             HistoryInfo,
             Counters,
+            Statistics,
+            Tally,
+            Threads,
+            ProcessInfo,
             Person,
             Companion,
             ClientInfo,

@@ -19,6 +19,7 @@ from tests.harness.command import environment
 from tests.harness.scripted_daemon import (
     AT,
     HANDLE,
+    MEASURED,
     Peer,
     ScriptedDaemon,
     console_info,
@@ -26,7 +27,23 @@ from tests.harness.scripted_daemon import (
     playing,
     reason,
 )
-from virtmux.messages import Attach, Console, Done, Event, Goodbye, InputStatus, ListConsoles, Refused, Release, Watch
+from virtmux.features import Feature
+from virtmux.messages import (
+    Attach,
+    Console,
+    Done,
+    Event,
+    Goodbye,
+    InputStatus,
+    ListConsoles,
+    MetricsText,
+    OpenMetrics,
+    Refused,
+    Release,
+    StatisticsMessage,
+    Status,
+    Watch,
+)
 from virtmux.reasons import Cause
 from virtmux.records import Note
 from virtmux.wire import Output
@@ -187,6 +204,20 @@ async def test_requests_are_answered_or_raise_as_in_asyncio(daemon: ScriptedDaem
         assert refused.value.reason.cause is Cause.CONSOLE_MISSING
 
     await used(daemon, script, use)
+
+
+async def test_what_the_daemon_measures_is_told_as_in_asyncio(tmp_path: Path) -> None:
+    async def script(peer: Peer) -> None:
+        asked = await peer.expect(Status)
+        peer.say(StatisticsMessage(asked.id, MEASURED), Done(asked.id))
+        text = await peer.expect(OpenMetrics)
+        peer.say(MetricsText(text.id, "a "), MetricsText(text.id, "text"), Done(text.id))
+
+    def use(mux: virtmux.sync.Client) -> None:
+        assert mux.statistics() == MEASURED
+        assert mux.openmetrics() == "a text"
+
+    await used(ScriptedDaemon(tmp_path / "virtmux.sock", features=[Feature.STATISTICS]), script, use)
 
 
 async def test_the_daemons_end_is_an_exception_and_no_hanging(daemon: ScriptedDaemon) -> None:

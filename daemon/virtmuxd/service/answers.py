@@ -1,17 +1,26 @@
 """What is answered to one client, and how a request is refused."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from virtmux.messages import Refused, ServerMessage
 from virtmux.people import Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause
 
+_T = TypeVar("_T")
+
 
 class Answer(Protocol):
     """Sends messages to the client, if it is still there."""
 
     def __call__(self, *said: ServerMessage) -> None: ...
+
+
+class Promise(Protocol):
+    """Counts an answer that comes by and by, until it is given (`Outgoing.promise`)."""
+
+    def __call__(self, give: Callable[[_T], None], /) -> Callable[[_T], None]: ...
 
 
 def refused(request: int, cause: Cause, text: str) -> Refused:

@@ -34,6 +34,7 @@ from virtmuxd.service.people_requests import PeopleRequests
 from virtmuxd.service.places import Places
 from virtmuxd.service.releases import Releases
 from virtmuxd.service.rights import Rights
+from virtmuxd.service.statistics_requests import StatisticsRequests
 from virtmuxd.service.stored_requests import NOTHING_STORED, StoredRequests
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,9 @@ class Client:
         self._releases = Releases(self._answer, self._rights)
         self._people = PeopleRequests(who, hall.clients, self._answer, self._rights)
         self._guests = GuestRequests(self, hall.registry, self._answer, self._rights)
+        self._statistics = StatisticsRequests(
+            self, hall.measurements, self._answer, self._outgoing.promise, self._rights
+        )
         self._session = ServerSession()
         self._loop = asyncio.get_running_loop()
         self._deferred = 0
@@ -173,12 +177,21 @@ class Client:
                 self._watch(id)
             case messages.Histories() | messages.Marks() | messages.Forget():
                 self._read_stored(request)
-            case messages.Who() | messages.Kick():
-                self._people.carry_out(request)
+            case messages.Who() | messages.Kick() | messages.Status() | messages.OpenMetrics():
+                self._carry_out_of_daemon(request)
             case messages.Guest() | messages.Domains():
                 self._guests.carry_out(request)
             case _:
                 assert_never(request)
+
+    def _carry_out_of_daemon(
+        self, request: messages.Who | messages.Kick | messages.Status | messages.OpenMetrics
+    ) -> None:
+        """What is asked of the daemon itself: who is there, and what it measures."""
+        if isinstance(request, messages.Who | messages.Kick):
+            self._people.carry_out(request)
+        else:
+            self._statistics.carry_out(request)
 
     def _read_stored(self, request: messages.Histories | messages.Marks | messages.Forget) -> None:
         if isinstance(request, messages.Forget) or not self._outgoing.is_broken:  # else nobody is there to be told

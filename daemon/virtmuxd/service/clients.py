@@ -3,13 +3,14 @@
 import asyncio
 import pwd
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import Protocol
 
 from virtmux.people import ClientInfo
-from virtmux.reasons import ConsoleId, Reason
+from virtmux.reasons import Cause, ConsoleId, Reason
 
 #: Seconds for the system to tell a user's name; it may have to ask a directory that does not answer.
 _NAME_DEADLINE = 0.5
@@ -36,6 +37,8 @@ class Clients:
     """All clients of the daemon. A number is never used twice in its life."""
 
     def __init__(self) -> None:
+        #: Why those left who did.
+        self.ends: dict[Cause, int] = defaultdict(int)
         self._numbers = count(1)
         self._connected: dict[int, Connected] = {}
 
@@ -50,6 +53,11 @@ class Clients:
     def remove(self, number: int) -> None:
         """It is there no more."""
         self._connected.pop(number, None)
+
+    @property
+    def connected(self) -> int:
+        """How many there are."""
+        return len(self._connected)
 
     def infos(self, sees: Callable[[ConsoleId], bool]) -> list[ClientInfo]:
         """All that are there, in the order in which they came, with their places at consoles that the asker `sees`."""

@@ -7,13 +7,14 @@ from virtmuxd.core.access import AccessRules
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.library import Library
+from virtmuxd.service.measurements import Measurements
 from virtmuxd.service.proofs import Proofs
 
 
 @dataclass(slots=True)
 class Hall:
-    """The consoles, what is stored of them, who is connected, how everybody is greeted, and who may do what; the
-    `access` rules are replaced by a reload."""
+    """The consoles, what is stored of them, who is connected, how everybody is greeted, who may do what, and what is
+    measured; the `access` rules are replaced by a reload."""
 
     registry: Registry
     library: Library
@@ -21,3 +22,4 @@ class Hall:
     greeting: ServerHello
     access: AccessRules
     proofs: Proofs
+    measurements: Measurements

@@ -116,6 +116,7 @@ class Listener:
             finally:
                 self._clients.discard(client)
                 clients.remove(who.client)
+            clients.ends[reason.cause] += 1
             _log.info("client left", extra={**about, "cause": reason.cause.value, "why": reason.text})
         except Exception:  # noqa: BLE001  # the last boundary: a client never ends the others
             _log.exception("a bug while serving a client")

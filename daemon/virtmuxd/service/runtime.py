@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -12,6 +13,9 @@ from uuid import UUID
 
 from virtmuxd.core.console import ConsoleKey
 from virtmuxd.service.ring import Life
+
+#: Seconds between two signs of life.
+_BEAT = 1.0
 
 
 class RuntimeDirectory:
@@ -47,11 +51,17 @@ class RuntimeDirectory:
         os.pwrite(self._lock, b"%020d" % began, 0)
         return Life(began, int(former) if former.isdigit() else 0, alive)
 
-    async def stay_alive(self) -> None:
-        """Say once a second, by the time of the lock file, that this daemon is alive: what a SIGKILL leaves is when."""
+    async def stay_alive(self, beat: Callable[[float], None]) -> None:
+        """Say once a second, by the time of the lock file, that this daemon is alive: what a SIGKILL leaves is when.
+
+        `beat` is told by how many seconds the loop was late for that.
+        """
+        loop = asyncio.get_running_loop()
         while True:
             os.utime(self._lock)
-            await asyncio.sleep(1)
+            due = loop.time() + _BEAT
+            await asyncio.sleep(_BEAT)
+            beat(loop.time() - due)
 
     def close(self) -> None:
         """Let another daemon have it."""
@@ -71,6 +81,11 @@ def notify(state: str) -> None:
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.connect("\0" + address[1:] if address.startswith("@") else address)
         sender.sendall(state.encode())
+
+
+def is_for_metrics(listening: socket.socket) -> bool:
+    """Whether a socket that systemd holds is the one for metrics: it says so by its path, or has none."""
+    return listening.family != socket.AF_UNIX or str(listening.getsockname()).endswith("-metrics.sock")
 
 
 def activated_sockets() -> list[socket.socket]:

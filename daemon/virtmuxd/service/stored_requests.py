@@ -1,8 +1,8 @@
 """What a client asks about the past: histories and marks that are stored, and that they be forgotten."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Protocol, TypeVar, assert_never
+from typing import assert_never
 
 from virtmux.messages import (
     Done,
@@ -19,19 +19,11 @@ from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, ConsoleId
 from virtmux.records import parse_time
 from virtmuxd.core.access import Right
-from virtmuxd.service.answers import Answer, refused
+from virtmuxd.service.answers import Answer, Promise, refused
 from virtmuxd.service.library import Forgotten, Library, Named, Told
 from virtmuxd.service.rights import Rights
 
-_T = TypeVar("_T")
-
 NOTHING_STORED = "nothing of such a console is stored"
-
-
-class Promise(Protocol):
-    """Counts an answer that comes by and by, until it is given (`Outgoing.promise`)."""
-
-    def __call__(self, give: Callable[[_T], None], /) -> Callable[[_T], None]: ...
 
 
 class StoredRequests:

@@ -186,6 +186,19 @@ class Domains(Struct, frozen=True, tag="domains"):
     uri: Text | None = None
 
 
+class Status(Struct, frozen=True, tag="status"):
+    """Asks what the daemon as a whole counts and measures: answered by a `statistics` message, then `done`."""
+
+    id: U32
+
+
+class OpenMetrics(Struct, frozen=True, tag="openmetrics"):
+    """Asks for all that is counted and measured, as the text that a monitoring system scrapes: answered by `metrics`
+    messages with its pieces in order, then `done`."""
+
+    id: U32
+
+
 ClientMessage = (
     ClientHello
     | ListConsoles
@@ -203,4 +216,6 @@ ClientMessage = (
     | Kick
     | Guest
     | Domains
+    | Status
+    | OpenMetrics
 )

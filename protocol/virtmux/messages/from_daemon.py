@@ -3,6 +3,7 @@
 from msgspec import Struct, field
 
 from virtmux.domains import DomainInfo
+from virtmux.messages.statistics import Statistics
 from virtmux.messages.values import ConsoleInfo, HistoryInfo, HypervisorInfo, Limits
 from virtmux.people import ClientInfo, Companion, Person, Role
 from virtmux.reasons import Cause, ConsoleId, Reason
@@ -87,6 +88,20 @@ class Domain(Struct, frozen=True, tag="domain"):
 
     id: U32
     info: DomainInfo
+
+
+class StatisticsMessage(Struct, frozen=True, tag="statistics"):
+    """The answer to `status`."""
+
+    id: U32
+    info: Statistics
+
+
+class MetricsText(Struct, frozen=True, tag="metrics"):
+    """A piece of the answer to `openmetrics`."""
+
+    id: U32
+    text: str
 
 
 class Time(Struct, frozen=True, tag="time"):
@@ -227,6 +242,8 @@ ServerMessage = (
     | Company
     | Client
     | Domain
+    | StatisticsMessage
+    | MetricsText
     | PlaceEnded
     | Event
     | Goodbye

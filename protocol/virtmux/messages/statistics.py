@@ -8,7 +8,7 @@ from virtmux.wire import U32, U63
 
 
 class Tally(Struct, frozen=True):
-    """What was counted at consoles since the daemon started: sums, which only grow.
+    """What was counted at consoles since the daemon started: sums, which only grow while the hypervisors are the same.
 
     `attachments`: times that a console was opened; `breaks`: times in which nobody held one, `break_seconds` long
     together; `output`: bytes that were received; `delivered`: bytes of output that clients were given; `gaps`: times

@@ -24,6 +24,10 @@ MIN_LAG = MAX_OUTPUT
 """The least that a place may be allowed to lag, in bytes: a frame."""
 
 
+MAX_PIECE = 10_000
+"""Characters of a piece of a long text: however they are escaped, it fits into a message."""
+
+
 def sendable(text: str) -> str:
     """`text`, which a client may send as a `Text`.
 

@@ -1,16 +1,19 @@
 """The runtime directory, the service manager's sockets and its ear."""
 
+import asyncio
 import os
 import socket
 import stat
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from virtmuxd.core.console import ConsoleKey
+from virtmuxd.service import runtime as runtime_module
 from virtmuxd.service.ring import Ring
-from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, boot_id, notify
+from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, boot_id, is_for_metrics, notify
 
 KEY = ConsoleKey("qemu/system/4a6b", "5d3f9a5e-0000-4000-8000-000000000001", "serial0")
 
@@ -124,3 +127,37 @@ def _made(fileno: int, descriptor: int) -> socket.socket:
     """The service manager's first one is 3, which is somebody else's in a test."""
     assert fileno == 3
     return _socket(fileno=descriptor)
+
+
+async def test_the_sign_of_life_tells_how_late_the_loop_was_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime_module, "_BEAT", 0.01)
+    runtime = RuntimeDirectory(tmp_path / "virtmux")
+    told: list[float] = []
+
+    def beat(late: float) -> None:
+        told.append(late)
+        if len(told) == 1:
+            asyncio.get_running_loop().call_soon(time.sleep, 0.2)
+        elif len(told) == 2:
+            raise EndedError
+
+    with pytest.raises(EndedError):
+        await runtime.stay_alive(beat)
+    runtime.close()
+    assert told[1] > 0.1
+
+
+class EndedError(Exception):
+    """The test has seen enough."""
+
+
+def test_the_socket_for_metrics_is_told_from_those_for_clients(tmp_path: Path) -> None:
+    for name, for_metrics in {"virtmux.sock": False, "virtmux-ro.sock": False, "virtmux-metrics.sock": True}.items():
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(tmp_path / name))
+            assert is_for_metrics(listening) is for_metrics
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        assert is_for_metrics(listening)
