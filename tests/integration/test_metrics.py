@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.harness.activated import activated
-from tests.harness.follower import follow
+from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.scraping import Scraped, scrape
@@ -75,10 +75,10 @@ async def test_the_series_of_a_console_vanish_with_it_and_the_sums_stay(
     assert before("virtmux_console_output_bytes_total", domain=guest.name) > 0
 
     async with connect(mux.socket) as other:
-        events = other.events()
-        await guest.undefine()
-        await guest.destroy()
-        async with asyncio.timeout(20), contextlib.aclosing(events):
+        async with asyncio.timeout(PATIENCE), contextlib.aclosing(other.events()) as events:
+            await anext(events)  # it appeared: from now on all is told
+            await guest.undefine()
+            await guest.destroy()
             async for happening in events:
                 if isinstance(happening, Event) and happening.event == "vanished":
                     break
