@@ -66,10 +66,9 @@ def main(
         from virtmuxd import app, logs
     except ImportError as error:
         _fail(f"{error}; the daemon needs more than the client: pip install 'virtmux[daemon]'", 1)
-    logs.set_up(config.log_level)
     runtime = config.socket_path.parent
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with logs.set_up(config.log_level), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             all_returned = runner.run(app.serve(loaded, source.read))
     except BlockingIOError as error:
         used, option = (error.filename, "--journal-directory") if error.filename else (runtime, "--socket")

@@ -1,0 +1,45 @@
+"""The daemon's log: constant messages, facts in fields, never console bytes. docs/logging.md lists them."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from virtmuxd.logs import outlet
+from virtmuxd.logs.outlet import AUDIT, Outlet
+from virtmuxd.logs.sinks import sink
+
+#: Seconds at the end for what waits to be written.
+_FLUSH_DEADLINE = 2.0
+
+
+@contextmanager
+def set_up(level: str) -> Iterator[None]:
+    """While this lasts, log what is of this level or above: to journald, where that has our stderr, else to stderr.
+
+    Raises:
+        ValueError: no such level.
+    """
+    set_level(level)
+    # asyncio and libvirtaio tell at debug level what only their authors want to know.
+    for chatty in ("asyncio", "EventBridge"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Who did what is told whatever the level is, as is what was left out: of that so much only as was logged before.
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
+    logging.getLogger(outlet.__name__).setLevel(logging.DEBUG)
+    root, handler = logging.getLogger(), Outlet(sink(os.environ))
+    root.handlers[:] = [handler]
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.flush_within(_FLUSH_DEADLINE)
+
+
+def set_level(level: str) -> None:
+    """Log what is of this level or above.
+
+    Raises:
+        ValueError: no such level.
+    """
+    logging.getLogger().setLevel(level.upper())
