@@ -24,7 +24,8 @@ from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.reload import Reload
-from virtmuxd.service.clients import Clients, UserNames
+from virtmuxd.service.callers import Callers
+from virtmuxd.service.clients import Clients
 from virtmuxd.service.hall import Hall
 from virtmuxd.service.listener import Listener, bind
 from virtmuxd.service.measurements import Measurements
@@ -131,8 +132,8 @@ def _listeners(loaded: Loaded, hall: Hall) -> list[Listener | MetricsListener]:
     if not sockets:
         path, groups = loaded.config.socket_path, loaded.socket_groups
         sockets = [(bind(path, groups.users), False), (bind(read_only_socket(path), groups.watchers), True)]
-    names = UserNames()
-    listeners = [Listener(each, hall, names, read_only=read_only) for each, read_only in sockets]
+    callers = Callers()
+    listeners = [Listener(each, hall, callers, read_only=read_only) for each, read_only in sockets]
     return [*listeners, *(MetricsListener(each, hall.measurements) for each in metrics)]
 
 

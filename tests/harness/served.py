@@ -27,6 +27,8 @@ from virtmux.session import ClientSession
 from virtmux.wire import Output, encode_input
 from virtmuxd.core.access import AccessRules
 from virtmuxd.core.registry import Registry
+from virtmuxd.service.audit import Audit
+from virtmuxd.service.callers import UNKNOWN
 from virtmuxd.service.client import Client
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.hall import Hall
@@ -163,7 +165,8 @@ async def served(
     who = Person(entrance.clients.next_number(), user, process.uid, process.pid)
     with theirs:
         async with asyncio.TaskGroup() as tasks:
-            client = Client(theirs, who, process, entrance, read_only=read_only)
+            audit = Audit(who, UNKNOWN, read_only=read_only)
+            client = Client(theirs, who, process, entrance, audit, read_only=read_only)
             entrance.clients.add(who.client, client)
             task = tasks.create_task(client.run(), name="client")
             with ours:

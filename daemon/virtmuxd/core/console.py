@@ -485,6 +485,10 @@ class Console:
         if changes:
             self._tell_company()
 
+    def owner_but(self, token: str | None) -> Person | None:
+        """As `Roles.owner_but`."""
+        return self._roles.owner_but(token)
+
     def others(self, place: Place) -> tuple[list[Companion], int]:
         """Who else has a place, some of them by name, and how many more there are."""
         return self._roles.others(place)

@@ -110,6 +110,9 @@ class PastConsole:
     def expire(self, token: str) -> None:
         """There is none."""
 
+    def owner_but(self, token: str | None) -> None:
+        """See `enter`."""
+
     def others(self, place: Place) -> tuple[list[Companion], int]:  # noqa: ARG002 - nobody else is there
         """See `enter`."""
         return [], 0

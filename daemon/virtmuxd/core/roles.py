@@ -122,6 +122,10 @@ class Roles(Generic[_S]):
             return [Change(seat, None), *(change for change in changes if change.seat is not seat)]
         return changes
 
+    def owner_but(self, token: str | None) -> Person | None:
+        """Who has the console alone, if it is not who brings this token."""
+        return None if token is not None and token == self._token else self._owner
+
     def others(self, seat: _S) -> tuple[list[Companion], int]:
         """Who else is there, those who may type first, and how many more there are."""
         order = (Role.EXCLUSIVE, Role.WRITER, Role.WATCHER, Role.READ_ONLY)

@@ -23,6 +23,7 @@ from virtmuxd.core.past import PastConsole
 from virtmuxd.core.registry import NotFoundError
 from virtmuxd.core.start import is_offset
 from virtmuxd.service.answers import refused
+from virtmuxd.service.audit import Audit
 from virtmuxd.service.contained import contained
 from virtmuxd.service.guest_requests import GuestRequests
 from virtmuxd.service.hall import Hall
@@ -52,23 +53,26 @@ _FIND_DEADLINE = 10.0
 class Client:
     """See the module. `run` serves the connection to its end; `dismiss` ends it from this side."""
 
-    def __init__(self, connection: socket.socket, who: Person, peer: Peer, hall: Hall, *, read_only: bool) -> None:
+    def __init__(
+        self, connection: socket.socket, who: Person, peer: Peer, hall: Hall, audit: Audit, *, read_only: bool
+    ) -> None:
         self.has_ended = False
         self.peer = peer
         self._socket = connection
-        self._who = who
+        self.who = who
+        self._audit = audit
         self._since = time.time_ns()
         self._registry = hall.registry
         self._library = hall.library
         self._greeting = hall.greeting
         self._read_only = read_only
-        self._rights = Rights(lambda: hall.access, who, peer.groups, read_only=read_only)
+        self._rights = Rights(lambda: hall.access, who, peer.groups, audit, read_only=read_only)
         self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag)
-        self._places = Places(self, who, self._outgoing, self._rights, hall.proofs)
-        self._stored = StoredRequests(hall.library, self._answer, self._outgoing.promise, self._rights)
-        self._releases = Releases(self._answer, self._rights)
-        self._people = PeopleRequests(who, hall.clients, self._answer, self._rights)
-        self._guests = GuestRequests(self, hall.registry, self._answer, self._rights)
+        self._places = Places(self, who, self._outgoing, self._rights, hall.proofs, audit=audit)
+        self._stored = StoredRequests(hall.library, self._answer, self._outgoing.promise, self._rights, audit)
+        self._releases = Releases(self._answer, self._rights, audit)
+        self._people = PeopleRequests(who, hall.clients, self._answer, self._rights, audit)
+        self._guests = GuestRequests(self, hall.registry, self._answer, self._rights, audit)
         self._statistics = StatisticsRequests(
             self, hall.measurements, self._answer, self._outgoing.promise, self._rights
         )
@@ -107,7 +111,7 @@ class Client:
 
     def fail(self) -> None:
         """End the connection because of the bug that is being handled."""
-        _log.exception("a bug while serving a client")
+        _log.exception("a bug while serving a client", extra=self._audit.facts)
         self.dismiss(reason_now(Cause.INTERNAL_ERROR, phase=Phase.SERVER))
 
     @contained
@@ -129,7 +133,7 @@ class Client:
         greeting = self._session.greeting
         places, more = self._places.infos(sees)
         return ClientInfo(
-            who=self._who,
+            who=self.who,
             since=rfc3339(self._since),
             software=greeting.software if greeting is not None else "",
             read_only=self._read_only,
@@ -300,7 +304,7 @@ class Client:
     def _end(self) -> None:
         self.has_ended = True
         self._registry.unwatch(self._tell_event)
-        self._places.end(lost=self._reason is None)
+        self._places.end(self._reason)
         self._releases.end()
 
     async def _say_goodbye(self) -> None:
@@ -310,7 +314,7 @@ class Client:
                 async with asyncio.timeout(_GOODBYE_DEADLINE):
                     await self._outgoing.say_last(messages.Goodbye(self._reason))
         except TimeoutError:
-            _log.info("a client does not read its goodbye")
+            _log.info("a client does not read its goodbye", extra=self._audit.facts)
         finally:
             self._outgoing.close()
             self._socket.close()

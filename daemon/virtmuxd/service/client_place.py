@@ -14,6 +14,7 @@ from virtmuxd.core.cursor import Lag
 from virtmuxd.core.inputs import Writer
 from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.core.start import Start, find_start
+from virtmuxd.service.audit import Audit, PlaceAudit
 from virtmuxd.service.outgoing import Feed, Outgoing
 
 _SECOND = 10**9
@@ -34,6 +35,7 @@ class ClientPlace(Place):
         review: Callable[[], None],
         who: Person,
         knows: frozenset[str],
+        audit: Audit,
     ) -> None:
         """`ended`: see `Place`. `review` is called where other rules may be for it. `knows`: the client's features."""
         lag = None if request.lag is None else _lag(request.lag)
@@ -44,6 +46,9 @@ class ClientPlace(Place):
         self.start: Start | None = None
         self.decided = not request.hold
         self.answered = False
+        self.audit = PlaceAudit(audit, lambda: console.id)
+        #: Whether it is known that it typed where it may not.
+        self.was_refused = False
         #: Where the records ended as it was asked for, or where the client's reading began before: see `Proofs`.
         self.reads_from = console.sequence.position
         self._review = review

@@ -1,23 +1,20 @@
-"""Who is connected: the daemon's clients, by number; and the names of their users."""
+"""Who is connected: the daemon's clients, by number."""
 
-import asyncio
-import pwd
-import threading
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
 from typing import Protocol
 
-from virtmux.people import ClientInfo
+from virtmux.people import ClientInfo, Person
 from virtmux.reasons import Cause, ConsoleId, Reason
-
-#: Seconds for the system to tell a user's name; it may have to ask a directory that does not answer.
-_NAME_DEADLINE = 0.5
 
 
 class Connected(Protocol):
     """A client, as others see it."""
+
+    @property
+    def who(self) -> Person:
+        """Whose it is."""
 
     def info(self, sees: Callable[[ConsoleId], bool]) -> ClientInfo:
         """What `who` shows of it to somebody who `sees` some consoles."""
@@ -71,29 +68,3 @@ class Clients:
     def get(self, number: int) -> Connected | None:
         """The client with this number, if it is there."""
         return self._connected.get(number)
-
-
-class UserNames:
-    """The names of users, each asked for once, in a thread that nobody waits for for long: it may hang."""
-
-    def __init__(self) -> None:
-        self._asked: dict[int, asyncio.Future[str]] = {}
-
-    async def of(self, uid: int) -> str:
-        """The name of a user, or the uid where there is none or it cannot be found out in time."""
-        name = self._asked.get(uid)
-        if name is None:
-            loop = asyncio.get_running_loop()
-            name = self._asked[uid] = loop.create_future()
-            threading.Thread(target=_ask, args=(uid, loop, name), name=f"user {uid}", daemon=True).start()
-        await asyncio.wait({name}, timeout=_NAME_DEADLINE)
-        return name.result() if name.done() else str(uid)
-
-
-def _ask(uid: int, loop: asyncio.AbstractEventLoop, name: "asyncio.Future[str]") -> None:
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except (KeyError, OSError):
-        user = str(uid)
-    with suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(name.set_result, user)

@@ -15,6 +15,7 @@ from virtmuxd.core.agent import Agent, NotDone, meant
 from virtmuxd.core.hypervisors import Hypervisor
 from virtmuxd.core.registry import NotFoundError, Registry
 from virtmuxd.service.answers import Answer, refused
+from virtmuxd.service.audit import Audit
 from virtmuxd.service.contained import Boundary, Contained, contained
 from virtmuxd.service.once import Once
 from virtmuxd.service.rights import Rights
@@ -28,11 +29,12 @@ _FIND_DEADLINE = 10.0
 class GuestRequests(Contained):
     """The requests of one client, answered as libvirt answers. `client` is whose failure boundary this is in."""
 
-    def __init__(self, client: Boundary, registry: Registry, answer: Answer, rights: Rights) -> None:
+    def __init__(self, client: Boundary, registry: Registry, answer: Answer, rights: Rights, audit: Audit) -> None:
         super().__init__(client)
         self._registry = registry
         self._tell = answer
         self._rights = rights
+        self._audit = audit
         self._under_way = 0
 
     def carry_out(self, request: Guest | Domains) -> None:
@@ -88,9 +90,10 @@ class GuestRequests(Contained):
         return any(Right.WATCH in each for each in rights)
 
     def _act(self, request: Guest, uuid: str, domain: str, uri: str) -> None:
+        guest = {"uri": uri, "domain": domain, "uuid": uuid}
         right = Right.KEY if request.action in ("key", "nmi") else Right.START
         if right not in self._rights.on(domain):
-            self._answer(Refused(request.id, self._rights.denied(right, domain)))
+            self._answer(Refused(request.id, self._rights.denied(right, domain, guest)))
             return
         hypervisor = next(iter(self._registry.served_at(uri)), None)
         if hypervisor is None:  # it was served as its domain was looked for
@@ -98,11 +101,16 @@ class GuestRequests(Contained):
         elif hypervisor.agent is None:
             self._answer(Refused(request.id, _away(hypervisor)))
         else:
-            hypervisor.agent.act(uuid, request, partial(self._acted, request, domain))
+            hypervisor.agent.act(uuid, request, partial(self._acted, request, guest))
+
+    def _acted(self, request: Guest, guest: dict[str, str], not_done: NotDone | None) -> None:
+        why_not = None if not_done is None else _reason(not_done, guest["domain"])
+        self._audit.acted(request.action, guest, why_not)
+        self._tell_acted(request, why_not)
 
     @contained
-    def _acted(self, request: Guest, domain: str, not_done: NotDone | None) -> None:
-        self._answer(Done(request.id) if not_done is None else Refused(request.id, _reason(not_done, domain)))
+    def _tell_acted(self, request: Guest, why_not: Reason | None) -> None:
+        self._answer(Done(request.id) if why_not is None else Refused(request.id, why_not))
 
     def _answer(self, *said: Domain | Done | Refused) -> None:
         """The request is not under way any more."""

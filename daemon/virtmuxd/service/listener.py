@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from virtmux.people import Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason, Retry
+from virtmuxd.service.audit import Audit
+from virtmuxd.service.callers import Callers
 from virtmuxd.service.client import Client
-from virtmuxd.service.clients import UserNames
 from virtmuxd.service.hall import Hall
 from virtmuxd.service.peer import peer_of
 
@@ -60,10 +61,10 @@ def _share(path: Path, group: int) -> None:
 class Listener:
     """Accepts clients at one socket and owns them until they are gone."""
 
-    def __init__(self, listening: socket.socket, hall: Hall, names: UserNames, *, read_only: bool) -> None:
+    def __init__(self, listening: socket.socket, hall: Hall, callers: Callers, *, read_only: bool) -> None:
         self._listening = listening
         self._hall = hall
-        self._names = names
+        self._callers = callers
         self._read_only = read_only
         self._clients: set[Client] = set()
         #: Why it stops; for those too whose user's name is still being found out then.
@@ -97,18 +98,13 @@ class Listener:
         try:
             peer = peer_of(connection)
             clients = self._hall.clients
-            who = Person(clients.next_number(), await self._names.of(peer.uid), peer.uid, peer.pid)
-            client = Client(connection, who, peer, self._hall, read_only=self._read_only)
-            about = {
-                "client": who.client,
-                "pid": peer.pid,
-                "uid": peer.uid,
-                "gid": peer.gid,
-                "read_only": self._read_only,
-            }
+            caller = await self._callers.of(peer)
+            who = Person(clients.next_number(), caller.user, peer.uid, peer.pid)
+            audit = Audit(who, caller.origin, read_only=self._read_only)
+            client = Client(connection, who, peer, self._hall, audit, read_only=self._read_only)
             self._clients.add(client)
             clients.add(who.client, client)
-            _log.info("client connected", extra=about)
+            _log.info("client connected", extra=audit.facts)
             if self._stopping is not None:
                 client.dismiss(self._stopping)
             try:
@@ -117,7 +113,7 @@ class Listener:
                 self._clients.discard(client)
                 clients.remove(who.client)
             clients.ends[reason.cause] += 1
-            _log.info("client left", extra={**about, "cause": reason.cause.value, "why": reason.text})
+            _log.info("client left", extra={**audit.facts, "cause": reason.cause, "reason": reason.text})
         except Exception:  # noqa: BLE001  # the last boundary: a client never ends the others
             _log.exception("a bug while serving a client")
         finally:

@@ -8,6 +8,7 @@ from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, ConsoleId, Phase, sentence
 from virtmuxd.core.access import Right
 from virtmuxd.service.answers import Answer, person, refused
+from virtmuxd.service.audit import Audit, of_other
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.rights import Rights
 
@@ -15,11 +16,12 @@ from virtmuxd.service.rights import Rights
 class PeopleRequests:
     """The requests of one client, `who`."""
 
-    def __init__(self, who: Person, clients: Clients, answer: Answer, rights: Rights) -> None:
+    def __init__(self, who: Person, clients: Clients, answer: Answer, rights: Rights, audit: Audit) -> None:
         self._who = who
         self._clients = clients
         self._answer = answer
         self._rights = rights
+        self._audit = audit
 
     def carry_out(self, request: Who | Kick) -> None:
         """Carry a request out, and answer it."""
@@ -42,8 +44,9 @@ class PeopleRequests:
             return
         rights = [self._rights.at(console) for console in client.consoles] or [self._rights.everywhere()]
         if not all(Right.KICK in each for each in rights):
-            self._answer(Refused(request, self._rights.denied(Right.KICK, f"client {number}")))
+            self._answer(Refused(request, self._rights.denied(Right.KICK, f"client {number}", of_other(client.who))))
             return
+        self._audit.kicked(client.who)
         self._answer(Done(request))  # before it is this client's own turn
         text = sentence(Cause.EVICTED, None, f"by {person(self._who)}")
         client.dismiss(reason_now(Cause.EVICTED, text=text, phase=Phase.SERVER))

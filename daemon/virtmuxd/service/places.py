@@ -8,7 +8,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from virtmux import messages
-from virtmux.people import Person, PlaceInfo
+from virtmux.people import Person, PlaceInfo, Role
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, ConsoleId, Reason
 from virtmux.records import rfc3339
@@ -16,10 +16,12 @@ from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.access import Right
 from virtmuxd.core.console import Console
 from virtmuxd.core.inputs import Writer
+from virtmuxd.core.log_fields import of_console
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.roles import KEPT, TakenError, Wish
 from virtmuxd.core.start import Start
 from virtmuxd.service.answers import person, refused
+from virtmuxd.service.audit import Audit
 from virtmuxd.service.client_place import ClientPlace
 from virtmuxd.service.contained import Boundary, Contained, contained
 from virtmuxd.service.once import Once
@@ -42,9 +44,12 @@ _MAX_LISTED = 100
 class Places(Contained):
     """See the module. `client` is whose failure boundary this is in."""
 
-    def __init__(self, client: Boundary, who: Person, outgoing: Outgoing, rights: Rights, proofs: Proofs) -> None:
+    def __init__(
+        self, client: Boundary, who: Person, outgoing: Outgoing, rights: Rights, proofs: Proofs, *, audit: Audit
+    ) -> None:
         super().__init__(client)
         self.who = who
+        self._audit = audit
         #: The features that the client knows.
         self.knows: frozenset[str] = frozenset()
         self._outgoing = outgoing
@@ -93,7 +98,9 @@ class Places(Contained):
             review=self.review,
             who=self.who,
             knows=self.knows,
+            audit=self._audit,
         )
+        owner = console.owner_but(request.token)
         try:
             self._find_start(place, rights)
             wish = Wish(request.exclusive and Right.EXCLUSIVE in rights, request.steal, request.token)
@@ -107,12 +114,22 @@ class Places(Contained):
             return
         self._places[handle] = place
         self._former.discard(handle)
+        self._record(place, owner)
         if place.start is None:
             self._loop.call_later(_START_DEADLINE, self._start, place, Start(console.sequence.nearest))
         if request.hold and isinstance(console, Console):
             console.when_decided(Once(partial(self._decided, place), _ATTACH_DEADLINE))
         else:
             self._answer_attach(place)
+
+    def _record(self, place: ClientPlace, owner: Person | None) -> None:
+        """The place has begun, where `owner` had the console alone."""
+        console = place.console
+        place.audit.began(place.role)
+        if owner is not None and place.role is Role.EXCLUSIVE:
+            self._audit.stole(console.id, owner)
+        if place.request.force:
+            self._audit.forced(console.id)
 
     def _why_not(self, request: messages.Attach, console: Console | PastConsole) -> str | None:
         """What is wrong with a request, if anything."""
@@ -132,7 +149,8 @@ class Places(Contained):
 
     def _denied(self, missing: set[Right], console: Console | PastConsole) -> Reason:
         right = next(each for each in Right if each in missing)
-        return replace(self._rights.denied(right, console.id.domain), console=console.id)
+        denied = self._rights.denied(right, console.id.domain, of_console(console.id))
+        return replace(denied, console=console.id)
 
     @contained
     def _start(self, place: ClientPlace, start: Start) -> None:
@@ -185,8 +203,18 @@ class Places(Contained):
         place = self._places.get(frame.console)
         if place is not None:
             place.console.type(place, frame.attachment, frame.input_offset, frame.data)
+            if place.role.types:
+                place.audit.typed(len(frame.data))
+            else:
+                self._tell_refused(place)
         elif frame.console not in self._former:
             raise ProtocolError(f"input for console {frame.console}, where this client has no place")
+
+    def _tell_refused(self, place: ClientPlace) -> None:
+        if not place.was_refused:
+            place.was_refused = True
+            if Right.TYPE not in self._rights.at(place.console.id):
+                self._denied({Right.TYPE}, place.console)
 
     @contained
     def _tell_input(self, handle: int) -> None:
@@ -235,7 +263,7 @@ class Places(Contained):
         """Give a place up. It does not withdraw an attach that is not answered yet."""
         place = self._places.get(handle)
         if place is not None and place.answered:
-            self._leave(place, lost=False)
+            self._leave(place, Cause.DETACHED)
 
     @contained
     def _lose_place(self, handle: int, reason: Reason) -> None:
@@ -243,22 +271,25 @@ class Places(Contained):
         place = self._places.pop(handle)
         self._former.add(handle)
         self._outgoing.remove(handle, place.feed)
+        place.audit.ended(reason.cause)
         ended = messages.PlaceEnded(handle, reason) if place.answered else messages.Refused(place.request.id, reason)
         self._outgoing.answer(ended)
 
-    def end(self, *, lost: bool) -> None:
-        """The client is not connected any more. `lost`: it may come back for what it had exclusively."""
+    def end(self, reason: Reason | None) -> None:
+        """The client is not connected any more. Without a `reason` it was lost, and may come back for what it had
+        exclusively."""
         if self._lag_check is not None:
             self._lag_check.cancel()
         for place in tuple(self._places.values()):
-            self._leave(place, lost=lost)
+            self._leave(place, Cause.DETACHED if reason is None else reason.cause, lost=reason is None)
 
-    def _leave(self, place: ClientPlace, *, lost: bool) -> None:
+    def _leave(self, place: ClientPlace, cause: Cause, *, lost: bool = False) -> None:
         handle = place.console.handle
         del self._places[handle]
         self._former.add(handle)
         self._outgoing.remove(handle, place.feed)
         place.console.leave(place, time.time_ns(), lost=lost)
+        place.audit.ended(cause)
         if lost and place.token is not None:
             self._loop.call_later(KEPT, place.console.expire, place.token)
 

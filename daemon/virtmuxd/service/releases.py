@@ -5,10 +5,12 @@ from functools import partial
 from typing import assert_never
 
 from virtmux.messages import Done, Reclaim, Refused, Release
-from virtmux.reasons import Cause
+from virtmux.reasons import Cause, Reason
 from virtmuxd.core.access import Right
 from virtmuxd.core.console import Console
+from virtmuxd.core.log_fields import of_console
 from virtmuxd.service.answers import Answer, refused
+from virtmuxd.service.audit import Audit
 from virtmuxd.service.once import Once
 from virtmuxd.service.rights import Rights
 
@@ -20,22 +22,26 @@ _SECOND = 10**9
 class Releases:
     """The requests of one client, and the consoles that are let go while it is connected."""
 
-    def __init__(self, answer: Answer, rights: Rights) -> None:
+    def __init__(self, answer: Answer, rights: Rights, audit: Audit) -> None:
         self._answer = answer
         self._rights = rights
+        self._audit = audit
         self._lent: list[Console] = []
 
     def carry_out(self, request: Release | Reclaim, console: Console) -> None:
         """Carry a request out; it is answered once the console is let go, or at once."""
         match request:
             case Release(id) | Reclaim(id) if not self._may(console):
-                self._answer(Refused(id, self._rights.denied(Right.RELEASE, console.naming.domain)))
+                self._answer(Refused(id, self._denied(console)))
             case Release():
                 self._release(request, console)
             case Reclaim():
                 self._reclaim(request, console)
             case _:
                 assert_never(request)
+
+    def _denied(self, console: Console) -> Reason:
+        return self._rights.denied(Right.RELEASE, console.naming.domain, of_console(console.id))
 
     def review(self) -> None:
         """Other access rules are in force: take back what may no longer be let go."""
@@ -53,6 +59,7 @@ class Releases:
 
     def _release(self, request: Release, console: Console) -> None:
         now = time.time_ns()
+        self._audit.released(console.id, request.seconds, while_connected=request.while_connected)
         if request.while_connected:
             self._lent.append(console)
             console.step_aside(now)
@@ -76,9 +83,11 @@ class Releases:
             self._give_back(console)
         else:
             console.reclaim(time.time_ns())
+            self._audit.reclaimed(console.id)
         self._answer(Done(request.id))
 
     def _give_back(self, console: Console) -> None:
         if console in self._lent:
             self._lent.remove(console)
             console.step_back(time.time_ns())
+            self._audit.reclaimed(console.id)

@@ -1,12 +1,13 @@
 """What one client may do: by the access rules in force, and by the socket that it came in by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from virtmux.people import Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Reason
 from virtmuxd.core.access import Access, AccessRules, Identity, Right
+from virtmuxd.service.audit import Audit
 
 #: What the read-only socket is for.
 READING = frozenset({Right.WATCH, Right.HISTORY})
@@ -26,11 +27,12 @@ class Rights:
     """The rights of `who`. Each is looked up when it is used, so that a reload counts at once."""
 
     def __init__(
-        self, rules: Callable[[], AccessRules], who: Person, groups: frozenset[int], *, read_only: bool
+        self, rules: Callable[[], AccessRules], who: Person, groups: frozenset[int], audit: Audit, *, read_only: bool
     ) -> None:
         """`rules` gives those that are in force. A `read_only` client only reads, whatever they say."""
         self._rules = rules
         self._who = who
+        self._audit = audit
         self._identity = Identity(who.uid, groups)
         self._read_only = read_only
         self._known: tuple[AccessRules | None, Access] = None, Access(())
@@ -52,17 +54,23 @@ class Rights:
         """What is allowed whatever it concerns."""
         return self._limited(self._access.everywhere())
 
-    def denied(self, right: Right, where: str) -> Reason:
-        """Why something is not done that needs a right which this client lacks."""
+    def denied(self, right: Right, where: str, about: Mapping[str, object]) -> Reason:
+        """Deny something that needs a right which this client lacks; gives why. The audit says `about` what."""
         if self._read_only and right not in READING:
-            return reason_now(Cause.ACCESS_DENIED, "this socket is to watch")
-        return reason_now(Cause.ACCESS_DENIED, f"{self._who.user} has no right to {_DOING[right]} {where}")
+            text = "this socket is to watch"
+        else:
+            text = f"{self._who.user} has no right to {_DOING[right]} {where}"
+        return self._deny(right, text, about)
 
     def nothing(self) -> Reason:
-        """Why this client is sent away that may do nothing at all."""
-        return reason_now(
-            Cause.ACCESS_DENIED, f"{self._who.user} may do nothing here; [[access]] in virtmuxd.toml says who may"
-        )
+        """Deny everything to this client, which may do nothing at all; gives why."""
+        text = f"{self._who.user} may do nothing here; [[access]] in virtmuxd.toml says who may"
+        return self._deny(None, text, {})
+
+    def _deny(self, right: Right | None, text: str, about: Mapping[str, object]) -> Reason:
+        reason = reason_now(Cause.ACCESS_DENIED, text)
+        self._audit.denied(right, reason, about)
+        return reason
 
     def _limited(self, rights: frozenset[Right]) -> frozenset[Right]:
         return rights & READING if self._read_only else rights

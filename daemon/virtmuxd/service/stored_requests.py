@@ -20,6 +20,7 @@ from virtmux.reasons import Cause, ConsoleId
 from virtmux.records import parse_time
 from virtmuxd.core.access import Right
 from virtmuxd.service.answers import Answer, Promise, refused
+from virtmuxd.service.audit import Audit
 from virtmuxd.service.library import Forgotten, Library, Named, Told
 from virtmuxd.service.rights import Rights
 
@@ -29,11 +30,12 @@ NOTHING_STORED = "nothing of such a console is stored"
 class StoredRequests:
     """The requests of one client; they are answered as the library answers."""
 
-    def __init__(self, library: Library, answer: Answer, promise: Promise, rights: Rights) -> None:
+    def __init__(self, library: Library, answer: Answer, promise: Promise, rights: Rights, audit: Audit) -> None:
         self._library = library
         self._answer = answer
         self._promise = promise
         self._rights = rights
+        self._audit = audit
 
     def carry_out(self, request: Histories | Marks | Forget) -> None:
         """Answer a request, by and by."""
@@ -60,21 +62,21 @@ class StoredRequests:
         forgets = [Right.FORGET in self._rights.at(console.id) for console in self._library.present(named)]
         # Of what is stored alone it is not known here whose it was.
         if all(forgets) if forgets else Right.FORGET in self._rights.everywhere():
-            self._library.forget(named, self._promise(partial(self._tell_forgotten, request.id)))
+            self._library.forget(named, self._promise(partial(self._tell_forgotten, request)))
         else:
-            self._deny(request.id, Right.FORGET, request.domain)
+            self._deny(request, Right.FORGET)
 
     def _tell_histories(self, request: Histories, infos: list[HistoryInfo] | None) -> None:
         allowed = None if infos is None else [info for info in infos if self._reads(info.console)]
         if infos and not allowed and request.domain is not None:
-            self._deny(request.id, Right.HISTORY, request.domain)
+            self._deny(request, Right.HISTORY)
         else:
             self._tell_all(request.id, None if allowed is None else [History(request.id, info) for info in allowed])
 
     def _tell_marks(self, request: Marks, told: list[Told] | None) -> None:
         allowed = None if told is None else [each for each in told if self._reads(each.event.console)]
         if told and not allowed:
-            self._deny(request.id, Right.HISTORY, request.domain)
+            self._deny(request, Right.HISTORY)
         else:
             answers = [Stored(request.id, each.history, each.event) for each in allowed or ()]
             self._tell_all(request.id, None if allowed is None else answers)
@@ -82,15 +84,19 @@ class StoredRequests:
     def _reads(self, console: ConsoleId) -> bool:
         return {Right.WATCH, Right.HISTORY} <= self._rights.at(console)
 
-    def _deny(self, request: int, right: Right, domain: str) -> None:
-        self._answer(Refused(request, self._rights.denied(right, domain)))
+    def _deny(self, request: Histories | Marks | Forget, right: Right) -> None:
+        named = {"domain": request.domain, "device": request.device, "uri": request.uri}
+        self._answer(Refused(request.id, self._rights.denied(right, request.domain or "all consoles", named)))
 
-    def _tell_forgotten(self, request: int, forgotten: Forgotten | None) -> None:
-        if forgotten is None or not forgotten.errors:
-            self._tell_all(request, None if forgotten is None else [])
+    def _tell_forgotten(self, request: Forget, forgotten: Forgotten | None) -> None:
+        error = next(iter(forgotten.errors), None) if forgotten is not None else None
+        if forgotten is not None:
+            self._audit.forgot(request.domain, request.device, request.uri, error)
+        if error is None:
+            self._tell_all(request.id, None if forgotten is None else [])
         else:
-            text = f"not all of it could be deleted: {forgotten.errors[0]}"
-            self._answer(refused(request, Cause.INTERNAL_ERROR, text))
+            text = f"not all of it could be deleted: {error}"
+            self._answer(refused(request.id, Cause.INTERNAL_ERROR, text))
 
     def _tell_all(self, request: int, items: Sequence[ServerMessage] | None) -> None:
         if items is None:

@@ -1,19 +1,12 @@
 """A log record as text: readable, and whatever is in a fact, it makes no line of its own."""
 
-import logging
 import sys
 
 import pytest
 
+from tests.harness.logged import record
 from virtmux.people import Role
 from virtmuxd.logs import records
-
-
-def record(message: str = "a message", raised: BaseException | None = None, **facts: object) -> logging.LogRecord:
-    exc_info = (type(raised), raised, raised.__traceback__) if raised is not None else None
-    made = logging.makeLogRecord({"msg": message, "levelno": logging.INFO, "levelname": "INFO", "exc_info": exc_info})
-    vars(made).update(facts)
-    return made
 
 
 def test_a_record_is_its_message_and_its_facts() -> None:

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.daemon.logs.test_records import record
+from tests.harness.logged import record
 from virtmuxd.logs.sinks import Journald, Lines, sink
 
 _DEADLINE = 10.0

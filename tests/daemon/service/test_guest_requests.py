@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tests.harness.consoles import HYPERVISOR, START, URI, UUID, Consoles
 from tests.harness.life import NOT_RUNNING
+from tests.harness.logged import Audited
 from tests.harness.served import served
 from virtmux.domains import DeviceInfo, DomainInfo
 from virtmux.messages import Domain, Domains, Done, Guest, ListConsoles, Refused
@@ -209,3 +210,27 @@ async def test_an_answer_that_comes_after_the_client_has_gone_is_dropped() -> No
         peer.socket.close()
         await peer.ended()
         agent.answers[0](None)
+
+
+@pytest.mark.parametrize("not_done", [None, NotDone(Cause.ACTION_FAILED, NOT_RUNNING)])
+async def test_what_was_done_to_a_guest_or_not_is_in_the_audit_also_where_its_client_has_left(
+    not_done: NotDone | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    audited, agent = Audited(caplog), Agent()
+    async with served(world(agent).registry) as peer:
+        await peer.greet()
+        await peer.say(Guest(id=1, domain="web1", action="key", keys=[30, 48]), ListConsoles(2))
+        await peer.until(Done)
+    agent.answers[0](not_done)
+    (record,) = audited("uri", "domain", "uuid", "cause")
+    assert record == ("key", URI, "web1", UUID, None if not_done is None else Cause.ACTION_FAILED)
+    assert not any("48" in str(getattr(each, "keys", "")) for each in caplog.records)
+
+
+async def test_what_may_not_be_done_to_a_guest_is_denied(caplog: pytest.LogCaptureFixture) -> None:
+    audited = Audited(caplog)
+    async with served(world(Agent()).registry, read_only=True) as peer:
+        await peer.greet()
+        await peer.say(start(1))
+        await peer.until(Refused)
+    assert audited("right", "uri", "domain", "read_only") == [("deny", "start", URI, "web1", True)]

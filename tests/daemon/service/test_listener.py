@@ -19,8 +19,9 @@ from virtmux.reasons import Cause
 from virtmux.session import ClientSession
 from virtmuxd.core.registry import Registry
 from virtmuxd.service import listener as listener_module
-from virtmuxd.service.clients import UserNames
+from virtmuxd.service.callers import Caller, Callers
 from virtmuxd.service.listener import Listener, bind
+from virtmuxd.service.peer import Peer
 
 DEADLINE = 10.0
 
@@ -33,13 +34,13 @@ def path() -> Iterator[Path]:
 
 @asynccontextmanager
 async def listening(
-    path: Path, registry: Registry | None = None, names: UserNames | None = None
+    path: Path, registry: Registry | None = None, callers: Callers | None = None
 ) -> AsyncIterator[asyncio.Event]:
     """A listener at `path`; setting what this gives stops it, as does the end of the block."""
     stop = asyncio.Event()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         served = registry or Consoles().registry
-        listener = Listener(bind(path), hall(served), names or UserNames(), read_only=False)
+        listener = Listener(bind(path), hall(served), callers or Callers(), read_only=False)
         tasks.create_task(listener.run(stop))
         yield stop
         stop.set()
@@ -98,7 +99,7 @@ async def test_at_the_stop_every_client_is_told_and_nobody_else_gets_in(path: Pa
         late.connect(str(path))
 
 
-class _Directory(UserNames):
+class _Directory(Callers):
     """A directory of users that can be made not to answer."""
 
     def __init__(self) -> None:
@@ -107,16 +108,16 @@ class _Directory(UserNames):
         self.answers = asyncio.Event()
         self.answers.set()
 
-    async def of(self, uid: int) -> str:
-        """The name."""
+    async def of(self, peer: Peer) -> Caller:
+        """As `Callers.of`."""
         self.asked.set()
         await self.answers.wait()
-        return str(uid)
+        return Caller(str(peer.uid))
 
 
 async def test_who_is_still_coming_in_at_the_stop_is_told_too(path: Path) -> None:
     names, loop = _Directory(), asyncio.get_running_loop()
-    async with listening(path, names=names) as stop:
+    async with listening(path, callers=names) as stop:
         with await connected(path) as inside, socket.socket(socket.AF_UNIX) as coming:
             names.answers.clear()
             names.asked.clear()

@@ -1,13 +1,11 @@
 """Who is connected, and that one is sent away by another."""
 
-import pytest
-
 from tests.harness.consoles import Consoles
 from tests.harness.served import served
 from virtmux.messages import Attach, Client, Done, Kick, Place, Refused, Who
 from virtmux.people import Person, Role
 from virtmux.reasons import Cause
-from virtmuxd.service.clients import Clients, UserNames
+from virtmuxd.service.clients import Clients
 
 
 async def test_everybody_is_listed_with_their_places() -> None:
@@ -59,10 +57,3 @@ async def test_who_may_only_watch_kicks_nobody() -> None:
         await peer.greet()
         await peer.say(Kick(4, 1))
         assert (await peer.expect(Refused)).reason.cause is Cause.ACCESS_DENIED
-
-
-@pytest.mark.parametrize(("uid", "name"), [(0, "root"), (4_000_000_000, "4000000000")])
-async def test_a_user_is_told_by_name_where_there_is_one(uid: int, name: str) -> None:
-    names = UserNames()
-    assert await names.of(uid) == name
-    assert await names.of(uid) == name
