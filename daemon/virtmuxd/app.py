@@ -26,6 +26,7 @@ from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.reload import Reload
 from virtmuxd.service.callers import Callers
 from virtmuxd.service.clients import Clients
+from virtmuxd.service.console_log import log_event
 from virtmuxd.service.hall import Hall
 from virtmuxd.service.listener import Listener, bind
 from virtmuxd.service.measurements import Measurements
@@ -54,11 +55,13 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     """
     config = loaded.config
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(logs.loop_failed)
     stop = asyncio.Event()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
     runtime = RuntimeDirectory(config.socket_path.parent)
     registry = Registry()
+    registry.watch(log_event)
     shelf = Shelf(config, registry, runtime, loaded.log_group)
     errors.silence()
     bridge = EventBridge(loop)

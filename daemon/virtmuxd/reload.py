@@ -46,7 +46,7 @@ class Reload:
             loaded = await _in_thread(self._read)
         except ConfigError as error:
             for fault in str(error).splitlines():
-                _log.error("the configuration cannot be used, nothing has changed", extra={"why": fault})
+                _log.error("the configuration cannot be used, nothing has changed", extra={"error": fault})
             return
         await self._apply(loaded)
         waiting = waiting_keys(self._running, loaded.config)

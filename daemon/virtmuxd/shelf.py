@@ -16,6 +16,7 @@ from virtmux.journal.history import History
 from virtmuxd.config.schema import Config, Kept
 from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Timing
+from virtmuxd.core.log_fields import of_console
 from virtmuxd.core.registry import Registry
 from virtmuxd.core.retention import Limits
 from virtmuxd.core.sequence import Boot
@@ -169,7 +170,7 @@ class Shelf:
             try:
                 console.close(time.time_ns())
             except OSError as error:
-                _log.error("a console's ring cannot be closed", extra={"error": str(error)})
+                _log.error("a console's ring cannot be closed", extra={**of_console(console.id), "error": str(error)})
         if self._writing is not None:
             await self._writer.finish(_FINISH_DEADLINE)
             await self._writer.give_back(self._recovered, _FINISH_DEADLINE)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.harness.logged import unknown_facts
 from tests.harness.privilege import AS_NOBODY, CALLING_AS_NOBODY, IS_ROOT, NOBODY
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 from tests.harness.watched_daemon import WatchPort
@@ -181,6 +182,7 @@ class Daemon:
             if self._process is not None:
                 await self.stop()
             assert "Traceback" not in self.log, self.log
+            assert not unknown_facts(self.log)
         finally:
             await asyncio.to_thread(shutil.rmtree, self.directory)
 

@@ -1,6 +1,8 @@
 """Log records as tests look at them."""
 
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,3 +27,22 @@ class Audited:
         """These facts of each record, its action first."""
         records = [vars(each) for each in self._caplog.records if each.name == "virtmuxd.audit"]
         return [(each["action"], *(each.get(name) for name in names)) for each in records]
+
+
+def _documented() -> frozenset[str]:
+    page = (Path(__file__).parents[2] / "docs" / "logging.md").read_text()
+    _, _, table = page.partition("\n| field | says |\n")
+    return frozenset(
+        name for line in table.split("\n\n")[0].splitlines() for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    )
+
+
+#: The facts that docs/logging.md names.
+FACTS = _documented()
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
+
+
+def unknown_facts(log: str) -> set[str]:
+    """Facts in the lines of a log that docs/logging.md does not name."""
+    records = (line for line in log.splitlines() if line.startswith(("debug ", "info ", "warning ", "error ")))
+    return {name for line in records for name in re.findall(r" (\w+)=", _QUOTED.sub("''", line))} - FACTS

@@ -33,6 +33,7 @@ from virtmuxd.core.events import (
 )
 from virtmuxd.core.evidence import Failure, connecting_cause, connection_cause, opening_cause
 from virtmuxd.core.inputs import Batch
+from virtmuxd.core.log_fields import of_console
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.inventory import look_up
@@ -138,7 +139,7 @@ class ConsoleSupervisor:
 
     def report_bug(self) -> None:
         """Log the bug that is being handled, and end what it may have left half done."""
-        _log.exception("a bug at a console", extra=self._about())
+        _log.exception("a bug at a console", extra=of_console(self.console.id))
         self._sending = False
         if not self._mending:  # a bug that comes of mending one is only logged
             self._mending = True
@@ -156,10 +157,6 @@ class ConsoleSupervisor:
             case _:
                 self.post(Failed(Failure(Phase.SERVER, now, cause=Cause.INTERNAL_ERROR)))
         self._mending = False
-
-    def _about(self) -> dict[str, object]:
-        key = self.console.key
-        return {"hypervisor": key.hypervisor, "domain": self.console.naming.domain, "device": key.device}
 
     def _start(self, work: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Have `work` done by a task of this console."""
@@ -239,7 +236,7 @@ class ConsoleSupervisor:
         try:
             await connection.watch_close(partial(self._connection_lost, connection))
             if force:
-                _log.warning("a console is taken by force, as somebody asked", extra=self._about())
+                _log.warning("a console is taken by force, as somebody asked", extra=of_console(self.console.id))
             stream = await ConsoleStream.open(connection, key.uuid, key.device, force=force)
         except CallFailed as failed:
             await connection.close()
@@ -292,7 +289,9 @@ class ConsoleSupervisor:
             finally:
                 await connection.close()
         except (CallFailed, DeadlineMissed) as failed:
-            _log.info("the state of a domain cannot be asked for", extra={**self._about(), "error": str(failed)})
+            _log.info(
+                "the state of a domain cannot be asked for", extra={**of_console(self.console.id), "error": str(failed)}
+            )
         self.post(Answered(time.time_ns(), attachment, stopped))
 
     # What the stream and its connection bring. The first that ends the attachment counts.
@@ -361,7 +360,7 @@ class ConsoleSupervisor:
     def _overdue(self, stream: ConsoleStream) -> None:
         """libvirt serves the stream no more, or the guest takes no input."""
         if self._stream is stream and not self.console.machine.paused:
-            _log.warning("a console does not take what it is sent", extra=self._about())
+            _log.warning("a console does not take what it is sent", extra=of_console(self.console.id))
             self.post(Failed(Failure(Phase.SEND, time.time_ns(), stalled=True)))
 
 

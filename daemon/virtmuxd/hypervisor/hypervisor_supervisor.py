@@ -94,7 +94,9 @@ class HypervisorSupervisor:
             except DeadlineMissed:
                 pause = self._lose(backoff, Cause.HYPERVISOR_TIMEOUT)
             except AlreadyServedError as served:
-                _log.error("a second URI of one hypervisor is not served", extra={"why": str(served)})
+                _log.error(
+                    "a second URI of one hypervisor is not served", extra={"uri": self._route.uri, "error": str(served)}
+                )
                 self._registry.disconnected(
                     self._route.uri, time.time_ns(), Cause.HYPERVISOR_DENIED, detail=str(served)
                 )
@@ -115,8 +117,8 @@ class HypervisorSupervisor:
         pause = backoff.next()
         self._registry.disconnected(self._route.uri, time.time_ns(), cause, error, retry_s=round(pause, 1))
         self._tell_all(Down(time.time_ns(), cause, error))
-        why = {"cause": cause.value, "error": error.message if error else None}
-        _log.warning("a hypervisor cannot be had", extra={"uri": self._route.uri, **why, "retry_s": round(pause, 1)})
+        why = {"cause": cause, "error": error.message if error else None, "retry_s": round(pause, 1)}
+        _log.warning("a hypervisor cannot be had", extra={"uri": self._route.uri, **why})
         return pause
 
     async def _stay_connected(self, backoff: Backoff) -> float:
@@ -291,7 +293,7 @@ class HypervisorSupervisor:
         return await connection.call("virDomainGetXMLDesc", look_up, connection.libvirt, uuid)
 
     def _look_later(self, uuid: str, failed: CallFailed | DeadlineMissed) -> None:
-        _log.warning("a domain cannot be looked at", extra={"uuid": uuid, "error": str(failed)})
+        _log.warning("a domain cannot be looked at", extra={"uri": self._route.uri, "uuid": uuid, "error": str(failed)})
         self._loop.call_later(_LOOK_AGAIN, self._look_again, uuid)
 
     def _see(self, state: DomainState, *, all_news: bool) -> None:

@@ -1,13 +1,17 @@
 """The daemon's log: constant messages, facts in fields, never console bytes. docs/logging.md lists them."""
 
+import asyncio
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from virtmuxd.logs import outlet
 from virtmuxd.logs.outlet import AUDIT, Outlet
 from virtmuxd.logs.sinks import sink
+
+_log = logging.getLogger(__name__)
 
 #: Seconds at the end for what waits to be written.
 _FLUSH_DEADLINE = 2.0
@@ -32,8 +36,16 @@ def set_up(level: str) -> Iterator[None]:
     try:
         yield
     finally:
-        root.removeHandler(handler)
         handler.flush_within(_FLUSH_DEADLINE)
+        root.removeHandler(handler)
+
+
+def loop_failed(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """What the loop tells of a callback or task that failed, without the callback's arguments: those may be console
+    bytes."""
+    error, message = context.get("exception"), context.get("message")
+    told = {} if "handle" in context else {"error": message}
+    _log.error("a bug in what the loop called", exc_info=error, extra=told)
 
 
 def set_level(level: str) -> None:

@@ -24,7 +24,7 @@ AUDIT = "virtmuxd.audit"
 #: Records that may wait to be written; what comes then is dropped, and counted.
 QUEUE = 4096
 #: Whose a record is: the first of these that it names.
-_OWNERS = (("uid",), ("uri", "domain", "uuid", "device"), ("uri",))
+_OWNERS = (("uid",), ("hypervisor", "uri", "domain", "uuid", "device"), ("path",), ("uri",))
 
 
 class _Kind(NamedTuple):
@@ -127,7 +127,7 @@ class Outlet(logging.Handler):
 def _kind(record: logging.LogRecord) -> _Kind:
     known = vars(record)
     names = next((names for names in _OWNERS if names[-1] in known), ())
-    return _Kind(record.levelno, str(record.msg), tuple((name, known.get(name)) for name in names))
+    return _Kind(record.levelno, str(record.msg), tuple((name, known[name]) for name in names if name in known))
 
 
 def _most(record: logging.LogRecord) -> int:

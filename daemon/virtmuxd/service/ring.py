@@ -124,7 +124,7 @@ class Ring:
             new = past is None or ring.history != past.history
             _log.warning(
                 "a ring begins a new history" if new else "a ring goes on from its journal",
-                extra={"ring": path.name, "why": str(error)},
+                extra={"path": path.name, "error": str(error)},
             )
         ring.begin(boot, life)
         return ring
@@ -159,7 +159,7 @@ class Ring:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             map_, marks = _create(path, boot, history)
         except OSError as error:
-            _log.error("a ring lies in memory alone", extra={"ring": path.name, "why": error.strerror})
+            _log.error("a ring lies in memory alone", extra={"path": path.name, "error": error.strerror})
             return cls.in_memory(limit, life)
         ring = cls(path, map_, limit, life.began)
         ring._marks = marks
@@ -284,8 +284,8 @@ class Ring:
             map_ = _map(self._path.with_suffix(".ring"), _PAGE + capacity)
         except OSError as error:
             self._limit = self._capacity
-            why = {"bytes": self._capacity, "why": error.strerror}
-            _log.warning("a ring cannot grow", extra={"ring": self._path.name, **why})
+            why = {"bytes": self._capacity, "error": error.strerror}
+            _log.warning("a ring cannot grow", extra={"path": self._path.name, **why})
             return
         self._unmap()
         self._map, self._words, self._capacity = map_, memoryview(map_).cast("Q"), capacity
@@ -302,7 +302,7 @@ class Ring:
         try:
             self._marks.put(mark)
         except OSError as error:
-            _log.error("a mark cannot be stored", extra={**self._name, "mark": mark.number, "why": error.strerror})
+            _log.error("a mark cannot be stored", extra={**self._name, "mark": mark.number, "error": error.strerror})
 
     def forget(self) -> None:
         self._words[_Word.START] = self.end
@@ -312,7 +312,7 @@ class Ring:
                 self._marks.forget()
                 remove_aside(self._path)
         except OSError as error:
-            _log.error("marks cannot be forgotten", extra={**self._name, "why": error.strerror})
+            _log.error("marks cannot be forgotten", extra={**self._name, "error": error.strerror})
 
     def close(self, at: int) -> None:
         self._words[_Word.STOPPED] = at
@@ -342,11 +342,13 @@ class Ring:
             for file in files:
                 file(former).unlink()
         except OSError as error:
-            _log.error("a ring cannot be moved", extra={"ring": former.name, "to": path.name, "why": error.strerror})
+            _log.error(
+                "a ring cannot be moved", extra={"path": former.name, "new_path": path.name, "error": error.strerror}
+            )
 
     @property
     def _name(self) -> dict[str, str]:
-        return {"ring": self._path.name if self._path is not None else "in memory"}
+        return {"path": self._path.name if self._path is not None else "in memory"}
 
     def _unmap(self) -> None:
         self._words.release()

@@ -107,7 +107,7 @@ def test_where_the_file_system_is_full_it_stays_at_its_size_and_says_so_once(
     assert ring._capacity == capacity
     assert contents(ring) == pattern(50000, 1 << 20)[-capacity:]
     assert len(caplog.records) == 1
-    assert "No space left" in str(vars(caplog.records[0])["why"])
+    assert "No space left" in str(vars(caplog.records[0])["error"])
 
 
 def _full(*_: object) -> None:
@@ -565,7 +565,7 @@ def test_a_ring_that_is_older_than_its_journal_uses_no_address_again(
     found = Ring.open(path, LIMIT, BOOT, Life(1, 1, 0), past(ring.history, clean=False))
 
     assert (found.history != ring.history, found.end) == (True, 0)
-    assert "older than its journal" in str(vars(caplog.records[-1])["why"])
+    assert "older than its journal" in str(vars(caplog.records[-1])["error"])
 
 
 @pytest.mark.parametrize("stopped", [True, False])

@@ -190,4 +190,4 @@ def _given(file: Path | int, group: int) -> bool:
 
 @cache
 def _tell_denied(group: int, why: str) -> None:
-    _log.warning("the journal's group is not given its files", extra={"group": group, "why": why})
+    _log.warning("the journal's group is not given its files", extra={"group": group, "error": why})

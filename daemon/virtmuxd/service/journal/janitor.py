@@ -58,7 +58,7 @@ def tidy(
             else:
                 _remove(found[info], links)
         except OSError as error:
-            _log.warning("a segment of the journal cannot be removed", extra={"segment": info.key, "why": str(error)})
+            _log.warning("a segment of the journal cannot be removed", extra={"path": info.key, "error": str(error)})
 
 
 def _key(identity: Identity) -> _Key:

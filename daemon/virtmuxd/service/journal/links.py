@@ -52,7 +52,7 @@ class Links:
         try:
             self._place(owner)
         except OSError as error:
-            _log.warning("a link of the journal cannot be made", extra={"link": domain, "why": str(error)})
+            _log.warning("a link of the journal cannot be made", extra={"path": domain, "error": str(error)})
 
     def gone(self, home: Path) -> None:
         """The guest was undefined: it keeps its link until another guest has its name."""
@@ -65,7 +65,7 @@ class Links:
         try:
             self._unlink(owner, set())
         except OSError as error:
-            _log.warning("a link of the journal cannot be removed", extra={"link": owner.target, "why": str(error)})
+            _log.warning("a link of the journal cannot be removed", extra={"path": owner.target, "error": str(error)})
 
     def _place(self, owner: _Owner) -> None:
         plain = component(self._present[owner])
@@ -98,7 +98,7 @@ class Links:
     def _tell_foreign(self, name: str) -> bool:
         if name not in self._told:
             self._told.add(name)
-            _log.warning("what lies in the place of a link of the journal is left alone", extra={"link": name})
+            _log.warning("what lies in the place of a link of the journal is left alone", extra={"path": name})
         return False
 
     def _link(self, name: str, owner: _Owner) -> None:

@@ -36,7 +36,7 @@ class Readers:
         if not self._gives:
             return
         if isinstance(error, OSError):
-            _log.warning("the journal cannot be read", extra={"file": error.filename, "why": error.strerror})
+            _log.warning("the journal cannot be read", extra={"path": error.filename, "error": error.strerror})
         elif error is not None:
             _log.error("a bug while the journal was read", exc_info=error)
         give(None if error is not None or done.cancelled() else done.result())

@@ -14,6 +14,7 @@ from virtmux.journal.entries import Marked, Stopped
 from virtmuxd.core.console import Console, ConsoleKey
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.cursor import Place
+from virtmuxd.core.log_fields import of_console
 from virtmuxd.service.journal.batches import Batch
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.store import Outcome, Work
@@ -251,7 +252,7 @@ class ConsoleRecorder:
         self._given = _Orders([], [])
         text = error.strerror or str(error)
         if self._is_last:
-            _log.error("a console's last records are not written", extra={**self.fields, "why": text})
+            _log.error("a console's last records are not written", extra={**self.fields, "error": text})
             self._released()
         elif self._closed is None:
             self._records.record_at(0, None)
@@ -271,9 +272,14 @@ class ConsoleRecorder:
 
     def _tell(self, kind: str, detail: str | None = None, span: tuple[int, int] | None = None) -> None:
         self._console.tell(self._console.event(kind, time.time_ns(), detail=detail, span=span))
-        _log.log(_LEVELS[kind], _MESSAGES[kind], extra={**self.fields, "why": detail, "bytes": span})
+        offset, to_offset = span or (None, None)
+        _log.log(
+            _LEVELS[kind],
+            _MESSAGES[kind],
+            extra={**self.fields, "error": detail, "offset": offset, "to_offset": to_offset},
+        )
 
     @property
-    def fields(self) -> dict[str, str]:
+    def fields(self) -> dict[str, object]:
         """What the log says of it."""
-        return {"domain": self._console.naming.domain, "device": self._console.key.device}
+        return of_console(self._console.id)

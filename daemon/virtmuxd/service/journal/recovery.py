@@ -60,7 +60,7 @@ def recover(settings: Settings) -> dict[Identity, Recovered]:
             if index != home(settings.directory, head.hypervisor, head.uuid) / (component(head.device) + INDEX):
                 raise DamagedError("it is another console's")  # noqa: TRY301
         except (DamagedError, OSError) as error:
-            _log.warning("an index of the journal is not read", extra={"index": str(index), "why": str(error)})
+            _log.warning("an index of the journal is not read", extra={"path": str(index), "error": str(error)})
         else:
             found[identity] = recovered
     return found

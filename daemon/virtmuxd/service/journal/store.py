@@ -68,7 +68,7 @@ class JournalStore:
         try:  # also in the same boot: that may end before the console's next record is on the disk
             claim(self._settings, identity, self._boot, time.time_ns())
         except OSError as error:
-            _log.warning("a history does not go on", extra={**identity._asdict(), "why": error.strerror})
+            _log.warning("a history does not go on", extra={**identity._asdict(), "error": error.strerror})
             return found._replace(clean=False, standing=True)
         return found
 
@@ -79,7 +79,7 @@ class JournalStore:
                 try:
                     give_back(self._settings, identity, found, self._boot, now)
                 except (OSError, DamagedError, IndexError) as error:
-                    _log.warning("a clean stop is used up", extra={**identity._asdict(), "why": str(error)})
+                    _log.warning("a clean stop is used up", extra={**identity._asdict(), "error": str(error)})
 
     def _lock_anew(self, former: int) -> None:
         """What was locked is gone: make it again, if no other daemon did."""

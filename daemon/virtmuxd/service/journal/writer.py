@@ -87,7 +87,7 @@ class JournalWriter:
             raise BlockingIOError(error.errno, error.strerror, str(self._store.directory)) from error
         except OSError as error:
             why = error.strerror or "it does not answer"
-            _log.error("the journal cannot be used", extra={"directory": str(self._store.directory), "why": why})
+            _log.error("the journal cannot be used", extra={"path": str(self._store.directory), "error": why})
             return None
 
     async def give_back(self, unseen: Mapping[Identity, Recovered], seconds: float) -> None:
