@@ -5,8 +5,10 @@ import os
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -152,3 +154,32 @@ def test_it_serves_two_private_sockets_until_it_is_told_to_stop(directory: Path,
             daemon.kill()
     assert daemon.returncode == 0, said
     assert "Traceback" not in said
+
+
+def test_a_log_that_nobody_reads_holds_neither_clients_nor_the_end_up(directory: Path) -> None:
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    with (
+        ReadinessSocket(directory / "ready") as ready,
+        subprocess.Popen(
+            virtmuxd_command("--uri", "test:///default", *places(directory / "v.sock")),
+            env=environment(NOTIFY_SOCKET=str(ready.path)),
+            stderr=write,
+        ) as daemon,
+    ):
+        os.close(write)
+        try:
+            ready.wait(daemon.pid, seconds=DEADLINE_S)
+            for _ in range(50):
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.settimeout(DEADLINE_S)
+                    client.connect(str(directory / "v.sock"))
+                    assert b'"type":"hello"' in client.recv(65536)
+            (unread,) = struct.unpack("i", fcntl.ioctl(read, termios.FIONREAD, bytes(4)))
+            assert unread > 3000, "the pipe is as good as full"
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait(DEADLINE_S)
+        finally:
+            daemon.kill()
+            os.close(read)
+    assert daemon.returncode == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.logged import unknown_facts
-from tests.harness.privilege import AS_NOBODY, CALLING_AS_NOBODY, IS_ROOT, NOBODY
+from tests.harness.privilege import AS_NOBODY, CALLING_AS_NOBODY, IS_ROOT, NOBODY, send_signal
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 from tests.harness.watched_daemon import WatchPort
 
@@ -189,7 +189,7 @@ class Daemon:
     async def _end(self, number: signal.Signals) -> int:
         assert self._process is not None, "it does not run"
         process, self._process = self._process, None
-        process.send_signal(number)
+        send_signal(process.pid, number)
         try:
             return await asyncio.to_thread(process.wait, STOP_SECONDS)
         except subprocess.TimeoutExpired as error:

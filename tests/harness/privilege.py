@@ -8,6 +8,10 @@ from pathlib import Path
 
 IS_ROOT = os.geteuid() == 0
 AS_ROOT: tuple[str, ...] = () if IS_ROOT else ("sudo", "-n", "--")
+#: Within what runs as root: runs a program as who runs the tests.
+AS_ONESELF: tuple[str, ...] = (
+    () if IS_ROOT else ("setpriv", f"--reuid={os.getuid()}", f"--regid={os.getgid()}", "--init-groups")
+)
 #: Runs a program as one that file permissions bind; whoever is not root is bound already.
 BOUND: tuple[str, ...] = (
     ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
