@@ -73,7 +73,7 @@ async def test_a_bad_one_changes_nothing_says_why_and_the_next_is_taken(caplog: 
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(world.reload.run())
         records = await world.ask(caplog, "the configuration cannot be used, nothing has changed")
-        assert [vars(record)["why"] for record in records] == [
+        assert [vars(record)["error"] for record in records] == [
             "f: ring: expected int >= 16384, got 1",
             "f: lingr: there is no such key",
         ]
