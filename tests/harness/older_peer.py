@@ -21,6 +21,7 @@ TYPES = {
     Feature.FORCE: set[str](),
     Feature.GUEST: {"guest"},
     Feature.DOMAINS: {"domains", "domain"},
+    Feature.ACCESS: set[str](),
     Feature.STATISTICS: {"status", "statistics", "openmetrics", "metrics"},
 }
 WISHES = {Feature.ROLES: {"exclusive"}, Feature.FORCE: {"force"}}
