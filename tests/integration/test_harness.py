@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.harness.guest import BANNER, FLOOD, POWER_OFF, PROMPT, RESET, STOP_READING, Guest
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.systemd_machine import SystemdMachine
 from tests.harness.terminal import Terminal
 from tests.integration.conftest import StartGuest
 
@@ -96,3 +98,19 @@ async def test_a_libvirtd_that_was_frozen_goes_on(own_libvirtd: Libvirtd) -> Non
         asking = tasks.create_task(own_libvirtd.virsh("list"))
         own_libvirtd.thaw()
     assert asking.result() == ""
+
+
+def test_a_machine_runs_systemd_with_guests_and_leaves_nothing_of_it_here() -> None:
+    with SystemdMachine() as machine:
+        assert machine.systemctl("is-system-running") == "running\n"
+        assert machine.run("cat", "/proc/1/comm").stdout == "systemd\n"
+        machine.start_guest("web1")
+        assert machine.run("virsh", "domstate", "web1").stdout.strip() == "running"
+        assert machine.show("libvirtd.service", "ActiveState") == "active"
+        for place in ("/etc", "/usr", "/var", "/run", "/tmp"):
+            machine.write(f"{place}/vmx-was-here", "here")
+            assert not Path(f"{place}/vmx-was-here").exists()
+        assert machine.run("sh", "-c", "echo 0 >/proc/sys/kernel/printk", check=False).returncode
+        pid = machine.pid
+    assert not Path(f"/proc/{pid}").exists()
+    assert not machine.base.exists()
