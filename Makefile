@@ -13,6 +13,7 @@ help:
 	@echo 'make integration  the tests against a real libvirtd with real guests'
 	@echo 'make chaos        the same with full counts and real deadlines: long, and shows its progress'
 	@echo 'make soak-bytes   256 MiB out of a guest and 16 MiB into it, every byte checked: shows its progress'
+	@echo 'make install      for packages: puts all below DESTDIR, for PREFIX; enables and starts nothing'
 	@echo 'make docs         writes what stands in docs/ and is made from the code'
 	@echo 'make bench        how fast the command starts, beside virsh, and a daemon has its consoles again: some minutes'
 	@echo 'make setup        installs what the above need; says what, first'
@@ -57,6 +58,22 @@ soak-bytes:
 	@$(MAKE) --no-print-directory setup
 	$(BIN)python3 -m pytest -o faulthandler_timeout=3600 tests/integration/test_byte_streams.py
 
+# For who makes a package: all of it below DESTDIR. Python packages that virtmux needs are not installed. Where the
+# package's own tools put the wheel there, which has the manual pages too, `make install-system` is the rest.
+PREFIX = /usr/local
+PYTHON = python3
+
+install: install-python install-system
+
+install-python:
+	$(PYTHON) -m pip install --root '$(DESTDIR)/' --prefix '$(PREFIX)' --no-deps --ignore-installed --no-warn-script-location .
+
+install-system: export DESTDIR := $(DESTDIR)
+install-system: export PREFIX := $(PREFIX)
+install-system: export PYTHON := $(PYTHON)
+install-system:
+	tools/install
+
 # What stands in docs/ and is made from the code; a test compares.
 docs:
 	$(BIN)python3 -m tools.schema
@@ -74,4 +91,4 @@ clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache || sudo rm -rf build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check unit integration chaos soak-bytes docs bench clean
+.PHONY: help setup demo test check unit integration chaos soak-bytes install install-python install-system docs bench clean

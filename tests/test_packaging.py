@@ -1,6 +1,7 @@
 """What is shipped: the wheel, the systemd units, and the README's tables, held against the code."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -14,13 +15,36 @@ from zipfile import ZipFile
 
 import pytest
 
+from virtmux.journal.names import SYSTEM_DIRECTORY
 from virtmux.reasons import CAUSES
 from virtmux.sockets import SYSTEM_SOCKET
-from virtmuxd.config.instance import read_only_socket
+from virtmuxd.config.instance import SYSTEM_FILE, read_only_socket
+from virtmuxd.config.people import USERS, WATCHERS
 
 ROOT = Path(__file__).parents[1]
-UNITS = sorted((ROOT / "systemd").iterdir())
+UNITS = ROOT / "systemd"
+DROP_INS = sorted((UNITS / "virtmuxd.service.d").iterdir())
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+needs_systemd_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+#: `%t` of user units is this.
+ANY_RUNTIME_DIRECTORY = {"XDG_RUNTIME_DIR": "/run/user/0"}
+#: What `make install-system` puts below the prefix.
+INSTALLED = (
+    "lib/systemd/system/virtmuxd.service",
+    "lib/systemd/system/virtmuxd.socket",
+    "lib/systemd/system/virtmuxd-ro.socket",
+    "lib/systemd/system/virtmux-metrics.socket",
+    "lib/systemd/user/virtmuxd.service",
+    "lib/systemd/user/virtmuxd.socket",
+    "lib/systemd/user/virtmuxd-ro.socket",
+    "lib/sysusers.d/virtmux.conf",
+    "share/bash-completion/completions/virtmux",
+    "share/zsh/site-functions/_virtmux",
+    "share/fish/vendor_completions.d/virtmux.fish",
+    "share/doc/virtmux/examples/virtmuxd.toml",
+    "share/doc/virtmux/examples/qemu-ssh.conf.example",
+    "share/doc/virtmux/examples/qemu-tls.conf.example",
+)
 #: Where a wheel has what belongs below the environment's directory.
 DATA = f"virtmux-{PROJECT['project']['version']}.data/data"
 
@@ -32,6 +56,10 @@ def shipped(directory: Path) -> list[str]:
         packages = [ROOT / each for each in wheel["packages"]]
         found = ((path, package.parent) for package in packages for path in package.rglob("*") if path.is_file())
         files = [str(path.relative_to(source)) for path, source in found if path.suffix != ".pyc"]
+        forced = [(ROOT / path, place) for path, place in wheel["force-include"].items()]
+        files += [
+            f"{place}/{path.relative_to(top)}" for top, place in forced for path in top.rglob("*") if path.is_file()
+        ]
         return files + [f"{DATA}/{place}" for path, place in wheel["shared-data"].items() if (ROOT / path).exists()]
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(directory)]
     subprocess.run(build, check=True, capture_output=True, cwd=ROOT)
@@ -69,7 +97,8 @@ def test_the_wheel_holds_the_three_packages_with_their_types_and_no_tests(tmp_pa
     files = list(filter(program, shipped(tmp_path)))
     assert {name.split("/")[0] for name in files} == {"virtmux", "virtmuxd", "virtmux_cli"}
     assert "virtmux/py.typed" in files
-    assert not [name for name in files if "test" in name or not name.endswith((".py", "py.typed"))]
+    programs = [name for name in files if not name.startswith("virtmuxd/systemd/")]
+    assert not [name for name in programs if "test" in name or not name.endswith((".py", "py.typed"))]
 
 
 def test_the_wheel_installs_the_manual_pages(tmp_path: Path) -> None:
@@ -77,25 +106,85 @@ def test_the_wheel_installs_the_manual_pages(tmp_path: Path) -> None:
     assert data == {f"{DATA}/share/man/man1/virtmux.1", f"{DATA}/share/man/man8/virtmuxd.8"}
 
 
+def test_the_wheel_holds_the_units_for_install_units(tmp_path: Path) -> None:
+    files = {name.removeprefix("virtmuxd/systemd/") for name in shipped(tmp_path) if "/systemd/" in name}
+    assert files == {str(path.relative_to(UNITS)) for path in UNITS.rglob("*") if path.is_file()}
+
+
+def test_make_install_puts_units_rules_and_completions_below_destdir_for_a_prefix(tmp_path: Path) -> None:
+    make = ["make", "--silent", "-C", str(ROOT), "install-system", f"DESTDIR={tmp_path}", f"PYTHON={sys.executable}"]
+    subprocess.run([*make, "PREFIX=/usr"], check=True)
+    subprocess.run([*make, "PREFIX=/opt/mux"], check=True)
+    files = {str(path.relative_to(tmp_path)): path for path in tmp_path.rglob("*") if path.is_file()}
+    assert set(files) == {
+        *(f"{prefix}/{name}" for prefix in ("usr", "opt/mux") for name in INSTALLED),
+        "usr/share/polkit-1/rules.d/60-virtmux.rules",
+        "etc/polkit-1/rules.d/60-virtmux.rules",
+    }
+    for prefix in ("usr", "opt/mux"):
+        for kind in ("system", "user"):
+            service = files[f"{prefix}/lib/systemd/{kind}/virtmuxd.service"].read_text()
+            assert set(re.findall(r"=(/\S+/virtmuxd) ", service)) == {f"/{prefix}/bin/virtmuxd"}
+        assert "virtmux" in files[f"{prefix}/share/bash-completion/completions/virtmux"].read_text()
+
+
 def test_the_units_use_the_paths_that_daemon_and_command_use() -> None:
     service = unit("virtmuxd.service")["Service"]
     sockets = {name: unit(name)["Socket"] for name in ("virtmuxd.socket", "virtmuxd-ro.socket")}
     assert sockets["virtmuxd.socket"]["ListenStream"] == str(SYSTEM_SOCKET)
     assert sockets["virtmuxd-ro.socket"]["ListenStream"] == str(read_only_socket(SYSTEM_SOCKET))
-    assert [socket["SocketMode"] for socket in sockets.values()] == ["0600", "0600"]
+    assert [socket["SocketMode"] for socket in sockets.values()] == ["0660", "0660"]
+    assert [socket["SocketGroup"] for socket in sockets.values()] == [USERS, WATCHERS]
     assert Path("/run", service["RuntimeDirectory"]) == SYSTEM_SOCKET.parent
-    assert Path(service["ExecStart"]).name in PROJECT["project"]["scripts"]
+    assert Path("/var/log", service["LogsDirectory"]) == SYSTEM_DIRECTORY
+    assert Path("/etc", service["ConfigurationDirectory"]) == SYSTEM_FILE.parent
+    assert Path(service["ExecStart"].split()[0]).name in PROJECT["project"]["scripts"]
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
-    for path in UNITS:
+@needs_systemd_analyze
+@pytest.mark.parametrize("place", [".", "user"])
+def test_systemd_finds_no_fault_in_the_units(tmp_path: Path, place: str) -> None:
+    units = [path for path in sorted((UNITS / place).iterdir()) if path.suffix in {".service", ".socket"}]
+    for path in units:
         # It looks whether the program is there.
         (tmp_path / path.name).write_text(path.read_text().replace("=/usr/bin/virtmuxd", f"={sys.executable}"))
-    command = ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / path.name) for path in UNITS)]
-    said = subprocess.run(command, check=False, capture_output=True, text=True)
+    user = ["--user"] if place == "user" else []
+    command = ["systemd-analyze", *user, "verify", "--man=no", *(str(tmp_path / path.name) for path in units)]
+    said = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | ANY_RUNTIME_DIRECTORY)
     # It may find faults in units of this machine's, too.
-    assert [line for line in (said.stdout + said.stderr).splitlines() if "virtmuxd" in line] == []
+    assert [line for line in (said.stdout + said.stderr).splitlines() if "virtmux" in line] == []
+
+
+def exposure(directory: Path, *drop_ins: Path) -> float:
+    """What `systemd-analyze security` says of the service."""
+    (directory / "virtmuxd.service.d").mkdir()
+    for drop_in in drop_ins:
+        shutil.copy(drop_in, directory / "virtmuxd.service.d" / "drop-in.conf")
+    shutil.copy(UNITS / "virtmuxd.service", directory)
+    said = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(directory / "virtmuxd.service")],
+        check=True, capture_output=True, text=True, env=os.environ | {"SYSTEMD_UNIT_PATH": f"{directory}:"},
+    ).stdout  # fmt: skip
+    found = re.search(r"Overall exposure level for virtmuxd\.service: (\d+\.\d)", said)
+    assert found is not None, said
+    return float(found[1])
+
+
+@needs_systemd_analyze
+def test_the_service_is_hardly_exposed(tmp_path: Path) -> None:
+    assert exposure(tmp_path) <= 1.1
+
+
+@needs_systemd_analyze
+@pytest.mark.parametrize("drop_in", DROP_INS, ids=lambda path: path.name)
+def test_a_drop_in_for_remote_hypervisors_says_how_exposed_the_service_is_with_it(
+    tmp_path: Path, drop_in: Path
+) -> None:
+    said = re.search(r"# Exposure, .*: (\d\.\d) with it, (\d\.\d) without", drop_in.read_text())
+    assert said is not None
+    for name, drop_ins, number in (("with", [drop_in], said[1]), ("without", [], said[2])):
+        (tmp_path / name).mkdir()
+        assert exposure(tmp_path / name, *drop_ins) == float(number), name
 
 
 def test_the_readme_lists_every_dependency_and_why_it_is_there() -> None:

@@ -39,18 +39,27 @@ from virtmuxd.config.source import Source, printed
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--check-config", is_flag=True, help="Say what is wrong with the configuration, or that it can be used.")
 @click.option("--print-config", is_flag=True, help="Print the configuration as it is used, with all its defaults.")
+@click.option(
+    "--install-units",
+    is_flag=True,
+    help="Write systemd's units for this virtmuxd, and what they need, and say what comes next. Starts nothing.",
+)
 @click.version_option(package_name="virtmux", message="virtmuxd %(version)s")
 def main(
     is_system: bool | None,  # noqa: FBT001  # click passes it by its name
     config_file: Path | None,
     check_config: bool,  # noqa: FBT001
     print_config: bool,  # noqa: FBT001
+    install_units: bool,  # noqa: FBT001
     **options: Any,
 ) -> None:
     """Hold the consoles of this host's guests and serve them to local clients."""
     if not __debug__:
         _fail("python -O drops code that libvirtaio needs; run it without -O", 2)
     instance = {None: default_instance(), True: Instance.SYSTEM, False: Instance.SESSION}[is_system]
+    if install_units:
+        _install_units(instance)
+        return
     source = Source(instance, config_file, options)
     try:
         loaded = source.read()
@@ -84,6 +93,16 @@ def main(
 def _praise(files: list[Path]) -> str:
     read = ", ".join(str(file) for file in files)
     return f"the configuration can be used: {read}" if read else "there is no configuration file; the defaults are used"
+
+
+def _install_units(instance: Instance) -> None:
+    from virtmuxd import units
+
+    try:
+        for line in units.install(instance, units.program(), os.environ):
+            click.echo(line)
+    except units.UnitsError as error:
+        _fail(str(error), 1)
 
 
 def _fail(text: str, status: int) -> NoReturn:
