@@ -1,6 +1,7 @@
 """The command `virtmuxd`."""
 
 import asyncio
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -75,6 +76,8 @@ def main(
         from virtmuxd import app, logs
     except ImportError as error:
         _fail(f"{error}; the daemon needs more than the client: pip install 'virtmux[daemon]'", 1)
+    # A watchdog ends it by SIGABRT: then it says where it hung.
+    faulthandler.enable()
     runtime = config.socket_path.parent
     try:
         with logs.set_up(config.log_level), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -8,6 +8,7 @@ libvirt's events.
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -20,10 +21,12 @@ from virtmuxd.attendance import Attendance
 from virtmuxd.config.instance import read_only_socket
 from virtmuxd.config.schema import Config
 from virtmuxd.config.source import Loaded
+from virtmuxd.core.health import Health
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.reload import Reload
+from virtmuxd.service import watchdog
 from virtmuxd.service.callers import Callers
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.console_log import log_event
@@ -77,13 +80,17 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
         loop.add_signal_handler(signal.SIGHUP, reload.asked.set)
         listeners = _listeners(loaded, hall)
         async with asyncio.TaskGroup() as tasks:
-            beating = tasks.create_task(runtime.stay_alive(measurements.loop_lag.beat), name="alive")
+            beating = [
+                tasks.create_task(runtime.stay_alive(measurements.loop_lag.beat), name="alive"),
+                tasks.create_task(_feed_watchdog(attendance), name="watchdog"),
+            ]
             shelf.write(tasks)
             try:
                 await _attend(stop, listeners, attendance, reload)
             finally:
                 await shelf.finish()
-                beating.cancel()
+                for task in beating:
+                    task.cancel()
     finally:
         await _drain(bridge)
         attendance.close()
@@ -92,6 +99,13 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
         runtime.close()
         _log.info("stopped")
     return written and not attendance.stuck
+
+
+async def _feed_watchdog(attendance: Attendance) -> None:
+    every = watchdog.period(os.environ, os.getpid())
+    if every is not None:
+        health = Health()
+        await watchdog.feed(every, lambda now: health.is_well(attendance.used_up, now))
 
 
 async def _attend(

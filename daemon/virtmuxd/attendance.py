@@ -101,6 +101,12 @@ class Attendance:
         """Calls that will not return, and whose threads cannot be waited for."""
         return self._left_stuck + sum(each.stuck for each in self._attended.values())
 
+    @property
+    def used_up(self) -> list[str]:
+        """The names of threads that are all stuck."""
+        threads = [each for attended in self._attended.values() for each in attended.route.threads]
+        return [each.name for each in threads if each.used_up]
+
     def close(self) -> None:
         """Let the threads end, once `run` is over."""
         for each in self._attended.values():

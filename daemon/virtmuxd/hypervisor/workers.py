@@ -34,12 +34,10 @@ class Workers:
     """Threads that may be inside libvirt for one hypervisor: at most `quota` at once."""
 
     def __init__(self, quota: int, name: str, counters: Counters | None = None) -> None:
-        #: Calls that did not return although their connection was cut.
-        self.stuck = 0
         #: What they do now.
         self.use = ThreadUse(quota)
+        self.name = name
         self._counters = counters or Counters()
-        self._name = name
         self._quota = asyncio.Semaphore(quota)
         self._pool = ThreadPoolExecutor(quota, thread_name_prefix=name)
         self._loop = asyncio.get_running_loop()
@@ -119,6 +117,16 @@ class Workers:
             finally:
                 self._deadlines.discard(running)
 
+    @property
+    def stuck(self) -> int:
+        """Calls that have not returned although their connection was cut."""
+        return self.use.stuck
+
+    @property
+    def used_up(self) -> bool:
+        """Whether every thread is stuck: no further call can be made."""
+        return self.use.stuck >= self.use.quota
+
     def give_up(self) -> None:
         """The hypervisor hangs: every call misses its deadline now, also one that waits for a thread."""
         for deadline in self._deadlines:
@@ -145,7 +153,6 @@ class Workers:
     async def _cut(self, transport: Transport, future: "asyncio.Future[Any]", api: str) -> None:
         transport.cut()
         if not await self._returns(future, _CUT_GRACE):
-            self.stuck += 1
             self._counters.stuck_calls += 1
             self.use.stuck += 1
             future.add_done_callback(self._unstuck)
@@ -157,7 +164,7 @@ class Workers:
         return bool(done)
 
     def _tell(self, message: str, api: str, level: int) -> None:
-        _log.log(level, message, extra={"api": api, "threads": self._name, **self._counters.fields()})
+        _log.log(level, message, extra={"api": api, "threads": self.name, **self._counters.fields()})
 
     def finish_within(self, seconds: float) -> None:
         """The daemon stops: calls that begin from now on share one deadline; behind it a hung hypervisor is cut off."""

@@ -110,6 +110,23 @@ async def test_a_call_that_the_cut_does_not_free_is_counted_and_waited_for_no_lo
     assert workers.use.snapshot() == Threads(busy=0, quota=4, stuck=0)
 
 
+async def test_threads_are_used_up_while_every_one_is_stuck(
+    counters: Counters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_module, "_CUT_GRACE", SHORT)
+    workers = Workers(2, "test", counters)
+    release = threading.Event()
+    for used_up in (False, True):
+        with pytest.raises(DeadlineMissed):
+            await workers.call(Transport(), SHORT, "virConnectOpen", release.wait)
+        assert workers.used_up == used_up
+    release.set()
+    await workers.call(Transport(), LONG, "virTest", int)
+    assert not workers.used_up
+    assert counters.stuck_calls == 2
+    workers.close()
+
+
 async def test_no_more_calls_than_the_quota_are_inside_libvirt(workers: Workers) -> None:
     inside, most = 0, 0
     lock, gate = threading.Lock(), threading.Barrier(4)
