@@ -18,7 +18,7 @@ import pytest
 from virtmux.journal.names import SYSTEM_DIRECTORY
 from virtmux.reasons import CAUSES
 from virtmux.sockets import SYSTEM_SOCKET
-from virtmuxd.config.instance import SYSTEM_FILE, read_only_socket
+from virtmuxd.config.instance import read_only_socket
 from virtmuxd.config.people import USERS, WATCHERS
 
 ROOT = Path(__file__).parents[1]
@@ -137,7 +137,6 @@ def test_the_units_use_the_paths_that_daemon_and_command_use() -> None:
     assert [socket["SocketGroup"] for socket in sockets.values()] == [USERS, WATCHERS]
     assert Path("/run", service["RuntimeDirectory"]) == SYSTEM_SOCKET.parent
     assert Path("/var/log", service["LogsDirectory"]) == SYSTEM_DIRECTORY
-    assert Path("/etc", service["ConfigurationDirectory"]) == SYSTEM_FILE.parent
     assert Path(service["ExecStart"].split()[0]).name in PROJECT["project"]["scripts"]
 
 

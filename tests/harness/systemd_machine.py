@@ -1,6 +1,6 @@
 """A machine of the tests' own with a real systemd as its PID 1, Debian's libvirtd, D-Bus, polkit and journald.
 
-It is a process tree in mount, PID, cgroup, UTS and IPC namespaces of its own. What it needed, as found by trying:
+It is a process tree in namespaces of its own. What it needed, as found by trying:
 
 - Its root is an overlay over this machine's, whose upper half is a tmpfs: it may write everywhere, and nothing of that
   is seen outside or outlives it. `systemd-tmpfiles` would otherwise empty this machine's /tmp.
@@ -11,7 +11,7 @@ It is a process tree in mount, PID, cgroup, UTS and IPC namespaces of its own. W
 - A /dev of its own. Without /dev/console systemd uses /dev/null, without /dev/kmsg journald leaves the kernel's log be,
   and without /dev/kvm libvirt does not try for long whether that works.
 - systemd tells $NOTIFY_SOCKET when it has booted, as it tells a container's manager.
-- The network is this machine's: its loopback reaches the tests.
+- A network of its own, whose loopback systemd sets up: ports that it listens on are free.
 - libvirt's units, polkit actions and rules come from Debian's package libvirt-daemon-system, which `tools/setup` has
   unpacked and not installed. Its libvirtd runs QEMU as root and without cgroups: no more is asked of this machine.
 
@@ -25,9 +25,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
@@ -40,7 +40,7 @@ CHECKOUT = Path(__file__).parents[2]
 #: Debian's libvirt-daemon-system, unpacked.
 LIBVIRT = CHECKOUT / "build" / "libvirt-daemon-system"
 REAPER = Path(__file__).with_name("reaper.py")
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 BOOT_SECONDS = 60.0
 PATIENCE = 30.0
@@ -53,7 +53,7 @@ mount -t tmpfs -o mode=755 tmpfs "$base/tree"
 mkdir "$base/tree/cgroup" "$base/tree/upper" "$base/tree/work" "$base/tree/root"
 mount -t cgroup2 cgroup2 "$base/tree/cgroup"
 mkdir "$base/tree/cgroup/$name"
-exec unshare --pid --uts --ipc --fork --kill-child sh -euc '
+exec unshare --pid --net --uts --ipc --fork --kill-child sh -euc '
 read -r pid rest </proc/self/stat
 echo "$pid" >"$1/pid"
 echo 0 >"$1/tree/cgroup/$2/cgroup.procs"
@@ -98,8 +98,9 @@ for unit in dbus.socket systemd-journald.socket systemd-journald-dev-log.socket 
 done
 cp "$base/libvirtd.conf" "$base/qemu.conf" etc/libvirt/
 systemd-sysusers --root="$PWD" "$base/users.conf"
-mkdir -p -m 755 home/alice
+mkdir -p -m 755 home/alice home/bob
 chown 1777:1777 home/alice
+chown 1778:1778 home/bob
 
 mount --bind "$cache" var/cache/libvirt
 mkdir -p "./$checkout" run/host
@@ -122,11 +123,12 @@ for group in "$1"/vmx-systemd-*; do
 done
 """
 
-#: What the packages of Debian's libvirt add, and somebody who is not root.
+#: What the packages of Debian's libvirt add, and people who are not root.
 USERS = """\
 g libvirt -
 u libvirt-qemu 64055 - /var/lib/libvirt
 u alice 1777 - /home/alice /bin/sh
+u bob 1778 - /home/bob /bin/sh
 """
 
 #: For the rest it is as it comes: polkit says who may connect.
@@ -162,17 +164,27 @@ class SystemdMachine:
     @property
     def through(self) -> tuple[str, ...]:
         """A command that runs another in the machine, as its root."""
-        spaces = ("--mount", "--pid", "--cgroup", "--uts", "--ipc")
+        spaces = ("--mount", "--pid", "--cgroup", "--net", "--uts", "--ipc")
         return (*AS_ROOT, "nsenter", f"--target={self.pid}", *spaces, "--wd=/")
 
     def outside(self, path: str | Path) -> Path:
         """Where a path of the machine is for root outside."""
         return Path(f"/proc/{self.pid}/root{path}")
 
-    def command(self, *command: str | Path, user: str = "root", cwd: Path = Path("/"), **environment: str) -> list[str]:
-        """The command line that runs `command` in the machine, with the environment of a login and `environment`."""
-        person = [] if user == "root" else ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
-        variables = {"PATH": PATH, "LC_ALL": "C.UTF-8", "USER": user} | environment
+    def command(
+        self,
+        *command: str | Path,
+        user: str = "root",
+        cwd: Path = Path("/"),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[str]:
+        """The command line that runs `command` in the machine, with the environment of a login and `environment`.
+
+        What it runs ends by SIGKILL with it.
+        """
+        as_user = [] if user == "root" else [f"--reuid={user}", f"--regid={user}", "--init-groups"]
+        person = ["setpriv", *as_user, "--pdeathsig=KILL"]  # nsenter is its parent, and does not take it along
+        variables = {"PATH": PATH, "LC_ALL": "C.UTF-8", "USER": user, **environment}
         clean = ["env", "-i", "-C", str(cwd), *(f"{name}={value}" for name, value in variables.items())]
         return [*self.through, *clean, *person, *map(str, command)]
 
@@ -183,10 +195,10 @@ class SystemdMachine:
         cwd: Path = Path("/"),
         stdin: str = "",
         check: bool = True,
-        **environment: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command in the machine. Raises CalledProcessError with what it said where it fails and `check`."""
-        line = self.command(*command, user=user, cwd=cwd, **environment)
+        line = self.command(*command, user=user, cwd=cwd, environment=environment)
         done = subprocess.run(line, input=stdin, capture_output=True, text=True, check=False, timeout=600)
         if check and done.returncode:
             error = subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
