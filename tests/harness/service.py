@@ -2,11 +2,13 @@
 
 import re
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.harness.privilege import send_signal
 from tests.harness.systemd_machine import CHECKOUT, PATIENCE, SystemdMachine
 
 README = (CHECKOUT / "README.md").read_text()
@@ -69,7 +71,7 @@ class Attached:
     """`virtmux attach` of somebody in the machine, on pipes."""
 
     def __init__(self, machine: SystemdMachine, user: str, *options: str) -> None:
-        command = machine.command("virtmux", "attach", GUEST, *options, user=user)
+        command = machine.command("virtmux", "attach", GUEST, "--escape", "^]", *options, user=user)
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
         self.output = b""
@@ -78,6 +80,14 @@ class Attached:
     def write(self, data: bytes) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(data)
+
+    def leave(self) -> None:
+        """Ends it, in order if it can be."""
+        try:
+            self.process.communicate(b"\x1d", timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            send_signal(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
 
     def until(self, output: bytes = b"", said: bytes = b"", start: int = 0) -> None:
         """Waits until `output` is in what the guest printed, from `start` on, and `said` in what virtmux said.
@@ -111,5 +121,4 @@ def attached(machine: SystemdMachine, user: str = "alice", *options: str) -> Ite
         one.until(output=b"\r>")
         yield one
     finally:
-        one.process.kill()
-        one.process.communicate()
+        one.leave()

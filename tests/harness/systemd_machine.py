@@ -138,7 +138,7 @@ host_uuid = "{host_uuid}"
 
 
 class SystemdMachine:
-    """See the module. A context manager; paths are those of the machine, unless `outside` gives another."""
+    """See the module. A context manager; paths are those of the machine."""
 
     def __init__(self) -> None:
         if missing := self.missing():
@@ -166,10 +166,6 @@ class SystemdMachine:
         """A command that runs another in the machine, as its root."""
         spaces = ("--mount", "--pid", "--cgroup", "--net", "--uts", "--ipc")
         return (*AS_ROOT, "nsenter", f"--target={self.pid}", *spaces, "--wd=/")
-
-    def outside(self, path: str | Path) -> Path:
-        """Where a path of the machine is for root outside."""
-        return Path(f"/proc/{self.pid}/root{path}")
 
     def command(
         self,

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.harness.service import GUEST, SERVICE, SOCKETS, attached, commands, installed, pid, running, set_up
-from tests.harness.systemd_machine import SystemdMachine
+from tests.harness.service import GUEST, OFFLINE, SERVICE, SOCKETS, attached, commands, installed, pid, running, set_up
+from tests.harness.systemd_machine import CHECKOUT, SystemdMachine
 
 PLACES = {
     "/run/virtmux": "virtmuxd:virtmuxd 755",
@@ -58,6 +58,18 @@ def test_install_units_says_that_all_is_there_already(machine: SystemdMachine) -
     assert [line for line in said if line.startswith("written")] == []
     steps = [line.strip() for line in said[said.index("nothing is enabled or started; the next steps are:") + 1 :]]
     assert [step for step in steps if step.partition("    #")[0].replace("NAME", "alice") not in commands(0)] == []
+
+
+def test_make_install_makes_a_package_of_which_nothing_runs(machine: SystemdMachine) -> None:
+    arguments = ("DESTDIR=/run/package", "PREFIX=/usr", "PYTHON=/opt/virtmux/bin/python")
+    machine.run("make", "--silent", "install", *arguments, cwd=CHECKOUT, environment=OFFLINE)
+    for place in ("bin/virtmuxd", "bin/virtmux", "lib/systemd/system/virtmuxd.service", "share/man/man8/virtmuxd.8"):
+        machine.run("test", "-f", f"/run/package/usr/{place}")
+    version = machine.run(
+        "sh", "-c", "PYTHONPATH=$(echo /run/package/usr/lib/*/*-packages) /run/package/usr/bin/virtmuxd --version"
+    )
+    assert version.stdout.startswith("virtmuxd ")
+    machine.run("rm", "-r", "/run/package")
 
 
 def test_a_client_starts_the_service(machine: SystemdMachine) -> None:

@@ -1,12 +1,14 @@
 """What the service may do on its host and at libvirt, while its consoles are in use."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness.service import GUEST, SERVICE, attached, installed, pid, running, set_up
-from tests.harness.systemd_machine import SystemdMachine
+from tests.harness.systemd_machine import CHECKOUT, SystemdMachine
 
 #: What is tried in the daemon's place: as its user, in its namespaces and under its filters. It fails, or says nothing.
 TRIES = """
@@ -159,6 +161,54 @@ def test_where_libvirt_asks_about_each_call_consoles_can_be_used_and_guests_not_
         assert "access denied" in as_daemon.stderr
         alice.write(b"unharmed")
         alice.until(output=b"unharmed")
+
+
+# At another host.
+
+#: An ssh server in the machine. It prints the URI of the machine's libvirtd beyond it, and serves until it is killed.
+SSHD = """
+import asyncio, sys
+from pathlib import Path
+from tests.harness.sshd import serve_ssh
+
+async def main():
+    async with serve_ssh(Path(sys.argv[1])) as sshd:
+        print(sshd.uri(Path("/run/libvirt/libvirt-sock")), flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def beyond_ssh(machine: SystemdMachine) -> Iterator[str]:
+    """The URI of a hypervisor that takes a network, with a key that is the daemon's."""
+    place = "/var/lib/virtmux/ssh"
+    machine.run("install", "-d", place)
+    command = machine.command(sys.executable, "-c", SSHD, place, cwd=CHECKOUT)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sshd:
+        try:
+            assert sshd.stdout is not None
+            uri = sshd.stdout.readline().strip()
+            machine.run("chown", "-R", "virtmuxd:", place)
+            yield uri
+        finally:
+            machine.run("pkill", "-KILL", "-f", place)
+
+
+def test_a_hypervisor_beyond_ssh_takes_the_drop_in_that_is_shipped(machine: SystemdMachine, beyond_ssh: str) -> None:
+    machine.write("/etc/virtmux/virtmuxd.toml", f'uri = ["{beyond_ssh}"]\n')
+    machine.systemctl("restart", SERVICE)
+    machine.until(lambda: "hypervisor-lost" in machine.run("virtmux", "list", "--json", user="alice").stdout)
+    example = machine.run("cat", "/etc/systemd/system/virtmuxd.service.d/qemu-ssh.conf.example").stdout
+    machine.write("/run/systemd/system/virtmuxd.service.d/qemu-ssh.conf", example)
+    machine.systemctl("daemon-reload")
+    machine.systemctl("restart", SERVICE)
+    with attached(machine, "alice", "--wait") as alice:
+        alice.write(b"over ssh")
+        alice.until(output=b"over ssh")
+    machine.run("rm", "/etc/virtmux/virtmuxd.toml")
+    machine.systemctl("restart", SERVICE)
 
 
 # A user's own.
