@@ -115,10 +115,10 @@ exec env -i container=virtmux-tests PATH="$PATH" NOTIFY_SOCKET=/run/host/notify 
     /lib/systemd/systemd --unit=multi-user.target --log-target=journal-or-kmsg --show-status=no
 """
 
-# Removes what is left of cgroups in which nobody is, ours and those of tests that were killed.
+# Removes our cgroup, and those of tests that were killed a while ago, if nobody is in them.
 SWEEP = """
 mount -t cgroup2 cgroup2 "$1"
-for group in "$1"/vmx-systemd-*; do
+for group in "$1/$2" $(find "$1" -maxdepth 1 -name 'vmx-systemd-*' -mmin +1); do
     if grep -qsx 'populated 0' "$group/cgroup.events"; then find "$group" -depth -type d -exec rmdir {} +; fi
 done
 """
@@ -264,7 +264,7 @@ class SystemdMachine:
             shutil.rmtree(self.base)
 
     def _sweep(self) -> None:
-        run_as_root("unshare", "--mount", "sh", "-euc", SWEEP, "sh", self.base / "tree")
+        run_as_root("unshare", "--mount", "sh", "-euc", SWEEP, "sh", self.base / "tree", self.base.name)
 
     def __enter__(self) -> Self:
         try:
