@@ -101,9 +101,10 @@ def test_the_wheel_holds_the_three_packages_with_their_types_and_no_tests(tmp_pa
     assert not [name for name in programs if "test" in name or not name.endswith((".py", "py.typed"))]
 
 
-def test_the_wheel_installs_the_manual_pages(tmp_path: Path) -> None:
+def test_the_wheel_installs_the_manual_pages_and_what_monitoring_systems_take(tmp_path: Path) -> None:
     data = {name for name in shipped(tmp_path) if not program(name)}
-    assert data == {f"{DATA}/share/man/man1/virtmux.1", f"{DATA}/share/man/man8/virtmuxd.8"}
+    monitoring = [f"virtmux/monitoring/{path.name}" for path in (ROOT / "monitoring").iterdir()]
+    assert data == {f"{DATA}/share/{name}" for name in ("man/man1/virtmux.1", "man/man8/virtmuxd.8", *monitoring)}
 
 
 def test_the_wheel_holds_the_units_for_install_units(tmp_path: Path) -> None:
@@ -171,7 +172,9 @@ def exposure(directory: Path, *drop_ins: Path) -> float:
 
 @needs_systemd_analyze
 def test_the_service_is_hardly_exposed(tmp_path: Path) -> None:
-    assert exposure(tmp_path) <= 1.1
+    exposed = exposure(tmp_path)
+    assert exposed <= 1.1
+    assert f"(`systemd-analyze security`: {exposed})" in (ROOT / "README.md").read_text()
 
 
 @needs_systemd_analyze

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.service import GUEST, SERVICE, attached, installed, pid, running, set_up
+from tests.harness.service import GUEST, SERVICE, attached, commands, installed, pid, running, set_up
 from tests.harness.systemd_machine import CHECKOUT, SystemdMachine
 
 #: What is tried in the daemon's place: as its user, in its namespaces and under its filters. It fails, or says nothing.
@@ -91,6 +91,19 @@ def test_the_sandbox_is_on_while_a_console_is_in_use(machine: SystemdMachine) ->
         assert "Max core file size        0 " in limits
         alice.write(b"still here")
         alice.until(output=b"still here")
+
+
+def test_metrics_are_served_at_a_socket_that_was_made_outside_of_the_sandbox(machine: SystemdMachine) -> None:
+    fetch = "import urllib.request as http; print(http.urlopen('http://127.0.0.1:9177/metrics').read().decode())"
+    assert machine.run("python3", "-c", fetch, check=False).returncode, "nobody has asked for them"
+    machine.run("sh", "-euc", commands(2))
+    try:
+        with attached(machine):
+            assert f'domain="{GUEST}"' in machine.run("python3", "-c", fetch).stdout
+        machine.systemctl("stop", "virtmuxd.socket")
+        assert machine.show("virtmux-metrics.socket", "ActiveState") == "inactive"
+    finally:
+        machine.systemctl("disable", "--now", "virtmux-metrics.socket")
 
 
 def test_the_journal_can_be_given_to_a_group(machine: SystemdMachine) -> None:
