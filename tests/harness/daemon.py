@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.logged import unknown_facts
-from tests.harness.privilege import AS_NOBODY, CALLING_AS_NOBODY, IS_ROOT, NOBODY, send_signal
+from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY, send_signal
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 from tests.harness.watched_daemon import WatchPort
 
@@ -53,7 +53,7 @@ class Daemon:
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
         (self.directory / "virtmuxd.toml").write_text(config)
-        if IS_ROOT and through in (AS_NOBODY, CALLING_AS_NOBODY):
+        if through == AS_NOBODY and IS_ROOT:
             for path in (self.directory, self.runtime):
                 os.chown(path, NOBODY, NOBODY)
         self.watch = WatchPort(self.directory / "watch")

@@ -33,11 +33,12 @@ def commands(which: int) -> str:
 
 
 @contextmanager
-def installed() -> Iterator[SystemdMachine]:
-    """A machine on which the README's commands were run, with a guest."""
+def installed(*, guest: bool = True) -> Iterator[SystemdMachine]:
+    """A machine on which the README's commands were run, with a guest or without."""
     with SystemdMachine() as machine:
         machine.run("sh", "-euxc", commands(0), cwd=CHECKOUT, environment=OFFLINE)
-        machine.start_guest(GUEST)
+        if guest:
+            machine.start_guest(GUEST)
         yield machine
 
 

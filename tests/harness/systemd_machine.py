@@ -227,9 +227,13 @@ class SystemdMachine:
                 raise TimeoutError(f"it did not come to hold within {seconds} s")
             time.sleep(0.05)
 
-    def start_guest(self, name: str) -> None:
-        """Starts a boot-sector guest (tests/harness/guest.py), which does not outlive the machine."""
-        self.run("virsh", "create", "/dev/stdin", stdin=boot_sector_xml(name, uuid4()))
+    def start_guest(self, name: str, *, devices: str = "", paused: bool = False) -> None:
+        """Starts a boot-sector guest (tests/harness/guest.py), which does not outlive the machine.
+
+        `devices` are more than it has; `paused` stops it before its first instruction.
+        """
+        xml = boot_sector_xml(name, uuid4(), memory_mib=8 if devices else 4, extra_devices=devices)
+        self.run("virsh", "create", *(["--paused"] if paused else []), "/dev/stdin", stdin=xml)
 
     def boot(self) -> None:
         """Boots it, and returns once systemd says that it has."""
