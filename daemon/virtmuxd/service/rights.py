@@ -59,12 +59,12 @@ class Rights:
         if self._read_only and right not in READING:
             text = "this socket is to watch"
         else:
-            text = f"{self._who.user} has no right to {_DOING[right]} {where}"
+            text = f"user {self._who.user} has no right to {_DOING[right]} {where}"
         return self._deny(right, text, about)
 
     def nothing(self) -> Reason:
         """Deny everything to this client, which may do nothing at all; gives why."""
-        text = f"{self._who.user} may do nothing here; [[access]] in virtmuxd.toml says who may"
+        text = f"user {self._who.user} may do nothing here; [[access]] in virtmuxd.toml says who may"
         return self._deny(None, text, {})
 
     def _deny(self, right: Right | None, text: str, about: Mapping[str, object]) -> Reason:
