@@ -9,8 +9,9 @@ from msgspec import NODEFAULT, Struct
 
 from virtmuxd.config.files import load
 from virtmuxd.config.instance import Instance
-from virtmuxd.config.schema import AccessRule, Config, ConsoleRule, HypervisorRule, LimitRules, MetricRules
+from virtmuxd.config.schema import AccessRule, Config, ConsoleRule, HypervisorRule, MetricRules
 from virtmuxd.core.access import USE, Right
+from virtmuxd.core.limits import LimitRules
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "configuration.md").read_text()

@@ -15,13 +15,13 @@ from functools import partial
 
 from virtmux import __version__
 from virtmux.features import Feature
-from virtmux.messages import Limits, ServerHello
+from virtmux.messages import ServerHello
 from virtmuxd import logs
 from virtmuxd.attendance import Attendance
 from virtmuxd.config.instance import read_only_socket
-from virtmuxd.config.schema import Config
 from virtmuxd.config.source import Loaded
 from virtmuxd.core.health import Health
+from virtmuxd.core.limits import Limits
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
@@ -75,7 +75,8 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     try:
         await shelf.begin()
         proofs = Proofs.kept_in(runtime.path / "proofs.key")
-        hall = Hall(registry, shelf.library, clients, _greeting(config), loaded.access, proofs, measurements)
+        hello = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES))
+        hall = Hall(registry, shelf.library, clients, hello, loaded.access, proofs, measurements, Limits(config.limits))
         reload = Reload(config, read, partial(_put_into_effect, hall, shelf, attendance))
         loop.add_signal_handler(signal.SIGHUP, reload.asked.set)
         listeners = _listeners(loaded, hall)
@@ -131,14 +132,10 @@ async def _put_into_effect(hall: Hall, shelf: Shelf, attendance: Attendance, loa
     logs.set_level(loaded.config.log_level)
     hall.access = loaded.access
     hall.clients.review()
+    hall.limits.rules = loaded.config.limits
     hall.measurements.per_console = loaded.config.metrics.per_console
     shelf.follow(loaded.config)
     await attendance.follow(loaded.config)
-
-
-def _greeting(config: Config) -> ServerHello:
-    limits = Limits(input_window=config.limits.input_window)
-    return ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES), limits=limits)
 
 
 def _listeners(loaded: Loaded, hall: Hall) -> list[Listener | MetricsListener]:

@@ -97,7 +97,6 @@ class Shelf:
                 eager_until=self._runtime.life.began + _EAGER,
             ),
             backoff=Backoff(random.random),
-            window=config.limits.input_window,
             tell=self._registry.tell,
             relocate=lambda former, key: self._relocate(console, ring, former, key),
             new_token=partial(secrets.token_hex, 16),

@@ -38,7 +38,7 @@ from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.session import ClientSession
 from virtmux.unixsocket import UnixSocket
-from virtmux.wire import Output, ProtocolError
+from virtmux.wire import HEADER_SIZE, Output, ProtocolError
 
 if TYPE_CHECKING:
     from virtmux.console import Console
@@ -144,14 +144,20 @@ class Link:
 
         Raises:
             ValueError: a text cannot be sent.
-            Refused: the daemon does not know such a thing (`feature-missing`).
+            Refused: the daemon does not know such a thing (`feature-missing`), or takes no message as large
+                (`protocol-error`).
         """
         needed = _feature_of(question)
         if needed is not None and needed not in self.features:
             raise Refused(reason_now(Cause.FEATURE_MISSING, f"`{needed}`; {self.software}"))
         for text in astuple(question):
             sendable(text if isinstance(text, str) else "")
-        return self._ask(replace(question, id=self.session.next_id()), console)
+        question = replace(question, id=self.session.next_id())
+        size = len(encode(question)) - HEADER_SIZE
+        if size > self.limits.message:
+            text = f"a message of {size} bytes, and {self.software} takes {self.limits.message} at most"
+            raise Refused(reason_now(Cause.PROTOCOL_ERROR, text))
+        return self._ask(question, console)
 
     def detach(self, handle: int) -> None:
         """Give a place up. What still arrives of it is dropped."""

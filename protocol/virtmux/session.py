@@ -26,6 +26,7 @@ from virtmux.messages import (
     Done,
     Gap,
     Goodbye,
+    Limits,
     MarkMessage,
     Place,
     PlaceEnded,
@@ -43,8 +44,9 @@ from virtmux.wire import INPUT, MESSAGE, OUTPUT, PROTOCOL, Decoder, Input, Messa
 class ServerSession:
     """The daemon's end: checks that a client greets first, once, and in a protocol that is spoken here."""
 
-    def __init__(self) -> None:
-        self._decoder = Decoder(frozenset({MESSAGE, INPUT}))
+    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008  # frozen
+        """`limits` are those that the daemon's hello announces."""
+        self._decoder = Decoder(frozenset({MESSAGE, INPUT}), message=limits.message)
         self.greeting: ClientHello | None = None
 
     def receive(self, data: bytes) -> Iterator[ClientMessage | Input]:

@@ -25,6 +25,8 @@ U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """An offset, the number of a mark or a sum of bytes: fits the signed 64-bit integers of other languages."""
 
 _HEADER = Struct(">IB")
+#: Bytes of a frame before its payload.
+HEADER_SIZE = _HEADER.size
 _OUTPUT = Struct(">IBIQ")
 _OUTPUT_PAYLOAD = Struct(">IQ")
 _INPUT = Struct(">IBIIQ")
@@ -97,8 +99,11 @@ class Decoder:
     Holds at most one incomplete frame, so its memory is bounded by the largest allowed payload.
     """
 
-    def __init__(self, allowed: frozenset[int]) -> None:
-        self._allowed = allowed
+    def __init__(self, allowed: frozenset[int], *, message: int = MAX_MESSAGE) -> None:
+        """`message`: no JSON message may be larger, in bytes."""
+        self._limits = {kind: PAYLOAD_LIMITS[kind] for kind in allowed}
+        if MESSAGE in allowed:
+            self._limits[MESSAGE] = PAYLOAD_LIMITS[MESSAGE][0], message
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
@@ -113,21 +118,21 @@ class Decoder:
         self._buffer += data
         position, end = 0, len(self._buffer)
         try:
-            while end - position >= _HEADER.size:
+            while end - position >= HEADER_SIZE:
                 length, kind = _HEADER.unpack_from(self._buffer, position)
                 self._check(kind, length - 1)
                 stop = position + _LENGTH_SIZE + length
                 if stop > end:
                     break
-                start, position = position + _HEADER.size, stop
+                start, position = position + HEADER_SIZE, stop
                 yield self._frame(kind, start, stop)
         finally:
             del self._buffer[:position]
 
     def _check(self, kind: int, size: int) -> None:
-        if kind not in self._allowed:
+        if kind not in self._limits:
             raise ProtocolError(f"frame of unexpected type {kind}")
-        smallest, largest = PAYLOAD_LIMITS[kind]
+        smallest, largest = self._limits[kind]
         if not smallest <= size <= largest:
             raise ProtocolError(f"frame of type {kind} with a payload of {size} bytes, not {smallest} to {largest}")
 

@@ -8,10 +8,11 @@ import pytest
 
 from virtmuxd import reload
 from virtmuxd.config.errors import ConfigError
-from virtmuxd.config.schema import Config, ConsoleRule, HypervisorRule, Kept, LimitRules
+from virtmuxd.config.schema import Config, ConsoleRule, HypervisorRule, Kept
 from virtmuxd.config.source import Loaded
 from virtmuxd.core.access import AccessRules
 from virtmuxd.core.events import Policy
+from virtmuxd.core.limits import LimitRules
 from virtmuxd.reload import LIVE, Reload, waiting_keys
 
 DEADLINE = 10.0

@@ -91,11 +91,10 @@ class Bench:
 class Consoles:
     """A registry, and benches for consoles in it."""
 
-    def __init__(self, *, policy: Policy = Policy.ON_DEMAND, window: int = 65536, capacity: int = 1 << 20) -> None:
+    def __init__(self, *, policy: Policy = Policy.ON_DEMAND, capacity: int = 1 << 20) -> None:
         self.registry = Registry()
         self.relocated: list[tuple[ConsoleKey, ConsoleKey]] = []
         self._policy = policy
-        self._window = window
         self._capacity = capacity
         self._numbers = count(1)
         self._tokens = count(1)
@@ -125,7 +124,6 @@ class Consoles:
             policy=self._policy,
             timing=Timing(),
             backoff=Backoff(lambda: 0.0),
-            window=self._window,
             tell=tell,
             relocate=lambda former, key: self.relocated.append((former, key)),
             new_token=lambda: f"token {next(self._tokens)}",

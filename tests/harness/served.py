@@ -15,7 +15,6 @@ from virtmux.messages import (
     ClientHello,
     ClientMessage,
     Goodbye,
-    Limits,
     Place,
     ServerHello,
     ServerMessage,
@@ -26,6 +25,7 @@ from virtmux.reasons import Reason
 from virtmux.session import ClientSession
 from virtmux.wire import Output, encode_input
 from virtmuxd.core.access import AccessRules
+from virtmuxd.core.limits import LimitRules, Limits
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.audit import Audit
 from virtmuxd.service.callers import UNKNOWN
@@ -124,19 +124,22 @@ def empty_library(registry: Registry) -> Library:
 
 
 def hall(
-    registry: Registry, library: Library | None = None, clients: Clients | None = None, *, window: int = 65536
+    registry: Registry,
+    library: Library | None = None,
+    clients: Clients | None = None,
+    limits: Limits | None = None,
 ) -> Hall:
     """What the clients of a test have in common. Their user may do everything."""
-    greeting = ServerHello(software="virtmuxd test", limits=Limits(input_window=window))
     clients = clients or Clients()
     return Hall(
         registry,
         library or empty_library(registry),
         clients,
-        greeting,
+        ServerHello(software="virtmuxd test"),
         AccessRules((), {UID, os.getuid()}),
         Proofs(b"key"),
         Measurements(registry, clients, 0, per_console=True),
+        limits or Limits(LimitRules()),
     )
 
 
@@ -146,7 +149,7 @@ async def served(
     library: Library | None = None,
     *,
     read_only: bool = False,
-    window: int = 65536,
+    limits: Limits | None = None,
     buffer: int | None = None,
     clients: Clients | None = None,
     user: str = "alice",
@@ -159,7 +162,7 @@ async def served(
         each.setblocking(False)
     if buffer is not None:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-    entrance = hall(registry, library, clients, window=window)
+    entrance = hall(registry, library, clients, limits)
     entrance.access = access or entrance.access
     process = Process(4711, UID, UID, groups)
     who = Person(entrance.clients.next_number(), user, process.uid, process.pid)

@@ -282,6 +282,18 @@ class TestRequests:
             attaching.cancel()
             await mux.consoles()
 
+    async def test_what_is_larger_than_the_daemon_takes_is_refused_and_not_sent(self, tmp_path: Path) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+            await peer.gone()
+
+        daemon = ScriptedDaemon(tmp_path / "s", limits=Limits(message=4096))
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+            with pytest.raises(virtmux.Refused, match="takes 4096 at most"):
+                await mux.release("\N{WATCH}" * 1024, "\N{WATCH}" * 1024)
+            await mux.consoles()
+
 
 class TestRecords:
     async def test_records_come_in_order_and_the_position_follows_what_was_taken(self, daemon: ScriptedDaemon) -> None:

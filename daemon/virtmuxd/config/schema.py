@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from virtmux.wire import MAX_MESSAGE
 from virtmuxd.core.access import Right, names
 from virtmuxd.core.events import Policy
+from virtmuxd.core.limits import LimitRules
 
 _T = TypeVar("_T")
 _Seconds = Annotated[float, Meta(gt=0)]
@@ -19,7 +19,6 @@ _Count = Annotated[int, Meta(gt=0)]
 _CInt = Annotated[int, Meta(gt=0, lt=1 << 31)]
 _Text = Annotated[str, Meta(min_length=1)]
 _Pool = Annotated[int, Meta(ge=0)]
-_Bytes = Annotated[int, Meta(ge=0)]
 _Ring = Annotated[int, Meta(ge=16384)]
 _Days = Annotated[float, Meta(gt=0, le=36500)]
 
@@ -69,29 +68,6 @@ class AccessRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     console: Annotated[tuple[_Text, ...], Meta(min_length=1)] = ("*",)
     """Globs on DOMAIN or DOMAIN:DEVICE."""
     allow: tuple[Right, ...]
-
-
-class LimitRules(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """How much clients may have, and how long they may take. 0 is no limit, where that can be said."""
-
-    clients: _Count = 2048
-    """Clients in all; root's and those of the daemon's own user are not counted."""
-    clients_per_user: _Count = 1024
-    """Clients of one user, likewise."""
-    consoles_per_client: _Count = 1024
-    """Consoles at which one client has a place."""
-    handshake: _Seconds = 10.0
-    """How long a client may take to greet."""
-    idle: _Linger = 0.0
-    """After how long without a byte from or to it a client is sent away."""
-    input_rate: _Bytes = 0
-    """Input that a client may send in a second, to all consoles."""
-    input_window: Annotated[int, Meta(ge=16384, le=65536)] = 65536
-    """Input that a client may have on its way to one console."""
-    message_size: Annotated[int, Meta(ge=4096, le=MAX_MESSAGE)] = MAX_MESSAGE
-    """The largest message that a client may send."""
-    delivery_rate: _Bytes = 0
-    """Output of a console that its clients are given live in a second; what is beyond is a gap to them."""
 
 
 class MetricRules(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):

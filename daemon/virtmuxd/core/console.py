@@ -174,15 +174,14 @@ class Console:
         policy: Policy,
         timing: Timing,
         backoff: Backoff,
-        window: int,
         tell: Callable[[messages.Event], None],
         relocate: Callable[[ConsoleKey, ConsoleKey], None],
         new_token: Callable[[], str],
         kept: str = "memory",
     ) -> None:
-        """`tell` is told what happens, for those who watch; `window` is each writer's, in bytes; `relocate` is
-        called when the console's key becomes another. `new_token` makes what nobody can guess, for `Roles`. `kept` says
-        where the records are, as long as nobody records."""
+        """`tell` is told what happens, for those who watch; `relocate` is called when the console's key becomes
+        another. `new_token` makes what nobody can guess, for `Roles`. `kept` says where the records are, as long as
+        nobody records."""
         self.key = key
         self.naming = naming
         self.handle = handle
@@ -190,7 +189,7 @@ class Console:
         self.present = False
         self.sequence = Sequence(handle, store, self._tell_mark)
         self.sequence.recover()
-        self.inputs = Inputs(window)
+        self.inputs = Inputs()
         #: Who writes the records down, if anybody does.
         self.recorder: Recorder | None = None
         self._kept = kept

@@ -69,11 +69,13 @@ class Account:
 class Writer:
     """A client's right to type at a console, its account, and how it hears of changes to it."""
 
-    def __init__(self, changed: Callable[[], None], refusal: Cause | None = None) -> None:
-        """`changed` is called when the account has news; `refusal` is set for clients that may only watch."""
+    def __init__(self, changed: Callable[[], None], refusal: Cause | None = None, *, window: int = 65536) -> None:
+        """`changed` is called when the account has news; `refusal` is set for clients that may only watch; `window`:
+        so many bytes it may have whose fate is not known."""
         self.account = Account()
         self.changed = changed
         self.refusal = refusal
+        self.window = window
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,11 @@ class Batch:
 
 
 class Inputs:
-    """The input of one console, in order of arrival, bounded by the window of each writer (bytes)."""
+    """The input of one console, in order of arrival, bounded by the window of each writer."""
 
-    def __init__(self, window: int) -> None:
+    def __init__(self) -> None:
         #: What became of all input so far, in bytes.
         self.accepted = self.unknown = self.rejected = 0
-        self._window = window
         self._attachment = 0
         self._open = False
         self._shared = False
@@ -208,8 +209,8 @@ class Inputs:
             account = writer.account = Account(attachment)
         if input_offset != account.received:
             raise ProtocolError(f"input at offset {input_offset}, expected {account.received}")
-        if account.pending + len(data) > self._window:
-            raise ProtocolError(f"more than {self._window} bytes of input in the window")
+        if account.pending + len(data) > writer.window:
+            raise ProtocolError(f"more than {writer.window} bytes of input in the window")
         if writer.refusal is None and account.refused:
             account = self._begin_again(writer)
         account.received += len(data)
@@ -275,7 +276,7 @@ class Inputs:
         such input waits for a guest that takes none."""
         writer.changed = _nobody
         queued = sum(len(data) for owner, data in self._queue if owner is writer)
-        if self._left_behind + queued > self._window:
+        if self._left_behind + queued > writer.window:
             self._drop(writer)
         else:
             self._left_behind += queued

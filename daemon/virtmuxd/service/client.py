@@ -42,9 +42,8 @@ _log = logging.getLogger(__name__)
 _OfConsole = messages.Attach | messages.Release | messages.Reclaim
 
 _READ = 65536
-#: Seconds within which a client greets, a goodbye is read, a new daemon has looked round for a list, and for a console
-#: that is not known.
-_HELLO_DEADLINE = 10.0
+#: Seconds within which a goodbye is read, and a new daemon has looked round: for a list, and for a console that is not
+#: known.
 _GOODBYE_DEADLINE = 2.0
 _LIST_DEADLINE = 2.0
 _FIND_DEADLINE = 10.0
@@ -64,11 +63,15 @@ class Client:
         self._since = time.time_ns()
         self._registry = hall.registry
         self._library = hall.library
-        self._greeting = hall.greeting
+        self._greeting = hall.greeting()
+        self._limits = hall.limits
         self._read_only = read_only
         self._rights = Rights(lambda: hall.access, who, peer.groups, audit, read_only=read_only)
         self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag)
-        self._places = Places(self, who, self._outgoing, self._rights, hall.proofs, audit=audit)
+        window = self._greeting.limits.input_window
+        self._places = Places(
+            self, who, self._outgoing, self._rights, hall.proofs, limits=hall.limits, window=window, audit=audit
+        )
         self._stored = StoredRequests(hall.library, self._answer, self._outgoing.promise, self._rights, audit)
         self._releases = Releases(self._answer, self._rights, audit)
         self._people = PeopleRequests(who, hall.clients, self._answer, self._rights, audit)
@@ -76,14 +79,15 @@ class Client:
         self._statistics = StatisticsRequests(
             self, hall.measurements, self._answer, self._outgoing.promise, self._rights
         )
-        self._session = ServerSession()
+        self._session = ServerSession(self._greeting.limits)
         self._loop = asyncio.get_running_loop()
         self._deferred = 0
         self._reason: Reason | None = None
 
     async def run(self) -> Reason:
         """Serve until the client leaves or is dismissed; gives the reason."""
-        hello_due = self._loop.call_later(_HELLO_DEADLINE, self._hello_due)
+        handshake = self._limits.rules.handshake
+        hello_due = self._loop.call_later(handshake, self._hello_due, handshake)
         try:
             self._outgoing.answer(self._greeting)
             self.review()
@@ -297,9 +301,9 @@ class Client:
 
     # The end.
 
-    def _hello_due(self) -> None:
+    def _hello_due(self, seconds: float) -> None:
         if self._session.greeting is None:
-            self.dismiss(reason_now(Cause.IDLE, f"no hello within {_HELLO_DEADLINE:.0f} s"))
+            self.dismiss(reason_now(Cause.IDLE, f"no hello within {seconds:g} s"))
 
     def _end(self) -> None:
         self.has_ended = True

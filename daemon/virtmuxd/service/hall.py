@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
+from virtmux import messages
 from virtmux.messages import ServerHello
 from virtmuxd.core.access import AccessRules
+from virtmuxd.core.limits import Limits
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.library import Library
@@ -13,13 +17,19 @@ from virtmuxd.service.proofs import Proofs
 
 @dataclass(slots=True)
 class Hall:
-    """The consoles, what is stored of them, who is connected, how everybody is greeted, who may do what, and what is
-    measured; the `access` rules are replaced by a reload."""
+    """The consoles, what is stored of them, who is connected, what the daemon is, who may do what, what is measured,
+    and the limits for everybody; a reload replaces the `access` rules, and those of the limits."""
 
     registry: Registry
     library: Library
     clients: Clients
-    greeting: ServerHello
+    hello: ServerHello
     access: AccessRules
     proofs: Proofs
     measurements: Measurements
+    limits: Limits
+
+    def greeting(self) -> ServerHello:
+        """How who comes now is greeted: the limits that are announced stay that client's."""
+        rules = self.limits.rules
+        return replace(self.hello, limits=messages.Limits(message=rules.message_size, input_window=rules.input_window))

@@ -16,6 +16,7 @@ from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.access import Right
 from virtmuxd.core.console import Console
 from virtmuxd.core.inputs import Writer
+from virtmuxd.core.limits import Limits
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.roles import KEPT, TakenError, Wish
@@ -45,8 +46,18 @@ class Places(Contained):
     """See the module. `client` is whose failure boundary this is in."""
 
     def __init__(
-        self, client: Boundary, who: Person, outgoing: Outgoing, rights: Rights, proofs: Proofs, *, audit: Audit
+        self,
+        client: Boundary,
+        who: Person,
+        outgoing: Outgoing,
+        rights: Rights,
+        proofs: Proofs,
+        *,
+        limits: Limits,
+        window: int,
+        audit: Audit,
     ) -> None:
+        """`window`: so much input may be on its way from each place."""
         super().__init__(client)
         self.who = who
         self._audit = audit
@@ -55,6 +66,8 @@ class Places(Contained):
         self._outgoing = outgoing
         self._rights = rights
         self._proofs = proofs
+        self._limits = limits
+        self._window = window
         self._loop = asyncio.get_running_loop()
         self._places: dict[int, ClientPlace] = {}
         self._former: set[int] = set()
@@ -87,7 +100,8 @@ class Places(Contained):
             return
         handle = console.handle
         types = not request.read_only and Right.TYPE in rights
-        writer = Writer(partial(self._tell_input, handle), None if types else Cause.ACCESS_DENIED)
+        refusal = None if types else Cause.ACCESS_DENIED
+        writer = Writer(partial(self._tell_input, handle), refusal, window=self._window)
         lose = partial(self._lose_place, handle)
         place = ClientPlace(
             request,
@@ -135,6 +149,9 @@ class Places(Contained):
         """What is wrong with a request, if anything."""
         if console.handle in self._places:
             return "this connection has a place at that console already"
+        most = self._limits.rules.consoles_per_client
+        if len(self._places) >= most:
+            return f"this connection has {most} places, the most that limits.consoles_per_client allows"
         past = [place for place in self._places.values() if isinstance(place.console, PastConsole)]
         if isinstance(console, PastConsole) and len(past) >= MAX_PAST:
             return f"this connection has {MAX_PAST} places at stored histories, the most that one may have"

@@ -12,11 +12,11 @@ from virtmuxd.config.schema import (
     ConsoleRule,
     HypervisorRule,
     Kept,
-    LimitRules,
     MetricRules,
 )
 from virtmuxd.core.access import Right
 from virtmuxd.core.events import Policy
+from virtmuxd.core.limits import LimitRules
 
 
 def loaded(tmp_path: Path, text: str) -> Config:

@@ -8,9 +8,10 @@ import pytest
 from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.files import load
 from virtmuxd.config.instance import Instance
-from virtmuxd.config.schema import AccessRule, Config, ConsoleRule, LimitRules
+from virtmuxd.config.schema import AccessRule, Config, ConsoleRule
 from virtmuxd.config.source import Source, printed
 from virtmuxd.core.access import Identity, Right
+from virtmuxd.core.limits import LimitRules
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ WINDOW = 20
 class Typist:
     """A writer that counts along as a client does, and hears of its account."""
 
-    def __init__(self, inputs: Inputs, refusal: Cause | None = None) -> None:
+    def __init__(self, inputs: Inputs, refusal: Cause | None = None, *, window: int = WINDOW) -> None:
         self._inputs = inputs
         self.told: list[InputStatus] = []
-        self.writer = Writer(self._changed, refusal)
+        self.writer = Writer(self._changed, refusal, window=window)
         self._attachment = 0
         self._offset = 0
 
@@ -51,8 +51,8 @@ def status(
     return InputStatus(7, attachment, accepted, unknown, rejected, cause, held, base)
 
 
-def started(attachment: int = 1, *, window: int = WINDOW, shared: bool = False) -> Inputs:
-    inputs = Inputs(window)
+def started(attachment: int = 1, *, shared: bool = False) -> Inputs:
+    inputs = Inputs()
     inputs.start(attachment, shared=shared)
     return inputs
 
@@ -117,8 +117,8 @@ def test_nothing_is_taken_while_something_is_being_sent() -> None:
 
 
 def test_a_long_input_is_sent_in_batches_of_three_packets_and_a_fence() -> None:
-    inputs = started(window=100_000)
-    first, second = Typist(inputs), Typist(inputs)
+    inputs = started()
+    first, second = Typist(inputs, window=100_000), Typist(inputs, window=100_000)
     first.type(bytes(3 * PACKET))
     second.type(b"abc" + bytes(PACKET))
 
@@ -175,8 +175,8 @@ def test_asking_about_nothing_sends_nothing() -> None:
 
 
 def test_what_was_asked_for_while_more_input_came_is_answered_behind_all_of_it() -> None:
-    inputs = started(window=100_000)
-    typist = Typist(inputs)
+    inputs = started()
+    typist = Typist(inputs, window=100_000)
     typist.type(bytes(4 * PACKET))
     inputs.ask()
 
@@ -268,8 +268,8 @@ def test_a_shared_connection_is_never_fenced_and_libvirts_word_is_taken() -> Non
 
 
 def test_a_guest_behind_a_shared_connection_gets_no_more_than_a_budget_until_it_speaks() -> None:
-    inputs = started(window=100_000, shared=True)
-    typist = Typist(inputs)
+    inputs = started(shared=True)
+    typist = Typist(inputs, window=100_000)
     typist.type(bytes(2 * BUDGET))
     while inputs.waiting:
         send(inputs)
@@ -312,7 +312,7 @@ def test_those_whose_input_went_no_further_are_told_once_it_is_known_why() -> No
 
 
 def test_input_for_an_attachment_that_never_was_is_rejected_where_there_was_none() -> None:
-    inputs = Inputs(WINDOW)
+    inputs = Inputs()
     typist = Typist(inputs)
 
     inputs.offer(typist.writer, 0, 0, b"ls")

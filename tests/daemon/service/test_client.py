@@ -44,6 +44,7 @@ from virtmux.records import Attached, Ended, Note, Position
 from virtmux.wire import MAX_MESSAGE, MAX_OUTPUT, Output, encode_message, encode_output
 from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Policy, Up
 from virtmuxd.core.evidence import Failure
+from virtmuxd.core.limits import LimitRules, Limits
 from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.service import client as client_module
 from virtmuxd.service import places, releases
@@ -64,8 +65,12 @@ def held(consoles: Consoles, domain: str = "web1", *, uuid: str = UUID) -> Bench
     return bench
 
 
-def always(*, window: int = 65536, capacity: int = 1 << 20) -> Consoles:
-    return Consoles(policy=Policy.ALWAYS, window=window, capacity=capacity)
+def always(*, capacity: int = 1 << 20) -> Consoles:
+    return Consoles(policy=Policy.ALWAYS, capacity=capacity)
+
+
+def limited(**rules: Any) -> Limits:
+    return Limits(LimitRules(**rules))
 
 
 async def everything_taken(peer: Peer) -> None:
@@ -79,12 +84,13 @@ async def everything_taken(peer: Peer) -> None:
 
 
 async def test_hello_is_answered_by_hello() -> None:
-    async with served(Consoles().registry, window=20000) as peer:
+    async with served(Consoles().registry, limits=limited(input_window=20000, message_size=5000)) as peer:
         await peer.say(ClientHello())
 
         hello = await peer.expect(ServerHello)
 
-        assert (hello.protocol, hello.software, hello.limits.input_window) == (1, "virtmuxd test", 20000)
+        assert (hello.protocol, hello.software) == (1, "virtmuxd test")
+        assert (hello.limits.input_window, hello.limits.message) == (20000, 5000)
 
 
 async def test_requests_may_follow_hello_at_once() -> None:
@@ -125,13 +131,25 @@ async def test_a_second_hello_is_an_error() -> None:
         assert (await peer.goodbye()).cause is Cause.PROTOCOL_ERROR
 
 
-async def test_who_does_not_greet_at_all_is_dismissed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "_HELLO_DEADLINE", 0.01)
-    async with served(Consoles().registry) as peer:
+async def test_who_does_not_greet_at_all_is_dismissed() -> None:
+    async with served(Consoles().registry, limits=limited(handshake=0.01)) as peer:
         reason = await peer.goodbye()
 
         assert reason.cause is Cause.IDLE
-        assert "hello" in reason.text
+        assert "no hello within 0.01 s" in reason.text
+
+
+async def test_a_message_larger_than_was_announced_breaks_the_protocol() -> None:
+    async with served(Consoles().registry, limits=limited(message_size=5000)) as peer:
+        await peer.greet()
+        await peer.send(encode_message(b'{"type":"list","id":1}'.ljust(5000)))
+        await peer.expect(Done)
+
+        await peer.send(encode_message(b'{"type":"list","id":2}'.ljust(5001)))
+        reason = await peer.goodbye()
+
+        assert reason.cause is Cause.PROTOCOL_ERROR
+        assert "5001 bytes" in reason.text
 
 
 async def test_who_leaves_is_detached() -> None:
@@ -728,6 +746,28 @@ async def test_a_client_has_a_few_places_at_stored_histories_at_a_time(monkeypat
         assert (await peer.expect(Place)).id == 52
 
 
+async def test_a_client_has_places_at_so_many_consoles_and_no_more() -> None:
+    consoles, limits = Consoles(policy=Policy.NEVER), limited(consoles_per_client=2)
+    for number in range(3):
+        consoles.add(f"web{number}", uuid=f"{number}")
+    async with served(consoles.registry, limits=limits) as peer:
+        await peer.greet()
+        first = await peer.attach("web0")
+        await peer.attach("web1")
+
+        await peer.say(Attach(50, "web2"))
+        refused = await peer.expect(Refused)
+        assert (refused.id, refused.reason.cause) == (50, Cause.PROTOCOL_ERROR)
+        assert "2 places, the most that limits.consoles_per_client allows" in refused.reason.text
+
+        await peer.say(peer.session.detach(first.info.console))
+        await peer.expect(Done)
+        await peer.attach("web2")
+
+        limits.rules = LimitRules(consoles_per_client=3)
+        await peer.attach("web0")
+
+
 async def test_who_asks_much_and_is_gone_leaves_nothing_behind() -> None:
     consoles = always()
     bench = held(consoles)
@@ -908,9 +948,9 @@ async def test_input_at_another_console_breaks_the_protocol() -> None:
 
 
 async def test_more_input_than_the_window_breaks_the_protocol_and_harms_nobody_else() -> None:
-    consoles = always(window=20)
+    consoles = always()
     bench = held(consoles)
-    async with served(consoles.registry) as rude, served(consoles.registry) as other:
+    async with served(consoles.registry, limits=limited(input_window=20)) as rude, served(consoles.registry) as other:
         for peer in (rude, other):
             await peer.greet()
             await peer.attach()
