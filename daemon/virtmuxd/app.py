@@ -20,6 +20,7 @@ from virtmuxd import logs
 from virtmuxd.attendance import Attendance
 from virtmuxd.config.instance import read_only_socket
 from virtmuxd.config.source import Loaded
+from virtmuxd.core.door import Door
 from virtmuxd.core.health import Health
 from virtmuxd.core.limits import Limits
 from virtmuxd.core.registry import Registry
@@ -30,6 +31,7 @@ from virtmuxd.service import watchdog
 from virtmuxd.service.callers import Callers
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.console_log import log_event
+from virtmuxd.service.descriptors import allow_most
 from virtmuxd.service.hall import Hall
 from virtmuxd.service.listener import Listener, bind
 from virtmuxd.service.measurements import Measurements
@@ -57,6 +59,7 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
         BlockingIOError: another daemon uses the runtime directory or the journal.
     """
     config = loaded.config
+    allow_most()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(logs.loop_failed)
     stop = asyncio.Event()
@@ -75,8 +78,9 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     try:
         await shelf.begin()
         proofs = Proofs.kept_in(runtime.path / "proofs.key")
-        hello = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES))
-        hall = Hall(registry, shelf.library, clients, hello, loaded.access, proofs, measurements, Limits(config.limits))
+        hello, limits = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES)), Limits(config.limits)
+        door = Door(limits, frozenset({0, os.geteuid()}))
+        hall = Hall(registry, shelf.library, clients, hello, loaded.access, proofs, measurements, limits, door)
         reload = Reload(config, read, partial(_put_into_effect, hall, shelf, attendance))
         loop.add_signal_handler(signal.SIGHUP, reload.asked.set)
         listeners = _listeners(loaded, hall)

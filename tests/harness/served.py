@@ -25,6 +25,7 @@ from virtmux.reasons import Reason
 from virtmux.session import ClientSession
 from virtmux.wire import Output, encode_input
 from virtmuxd.core.access import AccessRules
+from virtmuxd.core.door import Door
 from virtmuxd.core.limits import LimitRules, Limits
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.audit import Audit
@@ -128,9 +129,10 @@ def hall(
     library: Library | None = None,
     clients: Clients | None = None,
     limits: Limits | None = None,
+    exempt: frozenset[int] = frozenset(),
 ) -> Hall:
-    """What the clients of a test have in common. Their user may do everything."""
-    clients = clients or Clients()
+    """What the clients of a test have in common. Their user may do everything; `exempt` users are not counted."""
+    clients, limits = clients or Clients(), limits or Limits(LimitRules())
     return Hall(
         registry,
         library or empty_library(registry),
@@ -139,7 +141,8 @@ def hall(
         AccessRules((), {UID, os.getuid()}),
         Proofs(b"key"),
         Measurements(registry, clients, 0, per_console=True),
-        limits or Limits(LimitRules()),
+        limits,
+        Door(limits, exempt),
     )
 
 

@@ -1,15 +1,17 @@
 """What all clients of the daemon have in common."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
 from virtmux import messages
 from virtmux.messages import ServerHello
 from virtmuxd.core.access import AccessRules
+from virtmuxd.core.door import Door
 from virtmuxd.core.limits import Limits
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.clients import Clients
+from virtmuxd.service.descriptors import Descriptors
 from virtmuxd.service.library import Library
 from virtmuxd.service.measurements import Measurements
 from virtmuxd.service.proofs import Proofs
@@ -18,7 +20,8 @@ from virtmuxd.service.proofs import Proofs
 @dataclass(slots=True)
 class Hall:
     """The consoles, what is stored of them, who is connected, what the daemon is, who may do what, what is measured,
-    and the limits for everybody; a reload replaces the `access` rules, and those of the limits."""
+    the limits for everybody, and what keeps clients out; a reload replaces the `access` rules, and those of the
+    limits."""
 
     registry: Registry
     library: Library
@@ -28,6 +31,8 @@ class Hall:
     proofs: Proofs
     measurements: Measurements
     limits: Limits
+    door: Door
+    descriptors: Descriptors = field(default_factory=Descriptors)
 
     def greeting(self) -> ServerHello:
         """How who comes now is greeted: the limits that are announced stay that client's."""

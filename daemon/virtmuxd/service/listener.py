@@ -4,23 +4,26 @@ import asyncio
 import logging
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from virtmux.messages import Goodbye, encode
 from virtmux.people import Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason, Retry
 from virtmuxd.service.audit import Audit
 from virtmuxd.service.callers import Callers
 from virtmuxd.service.client import Client
+from virtmuxd.service.descriptors import EXHAUSTED
 from virtmuxd.service.hall import Hall
-from virtmuxd.service.peer import peer_of
+from virtmuxd.service.peer import Peer, peer_of
 
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 128
-#: Seconds to wait before accepting again where it failed: out of file descriptors, or of memory.
+#: Seconds to wait before accepting again where it failed and nobody could be told.
 _EXHAUSTED_PAUSE = 1.0
 
 
@@ -89,32 +92,60 @@ class Listener:
             try:
                 connection, _ = await self._loop.sock_accept(self._listening)
             except OSError as error:
-                _log.error("no more clients can be accepted", extra={"error": error.strerror})
-                await asyncio.sleep(_EXHAUSTED_PAUSE)
+                await self._not_accepted(error)
                 continue
-            tasks.create_task(self._serve(connection), name="client")
+            tasks.create_task(self._come_in(connection), name="client")
 
-    async def _serve(self, connection: socket.socket) -> None:
+    async def _not_accepted(self, error: OSError) -> None:
+        if error.errno not in EXHAUSTED:
+            _log.error("no more clients can be accepted", extra={"error": error.strerror})
+        else:
+            with self._hall.descriptors.borrowed(self._listening, error) as borrowed:
+                if borrowed is not None:
+                    self._refuse(*borrowed)
+                    return
+        await asyncio.sleep(_EXHAUSTED_PAUSE)
+
+    async def _come_in(self, connection: socket.socket) -> None:
+        """Serve a client, if there is room for it."""
         try:
             peer = peer_of(connection)
-            clients = self._hall.clients
-            caller = await self._callers.of(peer)
-            who = Person(clients.next_number(), caller.user, peer.uid, peer.pid)
-            audit = Audit(who, caller.origin, read_only=self._read_only)
-            client = Client(connection, who, peer, self._hall, audit, read_only=self._read_only)
-            self._clients.add(client)
-            clients.add(who.client, client)
-            _log.info("client connected", extra=audit.facts)
-            if self._stopping is not None:
-                client.dismiss(self._stopping)
-            try:
-                reason = await client.run()
-            finally:
-                self._clients.discard(client)
-                clients.remove(who.client)
-            clients.ends[reason.cause] += 1
-            _log.info("client left", extra={**audit.facts, "cause": reason.cause, "reason": reason.text})
+            if why_not := self._hall.descriptors.why_not(connection.fileno()):
+                self._refuse(connection, why_not)
+            elif why_not := self._hall.door.why_not(peer.uid):
+                self._refuse(connection, why_not)
+                _log.warning("client refused", extra={"uid": peer.uid, "pid": peer.pid, "reason": why_not})
+            else:
+                with self._hall.door.inside(peer.uid):
+                    await self._serve(connection, peer)
         except Exception:  # noqa: BLE001  # the last boundary: a client never ends the others
             _log.exception("a bug while serving a client")
         finally:
             connection.close()
+
+    def _refuse(self, connection: socket.socket, why: str) -> None:
+        """Say why, if that can be said at once: nothing was sent before, so there is room for it."""
+        self._hall.clients.ends[Cause.EVICTED] += 1
+        with suppress(OSError):
+            connection.setblocking(False)
+            goodbye = Goodbye(reason_now(Cause.EVICTED, why, phase=Phase.SERVER))
+            connection.send(encode(self._hall.greeting()) + encode(goodbye))
+
+    async def _serve(self, connection: socket.socket, peer: Peer) -> None:
+        clients = self._hall.clients
+        caller = await self._callers.of(peer)
+        who = Person(clients.next_number(), caller.user, peer.uid, peer.pid)
+        audit = Audit(who, caller.origin, read_only=self._read_only)
+        client = Client(connection, who, peer, self._hall, audit, read_only=self._read_only)
+        self._clients.add(client)
+        clients.add(who.client, client)
+        _log.info("client connected", extra=audit.facts)
+        if self._stopping is not None:
+            client.dismiss(self._stopping)
+        try:
+            reason = await client.run()
+        finally:
+            self._clients.discard(client)
+            clients.remove(who.client)
+        clients.ends[reason.cause] += 1
+        _log.info("client left", extra={**audit.facts, "cause": reason.cause, "reason": reason.text})
