@@ -136,7 +136,7 @@ async def _put_into_effect(hall: Hall, shelf: Shelf, attendance: Attendance, loa
     logs.set_level(loaded.config.log_level)
     hall.access = loaded.access
     hall.clients.review()
-    hall.limits.rules = loaded.config.limits
+    hall.follow(loaded.config.limits)
     hall.measurements.per_console = loaded.config.metrics.per_console
     shelf.follow(loaded.config)
     await attendance.follow(loaded.config)

@@ -174,6 +174,7 @@ async def served(
             audit = Audit(who, UNKNOWN, read_only=read_only)
             client = Client(theirs, who, process, entrance, audit, read_only=read_only)
             entrance.clients.add(who.client, client)
+            entrance.idle.newcomer()
             task = tasks.create_task(client.run(), name="client")
             with ours:
                 yield Peer(ours, client, entrance, task)

@@ -5,7 +5,6 @@ import logging
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import assert_never
 
@@ -27,6 +26,7 @@ from virtmuxd.service.audit import Audit
 from virtmuxd.service.contained import contained
 from virtmuxd.service.guest_requests import GuestRequests
 from virtmuxd.service.hall import Hall
+from virtmuxd.service.intake import Intake
 from virtmuxd.service.library import Named
 from virtmuxd.service.once import Once
 from virtmuxd.service.outgoing import MAX_ANSWERS, MAX_EVENTS, Outgoing
@@ -41,7 +41,6 @@ from virtmuxd.service.stored_requests import NOTHING_STORED, StoredRequests
 _log = logging.getLogger(__name__)
 _OfConsole = messages.Attach | messages.Release | messages.Reclaim
 
-_READ = 65536
 #: Seconds within which a goodbye is read, and a new daemon has looked round: for a list, and for a console that is not
 #: known.
 _GOODBYE_DEADLINE = 2.0
@@ -79,6 +78,7 @@ class Client:
         self._statistics = StatisticsRequests(
             self, hall.measurements, self._answer, self._outgoing.promise, self._rights
         )
+        self._intake = Intake(connection, hall.limits, window=window)
         self._session = ServerSession(self._greeting.limits)
         self._loop = asyncio.get_running_loop()
         self._deferred = 0
@@ -145,19 +145,23 @@ class Client:
             more=more,
         )
 
+    @property
+    def active_at(self) -> float:
+        """When something was sent or received last, in the loop's time."""
+        return max(self._intake.active_at, self._outgoing.active_at)
+
     def _watch_lag(self) -> None:
         self._places.watch_lag()
 
     def _hang_up(self) -> None:
         """Receive no more, which ends `run`."""
         self._outgoing.stop_waiting()
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RD)
+        self._intake.stop()
 
     # Requests.
 
     async def _receive(self) -> None:
-        while data := await self._loop.sock_recv(self._socket, _READ):
+        while data := await self._intake.read():
             for request in self._session.receive(data):
                 if self._reason is not None:
                     return

@@ -1,7 +1,7 @@
 """Who is connected: the daemon's clients, by number."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Protocol
 
@@ -15,6 +15,10 @@ class Connected(Protocol):
     @property
     def who(self) -> Person:
         """Whose it is."""
+
+    @property
+    def active_at(self) -> float:
+        """When something was sent to it or received last, in the loop's time."""
 
     def info(self, sees: Callable[[ConsoleId], bool]) -> ClientInfo:
         """What `who` shows of it to somebody who `sees` some consoles."""
@@ -56,13 +60,17 @@ class Clients:
         """How many there are."""
         return len(self._connected)
 
+    def __iter__(self) -> Iterator[Connected]:
+        """All that are there, in the order in which they came; they may go meanwhile."""
+        return iter(tuple(self._connected.values()))
+
     def infos(self, sees: Callable[[ConsoleId], bool]) -> list[ClientInfo]:
-        """All that are there, in the order in which they came, with their places at consoles that the asker `sees`."""
-        return [client.info(sees) for client in self._connected.values()]
+        """What `who` shows of them, with their places at consoles that the asker `sees`."""
+        return [client.info(sees) for client in self]
 
     def review(self) -> None:
         """Other access rules are in force: what a client may no longer have is taken away."""
-        for client in tuple(self._connected.values()):
+        for client in self:
             client.review()
 
     def get(self, number: int) -> Connected | None:

@@ -8,10 +8,11 @@ from virtmux import messages
 from virtmux.messages import ServerHello
 from virtmuxd.core.access import AccessRules
 from virtmuxd.core.door import Door
-from virtmuxd.core.limits import Limits
+from virtmuxd.core.limits import LimitRules, Limits
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.descriptors import Descriptors
+from virtmuxd.service.idle import IdleWatch
 from virtmuxd.service.library import Library
 from virtmuxd.service.measurements import Measurements
 from virtmuxd.service.proofs import Proofs
@@ -20,8 +21,8 @@ from virtmuxd.service.proofs import Proofs
 @dataclass(slots=True)
 class Hall:
     """The consoles, what is stored of them, who is connected, what the daemon is, who may do what, what is measured,
-    the limits for everybody, and what keeps clients out; a reload replaces the `access` rules, and those of the
-    limits."""
+    the limits for everybody, and what keeps clients out or sends them away; a reload replaces the `access` rules, and
+    those of the limits."""
 
     registry: Registry
     library: Library
@@ -33,6 +34,15 @@ class Hall:
     limits: Limits
     door: Door
     descriptors: Descriptors = field(default_factory=Descriptors)
+    idle: IdleWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.idle = IdleWatch(self.clients, self.limits)
+
+    def follow(self, rules: LimitRules) -> None:
+        """Let other limits be in force."""
+        self.limits.rules = rules
+        self.idle.look()
 
     def greeting(self) -> ServerHello:
         """How who comes now is greeted: the limits that are announced stay that client's."""

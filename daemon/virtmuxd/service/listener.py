@@ -139,6 +139,7 @@ class Listener:
         client = Client(connection, who, peer, self._hall, audit, read_only=self._read_only)
         self._clients.add(client)
         clients.add(who.client, client)
+        self._hall.idle.newcomer()
         _log.info("client connected", extra=audit.facts)
         if self._stopping is not None:
             client.dismiss(self._stopping)

@@ -87,6 +87,8 @@ class Outgoing:
         self._rest = memoryview(b"")
         self._later: asyncio.Handle | None = None
         self._progress = asyncio.Event()
+        #: When something was sent last, in the loop's time.
+        self.active_at = self._loop.time()
 
     def answer(self, *messages: ServerMessage) -> None:
         """Send messages before anything else that waits."""
@@ -198,13 +200,15 @@ class Outgoing:
 
     def _send(self, data: bytes | memoryview) -> int:
         try:
-            return self._socket.send(data)
+            sent = self._socket.send(data)
         except BlockingIOError:
             return 0
         except OSError:
             self._break()
             self._broken()
             return len(data)
+        self.active_at = self._loop.time()
+        return sent
 
     def _break(self) -> None:
         if not self.is_broken:

@@ -746,6 +746,23 @@ async def test_a_client_has_a_few_places_at_stored_histories_at_a_time(monkeypat
         assert (await peer.expect(Place)).id == 52
 
 
+async def test_a_client_that_sends_too_fast_waits_and_others_do_not() -> None:
+    limits = limited(input_rate=100, input_window=16384)
+    async with served(Consoles().registry, limits=limits) as fast, served(Consoles().registry, limits=limits) as other:
+        for peer in (fast, other):
+            await peer.greet()
+        for request in range(1, 6):
+            await fast.send(encode_message(f'{{"type":"list","id":{request}}}'.encode().ljust(4000)))
+        for request in range(1, 5):  # the fifth would take the daemon 36 s
+            assert await fast.expect(Done) == Done(request)
+
+        await other.say(ListConsoles(7))
+        assert await other.expect(Done) == Done(7)
+
+        limits.rules = LimitRules()
+        assert await fast.expect(Done) == Done(5)
+
+
 async def test_a_client_has_places_at_so_many_consoles_and_no_more() -> None:
     consoles, limits = Consoles(policy=Policy.NEVER), limited(consoles_per_client=2)
     for number in range(3):

@@ -1,0 +1,57 @@
+"""What one client sends, read as it comes, or no faster than the limits allow: what is beyond waits in the socket."""
+
+import asyncio
+import socket
+from contextlib import suppress
+
+from virtmuxd.core.bucket import Bucket
+from virtmuxd.core.limits import Limits
+
+_READ = 65536
+#: Seconds' worth of bytes that are read at once, at least, where a rate is set.
+_PIECE = 1 / 8
+
+
+class Intake:
+    """See the module. `active_at` is when something came last, in the loop's time."""
+
+    def __init__(self, connection: socket.socket, limits: Limits, *, window: int) -> None:
+        """A `window` of input, at least, is read at once after a pause."""
+        self._socket = connection
+        self._limits = limits
+        self._window = window
+        self._bucket = Bucket()
+        self._stopped = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self.active_at = self._loop.time()
+
+    async def read(self) -> bytes:
+        """What has come; empty at the end.
+
+        Raises:
+            OSError: the connection was reset.
+        """
+        room = await self._room()
+        data = await self._loop.sock_recv(self._socket, room)
+        self.active_at = self._loop.time()
+        if self._limits.rules.input_rate:
+            self._bucket.take(len(data))
+        return data
+
+    async def _room(self) -> int:
+        """Wait until the rate allows some bytes; gives how many."""
+        while (rate := self._limits.rules.input_rate) and not self._stopped.is_set():
+            room = self._bucket.level(rate, max(rate, self._window), self._loop.time())
+            least = max(1, int(rate * _PIECE))
+            if room >= least:
+                return min(room, _READ)
+            with suppress(TimeoutError):
+                async with asyncio.timeout((least - room) / rate):
+                    await self._stopped.wait()
+        return _READ
+
+    def stop(self) -> None:
+        """Receive no more: `read` gives what has come already, then the end."""
+        self._stopped.set()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
