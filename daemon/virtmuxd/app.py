@@ -68,6 +68,7 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     runtime = RuntimeDirectory(config.socket_path.parent)
     registry = Registry()
     registry.watch(log_event)
+    registry.limit_delivery(config.limits.delivery_rate)
     shelf = Shelf(config, registry, runtime, loaded.log_group)
     errors.silence()
     bridge = EventBridge(loop)

@@ -51,6 +51,7 @@ class Shelf:
         self._registry = registry
         self._runtime = runtime
         self._boot = boot_id()
+        self._loop = asyncio.get_running_loop()
         directory = Path(config.journal_directory or "")
         self._journal = Journal(directory)
         self._readers = Readers()
@@ -100,6 +101,7 @@ class Shelf:
             tell=self._registry.tell,
             relocate=lambda former, key: self._relocate(console, ring, former, key),
             new_token=partial(secrets.token_hex, 16),
+            later=self._later,
             kept=kept.value,
         )
         if kept is Kept.DISK:
@@ -112,6 +114,9 @@ class Shelf:
         for console in self._registry.all():
             names = console.naming.domain, console.key.device
             console.set_policy(config.policy_of(*names), config.linger_of(*names), time.time_ns())
+
+    def _later(self, seconds: float, call: Callable[[int], None]) -> None:
+        self._loop.call_later(seconds, lambda: call(time.time_ns()))
 
     def _ring(self, key: ConsoleKey, kept: Kept, size: int) -> Ring:
         found = self._recovered.pop(Identity(*key), None)

@@ -1,5 +1,6 @@
 """Consoles without a hypervisor: the real core over a store in memory, whose commands a test reads and answers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -29,6 +30,8 @@ class Bench:
     store: MemoryStore
     commands: list[Command] = field(default_factory=list)
     told: list[messages.Event] = field(default_factory=list)
+    #: What is to be called after so many seconds.
+    later: list[tuple[float, Callable[[int], None]]] = field(default_factory=list)
     now: int = START
     input_waits: int = 0
     retired: bool = False
@@ -111,6 +114,7 @@ class Consoles:
         """A console that has just appeared."""
         store = store or MemoryStore(self._capacity)
         told: list[messages.Event] = []
+        later: list[tuple[float, Callable[[int], None]]] = []
 
         def tell(event: messages.Event) -> None:
             told.append(event)
@@ -127,8 +131,9 @@ class Consoles:
             tell=tell,
             relocate=lambda former, key: self.relocated.append((former, key)),
             new_token=lambda: f"token {next(self._tokens)}",
+            later=lambda seconds, call: later.append((seconds, call)),
         )
-        bench = Bench(console, store, told=told)
+        bench = Bench(console, store, told=told, later=later)
         console.hold_by(bench)
         self.registry.add(console)
         console.appear(console.naming, START)

@@ -20,6 +20,11 @@ class Reader:
         self._cursor = Cursor(self.position.offset, self.position.mark, _not_parked, timed=timed)
         self._decoder = Decoder(frozenset({MESSAGE, OUTPUT}))
 
+    def begin(self, position: Position) -> None:
+        """Look back from there: what is before the end is not live to it."""
+        self._cursor.begin(position.offset, position.mark)
+        self.position = position
+
     def take(self) -> Taken | None:
         """The next record; None where there is none now."""
         frame = self._records.take(self._cursor)
@@ -52,13 +57,13 @@ class Reading:
     def __init__(self, reader: Reader, started: Position) -> None:
         self.reader = reader
         self.started = started
-        self._taken: list[Taken] = []
+        self.taken: list[Taken] = []
 
     def take(self) -> Taken | None:
         """Let the reader take one record."""
         taken = self.reader.take()
         if taken is not None:
-            self._taken.append(taken)
+            self.taken.append(taken)
         return taken
 
     def check(self, output: bytes, marks: list[tuple[int, str]]) -> None:
@@ -66,7 +71,7 @@ class Reading:
 
         `marks`: offset and note of each mark, from number 1.
         """
-        for taken in self._taken:
+        for taken in self.taken:
             match taken:
                 case Output(_, offset, data):
                     assert data == output[offset : offset + len(data)]

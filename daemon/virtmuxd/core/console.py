@@ -177,11 +177,12 @@ class Console:
         tell: Callable[[messages.Event], None],
         relocate: Callable[[ConsoleKey, ConsoleKey], None],
         new_token: Callable[[], str],
+        later: Callable[[float, Callable[[int], None]], object],
         kept: str = "memory",
     ) -> None:
         """`tell` is told what happens, for those who watch; `relocate` is called when the console's key becomes
-        another. `new_token` makes what nobody can guess, for `Roles`. `kept` says where the records are, as long as
-        nobody records."""
+        another. `new_token` makes what nobody can guess, for `Roles`. `later` calls, after so many seconds, with the
+        time (ns). `kept` says where the records are, as long as nobody records."""
         self.key = key
         self.naming = naming
         self.handle = handle
@@ -196,6 +197,8 @@ class Console:
         self._store = store
         self._tell = tell
         self._relocate = relocate
+        self._later = later
+        self._letting_out = False
         self._told_vanished = True
         self._roles: Roles[Place] = Roles(new_token)
         self._when_decided: list[Callable[[], None]] = []
@@ -411,11 +414,29 @@ class Console:
             self.sequence.append(piece, at)
             size += len(piece)
         self.machine.silence.spoke_at = at
-        self.sequence.publish()
+        wait = self.sequence.publish()
+        if wait is not None:
+            self._let_out_in(wait)
         if self.machine.silence.unwatched:
             self.handle_event(Spoke(at))
         if self.inputs.heard(size):
             self._send_input()
+
+    def limit_delivery(self, rate: int) -> None:
+        """Let readers have so many bytes of output a second, as it comes; 0: all."""
+        self.sequence.limit(rate)
+
+    def _let_out_in(self, seconds: float) -> None:
+        """Some output is held back."""
+        if not self._letting_out:
+            self._letting_out = True
+            self._later(seconds, self._let_out)
+
+    def _let_out(self, at: int) -> None:
+        self._letting_out = False
+        wait = self.sequence.let_out(at)
+        if wait is not None:
+            self._let_out_in(wait)
 
     def sent(self, batch: Batch, at: int) -> None:
         """libvirt took what `inputs` gave, and answered its fence."""
@@ -431,6 +452,7 @@ class Console:
         """The daemon stops in order, or forgets the console: record it, and let go of the store."""
         if self.machine.state is State.ATTACHED:
             self._store.let_go(at)
+        self.limit_delivery(0)
         if self.recorder is not None:
             self.recorder.close(at)
         self.tally.close()

@@ -169,9 +169,9 @@ class Cursor:
         self.offset, self.mark = page.offset, page.mark
         return page.frame
 
-    def skip(self, handle: int, to: Place) -> bytes:
-        """Go on there; the gap that says so."""
-        gap = messages.Gap(handle, *self.place, *to)
+    def skip(self, handle: int, to: Place, why: str | None = None) -> bytes:
+        """Go on there; the gap that says so, and why."""
+        gap = messages.Gap(handle, *self.place, *to, why)
         self._miss(to[0])
         self.offset, self.mark = to
         return messages.encode(gap)

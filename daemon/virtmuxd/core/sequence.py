@@ -15,12 +15,14 @@ from virtmux import messages
 from virtmux.records import Attached, Ended, Mark, Position, rfc3339
 from virtmux.wire import MAX_OUTPUT, encode_output
 from virtmuxd.core.cursor import Archive, Cursor, Place
+from virtmuxd.core.pace import WHY, Pace
 from virtmuxd.core.times import Times
 
 #: Marks held for readers. Older ones are read from the archive; where that has none, readers are told the range.
 MAX_MARKS = 1024
 #: Marks that may wait for one reader: they are never skipped, so it leaves.
 MAX_WAITING_MARKS = 1000
+_SECOND = 10**9
 
 
 class StoredMark(Struct):
@@ -120,6 +122,7 @@ class Sequence:
         self._shared: dict[int, tuple[int, bytes]] | None = None
         self._recorder: Callable[[], None] | None = None
         self._record_at = 0
+        self._pace: Pace | None = None
 
     @property
     def start(self) -> int:
@@ -199,10 +202,10 @@ class Sequence:
         self._store.append(data, at)
 
     def mark(self, record: Mark) -> StoredMark:
-        """Append a mark at the end of the output, and publish it."""
+        """Append a mark at the end of the output, and let the readers have it."""
         mark = self._add(record, reserved=False)
         self._observe(mark)
-        self.publish()
+        self._wake()
         return mark
 
     def reserve(self, record: Mark) -> StoredMark:
@@ -222,7 +225,7 @@ class Sequence:
         mark.reserved = False
         self._store.put_mark(mark)
         self._observe(mark)
-        self.publish()
+        self._wake()
 
     def _add(self, record: Mark, *, reserved: bool) -> StoredMark:
         mark = StoredMark(self._next_mark, self._store.end, record, reserved)
@@ -233,15 +236,45 @@ class Sequence:
         self._marks.append(mark)
         return mark
 
-    def publish(self) -> None:
-        """Wake every parked reader. Frames encoded while this runs are shared among them."""
-        parked, self._parked = self._parked, set()
-        self._shared = {}
-        try:
-            for cursor in parked:
-                cursor.wake()
-        finally:
-            self._shared = None
+    def publish(self) -> float | None:
+        """Wake every parked reader. Where the limit holds output back: after how many seconds to `let_out`."""
+        wait = None if self._pace is None else self._pace.advance(self._store.end, self.times.latest / _SECOND)
+        self._wake()
+        return wait
+
+    def let_out(self, at: int) -> float | None:
+        """Let readers have what was held back and may be had at a time (ns); gives the same."""
+        if self._pace is None:
+            return None
+        wait = self._pace.advance(self._store.end, at / _SECOND)
+        self._wake()
+        return wait
+
+    def limit(self, rate: int) -> None:
+        """Let readers have so many bytes a second of what comes; 0: all. What is beyond is a gap to them."""
+        if self._pace is None:
+            self._pace = Pace(rate, self._store.end) if rate else None
+        elif rate:
+            self._pace.rate = rate
+        else:
+            self._pace = None
+            self._wake()
+
+    @property
+    def _shown(self) -> int:
+        """Up to where readers may read now."""
+        return self._store.end if self._pace is None else self._pace.shown
+
+    def _wake(self) -> None:
+        """Wake every parked reader, if all is let out. Frames encoded while this runs are shared among them."""
+        if self._pace is None or self._pace.shown == self._store.end:
+            parked, self._parked = self._parked, set()
+            self._shared = {}
+            try:
+                for cursor in parked:
+                    cursor.wake()
+            finally:
+                self._shared = None
         if self._recorder is not None and self._store.end >= self._record_at:
             self._recorder()
 
@@ -274,7 +307,8 @@ class Sequence:
         mark = self._marks[cursor.mark - first_mark] if cursor.mark < self._next_mark else None
         if mark is not None and mark.offset <= cursor.offset:
             return self._mark_frame(cursor, mark)
-        return self._take_bytes(cursor, self._store.end if mark is None else mark.offset)
+        end = self._store.end if self._pace is None else self._pace.shown
+        return self._take_bytes(cursor, end if mark is None else min(mark.offset, end))
 
     def _mark_frame(self, cursor: Cursor, mark: StoredMark) -> bytes | None:
         if mark.reserved:
@@ -284,8 +318,12 @@ class Sequence:
 
     def _take_bytes(self, cursor: Cursor, stop: int) -> bytes | None:
         """Bytes before `stop`, or what is in their place; None where there are none."""
+        if cursor.offset >= stop:
+            return None
+        if self._pace is not None and cursor.live_from[0] <= cursor.offset < self._pace.fresh:
+            return cursor.skip(self.handle, (min(self._pace.fresh, stop), cursor.mark), WHY)
         # In a `publish` are only readers that were level.
-        skip = 0 if self._shared is not None else cursor.skips_to(self._store.end, self.times)
+        skip = 0 if self._shared is not None else cursor.skips_to(self._shown, self.times)
         if cursor.offset < skip:
             return cursor.skip(self.handle, (min(skip, stop), cursor.mark))
         start = self._store.start
@@ -295,9 +333,7 @@ class Sequence:
         if cursor.timed and cursor.offset < self.times.known_from and self._recorded_behind(cursor):
             # The archive knows when it came.
             return self._behind(cursor, (min(self.times.known_from, stop), cursor.mark), cursor.place)
-        if cursor.offset < stop:
-            return self._timed_output(cursor, stop) if cursor.timed else self._output(cursor, stop)
-        return None
+        return self._timed_output(cursor, stop) if cursor.timed else self._output(cursor, stop)
 
     def _recorded_behind(self, cursor: Cursor) -> bool:
         """Whether the archive has the next byte, as far as is known."""
@@ -305,7 +341,7 @@ class Sequence:
 
     def too_slow(self, cursor: Cursor) -> str | None:
         """Why this reader has to leave; None where it may stay."""
-        return cursor.too_slow(self._store.end, self._next_mark, MAX_WAITING_MARKS, self.times)
+        return cursor.too_slow(self._shown, self._next_mark, MAX_WAITING_MARKS, self.times)
 
     def _behind(self, cursor: Cursor, stop: Place, held: Place) -> bytes | None:
         """The reader wants what the store has no more: ask the archive for what is before `stop`. Where that has

@@ -42,6 +42,7 @@ class Hall:
     def follow(self, rules: LimitRules) -> None:
         """Let other limits be in force."""
         self.limits.rules = rules
+        self.registry.limit_delivery(rules.delivery_rate)
         self.idle.look()
 
     def greeting(self) -> ServerHello:

@@ -150,8 +150,9 @@ class MarkMessage(Struct, frozen=True, tag="mark"):
 
 
 class Gap(Struct, frozen=True, tag="gap"):
-    """Records that were there and are no longer held: output bytes `offset` to `to_offset`, marks `mark` to `to_mark`
-    (the ends excluded). The place goes on at (`to_offset`, `to_mark`). `why` says why, where the journal knows."""
+    """Records that were there and that this place is not given: output bytes `offset` to `to_offset`, marks `mark` to
+    `to_mark` (the ends excluded). The place goes on at (`to_offset`, `to_mark`). `why` says why, where that is known:
+    else they are no longer held."""
 
     console: U32
     offset: U63

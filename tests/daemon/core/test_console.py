@@ -6,7 +6,7 @@ from tests.harness.consoles import RUNNING_ID, SECOND, START, Bench, Consoles
 from tests.harness.life import BUSY
 from tests.harness.memory_store import MemoryStore
 from tests.harness.reading import Reader
-from virtmux.messages import MarkMessage, State
+from virtmux.messages import Gap, MarkMessage, State
 from virtmux.people import Person
 from virtmux.reasons import Cause, LibvirtEvent, Phase, Reason
 from virtmux.records import Attached, Break, Ended, rfc3339
@@ -479,3 +479,56 @@ def test_cleaning_up_late_changes_nothing() -> None:
     bench.happen(Cleaned(bench.tick()))
 
     assert [event.event for event in bench.told] == story
+
+
+# What is let out live.
+
+
+def test_output_beyond_the_limit_is_let_out_later_by_one_timer() -> None:
+    consoles = Consoles(policy=Policy.ALWAYS)
+    consoles.registry.limit_delivery(1000)
+    bench = consoles.add()
+    bench.attach()
+    reader = Reader(bench.console.sequence)
+    bench.console.receive([bytes(5000)], bench.now)
+    for _ in range(3):
+        bench.console.receive([bytes(5000)], bench.now)
+    assert [seconds for seconds, _ in bench.later] == [0.25]
+    reader.all()
+
+    _, let_out = bench.later.pop()
+    let_out(bench.now + SECOND // 8)
+    ((seconds, let_out),) = bench.later
+    assert seconds == 0.125
+    assert reader.take() is None
+    let_out(bench.now + SECOND // 4)
+
+    assert [type(each) for each in reader.all()] == [Gap, Output]
+    assert len(bench.later) == 1
+
+
+def test_the_limit_is_that_of_all_consoles_and_may_change() -> None:
+    consoles = Consoles(policy=Policy.ALWAYS)
+    bench = consoles.add()
+    bench.attach()
+    consoles.registry.limit_delivery(1000)
+    reader = Reader(bench.console.sequence)
+    bench.output(bytes(5000))
+    assert [type(each) for each in reader.all()] == [Gap, Output]
+
+    consoles.registry.limit_delivery(0)
+    bench.output(bytes(5000))
+    assert reader.sizes() == [5000]
+
+
+def test_a_console_that_is_closed_lets_nothing_out_any_more() -> None:
+    consoles = Consoles(policy=Policy.ALWAYS)
+    consoles.registry.limit_delivery(1000)
+    bench = consoles.add()
+    bench.attach()
+    for _ in range(2):
+        bench.console.receive([bytes(5000)], bench.now)
+    bench.console.close(bench.now)
+    del bench.store.end
+
+    bench.later[0][1](bench.tick())
