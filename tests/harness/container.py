@@ -28,7 +28,8 @@ done
 """
 
 #: Its terminal passes every byte as it is. `print` prints /output; `exchange` takes so many bytes at the same time, and
-#: tells their SHA-256 behind it; `count` prints numbered lines, some 200 a second, until the next line comes.
+#: tells their SHA-256 behind it; `count` prints numbered lines, some 200 a second, until the next line comes; `flood`
+#: prints as fast as it can until then.
 TALKER = """\
 #!/bin/busybox sh
 /bin/busybox stty raw -echo
@@ -59,6 +60,13 @@ while read -r command size; do
         wait
         echo counted
         ;;
+    flood)
+        yes 0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ &
+        read -r line
+        kill $!
+        wait
+        echo flooded
+        ;;
     esac
 done
 """
@@ -67,6 +75,10 @@ COUNT = b"count\n"
 #: Ends the counting, and what the container says then.
 STOP_COUNTING = b"\n"
 COUNTED = b"counted\n"
+FLOOD = b"flood\n"
+#: Ends the flood, and what the container says then.
+STOP_FLOODING = b"\n"
+FLOODED = b"flooded\n"
 
 DOMAIN = """\
 <domain type='lxc'>
