@@ -16,6 +16,8 @@ from tests.integration.conftest import StartDaemon, StartGuest
 PASTE = b"".join(b"paste %09d\r" % number for number in range(6400))
 ECHOED_WITHIN = 120.0
 ESCAPE = b"\x1d"
+#: What the shell of the Linux guest says behind its prompt: where is the cursor?
+ASKS_WHERE = b"\x1b[6n"
 
 
 async def test_whatever_a_guest_does_to_the_terminal_leaving_gives_it_back(
@@ -96,7 +98,7 @@ async def test_without_a_terminal_it_is_a_clean_pipe(
     script, out = tmp_path / "script", tmp_path / "out"
     script.write_bytes(b"printf '\\033[?1049h\\377\\n'\necho done | tr a-z A-Z\n")
     async with follow(mux.socket, guest.name) as watcher:
-        await watcher.until_output(PROMPT)
+        await watcher.until_output(PROMPT + ASKS_WHERE)
         at = watcher.console.position.offset
         process = await asyncio.create_subprocess_exec(
             "/bin/sh", "-c", '"$0" --socket "$1" attach --linger 2 "$2" < "$3" > "$4"',
@@ -106,6 +108,6 @@ async def test_without_a_terminal_it_is_a_clean_pipe(
         async with asyncio.timeout(30):
             _, talk = await process.communicate()
         assert (process.returncode, talk) == (0, b"virtmux: detached\n")
-        await watcher.until_output(b"DONE\r\n" + PROMPT)
+        await watcher.until_output(b"DONE\r\n" + PROMPT + ASKS_WHERE)
         assert out.read_bytes() == watcher.output[at - watcher.offsets[0][0] :]
         assert b"\x1b[?1049h\xff\r\n" in out.read_bytes()
