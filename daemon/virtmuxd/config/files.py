@@ -4,7 +4,7 @@ Each is checked alone, so that a fault is told with its file; and all faults are
 """
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard, get_args, get_origin
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeGuard, get_args, get_origin
 import msgspec
 from msgspec import NODEFAULT, Struct
 from msgspec.inspect import EnumType, LiteralType, type_info
+from msgspec.structs import FieldInfo
 
 from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.schema import Config
@@ -36,14 +37,21 @@ def drop_ins(path: Path) -> list[Path]:
     return sorted(each for each in path.with_name(f"{path.name}.d").glob("*.toml") if each.is_file())
 
 
-def load(paths: Sequence[Path]) -> Config:
-    """Read files; what a later one says wins.
+def load(paths: Sequence[Path], look: Callable[[Config], Iterable[str]] = lambda _: ()) -> Config:
+    """Read files; what a later one says wins. `look` tells what else is wrong with one, where its keys are in order.
 
     Raises:
         ConfigError: one cannot be read, is not TOML, or does not say what can be said.
     """
-    documents = [Document(path, _parse(path)) for path in paths]
-    faults = [f"{path}: {fault}" for path, content in documents for fault in _faults(content, Config, "")]
+    documents, faults = [], list[str]()
+    for path in paths:
+        try:
+            documents.append(Document(path, _parse(path)))
+        except ConfigError as error:
+            faults.append(f"{path}: {error}")
+    for path, content in documents:
+        wrong = list(_faults(content, Config, "")) or look(msgspec.convert(content, Config))
+        faults += [f"{path}: {fault}" for fault in wrong]
     if faults:
         raise ConfigError("\n".join(faults))
     return msgspec.convert(_together(documents), Config)
@@ -51,11 +59,13 @@ def load(paths: Sequence[Path]) -> Config:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
+        if not path.is_file() and path.exists():
+            raise ConfigError("no file")
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(str(error.strerror)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+        raise ConfigError(f"not TOML: {error}") from error
 
 
 def _together(documents: list[Document]) -> dict[str, Any]:
@@ -82,14 +92,21 @@ def _faults(value: object, type_: type[Struct], where: str) -> Iterator[str]:
     prefix = f"{where}." if where else ""
     for key in value:
         if key not in fields:
-            near = get_close_matches(key, fields, 1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(fields)}"
-            yield f"{prefix}{key}: there is no such key; {hint}"
+            yield f"{prefix}{key}: there is no such key; {_hint(key, fields, prefix)}"
     for name, field in fields.items():
         if name in value:
             yield from _faults_of_field(value[name], field.type, prefix + name)
         elif field.default is NODEFAULT and field.default_factory is NODEFAULT:
             yield f"{prefix}{name}: this key must be there"
+
+
+def _hint(key: str, fields: Mapping[str, FieldInfo], prefix: str) -> str:
+    """What may have been meant by a key: one that is like it, or one of that name in a table."""
+    for name, field in fields.items():
+        if _is_table(field.type) and key in field.type.__struct_fields__:
+            return f"did you mean {prefix}{name}.{key}?"
+    near = get_close_matches(key, fields, 1)
+    return f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(fields)}"
 
 
 def _faults_of_field(value: object, type_: Any, where: str) -> Iterator[str]:

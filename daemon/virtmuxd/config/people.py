@@ -3,7 +3,7 @@
 import grp
 import os
 import pwd
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from virtmuxd.config.errors import ConfigError
@@ -32,25 +32,34 @@ def access_rules(config: Config, groups: SocketGroups) -> AccessRules:
     Root and the daemon's own user may do everything.
 
     Raises:
-        ConfigError: a user or group does not exist. Left out, its rule would leave the decision to those behind it.
+        ConfigError: as `missing`.
     """
-    rules = [_rule(number, each) for number, each in enumerate(config.access, 1)]
+    for fault in missing(config):
+        raise ConfigError(fault)
+    rules = [_rule(each) for each in config.access]
     for gid, rights in ((groups.users, USE), (groups.watchers, frozenset({Right.WATCH}))):
         if gid is not None:
             rules.append(Rule(frozenset(), frozenset({gid}), everybody=False, globs=("*",), rights=rights))
     return AccessRules(rules, {0, os.geteuid()})
 
 
-def log_group(config: Config) -> int | None:
-    """The id of the group that may read the journal, if one is named.
+def missing(config: Config) -> Iterator[str]:
+    """The users and groups that are named and do not exist: each is a fault. Left out, a rule would leave the decision
+    to those behind it."""
+    for number, rule in enumerate(config.access, 1):
+        for name in rule.user:
+            if _user_id(name) is None:
+                yield f"access[{number}].user: there is no user {name!r}; create it, or take it out of the rule"
+        for name in rule.group:
+            if group_id(name) is None:
+                yield f"access[{number}].group: there is no group {name!r}; create it, or take it out of the rule"
+    if config.log_group is not None and group_id(config.log_group) is None:
+        yield f"log_group: there is no group {config.log_group!r}"
 
-    Raises:
-        ConfigError: there is no such group.
-    """
-    if config.log_group is None:
-        return None
-    (gid,) = _ids((config.log_group,), group_id, "log_group", "group")
-    return gid
+
+def log_group(config: Config) -> int | None:
+    """The id of the group that may read the journal, if one is named."""
+    return None if config.log_group is None else group_id(config.log_group)
 
 
 def group_id(name: str) -> int | None:
@@ -72,20 +81,15 @@ def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _rule(number: int, rule: AccessRule) -> Rule:
-    where = f"access[{number}]"
+def _rule(rule: AccessRule) -> Rule:
     return Rule(
-        _ids(rule.user, _user_id, f"{where}.user", "user"),
-        _ids(rule.group, group_id, f"{where}.group", "group"),
+        _ids(map(_user_id, rule.user)),
+        _ids(map(group_id, rule.group)),
         everybody=not rule.user and not rule.group,
         globs=rule.console,
         rights=frozenset(rule.allow),
     )
 
 
-def _ids(names: Iterable[str], look_up: Callable[[str], int | None], where: str, kind: str) -> frozenset[int]:
-    found = {name: look_up(name) for name in names}
-    missing = [name for name, id_ in found.items() if id_ is None]
-    if missing:
-        raise ConfigError(f"{where}: there is no {kind} {missing[0]!r}; create it, or take it out of the rule")
-    return frozenset(id_ for id_ in found.values() if id_ is not None)
+def _ids(found: Iterable[int | None]) -> frozenset[int]:
+    return frozenset(id_ for id_ in found if id_ is not None)

@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
+from virtmux.messages import MAX_SECONDS
 from virtmuxd.core.access import Right, names
 from virtmuxd.core.events import Policy
 from virtmuxd.core.limits import LimitRules
 
 _T = TypeVar("_T")
-_Seconds = Annotated[float, Meta(gt=0)]
-_Linger = Annotated[float, Meta(ge=0)]
+_Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
+_Linger = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 _Count = Annotated[int, Meta(gt=0)]
 _CInt = Annotated[int, Meta(gt=0, lt=1 << 31)]
 _Text = Annotated[str, Meta(min_length=1)]

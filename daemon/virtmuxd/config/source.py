@@ -10,7 +10,7 @@ from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.files import drop_ins, load
 from virtmuxd.config.instance import Instance
 from virtmuxd.config.options import overridden
-from virtmuxd.config.people import SocketGroups, access_rules, log_group, socket_groups
+from virtmuxd.config.people import SocketGroups, access_rules, log_group, missing, socket_groups
 from virtmuxd.config.schema import Config
 from virtmuxd.core.access import AccessRules
 
@@ -48,7 +48,7 @@ class Source:
         Raises:
             ConfigError: it cannot be used.
         """
-        config = self._instance.settle(overridden(load(self.files), self._options), os.environ)
+        config = self._instance.settle(overridden(load(self.files, missing), self._options), os.environ)
         groups = socket_groups() if self._instance is Instance.SYSTEM else SocketGroups()
         return Loaded(config, access_rules(config, groups), log_group(config), groups)
 

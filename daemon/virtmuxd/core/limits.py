@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from virtmux.messages import MAX_SECONDS
 from virtmux.wire import MAX_MESSAGE
 
 _Count = Annotated[int, Meta(gt=0)]
@@ -19,9 +20,9 @@ class LimitRules(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """Clients of one user, likewise."""
     consoles_per_client: _Count = 1024
     """Consoles at which one client has a place."""
-    handshake: Annotated[float, Meta(gt=0)] = 10.0
+    handshake: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = 10.0
     """How long a client may take to greet."""
-    idle: Annotated[float, Meta(ge=0)] = 0.0
+    idle: Annotated[float, Meta(ge=0, le=MAX_SECONDS)] = 0.0
     """After how long without a byte from or to it a client is sent away."""
     input_rate: _Bytes = 0
     """Bytes that are read of a client in a second."""

@@ -100,6 +100,9 @@ def test_every_field_is_tried_above() -> None:
         ("domain = []", "domain"),
         ('log_level = "loud"', "log_level"),
         ("linger = -1", "linger"),
+        ("linger = inf", "linger: expected float <= .*, got inf"),
+        ("call_deadline = nan", "call_deadline"),
+        ("[limits]\nidle = inf", "limits.idle"),
         ("ring = 100", "ring"),
         ("ring = 1.5", "ring"),
         ("[limits]\ninput_window = 100", "limits.input_window: expected int >= 16384, got 100"),
@@ -174,6 +177,29 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         f"{main}: ring: expected int >= 16384, got 1",
         f"{more}: limits.idel: there is no such key; did you mean limits.idle?",
     ]
+
+
+def test_a_file_that_is_no_toml_does_not_hide_what_is_wrong_with_the_others(tmp_path: Path) -> None:
+    texts = ("ring = 1", "= 1", "linger = 1")
+    paths = [tmp_path / f"{number}.toml" for number in range(4)]
+    for path, text in zip(paths, texts, strict=False):
+        path.write_text(text)
+    paths[3].mkdir()
+
+    with pytest.raises(ConfigError) as error:
+        load(paths, lambda config: ["linger: of the other look"] if config.linger == 1 else [])
+
+    assert [line.partition(":")[::2] for line in sorted(str(error.value).splitlines())] == [
+        (str(paths[0]), " ring: expected int >= 16384, got 1"),
+        (str(paths[1]), " not TOML: Invalid statement (at line 1, column 1)"),
+        (str(paths[2]), " linger: of the other look"),
+        (str(paths[3]), " no file"),
+    ]
+
+
+def test_a_key_that_stands_in_a_table_is_looked_for_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"idle: there is no such key; did you mean limits\.idle\?"):
+        loaded(tmp_path, "idle = 1")
 
 
 def test_a_key_like_no_other_is_answered_with_those_there_are(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from virtmuxd.config.errors import ConfigError
-from virtmuxd.config.people import SocketGroups, access_rules, group_id, log_group, socket_groups
+from virtmuxd.config.people import SocketGroups, access_rules, group_id, log_group, missing, socket_groups
 from virtmuxd.config.schema import AccessRule, Config
 from virtmuxd.core.access import ALL, NOTHING, USE, Identity, Right
 
@@ -81,11 +81,19 @@ def test_a_rule_for_nobody_there_is_is_an_error(rule: AccessRule, said: str) -> 
         access_rules(Config(access=(AccessRule(allow=()), rule)), SocketGroups())
 
 
-def test_the_group_of_the_logs_must_be_there() -> None:
+def test_all_who_are_missing_are_told() -> None:
+    config = Config(access=(AccessRule(user=("alice", "bob"), group=("no", "ci"), allow=()),), log_group="nosuch")
+
+    assert [fault.partition(";")[0] for fault in missing(config)] == [
+        "access[1].user: there is no user 'bob'",
+        "access[1].group: there is no group 'no'",
+        "log_group: there is no group 'nosuch'",
+    ]
+
+
+def test_the_group_of_the_logs_is_found() -> None:
     assert log_group(Config()) is None
     assert log_group(Config(log_group="ci")) == 52
-    with pytest.raises(ConfigError, match="log_group: there is no group 'nosuch'"):
-        log_group(Config(log_group="nosuch"))
 
 
 def test_a_number_is_a_groups_id() -> None:

@@ -70,6 +70,15 @@ def test_the_people_that_rules_name_are_found(home: Path) -> None:
     assert who.at("web1", "serial0") == {Right.WATCH}
 
 
+def test_people_that_do_not_exist_are_told_with_the_file_that_names_them(home: Path) -> None:
+    (home / "virtmuxd.toml").write_text("linger = 1")
+    (home / "virtmuxd.toml.d").mkdir()
+    (home / "virtmuxd.toml.d" / "a.toml").write_text('[[access]]\nuser = ["no such user"]\nallow = []')
+
+    with pytest.raises(ConfigError, match=r"a\.toml: access\[1\]\.user: there is no user 'no such user'"):
+        session().read()
+
+
 def test_what_is_printed_is_a_configuration_that_says_the_same(tmp_path: Path) -> None:
     config = Config(
         uri=("a:///",),
