@@ -282,6 +282,44 @@ async def test_a_timer_that_is_set_again_while_it_is_called_calls_once_a_turn(br
     bridge._remove_timeout(timer)
 
 
+async def test_a_timer_that_went_off_and_is_set_again_waits_a_moment_for_more(
+    bridge: EventBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge_module, "_GATHER", 0.02)
+    loop, called = asyncio.get_running_loop(), asyncio.Queue[float]()
+
+    def callback(timer: int, _: object) -> None:
+        bridge._update_timeout(timer, -1)
+        called.put_nowait(loop.time())
+
+    timer = bridge._add_timeout(0, callback, None)
+    async with asyncio.timeout(DEADLINE):
+        first = await called.get()
+        for _ in range(3):
+            bridge._update_timeout(timer, 0)
+            await turns()
+        assert called.empty()
+        assert await called.get() >= first + 0.02
+    bridge._remove_timeout(timer)
+
+
+async def test_a_timer_whose_callback_has_more_to_do_goes_on_in_the_next_turn(
+    bridge: EventBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge_module, "_GATHER", DEADLINE)
+    called: list[int] = []
+
+    def callback(timer: int, _: object) -> None:
+        called.append(timer)
+        bridge._update_timeout(timer, 0 if len(called) < 4 else -1)
+
+    timer = bridge._add_timeout(0, callback, None)
+    await turns(10)
+
+    assert len(called) == 4
+    bridge._remove_timeout(timer)
+
+
 # The end.
 
 
