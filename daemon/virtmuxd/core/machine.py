@@ -263,10 +263,16 @@ class Machine:
 
     # Towards an attachment.
 
+    @property
+    def _has_moved(self) -> bool:
+        """Whether the guest runs where it was migrated to, and does not run here, as far as anybody can tell."""
+        arrived = self._journey is not None and self._journey.arrived is not None
+        return arrived and not (self.newest.running and self.available)
+
     def _follow_guest(self, at: int) -> None:
-        """Go where the guest has gone, once it runs there and does not run here, as far as anybody can tell."""
+        """Go where the guest has gone."""
         journey = self._journey
-        if journey is not None and journey.arrived is not None and not (self.newest.running and self.available):
+        if self._has_moved and journey is not None and journey.arrived is not None:
             self._journey = self._down = None
             self._arrived_at = journey.arrived.at
             if self._held_to_the_end:
@@ -325,7 +331,7 @@ class Machine:
         self._release(event)
 
     def _opening_failed(self, event: OpenFailed) -> None:
-        if not self.claim.laid:
+        if not self.claim.laid or self._has_moved:
             self._seek(event)
             return
         cause = event.cause or (opening_cause(event.error) if event.error else Cause.INTERNAL_ERROR)

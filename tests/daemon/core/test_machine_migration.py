@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from tests.harness.life import BUSY, TAKEN_OVER, Life, at
+from tests.harness.life import BUSY, NOT_RUNNING, TAKEN_OVER, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Break, Note, rfc3339
@@ -69,6 +69,19 @@ def test_what_the_console_says_there_before_it_was_opened_there_may_be_missing()
     life.happen(ARRIVED, EOF, MIGRATED, Cleaned(at(5)), Opened(at(6), ID_THERE))
 
     assert life.story[-2:] == ["break", "attached 2"]
+
+
+def test_an_opening_that_comes_too_late_for_the_guest_here_is_made_there() -> None:
+    """The console was let go and taken back as the guest left."""
+    life = Life(Policy.ALWAYS)
+    life.happen(Up(at(0), ID), Incoming(at(1), THERE), ARRIVED, MIGRATED)
+
+    commands = life.happen(OpenFailed(at(5), NOT_RUNNING))
+
+    assert Move() in life.duties
+    assert Open() in commands
+    life.happen(Opened(at(6), ID_THERE, since=at(2)))
+    assert life.state is State.ATTACHED
 
 
 def test_until_it_has_arrived_the_guest_is_waited_for() -> None:
