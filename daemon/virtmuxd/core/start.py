@@ -43,7 +43,11 @@ def find_start(
         give(Start(records.position if position is None else since, withheld=True))
     elif position is not None:
         _at_position(records, position, give)
-        return
+    else:
+        _at_replay(records, replay, give)
+
+
+def _at_replay(records: Sequence, replay: Replay, give: Callable[[Start], None]) -> None:
     match replay.kind:
         case From.NONE:
             give(Start(records.position))

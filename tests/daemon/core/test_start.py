@@ -107,6 +107,19 @@ def test_a_position_that_cannot_be_is_refused(position: str) -> None:
         start(records, position=position.replace("HISTORY", records.position.history))
 
 
+@pytest.mark.parametrize(("replay", "position"), [("all", None), ("none", "0")])
+def test_what_may_not_be_read_is_withheld_and_the_archive_is_not_asked(replay: str, position: str | None) -> None:
+    archive = ScriptedArchive((0, 1), (3, 1))
+    records = console(archive)
+    records.append(b"old", 1)
+    found: list[Start] = []
+
+    find_start(records, position, Replay.parse(replay), found.append, since=records.position)
+
+    assert found == [Start(records.position, withheld=True)]
+    assert archive.asked == []
+
+
 def test_an_offset_that_is_only_in_the_archive_has_its_mark_from_there() -> None:
     archive = ScriptedArchive((0, 1), (5000, 4))
     records = console(archive)
