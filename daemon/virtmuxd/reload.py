@@ -7,6 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.schema import Config
 from virtmuxd.config.source import Loaded
@@ -56,16 +58,16 @@ class Reload:
 def waiting_keys(running: Config, loaded: Config) -> list[str]:
     """The keys that say something else than as the daemon was started, and take effect only at its next start."""
     keys = [name for name in Config.__struct_fields__ if name not in LIVE and _differs(running, loaded, name)]
-    if any(running.pool_of(uri) != loaded.pool_of(uri) for uri in loaded.uri if uri in running.uri):
+    alike = replace(loaded, pool=running.pool)  # the key at the top is named by itself
+    if any(running.pool_of(uri) != alike.pool_of(uri) for uri in loaded.uri if uri in running.uri):
         keys.append("hypervisor.pool")
-    if _stores(running) != _stores(loaded):
-        keys += ["console.ring", "console.journal"]
-    return keys
+    return keys + [f"console.{key}" for key in ("ring", "journal") if _said(running, key) != _said(loaded, key)]
 
 
-def _stores(config: Config) -> list[tuple[str, object, object]]:
-    """What its rules say of how consoles are stored."""
-    return [(rule.match, rule.ring, rule.journal) for rule in config.console if rule.ring or rule.journal]
+def _said(config: Config, key: str) -> list[tuple[str, object]]:
+    """What its rules for consoles say, where they have this key."""
+    said = ((rule.match, getattr(rule, key)) for rule in config.console)
+    return [(match, value) for match, value in said if value is not None]
 
 
 def _differs(one: Config, other: Config, name: str) -> bool:

@@ -133,11 +133,18 @@ def test_what_takes_effect_at_once_does_not_wait() -> None:
     [
         (Config(uri=("a:///",), journal=Kept.NONE), ["journal"]),
         (Config(uri=("a:///",), hypervisor=(HypervisorRule(uri="a:///", pool=3),)), ["hypervisor.pool"]),
-        (Config(uri=("a:///",), console=(ConsoleRule(match="x", ring=20000),)), ["console.ring", "console.journal"]),
+        (Config(uri=("a:///",), console=(ConsoleRule(match="x", ring=20000),)), ["console.ring"]),
+        (Config(uri=("a:///",), console=(ConsoleRule(match="x", journal=Kept.NONE),)), ["console.journal"]),
     ],
 )
 def test_what_does_not_is_named(loaded: Config, keys: list[str]) -> None:
     assert waiting_keys(Config(uri=("a:///",)), loaded) == keys
+
+
+def test_a_key_at_the_top_is_named_and_not_those_that_it_stands_for() -> None:
+    remote = ("qemu+ssh://there/system",)
+
+    assert waiting_keys(Config(uri=remote), Config(uri=remote, pool=2)) == ["pool"]
 
 
 def test_every_key_that_is_live_exists() -> None:
