@@ -20,7 +20,7 @@ class ConsoleFigures(NamedTuple):
     device: str
     attached: bool
     unheld: bool
-    clients: int
+    places: int
     lag: int
     spoke_at: int | None
     journal_failing: bool | None
@@ -72,7 +72,7 @@ def _console(console: Console) -> ConsoleFigures:
         device=console.key.device,
         attached=console.machine.state is State.ATTACHED,
         unheld=console.unheld,
-        clients=console.clients,
+        places=console.clients,
         lag=console.lag,
         spoke_at=console.machine.silence.spoke_at,
         journal_failing=None if recorder is None else recorder.state == "failing",
@@ -90,7 +90,7 @@ def _hypervisor(
         connected=hypervisor.connected,
         consoles={state: states[state] for state in State},
         unheld=sum(each.unheld for each in measured),
-        places=sum(each.clients for each in measured),
+        places=sum(each.places for each in measured),
         lag=max((each.lag for each in measured), default=0),
         tally=total([counters.settled, *(each.tally for each in measured)]),
         counters=counters.snapshot(),

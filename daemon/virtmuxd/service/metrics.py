@@ -219,7 +219,7 @@ CONSOLE: tuple[Family[ConsoleFigures], ...] = (
         "1 where it is to be held, its guest runs, and it is not attached; else 0.",
         lambda of: of.unheld,
     ),
-    Family("virtmux_console_places", Kind.GAUGE, "Places that clients have at it.", lambda of: of.clients),
+    Family("virtmux_console_places", Kind.GAUGE, "Places that clients have at it.", lambda of: of.places),
     Family(
         "virtmux_console_lag_bytes",
         Kind.GAUGE,
