@@ -81,7 +81,7 @@ def replayed_line(reason: Reason) -> str:
 
 
 def gap_text(offset: int, to_offset: int, marks: int, why: str | None = None) -> str:
-    """Records that were there and are no longer held: bytes `offset` to `to_offset`, and so many marks."""
+    """Records that were there and that this reader is not given: bytes `offset` to `to_offset`, and so many marks."""
     size = to_offset - offset
     text = f"{size} bytes of output are missing here ({offset} to {to_offset})" if size or not marks else ""
     missing = f"{text}, and {marks} marks" if text and marks else text or f"{marks} marks are missing here"
@@ -89,7 +89,7 @@ def gap_text(offset: int, to_offset: int, marks: int, why: str | None = None) ->
 
 
 def gap_line(gap: Gap) -> str:
-    """What the daemon no longer held when it was to be sent."""
+    """A gap as a line of its own."""
     return f"virtmux: {gap_text(gap.offset, gap.to_offset, gap.to_mark - gap.mark, gap.why)}"
 
 

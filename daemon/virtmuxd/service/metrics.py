@@ -260,7 +260,7 @@ TALLY: tuple[Family[Tally], ...] = (
     Family(
         "gaps_total",
         Kind.COUNTER,
-        "Times that a client was told that output is no longer held.",
+        "Gaps that clients were told: output that they are not given.",
         lambda tally: tally.gaps,
     ),
     Family(

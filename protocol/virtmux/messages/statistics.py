@@ -11,9 +11,9 @@ class Tally(Struct, frozen=True):
     """What was counted at consoles since the daemon started: sums, which only grow while the hypervisors are the same.
 
     `attachments`: times that a console was opened; `breaks`: times in which nobody held one, `break_seconds` long
-    together; `output`: bytes that were received; `delivered`: bytes of output that clients were given; `gaps`: times
-    that a client was told that output is no longer held, `gap_bytes` of it; `accepted`, `unknown` and `rejected`: bytes
-    of input, by their fate; `evictions`: places that were taken away from clients.
+    together; `output`: bytes that were received; `delivered`: bytes of output that clients were given; `gaps`:
+    messages `gap`, about `gap_bytes` of output; `accepted`, `unknown` and `rejected`: bytes of input, by their fate;
+    `evictions`: places that were taken away from clients.
     """
 
     attachments: U63 = 0
