@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from virtmuxd.config.instance import Instance
+from virtmuxd.config.instance import Instance, config_home
 
 #: Where units expect the program.
 _PACKAGED = "/usr/bin/virtmuxd"
@@ -99,10 +99,9 @@ def _system_units(root: Path, program: Path) -> list[Unit]:
 
 
 def _session_units(environ: Mapping[str, str], program: Path) -> list[Unit]:
-    base = environ.get("XDG_CONFIG_HOME", "")
-    config = Path(base) if base.startswith("/") else Path(environ.get("HOME") or "/") / ".config"
+    place = config_home(environ) / "systemd" / "user"
     sources = sorted((_shipped() / "user").iterdir())
-    return [Unit(config / "systemd" / "user" / source.name, _with_path(source, program)) for source in sources]
+    return [Unit(place / source.name, _with_path(source, program)) for source in sources]
 
 
 def _with_path(source: Path, program: Path) -> str:

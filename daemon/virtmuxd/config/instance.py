@@ -29,9 +29,7 @@ class Instance(StrEnum):
         """The configuration file, which need not exist."""
         if self is Instance.SYSTEM:
             return SYSTEM_FILE
-        base = environ.get("XDG_CONFIG_HOME", "")
-        directory = Path(base) if base.startswith("/") else Path(environ.get("HOME") or "/") / ".config"
-        return directory / "virtmux" / "virtmuxd.toml"
+        return config_home(environ) / "virtmux" / "virtmuxd.toml"
 
     def settle(self, config: Config, environ: Mapping[str, str]) -> Config:
         """With the defaults filled in that depend on whose daemon it is; `uri` then names each hypervisor, once."""
@@ -40,6 +38,12 @@ class Instance(StrEnum):
         socket = config.socket or str(SYSTEM_SOCKET if is_system else user_socket(environ))
         directory = config.journal_directory or str(SYSTEM_DIRECTORY if is_system else user_directory(environ))
         return replace(config, uri=tuple(uris), socket=socket, journal_directory=directory)
+
+
+def config_home(environ: Mapping[str, str]) -> Path:
+    """The XDG directory of a user's configuration."""
+    base = environ.get("XDG_CONFIG_HOME", "")
+    return Path(base) if base.startswith("/") else Path(environ.get("HOME") or "/") / ".config"
 
 
 def default_instance() -> Instance:
