@@ -19,7 +19,7 @@ from virtmuxd.config.source import Source, printed
     "--system/--session",
     "is_system",
     default=None,
-    help="Serve the system's guests or your own: other defaults, see the configuration file. Root's is the system.",
+    help="Serve the system's guests, as root's daemon does by default, or your own; places and URI depend on it.",
 )
 @click.option(
     "--config",
@@ -36,10 +36,14 @@ from virtmuxd.config.source import Source, printed
     help="When consoles are held: on-demand, always or never; may be repeated. GLOB is of DOMAIN or DOMAIN:DEVICE.",
 )
 @click.option("--domain", multiple=True, metavar="GLOB", help="Only domains with such a name; may be repeated.")
-@click.option("--journal-directory", metavar="DIR", help="Where the journal lies, instead of /var/log/virtmux.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--journal-directory", metavar="DIR", help="Where the journal lies.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="From which level on records are logged; the audit is in any case.",
+)
 @click.option("--check-config", is_flag=True, help="Say what is wrong with the configuration, or that it can be used.")
-@click.option("--print-config", is_flag=True, help="Print the configuration as it is used, with all its defaults.")
+@click.option("--print-config", is_flag=True, help="Print the configuration that would be used, with all its defaults.")
 @click.option(
     "--install-units",
     is_flag=True,
