@@ -10,7 +10,7 @@ from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.schema import AccessRule, Config
 from virtmuxd.core.access import USE, AccessRules, Right, Rule
 
-#: The groups of people that a host may have, and what they may do where no rule says otherwise.
+#: The groups of people that a host may have; `access_rules` says what they may do where no rule says otherwise.
 USERS, WATCHERS = "virtmux", "virtmux-watch"
 
 

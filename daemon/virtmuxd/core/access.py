@@ -54,7 +54,7 @@ class Identity(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What some people may do at some consoles. `uids` and `gids` are None where everybody is meant."""
+    """What some people may do at some consoles: those who have one of these uids or gids, or `everybody`."""
 
     uids: frozenset[int]
     gids: frozenset[int]

@@ -15,9 +15,11 @@ from virtmuxd.service.measurements import Measurements
 _log = logging.getLogger(__name__)
 
 PATH = "/metrics"
-#: The longest head of a request, in bytes; seconds for a connection; connections at once: the next ones wait.
+#: The longest head of a request, in bytes.
 MAX_HEAD = 8192
+#: Seconds for a connection.
 DEADLINE = 10.0
+#: Connections at once: the next ones wait.
 MAX_CONNECTIONS = 8
 #: Seconds to wait before accepting again where it failed: out of file descriptors, or of memory.
 _EXHAUSTED_PAUSE = 1.0
