@@ -68,7 +68,6 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     runtime = RuntimeDirectory(config.socket_path.parent)
     registry = Registry()
     registry.watch(log_event)
-    registry.limit_delivery(config.limits.delivery_rate)
     shelf = Shelf(config, registry, runtime, loaded.log_group)
     errors.silence()
     bridge = EventBridge(loop)
@@ -133,12 +132,9 @@ async def _attend(
 
 
 async def _put_into_effect(hall: Hall, shelf: Shelf, attendance: Attendance, loaded: Loaded) -> None:
-    """Let another configuration be in force. Rights come first: what is taken away is so at once."""
+    """Let another configuration be in force."""
     logs.set_level(loaded.config.log_level)
-    hall.access = loaded.access
-    hall.clients.review()
-    hall.follow(loaded.config.limits)
-    hall.measurements.per_console = loaded.config.metrics.per_console
+    hall.follow(loaded.access, loaded.config.limits, per_console=loaded.config.metrics.per_console)
     shelf.follow(loaded.config)
     await attendance.follow(loaded.config)
 

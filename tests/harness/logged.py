@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from virtmuxd.core.log_fields import AUDIT
+
 
 def record(message: str = "a message", raised: BaseException | None = None, **facts: object) -> logging.LogRecord:
     """One of the level info, with these facts."""
@@ -20,12 +22,12 @@ class Audited:
     """The records of the audit."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO, "virtmuxd.audit")
+        caplog.set_level(logging.INFO, AUDIT)
         self._caplog = caplog
 
     def __call__(self, *names: str) -> list[tuple[Any, ...]]:
         """These facts of each record, its action first."""
-        records = [vars(each) for each in self._caplog.records if each.name == "virtmuxd.audit"]
+        records = [vars(each) for each in self._caplog.records if each.name == AUDIT]
         return [(each["action"], *(each.get(name) for name in names)) for each in records]
 
 

@@ -43,17 +43,17 @@ def load(paths: Sequence[Path], look: Callable[[Config], Iterable[str]] = lambda
     Raises:
         ConfigError: one cannot be read, is not TOML, or does not say what can be said.
     """
-    documents, faults = [], list[str]()
+    documents, found = [], list[str]()
     for path in paths:
         try:
             documents.append(Document(path, _parse(path)))
         except ConfigError as error:
-            faults.append(f"{path}: {error}")
+            found.append(f"{path}: {error}")
     for path, content in documents:
-        wrong = list(_faults(content, Config, "")) or look(msgspec.convert(content, Config))
-        faults += [f"{path}: {fault}" for fault in wrong]
-    if faults:
-        raise ConfigError("\n".join(faults))
+        wrong = list(faults(content, Config)) or look(msgspec.convert(content, Config))
+        found += [f"{path}: {fault}" for fault in wrong]
+    if found:
+        raise ConfigError("\n".join(found))
     return msgspec.convert(_together(documents), Config)
 
 
@@ -83,7 +83,7 @@ def _together(documents: list[Document]) -> dict[str, Any]:
     return merged
 
 
-def _faults(value: object, type_: type[Struct], where: str) -> Iterator[str]:
+def faults(value: object, type_: type[Struct], where: str = "") -> Iterator[str]:
     """What is wrong with a table; `where` is its own key, if it has one."""
     if not isinstance(value, dict):
         yield f"{where}: expected a table, got {_shown(value)}"
@@ -112,10 +112,10 @@ def _hint(key: str, fields: Mapping[str, FieldInfo], prefix: str) -> str:
 def _faults_of_field(value: object, type_: Any, where: str) -> Iterator[str]:
     inner = get_args(type_)[0] if get_origin(type_) is tuple else type_
     if _is_table(type_):
-        yield from _faults(value, type_, where)
+        yield from faults(value, type_, where)
     elif _is_table(inner) and isinstance(value, list):
         for number, item in enumerate(value, 1):
-            yield from _faults(item, inner, f"{where}[{number}]")
+            yield from faults(item, inner, f"{where}[{number}]")
     else:
         try:
             msgspec.convert(value, type_)
@@ -130,7 +130,7 @@ def _is_table(type_: Any) -> TypeGuard[type[Struct]]:
 def _worded(error: msgspec.ValidationError, value: object, type_: Any, where: str) -> str:
     text, _, place = str(error).partition(" - at `$")
     for number in (int(part.rstrip("]`")) for part in place.split("[")[1:]):
-        where, value = f"{where}[{number + 1}]", value[number] if isinstance(value, list) else value
+        where, value = f"{where}[{number + 1}]", value[number] if isinstance(value, list | tuple) else value
     choices = _choices(type_)
     expected = f"one of {', '.join(choices)}" if choices else text.partition(", got")[0].removeprefix("Expected ")
     return f"{where}: expected {expected.replace('`', '')}, got {_shown(value)}"

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from virtmuxd.config.errors import ConfigError
+from virtmuxd.config.files import faults
 from virtmuxd.config.schema import Config
 from virtmuxd.core.events import Policy
 
@@ -25,10 +26,9 @@ def overridden(config: Config, options: dict[str, Any]) -> Config:
     fields["attach"] = config.attach
     if not all(_is_unicode(uri) for uri in options.get("uri", ())):
         raise ConfigError("--uri: not UTF-8")
-    try:
-        return msgspec.convert(fields, Config)
-    except msgspec.ValidationError as error:
-        raise ConfigError(str(error)) from error
+    if wrong := list(faults(fields, Config)):
+        raise ConfigError("\n".join(f"--{fault.replace('_', '-', 1)}" for fault in wrong))
+    return msgspec.convert(fields, Config)
 
 
 def _rules(attach: tuple[str, ...]) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 import grp
 import os
 import pwd
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from virtmuxd.config.errors import ConfigError
@@ -32,10 +32,8 @@ def access_rules(config: Config, groups: SocketGroups) -> AccessRules:
     Root and the daemon's own user may do everything.
 
     Raises:
-        ConfigError: as `missing`.
+        ConfigError: a user or group does not exist; see `missing`.
     """
-    for fault in missing(config):
-        raise ConfigError(fault)
     rules = [_rule(each) for each in config.access]
     for gid, rights in ((groups.users, USE), (groups.watchers, frozenset({Right.WATCH}))):
         if gid is not None:
@@ -58,8 +56,12 @@ def missing(config: Config) -> Iterator[str]:
 
 
 def log_group(config: Config) -> int | None:
-    """The id of the group that may read the journal, if one is named."""
-    return None if config.log_group is None else group_id(config.log_group)
+    """The id of the group that may read the journal, if one is named.
+
+    Raises:
+        ConfigError: there is no such group.
+    """
+    return None if config.log_group is None else _known(group_id, "group", config.log_group)
 
 
 def group_id(name: str) -> int | None:
@@ -83,13 +85,17 @@ def _is_number(name: str) -> bool:
 
 def _rule(rule: AccessRule) -> Rule:
     return Rule(
-        _ids(map(_user_id, rule.user)),
-        _ids(map(group_id, rule.group)),
+        frozenset(_known(_user_id, "user", name) for name in rule.user),
+        frozenset(_known(group_id, "group", name) for name in rule.group),
         everybody=not rule.user and not rule.group,
         globs=rule.console,
         rights=frozenset(rule.allow),
     )
 
 
-def _ids(found: Iterable[int | None]) -> frozenset[int]:
-    return frozenset(id_ for id_ in found if id_ is not None)
+def _known(look_up: Callable[[str], int | None], kind: str, name: str) -> int:
+    """An id, of which `missing` has found that it is there."""
+    id_ = look_up(name)
+    if id_ is None:
+        raise ConfigError(f"there is no {kind} {name!r}")
+    return id_

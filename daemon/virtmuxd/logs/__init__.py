@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from virtmuxd.core.log_fields import AUDIT
 from virtmuxd.logs import outlet
-from virtmuxd.logs.outlet import AUDIT, Outlet
+from virtmuxd.logs.outlet import Outlet
 from virtmuxd.logs.sinks import sink
 
 _log = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from virtmuxd.core.log_fields import AUDIT
 from virtmuxd.core.log_limit import LogLimit
 from virtmuxd.logs.sinks import Sink
 
@@ -20,7 +21,6 @@ MOST = 20
 #: The same of bugs, and of what was done by those who may.
 MOST_BUGS = 100
 MOST_AUDIT = 1000
-AUDIT = "virtmuxd.audit"
 #: Records that may wait to be written; what comes then is dropped, and counted.
 QUEUE = 4096
 #: Whose a record is: the first of these that it names.

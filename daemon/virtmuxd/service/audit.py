@@ -12,10 +12,10 @@ from virtmux.messages import GuestAction
 from virtmux.people import Person, Role
 from virtmux.reasons import Cause, ConsoleId, Reason
 from virtmuxd.core.access import Right
-from virtmuxd.core.log_fields import of_console
+from virtmuxd.core.log_fields import AUDIT, of_console
 from virtmuxd.service.callers import Origin
 
-_log = logging.getLogger("virtmuxd.audit")
+_log = logging.getLogger(AUDIT)
 
 #: Seconds between two records of what is typed at one place.
 _TYPING: Final = 60.0

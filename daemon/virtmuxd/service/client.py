@@ -17,7 +17,6 @@ from virtmux.reasons import Cause, ConsoleId, Phase, Reason
 from virtmux.records import Position, rfc3339
 from virtmux.session import ServerSession
 from virtmux.wire import Input, ProtocolError
-from virtmuxd.core.access import Right
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.registry import NotFoundError
 from virtmuxd.core.start import is_offset
@@ -227,13 +226,12 @@ class Client:
         else:
             self._list(request)
 
-    def _sees(self, console: ConsoleId) -> bool:
-        return Right.WATCH in self._rights.at(console)
-
     @contained
     def _list(self, request: int) -> None:
         hypervisors = (messages.Hypervisor(request, info) for info in self._registry.hypervisors())
-        consoles = (messages.Console(request, console.info()) for console in self._registry if self._sees(console.id))
+        consoles = (
+            messages.Console(request, console.info()) for console in self._registry if self._rights.sees(console.id)
+        )
         self._outgoing.answer(*hypervisors, *consoles, messages.Done(request))
 
     def _when_found(self, request: _OfConsole) -> None:
@@ -292,7 +290,7 @@ class Client:
 
     def _watch(self, request: int) -> None:
         now = time.time_ns()
-        appeared = (console.event("appeared", now) for console in self._registry if self._sees(console.id))
+        appeared = (console.event("appeared", now) for console in self._registry if self._rights.sees(console.id))
         self._outgoing.answer(*appeared, messages.Done(request))
         self._registry.watch(self._tell_event)
 
@@ -300,7 +298,7 @@ class Client:
 
     @contained
     def _tell_event(self, event: messages.Event) -> None:
-        if self._sees(event.console) and not self._outgoing.tell(event):
+        if self._rights.sees(event.console) and not self._outgoing.tell(event):
             self.dismiss(reason_now(Cause.TOO_SLOW, f"more than {MAX_EVENTS} events wait"))
 
     # The end.

@@ -21,8 +21,8 @@ from virtmuxd.service.proofs import Proofs
 @dataclass(slots=True)
 class Hall:
     """The consoles, what is stored of them, who is connected, what the daemon is, who may do what, what is measured,
-    the limits for everybody, and what keeps clients out or sends them away; a reload replaces the `access` rules, and
-    those of the limits."""
+    the limits for everybody, and what keeps clients out or sends them away; `follow` lets
+    a reload replace the rules."""
 
     registry: Registry
     library: Library
@@ -38,9 +38,14 @@ class Hall:
 
     def __post_init__(self) -> None:
         self.idle = IdleWatch(self.clients, self.limits)
+        self.registry.limit_delivery(self.limits.rules.delivery_rate)
 
-    def follow(self, rules: LimitRules) -> None:
-        """Let other limits be in force."""
+    def follow(self, access: AccessRules, rules: LimitRules, *, per_console: bool) -> None:
+        """Let other rules be in force, for access first: what they take away is gone at once. `per_console`: as
+        `Measurements`."""
+        self.access = access
+        self.clients.review()
+        self.measurements.per_console = per_console
         self.limits.rules = rules
         self.registry.limit_delivery(rules.delivery_rate)
         self.idle.look()

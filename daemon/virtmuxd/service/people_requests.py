@@ -5,7 +5,7 @@ from typing import assert_never
 from virtmux.messages import Client, Done, Kick, Refused, Who
 from virtmux.people import Person
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, ConsoleId, Phase, sentence
+from virtmux.reasons import Cause, Phase, sentence
 from virtmuxd.core.access import Right
 from virtmuxd.service.answers import Answer, person, refused
 from virtmuxd.service.audit import Audit, of_other
@@ -27,14 +27,11 @@ class PeopleRequests:
         """Carry a request out, and answer it."""
         match request:
             case Who(id):
-                self._answer(*(Client(id, info) for info in self._clients.infos(self._sees)), Done(id))
+                self._answer(*(Client(id, info) for info in self._clients.infos(self._rights.sees)), Done(id))
             case Kick(id, number):
                 self._kick(id, number)
             case _:
                 assert_never(request)
-
-    def _sees(self, console: ConsoleId) -> bool:
-        return Right.WATCH in self._rights.at(console)
 
     def _kick(self, request: int, number: int) -> None:
         client = self._clients.get(number)

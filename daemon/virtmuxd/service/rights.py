@@ -46,6 +46,10 @@ class Rights:
         """What is allowed at a console."""
         return self._limited(self._access.at(console.domain, console.device))
 
+    def sees(self, console: Named) -> bool:
+        """Whether the client may know of a console."""
+        return Right.WATCH in self.at(console)
+
     def on(self, domain: str) -> frozenset[Right]:
         """What is allowed to be done to a domain as a whole."""
         return self._limited(self._access.at(domain, None))

@@ -59,8 +59,8 @@ def test_what_no_option_says_stays_as_it_is() -> None:
     ("options", "said"),
     [
         ({"uri": ("qemu:///\udcff",)}, "--uri: not UTF-8"),
-        ({"uri": ("",)}, "uri"),
-        ({"socket": ""}, "socket"),
+        ({"uri": ("",)}, r"^--uri\[1\]: expected str of length >= 1, got ''$"),
+        ({"socket": ""}, "^--socket: expected str of length >= 1, got ''$"),
         ({"attach": ("=never",)}, "--attach =never: the glob is empty"),
     ],
 )

@@ -70,9 +70,9 @@ def test_rules_of_the_configuration_come_before_those() -> None:
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        (AccessRule(group=("nosuch",), allow=()), r"access\[2\]\.group: there is no group 'nosuch'"),
-        (AccessRule(user=("bob",), allow=()), r"access\[2\]\.user: there is no user 'bob'"),
-        (AccessRule(user=("\u0661",), allow=()), r"access\[2\]\.user: there is no user"),
+        (AccessRule(group=("nosuch",), allow=()), "there is no group 'nosuch'"),
+        (AccessRule(user=("bob",), allow=()), "there is no user 'bob'"),
+        (AccessRule(user=("\u0661",), allow=()), "there is no user"),
     ],
 )
 def test_a_rule_for_nobody_there_is_is_an_error(rule: AccessRule, said: str) -> None:
@@ -94,6 +94,8 @@ def test_all_who_are_missing_are_told() -> None:
 def test_the_group_of_the_logs_is_found() -> None:
     assert log_group(Config()) is None
     assert log_group(Config(log_group="ci")) == 52
+    with pytest.raises(ConfigError, match="there is no group 'nosuch'"):
+        log_group(Config(log_group="nosuch"))
 
 
 def test_a_number_is_a_groups_id() -> None:

@@ -14,6 +14,7 @@ from tests.harness.consoles import Consoles
 from tests.harness.served import hall
 from virtmux.messages import Attach, ClientHello, encode
 from virtmuxd.core.access import AccessRules, Right, Rule
+from virtmuxd.core.log_fields import AUDIT
 from virtmuxd.logs import outlet as outlet_module
 from virtmuxd.logs.outlet import MOST, Outlet
 from virtmuxd.logs.sinks import Lines
@@ -35,7 +36,7 @@ def directory() -> Iterator[Path]:
 @asynccontextmanager
 async def listening(path: Path, access: AccessRules) -> AsyncIterator[None]:
     """A listener whose log is written to a file beside its socket."""
-    loggers = [logging.getLogger(name) for name in (None, outlet_module.AUDIT, outlet_module.__name__)]
+    loggers = [logging.getLogger(name) for name in (None, AUDIT, outlet_module.__name__)]
     stop, entrance = asyncio.Event(), hall(Consoles().registry)
     entrance.access = access
     entrance.registry.add(Consoles().add().console)

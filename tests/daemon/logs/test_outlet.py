@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from virtmuxd.core.log_fields import AUDIT
 from virtmuxd.logs import outlet as outlet_module
-from virtmuxd.logs.outlet import AUDIT, MOST, MOST_AUDIT, MOST_BUGS, WINDOW, Outlet
+from virtmuxd.logs.outlet import MOST, MOST_AUDIT, MOST_BUGS, WINDOW, Outlet
 from virtmuxd.logs.records import text
 
 _DEADLINE = 10.0

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from virtmuxd import logs
+from virtmuxd.core.log_fields import AUDIT
 from virtmuxd.logs import outlet, sinks
 
-_NAMES = (None, "asyncio", "EventBridge", outlet.AUDIT, outlet.__name__)
+_NAMES = (None, "asyncio", "EventBridge", AUDIT, outlet.__name__)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,7 @@ def said(stderr: int) -> list[str]:
 def say_all() -> None:
     for level in ("debug", "info", "warning", "error"):
         getattr(logging.getLogger("virtmuxd.x"), level)(f"at {level}")
-    logging.getLogger(outlet.AUDIT).info("audit: done")
+    logging.getLogger(AUDIT).info("audit: done")
     logging.getLogger("asyncio").info("chatter")
 
 
@@ -64,7 +65,7 @@ def test_the_level_can_be_changed_meanwhile(stderr: int) -> None:
 def test_what_was_left_out_is_told_at_the_end_also_below_the_level(stderr: int) -> None:
     with logs.set_up("error"):
         for _ in range(outlet.MOST_AUDIT + 3):
-            logging.getLogger(outlet.AUDIT).info("audit: done")
+            logging.getLogger(AUDIT).info("audit: done")
     lines: list[str] = []
     while not lines or "more" not in lines[-1]:
         lines += said(stderr)
