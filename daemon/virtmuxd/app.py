@@ -77,7 +77,7 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     measurements = Measurements(registry, clients, runtime.life.began, per_console=config.metrics.per_console)
     try:
         await shelf.begin()
-        proofs = Proofs.kept_in(runtime.path / "proofs.key")
+        proofs = Proofs(runtime.path / "proofs.key", loaded.access.fingerprint)
         hello, limits = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES)), Limits(config.limits)
         door = Door(limits, frozenset({0, os.geteuid()}))
         hall = Hall(registry, shelf.library, clients, hello, loaded.access, proofs, measurements, limits, door)

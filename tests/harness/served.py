@@ -139,7 +139,7 @@ def hall(
         clients,
         ServerHello(software="virtmuxd test"),
         AccessRules((), {UID, os.getuid()}),
-        Proofs(b"key"),
+        Proofs(None, b""),
         Measurements(registry, clients, 0, per_console=True),
         limits,
         Door(limits, exempt),
@@ -158,6 +158,7 @@ async def served(
     user: str = "alice",
     groups: frozenset[int] = frozenset({UID}),
     access: AccessRules | None = None,
+    proofs: Proofs | None = None,
 ) -> AsyncIterator[Peer]:
     """A client that the service has just accepted. `buffer`: what the kernel holds for it, in bytes."""
     ours, theirs = socket.socketpair()
@@ -166,6 +167,7 @@ async def served(
     if buffer is not None:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
     entrance = hall(registry, library, clients, limits)
+    entrance.proofs = proofs or entrance.proofs
     entrance.access = access or entrance.access
     process = Process(4711, UID, UID, groups)
     who = Person(entrance.clients.next_number(), user, process.uid, process.pid)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from typing import NamedTuple
 
 
@@ -73,6 +74,15 @@ class AccessRules:
     def __init__(self, rules: Iterable[Rule], masters: Iterable[int]) -> None:
         self._rules = tuple(rules)
         self._masters = frozenset(masters)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """32 bytes that other rules do not have; the same in another life of the daemon."""
+        rules = [
+            (sorted(uids), sorted(gids), everybody, globs, sorted(rights))
+            for uids, gids, everybody, globs, rights in self._rules
+        ]
+        return sha256(repr(rules).encode("utf-8", "surrogatepass")).digest()
 
     def of(self, who: Identity) -> "Access":
         """What one person may do."""

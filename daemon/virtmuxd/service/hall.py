@@ -1,5 +1,6 @@
 """What all clients of the daemon have in common."""
 
+import logging
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -16,6 +17,8 @@ from virtmuxd.service.idle import IdleWatch
 from virtmuxd.service.library import Library
 from virtmuxd.service.measurements import Measurements
 from virtmuxd.service.proofs import Proofs
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -45,6 +48,10 @@ class Hall:
         `Measurements`."""
         self.access = access
         self.clients.review()
+        try:
+            self.proofs.follow(access.fingerprint)
+        except OSError as error:
+            _log.error("the key of proofs cannot be kept", extra={"error": str(error)})
         self.measurements.per_console = per_console
         self.limits.rules = rules
         self.registry.limit_delivery(rules.delivery_rate)

@@ -1,7 +1,8 @@
 """Proofs of where a client's reading began, so that it may resume without the right to read history.
 
 A proof is stateless: it names the position and is signed with a key that lies in the runtime directory, so it holds
-over restarts of the daemon, for the same user and the same history alone.
+over restarts of the daemon, for the same user and the same history alone. With other access rules there is another key:
+nobody proves the right to what was said while the rules denied that.
 """
 
 import hmac
@@ -16,28 +17,26 @@ _KEY_SIZE = 32
 class Proofs:
     """Makes and checks proofs."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    @classmethod
-    def kept_in(cls, path: Path) -> "Proofs":
-        """With the key in this file, which is made where there is none that can be used.
+    def __init__(self, path: Path | None, rules: bytes) -> None:
+        """With the key in this file, which is made where there is none for these `rules`, by their fingerprint. None:
+        it is kept nowhere.
 
         Raises:
             OSError: it cannot be read or made.
         """
-        try:
-            key = path.read_bytes()
-        except FileNotFoundError:
-            key = b""
-        if len(key) != _KEY_SIZE:
-            key = secrets.token_bytes(_KEY_SIZE)
-            fresh = path.with_suffix(".new")
-            fresh.unlink(missing_ok=True)
-            fresh.touch(0o600)
-            fresh.write_bytes(key)
-            fresh.rename(path)
-        return cls(key)
+        self._path = path
+        self._rules = rules
+        self._key = self._kept() or self._renewed()
+
+    def follow(self, rules: bytes) -> None:
+        """Other access rules may be in force.
+
+        Raises:
+            OSError: a new key cannot be kept; it is in use all the same.
+        """
+        if rules != self._rules:
+            self._rules = rules
+            self._key = self._renewed()
 
     def prove(self, uid: int, since: Position) -> str:
         """The proof that this user's reading began there."""
@@ -54,3 +53,23 @@ class Proofs:
 
     def _sign(self, uid: int, since: Position) -> str:
         return hmac.digest(self._key, f"{uid}:{since}".encode(), "sha256").hex()
+
+    def _kept(self) -> bytes | None:
+        if self._path is None:
+            return None
+        try:
+            kept = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        return kept[:_KEY_SIZE] if kept[_KEY_SIZE:] == self._rules else None
+
+    def _renewed(self) -> bytes:
+        key = self._key = secrets.token_bytes(_KEY_SIZE)
+        if self._path is None:
+            return key
+        fresh = self._path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        fresh.touch(0o600)
+        fresh.write_bytes(key + self._rules)
+        fresh.rename(self._path)
+        return key

@@ -77,6 +77,16 @@ def test_what_is_allowed_everywhere_is_what_no_rule_before_the_one_for_all_denie
     assert access(rule("prod-*", allow=ALL)).everywhere() == NOTHING
 
 
+def test_rules_that_say_the_same_have_the_same_fingerprint_and_others_another() -> None:
+    def fingerprint(*rules: Rule) -> bytes:
+        return AccessRules(rules, {0}).fingerprint
+
+    many = frozenset(range(100))
+    assert fingerprint(rule(uids=many)) == fingerprint(rule(uids=frozenset(sorted(many, reverse=True))))
+    others = [rule(), rule("x"), rule(allow=USE), rule(uids=many), rule(gids=many)]
+    assert len({fingerprint(each) for each in others} | {fingerprint(), fingerprint(*others)}) == len(others) + 2
+
+
 def test_a_rule_that_allows_nothing_is_no_right() -> None:
     assert not access(rule(allow=NOTHING)).is_any
     assert access(rule(allow=NOTHING), rule("x")).is_any

@@ -38,6 +38,7 @@ from virtmuxd.core.access import ALL, USE, AccessRules, Right, Rule
 from virtmuxd.core.console import Naming
 from virtmuxd.core.events import Policy
 from virtmuxd.service.clients import Clients
+from virtmuxd.service.proofs import Proofs
 
 WATCH = frozenset({Right.WATCH})
 TYPING = WATCH | {Right.TYPE}
@@ -175,14 +176,14 @@ async def test_a_position_of_ones_own_is_gone_on_from_with_its_proof_and_no_othe
     consoles = Consoles()
     bench = consoles.add()
     bench.output(b"before\n")
-    access = everywhere(Right.WATCH)
-    async with served(consoles.registry, access=access) as peer:
+    access, proofs = everywhere(Right.WATCH), Proofs(None, b"")
+    async with served(consoles.registry, access=access, proofs=proofs) as peer:
         await peer.greet()
         first = await placed(peer, hold=False)
     bench.output(b"missed\n")
 
     async def again(position: str, proof: str | None) -> Place:
-        async with served(consoles.registry, access=access) as peer:
+        async with served(consoles.registry, access=access, proofs=proofs) as peer:
             await peer.greet()
             return await placed(peer, hold=False, position=position, proof=proof)
 
