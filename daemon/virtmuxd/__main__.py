@@ -3,6 +3,7 @@
 import asyncio
 import faulthandler
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,6 +62,7 @@ def main(
     """Hold the consoles of this host's guests and serve them to local clients."""
     if not __debug__:
         _fail("python -O drops code that libvirtaio needs; run it without -O", 2)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be followed: what is read now is new enough
     instance = {None: default_instance(), True: Instance.SYSTEM, False: Instance.SESSION}[is_system]
     if install_units:
         _install_units(instance)

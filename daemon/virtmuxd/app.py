@@ -97,6 +97,7 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
                 for task in beating:
                     task.cancel()
     finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it would end the process once the loop is closed
         await _drain(bridge)
         attendance.close()
         measurements.close()

@@ -40,6 +40,8 @@ class Reload:
             notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
                 await self._reload()
+            except Exception:  # noqa: BLE001  # the failure boundary of a reload
+                _log.exception("a bug while the configuration was loaded again")
             finally:
                 notify("READY=1")
 

@@ -87,6 +87,21 @@ async def test_a_bad_one_changes_nothing_says_why_and_the_next_is_taken(caplog: 
 
 
 @pytest.mark.usefixtures("_logged")
+async def test_a_bug_in_a_reload_does_not_end_the_daemon(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(_: Loaded) -> None:
+        raise ValueError
+
+    reload_ = Reload(Config(uri=("a:///",)), lambda: LOADED, broken)
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(reload_.run())
+        reload_.asked.set()
+        while "a bug while the configuration was loaded again" not in caplog.messages:
+            await asyncio.sleep(0)
+        assert not running.done()
+        running.cancel()
+
+
+@pytest.mark.usefixtures("_logged")
 @pytest.mark.parametrize("outcome", [LOADED, ConfigError("no")])
 async def test_the_service_manager_is_told_that_it_is_being_done_and_that_it_is_done(
     monkeypatch: pytest.MonkeyPatch, outcome: Loaded | ConfigError

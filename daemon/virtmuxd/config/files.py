@@ -3,6 +3,7 @@
 Each is checked alone, so that a fault is told with its file; and all faults are told at once.
 """
 
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -33,8 +34,19 @@ class Document(NamedTuple):
 
 
 def drop_ins(path: Path) -> list[Path]:
-    """The files beside `path` that add to it: FILE.d/*.toml, in the order of their names."""
-    return sorted(each for each in path.with_name(f"{path.name}.d").glob("*.toml") if each.is_file())
+    """The files beside `path` that add to it: FILE.d/*.toml, in the order of their names.
+
+    Raises:
+        ConfigError: it cannot be seen which there are: what is not read may have been to deny something.
+    """
+    directory = path.with_name(f"{path.name}.d")
+    try:
+        names = sorted(each.name for each in os.scandir(directory))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(f"{directory}: {error.strerror}") from error
+    return [directory / name for name in names if name.endswith(".toml") and not name.startswith(".")]
 
 
 def load(paths: Sequence[Path], look: Callable[[Config], Iterable[str]] = lambda _: ()) -> Config:
@@ -64,7 +76,7 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(str(error.strerror)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"not TOML: {error}") from error
 
 
@@ -92,7 +104,8 @@ def faults(value: object, type_: type[Struct], where: str = "") -> Iterator[str]
     prefix = f"{where}." if where else ""
     for key in value:
         if key not in fields:
-            yield f"{prefix}{key}: there is no such key; {_hint(key, fields, prefix)}"
+            shown = key if key.isprintable() else repr(key)
+            yield f"{prefix}{shown}: there is no such key; {_hint(key, fields, prefix)}"
     for name, field in fields.items():
         if name in value:
             yield from _faults_of_field(value[name], field.type, prefix + name)

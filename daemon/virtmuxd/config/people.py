@@ -12,6 +12,8 @@ from virtmuxd.core.access import USE, AccessRules, Right, Rule
 
 #: The groups of people that a host may have; `access_rules` says what they may do where no rule says otherwise.
 USERS, WATCHERS = "virtmux", "virtmux-watch"
+#: Of a uid or gid.
+_MOST_DIGITS = 10
 
 
 class SocketGroups(NamedTuple):
@@ -68,19 +70,19 @@ def group_id(name: str) -> int | None:
     """The id of a group, if there is one; a number is taken as it is."""
     try:
         return int(name) if _is_number(name) else grp.getgrnam(name).gr_gid
-    except KeyError:
+    except (KeyError, ValueError):  # there is none, or it cannot be a name
         return None
 
 
 def _user_id(name: str) -> int | None:
     try:
         return int(name) if _is_number(name) else pwd.getpwnam(name).pw_uid
-    except KeyError:
+    except (KeyError, ValueError):
         return None
 
 
 def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit()
+    return name.isascii() and name.isdigit() and len(name) <= _MOST_DIGITS
 
 
 def _rule(rule: AccessRule) -> Rule:

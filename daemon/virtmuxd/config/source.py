@@ -37,9 +37,16 @@ class Source:
 
     @property
     def files(self) -> list[Path]:
-        """The files that are read, the one that wins last."""
+        """The files that are read, the one that wins last.
+
+        Raises:
+            ConfigError: it cannot be seen which there are.
+        """
         file = self._file or self._instance.file(os.environ)
-        main = [file] if self._file is not None or file.exists() else []
+        try:
+            main = [file] if self._file is not None or file.exists() else []
+        except OSError as error:
+            raise ConfigError(f"{file}: {error.strerror}") from error
         return [*main, *drop_ins(file)]
 
     def read(self) -> Loaded:

@@ -7,8 +7,8 @@ from msgspec import Meta, Struct
 from virtmux.messages import MAX_SECONDS
 from virtmux.wire import MAX_MESSAGE
 
-_Count = Annotated[int, Meta(gt=0)]
-_Bytes = Annotated[int, Meta(ge=0)]
+_Count = Annotated[int, Meta(gt=0, lt=1 << 31)]
+_Bytes = Annotated[int, Meta(ge=0, lt=1 << 40)]
 
 
 class LimitRules(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):

@@ -24,7 +24,7 @@ MOST_AUDIT = 1000
 #: Records that may wait to be written; what comes then is dropped, and counted.
 QUEUE = 4096
 #: Whose a record is: the first of these that it names.
-_OWNERS = (("uid",), ("hypervisor", "uri", "domain", "uuid", "device"), ("path",), ("uri",))
+_OWNERS = (("uid", "action", "right"), ("uid",), ("hypervisor", "uri", "domain", "uuid", "device"), ("path",), ("uri",))
 
 
 class _Kind(NamedTuple):

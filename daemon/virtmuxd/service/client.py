@@ -17,6 +17,7 @@ from virtmux.reasons import Cause, ConsoleId, Phase, Reason
 from virtmux.records import Position, rfc3339
 from virtmux.session import ServerSession
 from virtmux.wire import Input, ProtocolError
+from virtmuxd.core.access import Right
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.registry import NotFoundError
 from virtmuxd.core.start import is_offset
@@ -247,6 +248,9 @@ class Client:
 
     @contained
     def _find(self, request: _OfConsole) -> None:
+        if not self._knows(request):
+            self._outgoing.answer(messages.Refused(request.id, self._rights.denied(Right.WATCH, request.domain, {})))
+            return
         try:
             console = self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError as error:
@@ -258,6 +262,12 @@ class Client:
                 self._places.attach(request, console)
             case messages.Release() | messages.Reclaim():
                 self._releases.carry_out(request, console)
+
+    def _knows(self, request: _OfConsole) -> bool:
+        """Whether the client may be told if there is such a domain."""
+        if Right.WATCH in self._rights.on(request.domain):
+            return True
+        return any(self._rights.sees(each.id) for each in self._registry.find_all(request.domain, None, request.uri))
 
     def _attach_past(self, request: messages.Attach) -> bool:
         """Attach at a history that no console has now; False where the position is in none such."""

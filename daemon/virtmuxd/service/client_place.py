@@ -68,6 +68,13 @@ class ClientPlace(Place):
             replay = Replay(From.NONE) if request.replay is None else Replay.parse(request.replay)
             find_start(records, request.position, replay, give, since=None if reads_all else self.reads_from)
 
+    def limited(self, start: Start) -> Start:
+        """As much of it as a client may have that has no right to what came before `reads_from`."""
+        begin, least = start.position, self.reads_from
+        if begin.history == least.history and (begin.offset, begin.mark) >= (least.offset, least.mark):
+            return start
+        return Start(least, withheld=begin.history != least.history or begin.offset < least.offset)
+
     def begin(self, start: Start) -> None:
         """Start there."""
         self.start = start

@@ -69,7 +69,9 @@ class GuestRequests(Contained):
         if isinstance(request, Guest):
             found = [info for info in found if info.served]
             found = [info for info in found if info.running] or found
-        if not found:
+        if isinstance(request, Guest) and not found and _right(request) not in self._rights.on(request.domain):
+            self._answer(Refused(request.id, self._rights.denied(_right(request), request.domain, {})))
+        elif not found:
             where = f" at {request.uri}" if request.uri else ""
             none = reason_now(Cause.CONSOLE_MISSING, text=f"no domain {request.domain!r}{where} is known")
             self._answer(Refused(request.id, why_not or none))
@@ -91,9 +93,9 @@ class GuestRequests(Contained):
 
     def _act(self, request: Guest, uuid: str, domain: str, uri: str) -> None:
         guest = {"uri": uri, "domain": domain, "uuid": uuid}
-        right = Right.KEY if request.action in ("key", "nmi") else Right.START
+        right = _right(request)
         if right not in self._rights.on(domain):
-            self._answer(Refused(request.id, self._rights.denied(right, domain, guest)))
+            self._answer(Refused(request.id, self._rights.denied(right, request.domain, guest)))
             return
         hypervisor = next(iter(self._registry.served_at(uri)), None)
         if hypervisor is None:  # it was served as its domain was looked for
@@ -116,6 +118,10 @@ class GuestRequests(Contained):
         """The request is not under way any more."""
         self._under_way -= 1
         self._tell(*said)
+
+
+def _right(request: Guest) -> Right:
+    return Right.KEY if request.action in ("key", "nmi") else Right.START
 
 
 class _Device(NamedTuple):

@@ -17,8 +17,9 @@ _log = logging.getLogger(__name__)
 PATH = "/metrics"
 #: The longest head of a request, in bytes.
 MAX_HEAD = 8192
-#: Seconds for a connection.
+#: Seconds for a connection, and within which it asks for something.
 DEADLINE = 10.0
+HEAD_DEADLINE = 2.0
 #: Connections at once: the next ones wait.
 MAX_CONNECTIONS = 8
 #: Seconds to wait before accepting again where it failed: out of file descriptors, or of memory.
@@ -78,13 +79,14 @@ class MetricsListener:
 
     async def _answer(self, connection: socket.socket) -> bytes:
         head = b""
-        while _END_OF_HEAD not in head:
-            data = await self._loop.sock_recv(connection, MAX_HEAD)
-            head += data
-            if len(head) > MAX_HEAD:
-                return _response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-            if not data:
-                return _response(HTTPStatus.BAD_REQUEST) if head else b""
+        async with asyncio.timeout(HEAD_DEADLINE):
+            while _END_OF_HEAD not in head:
+                data = await self._loop.sock_recv(connection, MAX_HEAD)
+                head += data
+                if len(head) > MAX_HEAD:
+                    return _response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                if not data:
+                    return _response(HTTPStatus.BAD_REQUEST) if head else b""
         request = parse(head)
         if isinstance(request, HTTPStatus):
             return _response(request)

@@ -117,7 +117,8 @@ class Places(Contained):
         owner = console.owner_but(request.token)
         try:
             self._find_start(place, rights)
-            wish = Wish(request.exclusive and Right.EXCLUSIVE in rights, request.steal, request.token)
+            alone = request.exclusive and types and Right.EXCLUSIVE in rights
+            wish = Wish(alone, request.steal and Right.STEAL in rights, request.token)
             console.enter(place, place.since, wish, force=request.force)
         except ValueError as error:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
@@ -173,7 +174,8 @@ class Places(Contained):
     def _start(self, place: ClientPlace, start: Start) -> None:
         """It was found out where the place starts."""
         if place.start is None:
-            place.begin(start)
+            reads_all = isinstance(place.console, PastConsole) or Right.HISTORY in self._rights.at(place.console.id)
+            place.begin(start if reads_all else place.limited(start))
             self._answer_attach(place)
 
     @contained

@@ -6,7 +6,9 @@ nobody proves the right to what was said while the rules denied that.
 """
 
 import hmac
+import os
 import secrets
+import stat
 from pathlib import Path
 
 from virtmux.records import Position
@@ -58,9 +60,13 @@ class Proofs:
         if self._path is None:
             return None
         try:
-            kept = self._path.read_bytes()
+            found = self._path.lstat()
         except FileNotFoundError:
             return None
+        others = found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or others:
+            return None  # somebody else may know it
+        kept = self._path.read_bytes()
         return kept[:_KEY_SIZE] if kept[_KEY_SIZE:] == self._rules else None
 
     def _renewed(self) -> bytes:

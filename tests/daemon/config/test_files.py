@@ -141,6 +141,9 @@ def test_every_field_is_tried_above() -> None:
         ('[[console]]\nmatch = "a"\nlinger = -1', "linger"),
         ('[[console]]\nmatch = "a"\npool = 1', "pool"),
         ("linger = x", "line 1"),
+        (f"linger = {'1' * 5000}", "not TOML"),
+        ('"a\\nb" = 1', r"'a\\nb': there is no such key"),
+        (f"[limits]\ninput_rate = {1 << 40}", "limits.input_rate"),
     ],
 )
 def test_what_cannot_be_said_is_answered_with_the_file_and_the_place(tmp_path: Path, text: str, said: str) -> None:
@@ -219,10 +222,28 @@ def test_drop_ins_are_taken_in_the_order_of_their_names(tmp_path: Path) -> None:
     directory.mkdir()
     for name in ("20-b.toml", "10-a.toml", "30-c.toml.bak", "40-d"):
         (directory / name).touch()
-    (directory / "50-e.toml").mkdir()
+    (directory / ".#10-a.toml").symlink_to("an editor's lock")
 
     assert [path.name for path in drop_ins(tmp_path / "virtmuxd.toml")] == ["10-a.toml", "20-b.toml"]
     assert drop_ins(tmp_path / "other.toml") == []
+
+
+def test_drop_ins_that_cannot_be_looked_for_are_an_error_and_none_is_left_out_in_silence(tmp_path: Path) -> None:
+    """One may have been to deny something."""
+    (tmp_path / "a.toml.d").touch()
+    with pytest.raises(ConfigError, match=r"a\.toml\.d: Not a directory"):
+        drop_ins(tmp_path / "a.toml")
+
+    directory = tmp_path / "b.toml.d"
+    directory.mkdir()
+    (directory / "1.toml").symlink_to("nowhere")
+    (directory / "2.toml").mkdir()
+    with pytest.raises(ConfigError) as error:
+        load(drop_ins(tmp_path / "b.toml"))
+    assert [line.rpartition(": ")[2] for line in str(error.value).splitlines()] == [
+        "No such file or directory",
+        "no file",
+    ]
 
 
 def test_a_later_file_wins_and_leaves_what_it_does_not_say(tmp_path: Path) -> None:

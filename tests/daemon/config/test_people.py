@@ -72,6 +72,8 @@ def test_rules_of_the_configuration_come_before_those() -> None:
     [
         (AccessRule(group=("nosuch",), allow=()), "there is no group 'nosuch'"),
         (AccessRule(user=("bob",), allow=()), "there is no user 'bob'"),
+        (AccessRule(user=("a\0b",), allow=()), "there is no user"),
+        (AccessRule(group=("1" * 5000,), allow=()), "there is no group"),
         (AccessRule(user=("\u0661",), allow=()), "there is no user"),
     ],
 )

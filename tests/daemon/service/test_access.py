@@ -1,6 +1,7 @@
 """What the access rules let a client do: at each request, and again where the rules or a name change."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -36,6 +37,7 @@ from virtmux.records import Ended, Position
 from virtmux.wire import Output
 from virtmuxd.core.access import ALL, USE, AccessRules, Right, Rule
 from virtmuxd.core.console import Naming
+from virtmuxd.core.cursor import Archive, Sought
 from virtmuxd.core.events import Policy
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.proofs import Proofs
@@ -245,6 +247,44 @@ async def test_the_histories_of_all_consoles_are_those_that_one_may_read() -> No
         assert await peer.expect(Done) == Done(5)
 
 
+async def test_history_that_is_still_looked_for_is_not_given_to_who_has_lost_the_right_meanwhile() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.output(b"secret\n" * 10)
+    archive = Asked()
+    bench.console.sequence.archive = cast("Archive", archive)
+    async with served(consoles.registry, access=everywhere(Right.WATCH, Right.HISTORY)) as peer:
+        await peer.greet()
+        await peer.say(Attach(5, "web1", replay="since:2020-01-01T00:00:00Z", hold=False), ListConsoles(6))
+        await peer.until(Done)
+        await reviewed(peer, everywhere(Right.WATCH))
+        archive.give(None)
+
+        place = await peer.until(Place)
+        assert (place.withheld, place.position) == (True, place.info.position)
+
+
+class Asked:
+    """An archive that answers when the test does."""
+
+    oldest, end = (0, 1), (0, 1)
+
+    def find(self, _sought: Sought, give: Callable[[Any], None]) -> None:
+        self.give = give
+
+
+@pytest.mark.parametrize("name", ["web2", "1", "nowhere", UUID])
+@pytest.mark.parametrize("device", [None, "nosuch"])
+async def test_who_may_not_watch_is_told_no_more_of_a_domain_than_of_none(name: str, device: str | None) -> None:
+    consoles = held()
+    async with served(consoles.registry, access=rules(("other", ALL))) as peer:
+        await peer.greet()
+        await peer.say(Attach(5, name, device))
+        reason = (await peer.until(Refused)).reason
+        assert (reason.cause, reason.console) == (Cause.ACCESS_DENIED, None)
+        assert reason.text.endswith(f"user alice has no right to watch {name}")
+
+
 # Typing.
 
 
@@ -282,6 +322,25 @@ async def test_the_right_to_type_comes_and_goes_with_the_rules() -> None:
         batch = bench.console.inputs.take()
         assert batch is not None
         assert batch.packets == (b"yes",)
+
+
+@pytest.mark.parametrize("token", [None, "made up"])
+async def test_no_token_steals_for_who_may_not(token: str | None) -> None:
+    clients, consoles = Clients(), held()
+    async with (
+        served(consoles.registry, clients=clients) as owner,
+        served(consoles.registry, clients=clients, user="bob", access=everywhere(*USE)) as other,
+    ):
+        for peer in (owner, other):
+            await peer.greet(Feature.ROLES)
+        await placed(owner, exclusive=True, hold=False)
+        await other.say(Attach(5, "web1", exclusive=True, steal=True, token=token, hold=False))
+        answer = await other.hear()
+        if token is None:
+            assert isinstance(answer, Refused)
+        else:
+            assert isinstance(answer, Place)
+            assert answer.role is Role.WATCHER
 
 
 async def test_who_asked_only_to_watch_is_not_made_to_type() -> None:

@@ -60,6 +60,16 @@ def test_a_key_that_is_none_is_made_anew(tmp_path: Path, content: bytes) -> None
     assert len(path.read_bytes()) == 64
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o604])
+def test_a_key_that_others_may_read_is_made_anew(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "proofs.key"
+    proof = Proofs(path, RULES).prove(1000, HERE)
+    path.chmod(mode)
+
+    assert Proofs(path, RULES).since(proof, 1000, HERE.history) is None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_with_other_rules_no_former_proof_holds_nor_when_the_rules_are_the_same_again(tmp_path: Path) -> None:
     path = tmp_path / "proofs.key"
     proofs = Proofs(path, RULES)
