@@ -21,9 +21,10 @@ from typing import Any
 import libvirtaio
 from libvirt import VIR_EVENT_HANDLE_READABLE, VIR_EVENT_HANDLE_WRITABLE, virEventInvokeFreeCallback
 
-#: Seconds for which a timer of 0 ms that ran, and then went off, does not run again. libvirt sets one with each packet
-#: that a stream receives: what comes first is handed on at once, and what comes close behind it together. So a console
-#: that floods costs a quarter less, and leaves the processor to others more often.
+#: Seconds for which the timer of a stream that ran, and then went off, does not run again. libvirt sets it with each
+#: packet that the stream receives: what comes first is handed on at once, and what comes close behind it together. So a
+#: console that floods costs a quarter less, and leaves the processor to others more often. Events of domains, which
+#: have timers too, wait for nothing.
 _GATHER = 0.002
 
 
@@ -91,11 +92,12 @@ class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio ha
 
 class _Timeout(libvirtaio.Callback):  # type: ignore[misc]
     """A timer of libvirt's: off at -1, otherwise called every so many milliseconds. 0 is every turn of the loop; but
-    where it was off it is not called sooner than `_GATHER` after the last time."""
+    where it was off it is not called sooner than `gather` seconds after the last time."""
 
-    def __init__(self, impl: "EventBridge", cb: Any, opaque: Any, milliseconds: int) -> None:
+    def __init__(self, impl: "EventBridge", cb: Any, opaque: Any, milliseconds: int, gather: float) -> None:
         super().__init__(impl, cb, opaque)
         self._milliseconds = milliseconds
+        self._gather = gather
         self._handle: asyncio.Handle | None = None
         self._not_before = 0.0
 
@@ -127,7 +129,7 @@ class _Timeout(libvirtaio.Callback):  # type: ignore[misc]
             armed_meanwhile = self._handle is not None
             if not armed_meanwhile and self.iden in self.impl.callbacks:
                 self.arm()
-            self._not_before = self.impl.loop.time() + _GATHER
+            self._not_before = self.impl.loop.time() + self._gather
 
     def close(self) -> None:
         self.update(-1)
@@ -142,6 +144,7 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
         self._thread = threading.get_ident()
         self._changes: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._opening = threading.local()
+        self._adding = threading.local()
 
     @contextmanager
     def opening(self, transport: Transport) -> Iterator[None]:
@@ -186,8 +189,18 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
         self._carry(self._unwatch, watch)
         return 0
 
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """A timer that is added meanwhile, by this thread, is a stream's: see `_GATHER`."""
+        self._adding.gathers = True
+        try:
+            yield
+        finally:
+            self._adding.gathers = False
+
     def _add_timeout(self, timeout: int, cb: Any, opaque: Any) -> int:
-        callback = _Timeout(self, cb, opaque, timeout)
+        gather = _GATHER if getattr(self._adding, "gathers", False) else 0.0
+        callback = _Timeout(self, cb, opaque, timeout, gather)
         self._carry(self._start_timer, callback)
         return int(callback.iden)
 

@@ -99,6 +99,11 @@ class Connection:
         return self._link.libvirt
 
     @property
+    def bridge(self) -> EventBridge:
+        """The event implementation that its streams have."""
+        return self._link.bridge
+
+    @property
     def lost(self) -> Cause | None:
         """Why the connection is lost, once it is."""
         return self._link.lost

@@ -48,6 +48,7 @@ class Link:
         self.shared = shared
         self.libvirt: Any = None
         self.transport = Transport()
+        self.bridge = means.bridge
         #: Why the connection is lost, once it is.
         self.lost: Cause | None = None
         self._means = means

@@ -75,7 +75,9 @@ class ConsoleStream:
         self._on_output = on_output
         self._on_end = on_end
         self._opaque["stream"] = self
-        if libvirtmod.virStreamEventAddCallback(self._stream._o, _EVENTS, self._opaque) == -1:  # noqa: SLF001
+        with self._connection.bridge.gathering():
+            added = libvirtmod.virStreamEventAddCallback(self._stream._o, _EVENTS, self._opaque)  # noqa: SLF001
+        if added == -1:
             self._finish(self._last_error("virStreamEventAddCallback"))
 
     def _dispatchStreamEventCallback(self, _events: int, _opaque: dict[str, object]) -> int:  # noqa: N802

@@ -292,7 +292,8 @@ async def test_a_timer_that_went_off_and_is_set_again_waits_a_moment_for_more(
         bridge._update_timeout(timer, -1)
         called.put_nowait(loop.time())
 
-    timer = bridge._add_timeout(0, callback, None)
+    with bridge.gathering():
+        timer = bridge._add_timeout(0, callback, None)
     async with asyncio.timeout(DEADLINE):
         first = await called.get()
         for _ in range(3):
@@ -313,10 +314,32 @@ async def test_a_timer_whose_callback_has_more_to_do_goes_on_in_the_next_turn(
         called.append(timer)
         bridge._update_timeout(timer, 0 if len(called) < 4 else -1)
 
-    timer = bridge._add_timeout(0, callback, None)
+    with bridge.gathering():
+        timer = bridge._add_timeout(0, callback, None)
     await turns(10)
 
     assert len(called) == 4
+    bridge._remove_timeout(timer)
+
+
+async def test_a_timer_that_is_no_streams_waits_for_nothing(
+    bridge: EventBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events of domains have timers too, and what a stream says is judged by them."""
+    monkeypatch.setattr(bridge_module, "_GATHER", DEADLINE)
+    called: list[int] = []
+
+    def callback(timer: int, _: object) -> None:
+        called.append(timer)
+        bridge._update_timeout(timer, -1)
+
+    timer = bridge._add_timeout(0, callback, None)
+    for _ in range(3):
+        await turns(3)
+        bridge._update_timeout(timer, 0)
+    await turns(3)
+
+    assert len(called) >= 3
     bridge._remove_timeout(timer)
 
 
