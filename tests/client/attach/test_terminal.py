@@ -182,18 +182,18 @@ async def test_while_it_is_stopped_the_terminal_is_the_persons(daemon: ScriptedD
         for count in (2, 4):
             await peer.expect_input(2)
             peer.say(InputStatus(HANDLE, 1, accepted=count))
-            peer.output(b"**", at=5 + count)
+            peer.output(b"*%d" % count, at=5 + count)
         await peer.gone()
 
     async with playing(daemon, script), running(daemon.path, "attach", "web1", **on(screen)) as command:
         await screen.until(b"login: ")
-        for _ in range(2):
+        for count in (2, 4):
             command.process.send_signal(signal.SIGTSTP)
             await asyncio.wait_for(asyncio.to_thread(stopped, command.process.pid), 10)
             assert screen.restored
             command.process.send_signal(signal.SIGCONT)
             screen.type(b"x\r")  # in whichever mode they are typed, both come through once it goes on
-            await screen.until(b"**")
+            await screen.until(b"*%d" % count)
             assert screen.raw
         command.process.send_signal(signal.SIGTERM)
         assert await command.process.wait() == 143
