@@ -2,16 +2,15 @@
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from msgspec.structs import replace
 
 from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.schema import Config
 from virtmuxd.config.source import Loaded
+from virtmuxd.service.aside import in_thread
 from virtmuxd.service.runtime import notify
 
 _log = logging.getLogger(__name__)
@@ -26,7 +25,8 @@ class Reload:
     """See the module. `asked` is set by SIGHUP."""
 
     def __init__(self, running: Config, read: Callable[[], Loaded], apply: Callable[[Loaded], Awaitable[None]]) -> None:
-        """`running` is what the daemon was started with; `read` reads anew, in a thread; `apply` is awaited."""
+        """`running` is what the daemon was started with; `read` reads anew, in a thread: the directory of
+        users may hang. `apply` is awaited."""
         self.asked = asyncio.Event()
         self._running = running
         self._read = read
@@ -47,7 +47,7 @@ class Reload:
 
     async def _reload(self) -> None:
         try:
-            loaded = await _in_thread(self._read)
+            loaded = await in_thread(self._read, "configuration")
         except ConfigError as error:
             for fault in str(error).splitlines():
                 _log.error("the configuration cannot be used, nothing has changed", extra={"error": fault})
@@ -74,29 +74,3 @@ def _said(config: Config, key: str) -> list[tuple[str, object]]:
 
 def _differs(one: Config, other: Config, name: str) -> bool:
     return bool(getattr(one, name) != getattr(other, name))
-
-
-async def _in_thread(read: Callable[[], Loaded]) -> Loaded:
-    """In one that the end of the daemon does not wait for: the directory of users may hang."""
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[Loaded] = loop.create_future()
-
-    def settle(error: Exception | None, loaded: Loaded | None) -> None:
-        if found.cancelled():
-            return
-        if error is not None:
-            found.set_exception(error)
-        elif loaded is not None:
-            found.set_result(loaded)
-
-    def work() -> None:
-        outcome: tuple[Exception | None, Loaded | None]
-        try:
-            outcome = None, read()
-        except Exception as error:  # noqa: BLE001  # it is raised on the loop
-            outcome = error, None
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, *outcome)
-
-    threading.Thread(target=work, name="configuration", daemon=True).start()
-    return await found

@@ -6,13 +6,11 @@ A directory of users may not answer, and /proc waits for locks: threads ask them
 import asyncio
 import os
 import pwd
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from virtmuxd.core.cgroup import unit_of
+from virtmuxd.service.aside import in_thread
 from virtmuxd.service.peer import Peer
 
 #: Seconds for the system to tell it.
@@ -20,8 +18,6 @@ _DEADLINE = 0.5
 #: Processes that may be looked at at once; of more, nothing is known.
 _MOST = 16
 _PROC_FILE = 4096
-
-_T = TypeVar("_T")
 
 
 class Origin(NamedTuple):
@@ -53,7 +49,7 @@ class Callers:
         """Who that is."""
         name = self._names.get(peer.uid)
         if name is None:
-            name = self._names[peer.uid] = _in_thread(partial(_name, peer.uid), f"user {peer.uid}")
+            name = self._names[peer.uid] = in_thread(partial(_name, peer.uid), f"user {peer.uid}")
         origin = self._origin(peer)
         asked: list[asyncio.Future[Any]] = [name, origin]
         await asyncio.wait(asked, timeout=_DEADLINE)
@@ -68,7 +64,7 @@ class Callers:
             unknown.set_result(UNKNOWN)
             return unknown
         self._under_way += 1
-        origin = _in_thread(partial(origin_of, peer), f"process {peer.pid}")
+        origin = in_thread(partial(origin_of, peer), f"process {peer.pid}")
         origin.add_done_callback(self._looked)
         return origin
 
@@ -107,16 +103,3 @@ def _name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except (KeyError, OSError):
         return str(uid)
-
-
-def _in_thread(ask: Callable[[], _T], name: str) -> asyncio.Future[_T]:
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[_T] = loop.create_future()
-
-    def run() -> None:
-        said = ask()
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(answer.set_result, said)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return answer

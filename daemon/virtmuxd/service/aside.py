@@ -1,0 +1,36 @@
+"""Something that may hang, asked in a thread that nobody waits for at the end of the daemon."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+def in_thread(ask: Callable[[], _T], name: str) -> "asyncio.Future[_T]":
+    """What `ask` gives, or raises, by and by; called on the loop. Whoever waits no longer may cancel the future."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[_T] = loop.create_future()
+
+    def settle(settled: Callable[[], None]) -> None:
+        if not answer.done():
+            settled()
+
+    def run() -> None:
+        try:
+            said = ask()
+        except Exception as error:  # noqa: BLE001  # it is raised where the answer is waited for
+            failed = error  # the name in the clause ends with it
+            _tell(loop, lambda: settle(lambda: answer.set_exception(failed)))
+        else:
+            _tell(loop, lambda: settle(lambda: answer.set_result(said)))
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return answer
+
+
+def _tell(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(call)
