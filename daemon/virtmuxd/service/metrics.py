@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
 from virtmux import __version__
-from virtmux.messages import ProcessInfo, Tally
+from virtmux.messages import ProcessInfo, Tally, Threads
 from virtmux.reasons import CAUSES, PLACE_CAUSES, Cause
 from virtmuxd.core.statistics import ConsoleFigures, Figures, HypervisorFigures
 
@@ -123,6 +123,18 @@ DAEMON: tuple[Family[Snapshot], ...] = (
     Family("virtmux_process_max_fds", Kind.GAUGE, "Files that it may have open.", lambda all_: all_.process.max_files),
 )
 
+
+def _threads(name: str, help_: str, number: Callable[[Threads], int]) -> Family[HypervisorFigures]:
+    """A number of each kind of threads."""
+    return Family(
+        name,
+        Kind.GAUGE,
+        help_,
+        lambda of: {purpose: number(threads) for purpose, threads in of.threads.items()},
+        by="purpose",
+    )
+
+
 HYPERVISOR: tuple[Family[HypervisorFigures], ...] = (
     Family("virtmux_hypervisor_connected", Kind.GAUGE, "1 where it is connected, else 0.", lambda of: of.connected),
     Family(
@@ -164,26 +176,12 @@ HYPERVISOR: tuple[Family[HypervisorFigures], ...] = (
         "Calls of libvirt that did not return although their connection was cut.",
         lambda of: of.counters.stuck_calls,
     ),
-    Family(
-        "virtmux_threads_busy",
-        Kind.GAUGE,
-        "Threads that are in a call of libvirt, by what for.",
-        lambda of: {purpose: threads.busy for purpose, threads in of.threads.items()},
-        by="purpose",
-    ),
-    Family(
-        "virtmux_threads_max",
-        Kind.GAUGE,
-        "Threads that may be in one at once.",
-        lambda of: {purpose: threads.quota for purpose, threads in of.threads.items()},
-        by="purpose",
-    ),
-    Family(
+    _threads("virtmux_threads_busy", "Threads that are in a call of libvirt, by what for.", lambda of: of.busy),
+    _threads("virtmux_threads_max", "Threads that may be in one at once.", lambda of: of.quota),
+    _threads(
         "virtmux_threads_stuck",
-        Kind.GAUGE,
         "Threads whose call does not return although its connection was cut, now.",
-        lambda of: {purpose: threads.stuck for purpose, threads in of.threads.items()},
-        by="purpose",
+        lambda of: of.stuck,
     ),
     Family(
         "virtmux_journal_failing",

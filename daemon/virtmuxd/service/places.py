@@ -90,7 +90,7 @@ class Places(Contained):
     def attach(self, request: messages.Attach, console: Console | PastConsole) -> None:
         """Give the client a place at a console, or refuse it."""
         rights = self._rights.at(console.id)
-        missing = _needed(request, console) - rights
+        missing = _needed_to_attach(request, console) - rights
         if missing:
             self._outgoing.answer(messages.Refused(request.id, self._denied(missing, console)))
             return
@@ -262,7 +262,7 @@ class Places(Contained):
         """Other rules are in force, or the rules are for another name: see what each place still may do."""
         for place in tuple(self._places.values()):
             rights = self._rights.at(place.console.id)
-            missing = _needed(None, place.console) - rights
+            missing = _needed_to_stay(place.console) - rights
             if not missing and place.reads_history and Right.HISTORY not in rights:
                 missing = {Right.HISTORY}
             if missing:
@@ -313,13 +313,14 @@ class Places(Contained):
             self._loop.call_later(KEPT, place.console.expire, place.token)
 
 
-def _needed(request: messages.Attach | None, console: Console | PastConsole) -> set[Right]:
-    """The rights without which there is no place; a place that there is is not asked for any more."""
-    needed = {Right.WATCH}
-    if isinstance(console, PastConsole):
-        needed.add(Right.HISTORY)
-    if request is None:
-        return needed
+def _needed_to_stay(console: Console | PastConsole) -> set[Right]:
+    """The rights without which there is no place."""
+    return {Right.WATCH, Right.HISTORY} if isinstance(console, PastConsole) else {Right.WATCH}
+
+
+def _needed_to_attach(request: messages.Attach, console: Console | PastConsole) -> set[Right]:
+    """The rights without which a place is not given as it was asked for."""
+    needed = _needed_to_stay(console)
     if request.force:
         needed.add(Right.FORCE)
     if request.exclusive and request.token is None:  # who comes back with a token is given a place in any case
