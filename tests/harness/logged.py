@@ -3,11 +3,12 @@
 import logging
 import re
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from virtmuxd.core.log_fields import AUDIT
+
+if TYPE_CHECKING:  # `make demo` uses the daemon's harness, and has no pytest
+    import pytest
 
 
 def record(message: str = "a message", raised: BaseException | None = None, **facts: object) -> logging.LogRecord:
@@ -21,7 +22,7 @@ def record(message: str = "a message", raised: BaseException | None = None, **fa
 class Audited:
     """The records of the audit."""
 
-    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+    def __init__(self, caplog: "pytest.LogCaptureFixture") -> None:
         caplog.set_level(logging.INFO, AUDIT)
         self._caplog = caplog
 
