@@ -189,6 +189,24 @@ def test_a_drop_in_for_remote_hypervisors_says_how_exposed_the_service_is_with_i
         assert exposure(tmp_path / name, *drop_ins) == float(number), name
 
 
+def test_the_demo_needs_none_of_the_packages_that_are_for_work_on_virtmux() -> None:
+    """`make demo` does not install them; it uses the harness of the tests all the same."""
+    modules = (
+        "asyncssh",
+        "hatchling",
+        "hypothesis",
+        "jsonschema",
+        "pexpect",
+        "pytest",
+        "pytest_asyncio",
+        "xdist",
+        "yaml",
+    )
+    code = f"import sys; sys.modules |= dict.fromkeys({modules}); import tools.demo"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_readme_lists_every_dependency_and_why_it_is_there() -> None:
     project = PROJECT["project"]
     wanted = {"base": project["dependencies"], "build": PROJECT["build-system"]["requires"]}
