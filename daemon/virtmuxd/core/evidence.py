@@ -10,6 +10,7 @@ from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
 
 # libvirt's numbers, from include/libvirt/virterror.h; the core does not import libvirt.
 _FROM_RPC = 7
+_FROM_STREAMS = 38
 _FROM_DBUS = 47
 _FROM_POLKIT = 60
 _ERR_INTERNAL = 1
@@ -28,6 +29,7 @@ _ERR_AUTH_UNAVAILABLE = 94
 _ERR_DEVICE_MISSING = 99
 # A system error carries its errno in int1 (src/util/virerror.c, virReportSystemErrorFull).
 _EPERM = 1
+_EIO = 5
 _EACCES = 13
 
 #: How a domain's end is called: the detail of a STOPPED event or the reason of a shut-off state.
@@ -91,8 +93,11 @@ class Failure:
 
     @property
     def testable(self) -> bool:
-        """Whether opening the console again may tell what it means."""
-        return self.cause is None and (self.stalled or self.error is not None)
+        """Whether opening the console again may tell what it means.
+
+        Not where the guest's end of the PTY is closed: the PTY of its name may soon be another guest's.
+        """
+        return self.cause is None and (self.stalled or (self.error is not None and not _pty_closed(self.error)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,14 @@ class Verdict:
 
     cause: Cause
     event: LibvirtEvent | None = None
+
+
+def _pty_closed(error: SavedError) -> bool:
+    """Whether `error` says that input found the guest's end of the PTY closed: no more than an end of stream says.
+
+    libvirtd's write to the PTY fails with EIO then (Linux, drivers/tty/tty_io.c, `hung_up_tty_write`).
+    """
+    return error.code == _ERR_SYSTEM and error.domain == _FROM_STREAMS and error.int1 == _EIO
 
 
 def stopped_cause(stopped: LibvirtEvent) -> Cause | None:

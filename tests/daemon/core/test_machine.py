@@ -55,6 +55,7 @@ from virtmuxd.core.evidence import Evidence, Failure
 from virtmuxd.core.machine import Machine
 
 ID, NEXT_ID = 5, 6
+PTY_CLOSED = libvirt_error(38, 38, "cannot write to stream: Input/output error", int1=5)
 COME, GO = True, False
 POWERED_OFF = LibvirtEvent("SHUTDOWN", "GUEST")
 
@@ -639,6 +640,29 @@ def test_a_stream_error_after_which_the_console_opens_again_is_just_that() -> No
         Break(rfc3339(at(4)), rfc3339(at(2)), rfc3339(at(4))),
         Attached(rfc3339(at(4)), attachment=2, incarnation=1),
     ]
+
+
+def test_a_console_whose_pty_was_closed_is_not_opened_to_find_out_why() -> None:
+    """The PTY of that name may be another guest's by then."""
+    life = attached()
+    assert Open() not in life.happen(stream_error(2, PTY_CLOSED), Cleaned(at(2)))
+
+    assert life.happen(stopped(3)) == [ClearTimer(Timer.EVIDENCE)]
+
+    assert (life.state, life.story) == (State.WAITING, ["attached 1", "ended 1 guest-destroyed"])
+    assert life.reason.error == PTY_CLOSED
+
+
+def test_a_closed_pty_that_nothing_explains_is_a_stream_error_and_the_console_is_opened_later() -> None:
+    life = attached()
+    life.happen(stream_error(2, PTY_CLOSED), Cleaned(at(2)))
+    assert Query(1) in life.happen(Elapsed(at(4), Timer.EVIDENCE))
+
+    commands = life.happen(Answered(at(5), 1, None))
+
+    assert (life.state, life.story) == (State.WAITING, ["attached 1", "ended 1 stream-error"])
+    assert [command.timer for command in commands if isinstance(command, SetTimer)] == [Timer.RETRY]
+    assert Open() in life.happen(Elapsed(at(6), Timer.RETRY))
 
 
 def test_a_stream_error_after_which_somebody_else_holds_the_console_was_a_takeover() -> None:
