@@ -355,10 +355,11 @@ class Machine:
             self._retry_later(cause, failure)
 
     def _retry_later(self, cause: Cause, failure: Failure) -> None:
-        """At growing intervals."""
-        eager = cause is Cause.CONSOLE_BUSY and failure.at < self._timing.eager_until
+        """At growing intervals; but often, and without a word, where it is our own former stream that holds it."""
+        ours = self._unheld_since is not None and failure.at < self._timing.eager_until
+        eager = ours and cause is Cause.CONSOLE_BUSY
         seconds = self._timing.eager if eager else self._backoff.next()
-        self._wait(cause, failure, after_s=seconds)
+        self._wait(cause, failure, after_s=seconds, news=not eager)
         self._effects.append(SetTimer(Timer.RETRY, seconds))
 
     def _wait(
@@ -368,15 +369,17 @@ class Machine:
         *,
         event: LibvirtEvent | None = None,
         after_s: float | None = None,
+        news: bool = True,
     ) -> None:
-        """Wait for `cause` to pass; `failure` is what it was seen by."""
+        """Wait for `cause` to pass; `failure` is what it was seen by. `news`: whether it may be worth a mark."""
         self.waiting = self._reason(Verdict(cause, event), failure, self.newest, after_s=after_s)
         if self.state is State.WAITING:
             self._effects.append(ClearTimer(Timer.RETRY))
         else:
             self._enter(State.WAITING)
             self._effects.append(Wait(failure.at, self.waiting))
-        self._mark_news(cause, failure, event)
+        if news:
+            self._mark_news(cause, failure, event)
 
     def _mark_news(self, cause: Cause, failure: Failure, event: LibvirtEvent | None) -> None:
         """An end that no attachment had: a failed opening, or what happens while the console waits.

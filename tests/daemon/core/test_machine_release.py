@@ -124,11 +124,26 @@ def test_a_console_that_is_released_while_its_opening_fails_is_left_alone() -> N
     assert life.state is State.ABSENT
 
 
-def test_just_after_the_daemons_start_a_busy_console_is_asked_for_often() -> None:
-    life = Life(eager_until=at(2))
+def test_just_after_the_start_a_console_that_a_former_daemon_held_may_be_busy_with_that_and_is_no_news() -> None:
+    life = Life(unheld_since=at(-1), eager_until=at(2))
     life.happen(Up(at(0), ID))
     for _ in range(5):
         assert SetTimer(Timer.RETRY, 0.1) in life.happen(OpenFailed(at(1), BUSY), Elapsed(at(1), Timer.RETRY))
+    assert life.story == []
+
+    life.happen(OpenFailed(at(2), BUSY))
+    assert life.story == ["not opened console-busy"], "by then it is somebody else's"
+
+
+def test_just_after_the_start_a_busy_console_that_no_daemon_held_is_somebody_elses() -> None:
+    life = Life(eager_until=at(2))
+    life.happen(Up(at(0), ID), OpenFailed(at(1), BUSY))
+    assert life.story == ["not opened console-busy"]
+
+
+def test_a_busy_console_is_asked_for_at_growing_intervals() -> None:
+    life = Life()
+    life.happen(Up(at(0), ID))
 
     intervals = [
         command.seconds
