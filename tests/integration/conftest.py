@@ -16,6 +16,8 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import Follower, follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest, linux_guest
 from tests.harness.libvirtd import Libvirtd, VirshError
+from tests.harness.service import installed, running
+from tests.harness.systemd_machine import SystemdMachine
 
 #: The marker of tests that need what not every machine can have.
 OPTIONAL = "where_it_can_be_had"
@@ -189,6 +191,20 @@ async def stage(libvirtd: Libvirtd, _long_run: tuple[Daemon, Follower]) -> Async
     async with guest_factory(libvirtd, boot_sector_guest) as start:
         yield Stage(libvirtd, mux, bystander, start)
     print(mux.log[logged:])
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[SystemdMachine]:
+    """A machine with a systemd of its own, where the service is installed."""
+    with installed() as machine:
+        yield machine
+
+
+@pytest.fixture
+def service(machine: SystemdMachine) -> Iterator[None]:
+    """The service runs there, as it was installed."""
+    with running(machine):
+        yield
 
 
 @pytest.fixture

@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.service import GUEST, OFFLINE, SERVICE, SOCKETS, attached, commands, installed, pid, running, set_up
+from tests.harness.service import GUEST, OFFLINE, SERVICE, SOCKETS, attached, commands, pid, set_up
 from tests.harness.systemd_machine import CHECKOUT, SystemdMachine
+
+pytestmark = pytest.mark.usefixtures("service")
 
 PLACES = {
     "/run/virtmux": "virtmuxd:virtmuxd 755",
@@ -16,18 +17,6 @@ PLACES = {
     "/var/lib/virtmux": "virtmuxd:virtmuxd 700",
     "/var/log/virtmux": "virtmuxd:virtmuxd 700",
 }
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[SystemdMachine]:
-    with installed() as machine:
-        yield machine
-
-
-@pytest.fixture(autouse=True)
-def service(machine: SystemdMachine) -> Iterator[None]:
-    with running(machine):
-        yield
 
 
 # Installed, and started.

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.service import GUEST, SERVICE, attached, commands, installed, pid, running, set_up
+from tests.harness.service import GUEST, SERVICE, attached, commands, pid, set_up
 from tests.harness.systemd_machine import CHECKOUT, SystemdMachine
+
+pytestmark = pytest.mark.usefixtures("service")
 
 #: What is tried in the daemon's place: as its user, in its namespaces and under its filters. It fails, or says nothing.
 TRIES = """
@@ -48,18 +50,6 @@ assert Path("/proc/sys/kernel/random/boot_id").read_text()
 """
 OUR_RULE = "/etc/polkit-1/rules.d/60-virtmux.rules"
 DEBIANS_RULE = "/usr/share/polkit-1/rules.d/60-libvirt.rules"
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[SystemdMachine]:
-    with installed() as machine:
-        yield machine
-
-
-@pytest.fixture(autouse=True)
-def service(machine: SystemdMachine) -> Iterator[None]:
-    with running(machine):
-        yield
 
 
 def status(machine: SystemdMachine) -> dict[str, str]:
