@@ -14,15 +14,14 @@ floods is busy enough to keep any other process from its processor for some mill
 import asyncio
 import os
 import platform
-import re
 import statistics
 import subprocess
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import virtmux
+from tests.bench.tables import keep
 from tests.harness.container import FLOOD, STOP_FLOODING, remove_cgroups, talker
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import Follower, follow
@@ -37,7 +36,6 @@ ROUNDS = 12
 ECHOES = 300
 #: The echo's p99 may be so many times that of the quiet console.
 BUDGET = 3.0
-RESULTS = Path(__file__).with_name("results") / "fairness.txt"
 TYPED = b"."
 #: Seconds between two echoes; for a flood to begin, and to be over.
 PAUSE = 0.003
@@ -177,11 +175,8 @@ async def measure() -> str:
 
 
 def main() -> None:
-    """Measure, print the table and keep it beside this file."""
-    text = asyncio.run(measure())
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(text)
-    print(re.sub(r"^", "  ", text, flags=re.MULTILINE).rstrip())
+    """Measure, print the table and keep it."""
+    keep("fairness", asyncio.run(measure()))
 
 
 if __name__ == "__main__":

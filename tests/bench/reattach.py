@@ -11,9 +11,9 @@ import json
 import statistics
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.bench.tables import keep
 from tests.harness.service import SERVICE, installed
 from tests.harness.systemd_machine import SystemdMachine
 
@@ -26,7 +26,6 @@ RUNS = 3
 #: Seconds between two looks: with many consoles a look is work for the daemon, too.
 LOOK_S = 2.0
 DEADLINE_S = 300.0
-RESULTS = Path(__file__).with_name("results") / "reattach.txt"
 
 
 class Restart(NamedTuple):
@@ -108,10 +107,7 @@ def report() -> str:
 
 def main() -> None:
     """Print the table, and keep it."""
-    text = report()
-    print(text, end="")
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(text)
+    keep("reattach", report())
 
 
 if __name__ == "__main__":

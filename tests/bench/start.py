@@ -14,7 +14,6 @@ import os
 import platform
 import pty
 import random
-import re
 import resource
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.bench.tables import keep
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest
@@ -36,7 +36,6 @@ RUNS = 25
 CPUS = 2
 #: Milliseconds.
 LIST_BUDGET = 150.0
-RESULTS = Path(__file__).with_name("results") / "start.txt"
 #: Seconds; QEMU may be anywhere in its second.
 QEMU_LOOKS = 1.0
 CONNECTED = b"Escape character is ^] (Ctrl + ])\r\n"
@@ -207,12 +206,9 @@ async def measure() -> str:
 
 
 def main() -> None:
-    """Measure, print the table and keep it beside this file."""
+    """Measure, print the table and keep it."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CPUS])
-    text = asyncio.run(measure())
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(text)
-    print(re.sub(r"^", "  ", text, flags=re.MULTILINE).rstrip())
+    keep("start", asyncio.run(measure()))
 
 
 if __name__ == "__main__":
