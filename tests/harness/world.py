@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from msgspec import structs
 
-from tests.harness.life import BUSY, CONNECTION_LOST, NOT_RUNNING, SECOND, TAKEN_OVER, Life, at
+from tests.harness.life import BUSY, CONNECTION_LOST, NOT_RUNNING, PTY_CLOSED, SECOND, TAKEN_OVER, Life, at
 from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
 from virtmuxd.core.events import (
     Answered,
@@ -51,7 +51,7 @@ from virtmuxd.core.evidence import Failure
 from virtmuxd.core.machine import Machine
 
 THERE = "qemu+ssh://other/system"
-_FAILURES = st.sampled_from(["end", "error", "connection", "connection error", "bug", "stall"])
+_FAILURES = st.sampled_from(["end", "error", "closed PTY", "connection", "connection error", "bug", "stall"])
 
 
 class World(RuleBasedStateMachine):
@@ -250,6 +250,7 @@ class World(RuleBasedStateMachine):
         failures = {
             "end": Failure(Phase.RECEIVE, now),
             "error": Failure(Phase.RECEIVE, now, self.error(TAKEN_OVER)),
+            "closed PTY": Failure(Phase.RECEIVE, now, self.error(PTY_CLOSED)),
             "connection": Failure(Phase.CONNECTION, now, cause=Cause.HYPERVISOR_LOST),
             "connection error": Failure(Phase.SEND, now, self.error(CONNECTION_LOST)),
             "bug": Failure(Phase.SERVER, now, cause=Cause.INTERNAL_ERROR),

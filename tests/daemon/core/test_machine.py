@@ -5,7 +5,17 @@ from typing import get_args
 
 import pytest
 
-from tests.harness.life import BUSY, CONNECTION_LOST, NOT_RUNNING, SECOND, TAKEN_OVER, Life, at, libvirt_error
+from tests.harness.life import (
+    BUSY,
+    CONNECTION_LOST,
+    NOT_RUNNING,
+    PTY_CLOSED,
+    SECOND,
+    TAKEN_OVER,
+    Life,
+    at,
+    libvirt_error,
+)
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
 from virtmux.records import Attached, Break, Ended, Note, rfc3339
@@ -55,7 +65,6 @@ from virtmuxd.core.evidence import Evidence, Failure
 from virtmuxd.core.machine import Machine
 
 ID, NEXT_ID = 5, 6
-PTY_CLOSED = libvirt_error(38, 38, "cannot write to stream: Input/output error", int1=5)
 COME, GO = True, False
 POWERED_OFF = LibvirtEvent("SHUTDOWN", "GUEST")
 

@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
+from tests.harness.life import PTY_CLOSED
 from tests.harness.reading import Reader
 from tests.harness.world import World
 from virtmux.messages import MarkMessage, State
@@ -49,7 +50,14 @@ def _causes(failure: Failure) -> set[Cause]:
         return {Cause.STREAM_ENDED, Cause.CONSOLE_TAKEN_OVER} | _LOST
     if failure.error is None:
         return {Cause.STREAM_ENDED}
+    if _says_closed(failure):
+        return {Cause.STREAM_ERROR}
     return {Cause.HYPERVISOR_LOST} if failure.phase is Phase.SEND else {Cause.STREAM_ERROR, Cause.CONSOLE_TAKEN_OVER}
+
+
+def _says_closed(failure: Failure) -> bool:
+    """Whether its error is that of a PTY whose other end was closed."""
+    return failure.error is not None and failure.error.int1 == PTY_CLOSED.int1
 
 
 class Lives(World):
@@ -86,6 +94,8 @@ class Lives(World):
             if mark.reserved:
                 self.saved.setdefault(mark.number, _first(event))
         assert not (isinstance(event, Failed | Down) and self.life.state is State.ATTACHED), "it ends nothing"
+        if any(_says_closed(self.saved[number]) for number in self.life.reserved):
+            assert not self.open_asked, "it may be another guest's PTY by now"
         for reader, pace in enumerate(self.paces):
             self.a_reader_takes(reader, pace)
 
