@@ -281,8 +281,15 @@ class HypervisorSupervisor:
             return  # what was seen is older than what the events say
         if state is not None:
             self._see(state, all_news=False)
-        else:
+        elif not self._runs(uuid):
             self._lose_domain(uuid)
+        # else this is ahead of the events: they will say how it ended, and have it looked at again
+
+    def _runs(self, uuid: str) -> bool:
+        """Whether the domain runs, as far as the events have told."""
+        return any(
+            here.supervisor.console.machine.newest.running for key, here in self._consoles.items() if key.uuid == uuid
+        )
 
     async def _examine(self, connection: Connection, uuid: str) -> DomainState | None:
         """The domain as it stands; None where it is gone.

@@ -1,0 +1,133 @@
+"""The supervisor of a hypervisor: what comes of an answer of libvirt that is ahead of its events."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import libvirt
+
+from tests.harness.consoles import HYPERVISOR, RUNNING_ID, START, URI, UUID, Consoles
+from tests.harness.served import DEADLINE
+from virtmux.reasons import Cause, LibvirtEvent
+from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.registry import Registry
+from virtmuxd.hypervisor.connection import Route
+from virtmuxd.hypervisor.console_supervisor import Fence
+from virtmuxd.hypervisor.hypervisor_supervisor import HypervisorSupervisor, Scope
+from virtmuxd.hypervisor.inventory import Device, DomainState
+
+RUNNING = DomainState(UUID, "web1", RUNNING_ID, None, (Device("serial0", "pty", 0),))
+
+
+@dataclass
+class Domain:
+    """The domain that an event is about."""
+
+    running_id: int
+
+    def ID(self) -> int:  # noqa: N802  # libvirt's name
+        return self.running_id
+
+    def UUIDString(self) -> str:  # noqa: N802
+        return UUID
+
+
+@dataclass
+class Hypervisor:
+    """A hypervisor with one domain, a route to it, and each connection to it; a test says when an event comes."""
+
+    uri = URI
+    #: How the domain stands; None: it is gone.
+    state: DomainState | None = RUNNING
+    callbacks: dict[int, Callable[..., None]] = field(default_factory=dict)
+
+    async def connect(self, **_how: bool) -> "Hypervisor":
+        return self
+
+    @property
+    def libvirt(self) -> Any:
+        return self
+
+    def setKeepAlive(self, *_: int) -> None:  # noqa: N802
+        """It never falls silent."""
+
+    def domainEventRegisterAny(  # noqa: N802
+        self, _every: None, number: int, callback: Callable[..., None], _opaque: None
+    ) -> int:
+        self.callbacks[number] = callback
+        return number
+
+    def domainEventDeregisterAny(self, _registration: int) -> None:  # noqa: N802
+        """It is closed for good."""
+
+    def undo_at_close(self, _undo: object) -> None:
+        """Nothing is left."""
+
+    async def watch_close(self, _closed: Callable[[Cause], None]) -> None:
+        """It is never lost."""
+
+    async def call(self, api: str, function: Callable[..., object], *arguments: object) -> object:
+        match api:
+            case "virConnectGetCapabilities":
+                return HYPERVISOR + URI
+            case "virConnectListAllDomains":
+                return [UUID]
+            case "virDomainGetXMLDesc":
+                return self.state
+            case _:
+                return function(*arguments)
+
+    async def close(self) -> None:
+        """There is nothing to be closed."""
+
+    def event(self, number: int, *details: object, running_id: int = -1) -> None:
+        """An event comes."""
+        self.callbacks[number](None, Domain(running_id), *details, None)
+
+
+@asynccontextmanager
+async def supervised() -> AsyncIterator[tuple[Hypervisor, Registry]]:
+    """A hypervisor that was looked at, and the registry of its one console, at which nobody is."""
+    consoles = Consoles()
+    hypervisor = Hypervisor()
+
+    def make_console(_key: ConsoleKey, naming: Naming) -> Console:
+        return consoles.add(uri=naming.uri).console
+
+    scope = Scope(consoles.registry, make_console, ("*",), (5, 3), Fence(8.0, 5, 35.0))
+    consoles.registry.serve(URI, START)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(HypervisorSupervisor(cast(Route, hypervisor), scope).run())
+        await until_surveyed(consoles.registry)
+        yield hypervisor, consoles.registry
+        running.cancel()
+
+
+async def until_surveyed(registry: Registry) -> None:
+    """Wait until everything was looked at that an event or the start named."""
+    await asyncio.sleep(0)  # an event is handled in the next turn of the loop
+    surveyed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    registry.when_surveyed(lambda: surveyed.set_result(None))
+    async with asyncio.timeout(DEADLINE):
+        await surveyed
+
+
+async def test_that_a_domain_is_gone_waits_for_the_event_that_says_how_it_ended() -> None:
+    async with supervised() as (hypervisor, registry):
+        (console,) = registry
+        assert console.machine.newest.running
+        hypervisor.state = None
+        hypervisor.event(libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, "ua-disk")
+        await until_surveyed(registry)
+        assert console.machine.newest.running
+        assert registry.all() == [console]
+        hypervisor.event(
+            libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+            libvirt.VIR_DOMAIN_EVENT_STOPPED,
+            libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED,
+        )
+        await until_surveyed(registry)
+        assert console.machine.newest.stopped == LibvirtEvent("STOPPED", "DESTROYED")
+        assert registry.all() == []
