@@ -279,15 +279,20 @@ class ConsoleSupervisor:
         return await stream.close()
 
     async def _query(self, attachment: int) -> None:
-        """Ask how the domain stands, on a connection of its own: the console's may be what is sick."""
+        """Ask how the domain stands, on a connection of its own: the console's may be what is sick.
+
+        That it is gone is no answer: it has ended, and the event that says how may come behind this.
+        """
         stopped: LibvirtEvent | None = None
         try:
             connection = await self._route.connect()
             try:
                 state = await connection.call("virDomainGetState", look_up, connection.libvirt, self.console.key.uuid)
-                stopped = state.stopped if state is not None else None
             finally:
                 await connection.close()
+            if state is None:
+                return
+            stopped = state.stopped
         except (CallFailed, DeadlineMissed) as failed:
             _log.info(
                 "the state of a domain cannot be asked for", extra={**of_console(self.console.id), "error": str(failed)}

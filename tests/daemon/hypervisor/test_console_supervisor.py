@@ -10,8 +10,10 @@ import pytest
 from tests.harness.consoles import RUNNING_ID, START, Bench, Consoles
 from tests.harness.served import DEADLINE
 from virtmux.messages import State
-from virtmux.reasons import Cause, SavedError
-from virtmuxd.core.events import Demand, Up
+from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
+from virtmux.records import Ended
+from virtmuxd.core.events import Demand, Elapsed, Failed, Stopped, Timer, Up
+from virtmuxd.core.evidence import Failure
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, unreadable
@@ -48,6 +50,21 @@ class Anywhere:
 
     async def watch_close(self, _closed: Callable[[Cause], None]) -> None:
         """It is never lost."""
+
+
+class Emptied(Anywhere):
+    """A route to a hypervisor that has no domain any more."""
+
+    libvirt = None
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+
+    async def call(self, _api: str, *_function: object) -> None:
+        """Whatever is looked up is not there."""
+
+    async def close(self) -> None:
+        self.left.set()
 
 
 class Nowhere:
@@ -141,6 +158,25 @@ async def test_a_stop_closes_what_is_open_also_what_was_to_be_closed(
         await until_decided(bench)
         assert bench.console.machine.state is State.ATTACHED
     assert stream.closed == 1
+
+
+async def test_that_the_domain_is_gone_is_no_answer_where_the_event_says_how_it_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def opened(*_asked_for: object, **_how: object) -> Stream:
+        return Stream()
+
+    monkeypatch.setattr(ConsoleStream, "open", opened)
+    route = Emptied()
+    async with supervised(route) as bench:
+        await until_decided(bench)
+        bench.happen(Failed(Failure(Phase.RECEIVE, START)), Elapsed(START, Timer.EVIDENCE))
+        async with asyncio.timeout(DEADLINE):
+            await route.left.wait()
+        bench.happen(Stopped(START, LibvirtEvent("STOPPED", "DESTROYED")))
+        await until_decided(bench)
+    ends = [mark.record.reason.cause for mark in bench.store.marks if isinstance(mark.record, Ended)]
+    assert ends == [Cause.GUEST_DESTROYED]
 
 
 async def test_what_was_opened_ahead_is_closed_where_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
