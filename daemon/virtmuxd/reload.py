@@ -25,8 +25,8 @@ class Reload:
     """See the module. `asked` is set by SIGHUP."""
 
     def __init__(self, running: Config, read: Callable[[], Loaded], apply: Callable[[Loaded], Awaitable[None]]) -> None:
-        """`running` is what the daemon was started with; `read` reads anew, in a thread: the directory of
-        users may hang. `apply` is awaited."""
+        """`running` is what the daemon was started with; `read` reads anew, in a thread: the directory of users may
+        hang. `apply` is awaited."""
         self.asked = asyncio.Event()
         self._running = running
         self._read = read

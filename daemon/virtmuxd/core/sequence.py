@@ -267,7 +267,7 @@ class Sequence:
 
     def _wake(self) -> None:
         """Wake every parked reader, if all is let out. Frames encoded while this runs are shared among them."""
-        if self._pace is None or self._pace.shown == self._store.end:
+        if self._shown == self._store.end:
             parked, self._parked = self._parked, set()
             self._shared = {}
             try:
@@ -307,8 +307,7 @@ class Sequence:
         mark = self._marks[cursor.mark - first_mark] if cursor.mark < self._next_mark else None
         if mark is not None and mark.offset <= cursor.offset:
             return self._mark_frame(cursor, mark)
-        end = self._store.end if self._pace is None else self._pace.shown
-        return self._take_bytes(cursor, end if mark is None else min(mark.offset, end))
+        return self._take_bytes(cursor, self._shown if mark is None else min(mark.offset, self._shown))
 
     def _mark_frame(self, cursor: Cursor, mark: StoredMark) -> bytes | None:
         if mark.reserved:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -14,23 +15,19 @@ def in_thread(ask: Callable[[], _T], name: str) -> "asyncio.Future[_T]":
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[_T] = loop.create_future()
 
-    def settle(settled: Callable[[], None]) -> None:
-        if not answer.done():
-            settled()
-
     def run() -> None:
+        settle: Callable[[], None]
         try:
-            said = ask()
+            settle = partial(answer.set_result, ask())
         except Exception as error:  # noqa: BLE001  # it is raised where the answer is waited for
-            failed = error  # the name in the clause ends with it
-            _tell(loop, lambda: settle(lambda: answer.set_exception(failed)))
-        else:
-            _tell(loop, lambda: settle(lambda: answer.set_result(said)))
+            settle = partial(answer.set_exception, error)
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(_settle, answer, settle)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return answer
 
 
-def _tell(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(call)
+def _settle(answer: "asyncio.Future[_T]", settle: Callable[[], None]) -> None:
+    if not answer.done():
+        settle()

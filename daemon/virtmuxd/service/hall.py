@@ -24,8 +24,8 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Hall:
     """The consoles, what is stored of them, who is connected, what the daemon is, who may do what, what is measured,
-    the limits for everybody, and what keeps clients out or sends them away; `follow` lets
-    a reload replace the rules."""
+    the limits for everybody, and what keeps clients out or sends them away; `follow` lets a reload replace the rules.
+    """
 
     registry: Registry
     library: Library

@@ -28,7 +28,11 @@ class Proofs:
         """
         self._path = path
         self._rules = rules
-        self._key = self._kept() or self._renewed()
+        kept = self._kept()
+        if kept is None:
+            self._renew()
+        else:
+            self._key = kept
 
     def follow(self, rules: bytes) -> None:
         """Other access rules may be in force.
@@ -38,7 +42,7 @@ class Proofs:
         """
         if rules != self._rules:
             self._rules = rules
-            self._key = self._renewed()
+            self._renew()
 
     def prove(self, uid: int, since: Position) -> str:
         """The proof that this user's reading began there."""
@@ -69,13 +73,12 @@ class Proofs:
         kept = self._path.read_bytes()
         return kept[:_KEY_SIZE] if kept[_KEY_SIZE:] == self._rules else None
 
-    def _renewed(self) -> bytes:
-        key = self._key = secrets.token_bytes(_KEY_SIZE)
+    def _renew(self) -> None:
+        self._key = secrets.token_bytes(_KEY_SIZE)
         if self._path is None:
-            return key
+            return
         fresh = self._path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         fresh.touch(0o600)
-        fresh.write_bytes(key + self._rules)
+        fresh.write_bytes(self._key + self._rules)
         fresh.rename(self._path)
-        return key
