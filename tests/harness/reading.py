@@ -1,4 +1,7 @@
-"""A reader of a console's records as a client is one: it counts along and holds the sequence to its order."""
+"""Readers of a console's records as clients are: they count along and hold the sequence to its order."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from virtmux.following import advance
 from virtmux.messages import Gap, MarkMessage, Time, decode_server_message
@@ -79,6 +82,37 @@ class Reading:
                     assert (offset, text) == marks[number - 1]
                 case Gap() | MarkMessage():
                     pass
+
+
+class Readings(RuleBasedStateMachine):
+    """Readers that come and take at random, whatever a subclass does to the records meanwhile: it keeps `output` and
+    `marks`, as `Reading.check` takes them. In the end all of them have read all."""
+
+    def __init__(self, records: Sequence) -> None:
+        super().__init__()
+        self.records = records
+        self.output = bytearray()
+        self.marks: list[tuple[int, str]] = []
+        self.readings: list[Reading] = []
+
+    @rule(data=st.data(), frames=st.integers(1, 10))
+    def a_reader_takes(self, data: st.DataObject, frames: int) -> None:
+        if self.readings:
+            reading = data.draw(st.sampled_from(self.readings))
+            for _ in range(frames):
+                reading.take()
+
+    @invariant()
+    def all_that_was_taken_is_true(self) -> None:
+        for reading in self.readings:
+            reading.check(bytes(self.output), self.marks)
+
+    def teardown(self) -> None:
+        for reading in self.readings:
+            while reading.take():
+                pass
+            reading.check(bytes(self.output), self.marks)
+            assert reading.reader.position == self.records.position
 
 
 def _not_parked() -> None:

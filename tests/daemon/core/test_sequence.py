@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from tests.harness.memory_store import MemoryStore
-from tests.harness.reading import Reader, Reading
+from tests.harness.reading import Reader, Reading, Readings
 from virtmux.messages import Gap, MarkMessage, Time, decode_server_message
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Ended, Note, Position, rfc3339
@@ -409,16 +409,12 @@ def test_a_reader_that_starts_at_any_settled_position_gets_records_that_follow_o
 # Everything at once, against a plain list.
 
 
-class Readers(RuleBasedStateMachine):
+class Readers(Readings):
     """Appends, marks, reservations and completions; readers that come, go back and take at random paces."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.records = sequence(capacity=50)
-        self.output = bytearray()
-        self.marks: list[tuple[int, str]] = []
+        super().__init__(sequence(capacity=50))
         self.reserved: dict[int, StoredMark] = {}
-        self.readings: list[Reading] = []
 
     @rule(size=st.integers(1, 70))
     def output_arrives(self, size: int) -> None:
@@ -449,17 +445,9 @@ class Readers(RuleBasedStateMachine):
         if len(self.readings) < 4:
             self.readings.append(Reading(Reader(self.records), self.records.position))
 
-    @rule(data=st.data(), frames=st.integers(1, 10))
-    def a_reader_takes(self, data: st.DataObject, frames: int) -> None:
-        if self.readings:
-            reading = data.draw(st.sampled_from(self.readings))
-            for _ in range(frames):
-                reading.take()
-
     @invariant()
-    def all_that_was_taken_is_true(self) -> None:
+    def a_mark_that_is_reserved_holds_readers_back(self) -> None:
         for reading in self.readings:
-            reading.check(bytes(self.output), self.marks)
             first = max(reading.started.mark, self.records.oldest.mark)
             waiting = [number for number in self.reserved if number >= first]
             assert not waiting or reading.reader.position.mark <= min(waiting)
@@ -468,11 +456,7 @@ class Readers(RuleBasedStateMachine):
         for number, mark in self.reserved.items():
             self.marks[number - 1] = (self.marks[number - 1][0], "late")
             self.records.complete(mark, note("late"))
-        for reading in self.readings:
-            while reading.take():
-                pass
-            reading.check(bytes(self.output), self.marks)
-            assert reading.reader.position == self.records.position
+        super().teardown()
 
 
 Readers.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

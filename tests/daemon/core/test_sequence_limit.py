@@ -2,10 +2,10 @@
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from tests.harness.memory_store import MemoryStore
-from tests.harness.reading import Reader, Reading
+from tests.harness.reading import Reader, Reading, Readings
 from virtmux.messages import Gap, MarkMessage
 from virtmux.records import Note, Position
 from virtmux.wire import Output
@@ -174,15 +174,11 @@ def test_a_recorder_hears_of_all_at_once() -> None:
     assert called == [5 * RATE, 10 * RATE]
 
 
-class Limited(RuleBasedStateMachine):
+class Limited(Readings):
     """Output at random paces, marks, changes of the limit; readers that come, look back and take as they like."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.records = Sequence(HANDLE, MemoryStore(), _unobserved)
-        self.output = bytearray()
-        self.marks: list[tuple[int, str]] = []
-        self.readings: list[Reading] = []
+        super().__init__(Sequence(HANDLE, MemoryStore(), _unobserved))
         #: Where the output ended when each reader came.
         self.came: list[int] = []
         self.now = 0
@@ -225,18 +221,6 @@ class Limited(RuleBasedStateMachine):
         self.readings.append(Reading(reader, started))
         self.came.append(here.offset)
 
-    @rule(data=st.data(), frames=st.integers(1, 10))
-    def a_reader_takes(self, data: st.DataObject, frames: int) -> None:
-        if self.readings:
-            reading = data.draw(st.sampled_from(self.readings))
-            for _ in range(frames):
-                reading.take()
-
-    @invariant()
-    def all_that_was_taken_is_true(self) -> None:
-        for reading in self.readings:
-            reading.check(bytes(self.output), self.marks)
-
     @invariant()
     def nothing_is_left_out_of_what_was_there_before_the_reader(self) -> None:
         for reading, came in zip(self.readings, self.came, strict=True):
@@ -249,11 +233,8 @@ class Limited(RuleBasedStateMachine):
     def teardown(self) -> None:
         for _ in range(100):
             self.time_passes(10**6)
+        super().teardown()
         for reading in self.readings:
-            while reading.take():
-                pass
-            reading.check(bytes(self.output), self.marks)
-            assert reading.reader.position == self.records.position
             numbers = [taken.mark for taken in reading.taken if isinstance(taken, MarkMessage)]
             assert numbers == list(range(reading.started.mark, self.records.position.mark))
 
