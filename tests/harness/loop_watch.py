@@ -50,6 +50,9 @@ LOCAL_CALLS = {
     "virDomainFree": "gives memory back; where it was the last to hold a connection, which closes that, strace sees it",
 }
 
+#: Those that may be made on the loop within a function that has seen that they wait for nobody now.
+LOOKED_AT = {"virStreamSend": "Link.send_at_once"}
+
 #: Audit events (PEP 578) of calls that block. `open` and `socket.connect` depend on their arguments: see `_audit`.
 _BLOCKING = frozenset(
     {
@@ -148,7 +151,8 @@ class LoopWatch:
         """Notice blocking calls from now on."""
         for name, function in vars(libvirtmod).items():
             if callable(function) and name not in LOCAL_CALLS:
-                setattr(libvirtmod, name, self._noticed(f"libvirtmod.{name}", function))
+                blocks = functools.partial(_is_outside, LOOKED_AT.get(name))
+                setattr(libvirtmod, name, self._noticed(f"libvirtmod.{name}", function, blocks))
         time.sleep = self._noticed("time.sleep", time.sleep)  # Python 3.11 has no audit event for it
         for name in _WRITING:
             setattr(os, name, self._noticed(f"os.{name}", getattr(os, name)))
@@ -247,6 +251,14 @@ def name_of(callback: Any) -> str:
         coroutine = owner.get_coro()
         return str(getattr(coroutine, "__qualname__", None) or coroutine)
     return str(getattr(callback, "__qualname__", None) or callback)
+
+
+def _is_outside(function: str | None, _: object) -> bool:
+    """Whether this thread is not within a function of this qualified name."""
+    frame: FrameType | None = sys._getframe() if function else None
+    while frame is not None and frame.f_code.co_qualname != function:
+        frame = frame.f_back
+    return frame is None
 
 
 def _place_of_call() -> str:

@@ -56,6 +56,9 @@ from virtmuxd.core.roles import NO_WISH, Change, Roles, Seat, Wish
 from virtmuxd.core.sequence import Sequence, Store, StoredMark
 from virtmuxd.core.tally import ConsoleTally
 
+#: Seconds without input, up to twice as many, after which what came before has a fence behind it.
+_SETTLE_S = 0.1
+
 
 class ConsoleKey(NamedTuple):
     """The identity of a console: hypervisor (driver, instance and host UUID), domain UUID, device alias."""
@@ -199,6 +202,8 @@ class Console:
         self._relocate = relocate
         self._later = later
         self._letting_out = False
+        #: Whether it will be looked for a pause in the input, and whether some was sent since that was decided.
+        self._settles = self._sent_since = False
         self._told_vanished = True
         self._roles: Roles[Place] = Roles(new_token)
         self._when_decided: list[Callable[[], None]] = []
@@ -439,10 +444,25 @@ class Console:
             self._let_out_in(wait)
 
     def sent(self, batch: Batch, at: int) -> None:
-        """libvirt took what `inputs` gave, and answered its fence."""
+        """libvirt took what `inputs` gave, and answered its fence. Input that stays unaccounted for has one asked for
+        as soon as there is a pause."""
         self.inputs.sent(batch)
+        self._sent_since = self._settles and bool(batch.packets)
+        if self.inputs.unsettled and not self._settles:
+            self._settles = True
+            self._later(_SETTLE_S, self._settle)
         if batch.fence and batch.attachment == self.machine.attachment:
             self.handle_event(Fenced(at))
+
+    def _settle(self, _at: int) -> None:
+        if self._sent_since and self.inputs.unsettled:
+            self._sent_since = False
+            self._later(_SETTLE_S, self._settle)
+            return
+        self._settles = False
+        if self.inputs.unsettled:
+            self.inputs.ask()
+            self._send_input()
 
     def _send_input(self) -> None:
         if self.inputs.waiting and self._holder is not None:

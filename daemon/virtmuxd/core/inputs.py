@@ -4,24 +4,27 @@ Nothing that was typed at one attachment ever reaches another: what is queued wh
 way then is unknown, and both are said.
 
 Input goes out in batches of a few packets. Accepted is what the guest's serial line has taken, which a fence at the end
-of a batch tells (docs/libvirt.md, "The fence"). Not every batch has one: up to `UNFENCED` packets stay unaccounted for
-until more input comes, or somebody asks. On a connection that carries other consoles too a fence could stop them all:
-there libvirt's word is taken for it, and a guest that says nothing gets no more than a budget.
+of a batch tells (docs/libvirt.md, "The fence"). Not every batch has one, for whoever types would wait for it: there is
+one behind `UNFENCED_SIZE`, when somebody asks, and in a pause behind `SETTLE_FROM` packets or more; fewer than that
+stay unaccounted for. On a connection that carries other consoles too a fence could stop them all: there libvirt's word
+is taken for it, and a guest that says nothing gets no more than a budget.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
 from virtmuxd.core.budget import Budget
 
-#: Packets that may be sent without a fence behind them.
-UNFENCED = 3
-#: Bytes of a packet. A batch has to fit into what a slow guest reads before the fence's deadline.
+#: From so many packets on they have a fence asked for when no more come.
+SETTLE_FROM = 3
+#: Bytes of a packet; and of those behind which there is a fence at once: what a slow guest reads within its deadline.
 PACKET = 2048
+UNFENCED_SIZE = 3 * PACKET
 #: Bytes that a guest behind a shared connection is sent until it says something; its serial line takes 13 KB.
 BUDGET = 8192
 
@@ -78,8 +81,7 @@ class Writer:
         self.window = window
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Packets to be sent in order, and whether a fence follows them; a fence alone is a probe.
 
     `under_way`: bytes that the guest may have to take before the fence is answered.
@@ -105,9 +107,9 @@ class Inputs:
         self._unexplained: dict[Writer, None] = {}
         self._queue: deque[tuple[Writer, bytes]] = deque()
         self._batch: Batch | None = None
-        #: Sent, or being sent, and not accepted; the packets among them that no fence follows yet.
-        self._under_way: list[tuple[Writer, int]] = []
-        self._unfenced = 0
+        #: Bytes sent, or being sent, and not accepted; the packets, and their bytes, that no fence follows yet.
+        self._under_way: Counter[Writer] = Counter()
+        self._unfenced = self._unfenced_size = 0
         self._asked = False
         self._probing = False
         self._budget = Budget(BUDGET)
@@ -120,6 +122,11 @@ class Inputs:
         if self._batch is not None or not self._open:
             return False
         return self._sendable or self._fence_due
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there is to be a fence once there is a pause."""
+        return self._unfenced >= SETTLE_FROM
 
     @property
     def _sendable(self) -> bool:
@@ -149,7 +156,7 @@ class Inputs:
     def end(self) -> None:
         """The attachment ended: what is under way is unknown, what is queued is rejected. `explain` says why."""
         self._open = self._held = self._asked = self._probing = False
-        for writer, size in self._under_way:
+        for writer, size in self._under_way.items():
             writer.account.unknown += size
             self.unknown += size
             self._unexplained[writer] = None
@@ -159,7 +166,7 @@ class Inputs:
         self._under_way.clear()
         self._queue.clear()
         self._batch = None
-        self._unfenced = self._left_behind = 0
+        self._unfenced = self._unfenced_size = self._left_behind = 0
         self._ended_by = None
 
     def explain(self, cause: Cause) -> None:
@@ -255,7 +262,7 @@ class Inputs:
         to be found out first."""
         writer.account.refused = True
         writer.account.cause = cause
-        if any(owner is writer for owner, _ in self._under_way):
+        if writer in self._under_way:
             self.ask()
         else:
             writer.changed()
@@ -268,7 +275,8 @@ class Inputs:
         """Of what is under way for it still, nothing is told any more."""
         former = Writer(_nobody)
         former.account, writer.account = writer.account, writer.account.begin_again()
-        self._under_way = [(former if owner is writer else owner, size) for owner, size in self._under_way]
+        if writer in self._under_way:
+            self._under_way[former] = self._under_way.pop(writer)
         return writer.account
 
     def forget(self, writer: Writer) -> None:
@@ -296,25 +304,31 @@ class Inputs:
         if not self.waiting:
             return None
         packets: list[bytes] = []
-        while self._sendable and len(packets) < UNFENCED - self._unfenced:
-            packets.append(self._packet())
+        room = UNFENCED_SIZE - self._unfenced_size
+        while self._queue and room > 0 and not self._waits:
+            packets.append(self._packet(min(PACKET, room)))
+            room -= len(packets[-1])
         if not self._queue:
             self._left_behind = 0
         due = self._probing or (self._asked and not self._queue)
-        fence = not self._shared and (due or self._unfenced + len(packets) >= UNFENCED)
-        self._unfenced = 0 if fence or self._shared else self._unfenced + len(packets)
+        fence = not self._shared and (due or room <= 0)
+        if fence or self._shared:
+            self._unfenced = self._unfenced_size = 0
+        else:
+            self._unfenced += len(packets)
+            self._unfenced_size = UNFENCED_SIZE - room
         if fence:
             self._probing = False
             self._asked = self._asked and bool(self._queue)
-        under_way = sum(size for _, size in self._under_way)
-        self._batch = Batch(self._attachment, tuple(packets), fence, under_way)
-        if self._waits:
+        self._batch = Batch(self._attachment, tuple(packets), fence, self._under_way.total())
+        if self._queue and self._waits:
             self._tell_held()
         return self._batch
 
-    def _packet(self) -> bytes:
+    def _packet(self, room: int) -> bytes:
         pieces: list[bytes] = []
-        room = min(PACKET, self._budget.left) if self._shared else PACKET
+        if self._shared:
+            room = min(room, self._budget.left)
         while self._queue and room > 0:
             writer, data = self._queue.popleft()
             if len(data) > room:
@@ -322,7 +336,7 @@ class Inputs:
                 data = data[:room]
             room -= len(data)
             pieces.append(data)
-            self._under_way.append((writer, len(data)))
+            self._under_way[writer] += len(data)
         packet = b"".join(pieces)
         if self._shared:
             self._budget.spend(len(packet))
@@ -335,13 +349,12 @@ class Inputs:
         self._batch = None
         if not (batch.fence or self._shared):
             return
-        concerned = dict.fromkeys(writer for writer, _ in self._under_way)
-        for writer, size in self._under_way:
+        concerned, self._under_way = self._under_way, Counter()
+        for writer, size in concerned.items():
             writer.account.accepted += size
-            self.accepted += size
-        self._under_way.clear()
-        for writer in concerned:
             writer.account.held = writer.account.held and writer.account.pending > 0
+            self.accepted += size
+        for writer in concerned:
             writer.changed()
 
 

@@ -9,6 +9,7 @@ libvirt keeps a file descriptor open until its free callback has run, so removin
 """
 
 import asyncio
+import select
 import socket
 import stat
 import threading
@@ -21,11 +22,9 @@ from typing import Any
 import libvirtaio
 from libvirt import VIR_EVENT_HANDLE_READABLE, VIR_EVENT_HANDLE_WRITABLE, virEventInvokeFreeCallback
 
-#: Seconds for which the timer of a stream that ran, and then went off, does not run again. libvirt sets it with each
-#: packet that the stream receives: what comes first is handed on at once, and what comes close behind it together. So a
-#: console that floods costs a quarter less, and leaves the processor to others more often. Events of domains, which
-#: have timers too, wait for nothing.
-_GATHER = 0.002
+#: Messages that libvirt reads from a connection that has rested in one turn of the loop. A console's are of 4 KB at
+#: most, which is what a PTY gives at once.
+_MESSAGES = 64
 
 
 class Transport:
@@ -33,18 +32,30 @@ class Transport:
 
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
+        self._poller = select.poll()
         self._lock = threading.Lock()
         self.was_cut = False
+        #: The ids of libvirt's watches on them.
+        self.watches: list[int] = []
 
-    def add(self, descriptor: int) -> None:
-        """Keep a duplicate of a socket that libvirt registers for this connection; other files are not meant."""
+    def add(self, descriptor: int, watch: int) -> None:
+        """Keep a duplicate of a socket that libvirt begins to watch for this connection; other files are not meant."""
         if not stat.S_ISSOCK(fstat(descriptor).st_mode):
             return
         duplicate = socket.socket(fileno=dup(descriptor))
         with self._lock:
             self._sockets.append(duplicate)
+            self._poller.register(duplicate, select.POLLOUT)
+            self.watches.append(watch)
             if self.was_cut:
                 _shut(duplicate)
+
+    def takes_more(self) -> bool:
+        """Whether a few kilobytes can be written now without waiting: where a socket polls writable, most of its buffer
+        is free. Of one whose peer is gone the poll says more than that, and this says no."""
+        with self._lock:
+            ready = [descriptor for descriptor, events in self._poller.poll(0) if events == select.POLLOUT]
+            return bool(self._sockets) and len(ready) == len(self._sockets)
 
     def cut(self) -> None:
         """Make every call that is blocked on the connection fail at once, now and later."""
@@ -56,8 +67,11 @@ class Transport:
     def close(self) -> None:
         """Close the duplicates; the connection itself is libvirt's."""
         with self._lock:
+            self.watches.clear()
             while self._sockets:
-                self._sockets.pop().close()
+                closed = self._sockets.pop()
+                self._poller.unregister(closed)
+                closed.close()
 
 
 def _shut(each: socket.socket) -> None:
@@ -66,40 +80,107 @@ def _shut(each: socket.socket) -> None:
 
 
 class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio has no types
-    """A watched file: asks the loop for a change only where there is one."""
+    """A watched file: asks the loop for a change only where there is one.
+
+    libvirt wants to read no more as a call begins, and again as it ends; most find nothing to read in between. So the
+    loop goes on watching, and is told only where there is something that nobody wants. What libvirt answers at once, as
+    it does a ping, it writes at once: of that the loop hears only where the socket takes no more.
+    """
 
     def __init__(self, impl: "EventBridge", fd: int) -> None:
         super().__init__(impl, fd)
         self.events = 0
+        self._reads = self._writes = self._is_reading = False
+        self._resting: asyncio.TimerHandle | None = None
+        self._poller = select.poll()
+        self._poller.register(fd, select.POLLIN)
+        #: What the poller says where there is more to read; of a file that has ended it says something else.
+        self._more = [(fd, select.POLLIN)]
 
     def update(self) -> None:
         events = 0
         for callback in self.callbacks.values():
             events |= callback.event
         changed, self.events = events ^ self.events, events
-        loop = self.impl.loop
-        if changed & VIR_EVENT_HANDLE_READABLE:
-            if events & VIR_EVENT_HANDLE_READABLE:
-                loop.add_reader(self.fd, self._handle, VIR_EVENT_HANDLE_READABLE)
-            else:
-                loop.remove_reader(self.fd)
-        if changed & VIR_EVENT_HANDLE_WRITABLE:
-            if events & VIR_EVENT_HANDLE_WRITABLE:
-                loop.add_writer(self.fd, self._handle, VIR_EVENT_HANDLE_WRITABLE)
-            else:
-                loop.remove_writer(self.fd)
+        if changed & events & VIR_EVENT_HANDLE_READABLE and not self._reads:
+            self._start_reading()
+        if changed & VIR_EVENT_HANDLE_WRITABLE and not self._is_reading:
+            self._watch_for_room()
+
+    def _watch_for_room(self) -> None:
+        wanted = bool(self.events & VIR_EVENT_HANDLE_WRITABLE)
+        if wanted and not self._writes:
+            self.impl.loop.add_writer(self.fd, self._handle, VIR_EVENT_HANDLE_WRITABLE)
+        elif self._writes and not wanted:
+            self.impl.loop.remove_writer(self.fd)
+        self._writes = wanted
+
+    def _readable(self) -> None:
+        """There is something to read, or an error. Of an error libuv tells once, and then no more; but before it there
+        may be more to read."""
+        if not self.events & VIR_EVENT_HANDLE_READABLE:
+            self._stop_reading()
+            return
+        self._read()
+        left = self._poller.poll(0) if self._reads else ()
+        if left and left[0][1] & select.POLLERR:
+            self._stop_reading()
+            self._start_reading()
+
+    def _read(self) -> None:
+        """libvirt reads one message each time it is called."""
+        self._is_reading = True
+        try:
+            self._handle(VIR_EVENT_HANDLE_READABLE)
+            if self.events & VIR_EVENT_HANDLE_WRITABLE:
+                self._handle(VIR_EVENT_HANDLE_WRITABLE)
+        finally:
+            self._is_reading = False
+            self._watch_for_room()
+
+    def _start_reading(self) -> None:
+        if self._resting is None:
+            self._reads = True
+            self.impl.loop.add_reader(self.fd, self._readable)
+
+    def _stop_reading(self) -> None:
+        if self._reads:
+            self._reads = False
+            self.impl.loop.remove_reader(self.fd)
+
+    def rest(self, seconds: float) -> None:
+        """Do not read for so long, then all that has come."""
+        if self._resting is None:
+            self._stop_reading()
+            self._resting = self.impl.loop.call_later(seconds, self._end_rest)
+
+    def _end_rest(self) -> None:
+        self._resting = None
+        if not self.events & VIR_EVENT_HANDLE_READABLE:
+            return
+        self._start_reading()
+        for _ in range(_MESSAGES):
+            is_wanted = self._reads and self.events & VIR_EVENT_HANDLE_READABLE
+            if not is_wanted or self._poller.poll(0) != self._more:
+                break
+            self._read()
+
+    def close(self) -> None:
+        """It is watched no more, and another may get its number."""
+        self.events = 0
+        self._stop_reading()
+        self._watch_for_room()
+        if self._resting is not None:
+            self._resting.cancel()
 
 
 class _Timeout(libvirtaio.Callback):  # type: ignore[misc]
-    """A timer of libvirt's: off at -1, otherwise called every so many milliseconds. 0 is every turn of the loop; but
-    where it was off it is not called sooner than `gather` seconds after the last time."""
+    """A timer of libvirt's: off at -1, otherwise called every so many milliseconds, which is every turn at 0."""
 
-    def __init__(self, impl: "EventBridge", cb: Any, opaque: Any, milliseconds: int, gather: float) -> None:
+    def __init__(self, impl: "EventBridge", cb: Any, opaque: Any) -> None:
         super().__init__(impl, cb, opaque)
-        self._milliseconds = milliseconds
-        self._gather = gather
+        self._milliseconds = -1
         self._handle: asyncio.Handle | None = None
-        self._not_before = 0.0
 
     def update(self, milliseconds: int) -> None:
         """Arm it anew, or stop it."""
@@ -109,27 +190,24 @@ class _Timeout(libvirtaio.Callback):  # type: ignore[misc]
             self._handle.cancel()
             self._handle = None
         self._milliseconds = milliseconds
-        self.arm()
+        if milliseconds >= 0:
+            self._arm()
 
-    def arm(self) -> None:
-        """Schedule the next call, if it is on."""
-        loop = self.impl.loop
+    def _arm(self) -> None:
+        """Schedule the next call."""
         if self._milliseconds == 0:
-            wait = self._not_before - loop.time()
-            self._handle = loop.call_later(wait, self._fire) if wait > 0 else loop.call_soon(self._fire)
-        elif self._milliseconds > 0:
-            self._handle = loop.call_later(self._milliseconds / 1000, self._fire)
+            self._handle = self.impl.loop.call_soon(self._fire)
+        else:
+            self._handle = self.impl.loop.call_later(self._milliseconds / 1000, self._fire)
 
     def _fire(self) -> None:
         self._handle = None
-        self._not_before = 0.0
         try:
             self.cb(self.iden, self.opaque)
         finally:
             armed_meanwhile = self._handle is not None
-            if not armed_meanwhile and self.iden in self.impl.callbacks:
-                self.arm()
-            self._not_before = self.impl.loop.time() + self._gather
+            if self._milliseconds >= 0 and not armed_meanwhile and self.iden in self.impl.callbacks:
+                self._arm()
 
     def close(self) -> None:
         self.update(-1)
@@ -143,8 +221,8 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
         super().__init__(loop)
         self._thread = threading.get_ident()
         self._changes: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._is_due = False
         self._opening = threading.local()
-        self._adding = threading.local()
 
     @contextmanager
     def opening(self, transport: Transport) -> Iterator[None]:
@@ -155,19 +233,32 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
         finally:
             self._opening.transport = None
 
+    def rest(self, transport: Transport, seconds: float) -> None:
+        """Read nothing from a connection for so long: what comes meanwhile is then read at once. On the loop."""
+        for watch in transport.watches:
+            callback = self.callbacks.get(watch)
+            if callback is not None:
+                callback.descriptor.rest(seconds)
+
     def _carry(self, change: Callable[..., None], *args: Any) -> None:
         """Make a change in the loop's thread, behind all that were asked for before.
 
         A deque's `append` and `popleft` are atomic. From the loop's own thread it is made now: what other threads have
         queued is older, or concurrent and then of another handle.
         """
+        is_here = threading.get_ident() == self._thread
+        if is_here and not self._changes:
+            change(*args)
+            return
         self._changes.append((change, args))
-        if threading.get_ident() == self._thread:
+        if is_here:
             self._catch_up()
-        else:
+        elif not self._is_due:
+            self._is_due = True
             self.loop.call_soon_threadsafe(self._catch_up)
 
     def _catch_up(self) -> None:
+        self._is_due = False  # what is asked for from here on may be missed below
         while self._changes:
             change, args = self._changes.popleft()
             change(*args)
@@ -175,10 +266,10 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
     # What libvirt calls, from any thread.
 
     def _add_handle(self, fd: int, event: int, cb: Any, opaque: Any) -> int:
+        callback = libvirtaio.FDCallback(self, cb, opaque, descriptor=None, event=event)
         transport: Transport | None = getattr(self._opening, "transport", None)
         if transport is not None:
-            transport.add(fd)
-        callback = libvirtaio.FDCallback(self, cb, opaque, descriptor=None, event=event)
+            transport.add(fd, callback.iden)
         self._carry(self._watch, callback, fd)
         return int(callback.iden)
 
@@ -189,19 +280,9 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
         self._carry(self._unwatch, watch)
         return 0
 
-    @contextmanager
-    def gathering(self) -> Iterator[None]:
-        """A timer that is added meanwhile, by this thread, is a stream's: see `_GATHER`."""
-        self._adding.gathers = True
-        try:
-            yield
-        finally:
-            self._adding.gathers = False
-
     def _add_timeout(self, timeout: int, cb: Any, opaque: Any) -> int:
-        gather = _GATHER if getattr(self._adding, "gathers", False) else 0.0
-        callback = _Timeout(self, cb, opaque, timeout, gather)
-        self._carry(self._start_timer, callback)
+        callback = _Timeout(self, cb, opaque)
+        self._carry(self._start_timer, callback, timeout)
         return int(callback.iden)
 
     def _update_timeout(self, timer: int, timeout: int) -> None:
@@ -224,8 +305,9 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
 
     def _rewatch(self, watch: int, event: int) -> None:
         callback = self.callbacks.get(watch)
-        if callback is not None:
-            callback.update(event)
+        if callback is not None and callback.event != event:
+            callback.event = event
+            callback.descriptor.update()
 
     def _unwatch(self, watch: int) -> None:
         callback = self.callbacks.pop(watch, None)
@@ -234,13 +316,14 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
         descriptor = callback.descriptor
         descriptor.remove_handle(watch)
         if not descriptor.callbacks:
+            descriptor.close()
             del self.descriptors[descriptor.fd]
         callback.close()
 
-    def _start_timer(self, timer: _Timeout) -> None:
+    def _start_timer(self, timer: _Timeout, timeout: int) -> None:
         self.callbacks[timer.iden] = timer
         self._pending_inc()
-        timer.arm()
+        timer.update(timeout)
 
     def _change_timer(self, timer: int, timeout: int) -> None:
         callback = self.callbacks.get(timer)

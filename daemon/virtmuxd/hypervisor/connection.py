@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import libvirt
 
 from virtmux.reasons import Cause
+from virtmuxd.core.evidence import connection_cause
 from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.link import Link, Means
@@ -79,6 +80,56 @@ class Route:
             await self._pool.close()
 
 
+class Kept:
+    """A connection for calls that are made now and then, one at a time: opened for the first, and kept for the next."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._connection: Connection | None = None
+
+    async def call(self, api: str, function: Callable[..., _T], *args: Any) -> _T:
+        """Call `function` with the binding's virConnect and `args`. That the connection was lost since the call before
+        is no failure: there is a new one.
+
+        Raises:
+            CallFailed, DeadlineMissed: as `Workers.call`.
+        """
+        was_kept = self._connection is not None
+        try:
+            return await self._attempt(api, function, *args)
+        except CallFailed as failed:
+            if not was_kept or connection_cause(failed.error) is None:
+                raise
+        return await self._attempt(api, function, *args)
+
+    async def _attempt(self, api: str, function: Callable[..., _T], *args: Any) -> _T:
+        connection, self._connection = self._connection or await self._route.connect(), None
+        is_good = False
+        try:
+            outcome = await connection.call(api, function, connection.libvirt, *args)
+            is_good = True
+        except CallFailed as failed:
+            is_good = connection_cause(failed.error) is None
+            raise
+        finally:
+            if is_good and not connection.shared:  # a shared one is kept by its pool
+                self._connection = connection
+            else:
+                await connection.close()
+        return outcome
+
+    def cut(self) -> None:
+        """The hypervisor is lost, and may hang: the close is not to wait for it."""
+        if self._connection is not None:
+            self._connection.cut()
+
+    async def close(self) -> None:
+        """Keep it no longer."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
 class Connection:
     """A libvirt connection, from `Route.connect`; `close` it in any case.
 
@@ -97,11 +148,6 @@ class Connection:
     def libvirt(self) -> Any:
         """The binding's virConnect."""
         return self._link.libvirt
-
-    @property
-    def bridge(self) -> EventBridge:
-        """The event implementation that its streams have."""
-        return self._link.bridge
 
     @property
     def lost(self) -> Cause | None:
@@ -130,6 +176,15 @@ class Connection:
             CallFailed: libvirt said no, or the connection was cut; a shared one is after the deadline of a call.
         """
         return await self._link.send(partial(function, *args))
+
+    def send_at_once(self, function: Callable[..., object], *args: Any) -> bool:
+        """As `Link.send_at_once`."""
+        return self._link.send_at_once(partial(function, *args))
+
+    def rest(self, seconds: float) -> None:
+        """Have a connection of one's own read nothing for so long, so that what comes meanwhile comes together."""
+        if not self.shared:
+            self._link.rest(seconds)
 
     def cut(self) -> None:
         """End every call on the connection, now and later, also those of others; see `Transport.cut`."""

@@ -325,16 +325,29 @@ class ConsoleSupervisor:
     # Input.
 
     def send_input(self) -> None:
-        """Send the input that waits, if that is not being done."""
-        if not self._sending and self._stream is not None:
-            self._sending = True
-            self._start(self._send_all, self._stream)
-
-    async def _send_all(self, stream: ConsoleStream) -> None:
-        """Send what is queued, until nothing is, or the attachment is over."""
+        """Send the input that waits, if that is not being done: at once, or in a task where that may block."""
+        stream = self._stream
+        if stream is None or self._sending:
+            return
         try:
-            while self._stream is stream and (batch := self.console.inputs.take()):
+            while batch := self.console.inputs.take():
+                if batch.fence or not stream.send_at_once(batch.packets):
+                    self._sending = True
+                    self._start(self._send_all, stream, batch)
+                    break
+                self.console.sent(batch, time.time_ns())
+        except CallFailed as failed:  # behind why its connection was lost, if libvirt has said so
+            self._loop.call_soon(self._ended, stream, Failure(Phase.SEND, time.time_ns(), failed.error))
+        except Exception:  # noqa: BLE001  # the failure boundary of a console
+            self.report_bug()
+
+    async def _send_all(self, stream: ConsoleStream, first: Batch) -> None:
+        """Send this batch and what is queued, until nothing is, or the attachment is over."""
+        batch: Batch | None = first
+        try:
+            while batch is not None and self._stream is stream:
                 await self._send(stream, batch)
+                batch = self.console.inputs.take() if self._stream is stream else None
         finally:
             self._sending = False
         if self.console.inputs.waiting:

@@ -2,7 +2,7 @@
 
 The control connection carries events and keepalive, and nothing that could hang on one domain. While it is up,
 libvirt's events become events of the consoles; when it is lost, all consoles of the hypervisor learn it, and it is
-opened again at growing intervals. Domains are looked at on connections of their own.
+opened again at growing intervals. Domains are looked at on another connection, which is kept for the next look.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from virtmuxd.core.events import Down, Event, Undefined, Up
 from virtmuxd.core.evidence import connecting_cause, connection_cause
 from virtmuxd.core.registry import AlreadyServedError, Registry
 from virtmuxd.hypervisor.arrivals import Arrivals, Supervised
-from virtmuxd.hypervisor.connection import Connection, Route
+from virtmuxd.hypervisor.connection import Connection, Kept, Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.description import is_served
 from virtmuxd.hypervisor.errands import Errands
@@ -140,9 +140,11 @@ class HypervisorSupervisor:
             await self._survey()
             backoff.reset()
             _log.info("connected to the hypervisor", extra={"uri": self._route.uri, "hypervisor": self._hypervisor})
+            kept = Kept(self._route)
             async with asyncio.TaskGroup() as tasks:
-                following = tasks.create_task(self._follow(), name=f"follow {self._route.uri}")
+                following = tasks.create_task(self._follow(kept), name=f"follow {self._route.uri}")
                 pause = self._lose(backoff, await lost.get())  # before the close, which may have to wait for a thread
+                kept.cut()
                 following.cancel()
             return pause
         finally:
@@ -232,7 +234,7 @@ class HypervisorSupervisor:
             del self._stale[uuid]
             states.pop(uuid, None)
             try:
-                state = await self._examine(connection, uuid)
+                state = await connection.call("virDomainGetXMLDesc", look_up, connection.libvirt, uuid)
             except CallFailed as failed:
                 if connection_cause(failed.error) is not None:
                     raise
@@ -245,17 +247,20 @@ class HypervisorSupervisor:
             else:
                 states.update({uuid: state} if state is not None else {})
 
-    async def _follow(self) -> None:
+    async def _follow(self, kept: Kept) -> None:
         """Look again at every domain that an event named, until cancelled."""
-        while True:
-            await self._some_stale.wait()
-            self._some_stale.clear()
-            await self._find_those_meant()
-            while self._stale:
-                uuid = next(iter(self._stale))
-                del self._stale[uuid]
-                await self._look_at(uuid)
-            self._registry.surveyed(self._route.uri)
+        try:
+            while True:
+                await self._some_stale.wait()
+                self._some_stale.clear()
+                await self._find_those_meant()
+                while self._stale:
+                    uuid = next(iter(self._stale))
+                    del self._stale[uuid]
+                    await self._look_at(uuid, kept)
+                self._registry.surveyed(self._route.uri)
+        finally:
+            await kept.close()
 
     async def _find_those_meant(self) -> None:
         if not self._all_stale:
@@ -267,13 +272,9 @@ class HypervisorSupervisor:
             _log.warning("domains cannot be listed", extra={"uri": self._route.uri, "error": str(failed)})
             self._loop.call_later(_LOOK_AGAIN, self.look_round)
 
-    async def _look_at(self, uuid: str) -> None:
+    async def _look_at(self, uuid: str, kept: Kept) -> None:
         try:
-            connection = await self._route.connect()
-            try:
-                state = await self._examine(connection, uuid)
-            finally:
-                await connection.close()
+            state = await kept.call("virDomainGetXMLDesc", look_up, uuid)
         except (CallFailed, DeadlineMissed) as failed:
             self._look_later(uuid, failed)
             return
@@ -290,14 +291,6 @@ class HypervisorSupervisor:
         return any(
             here.supervisor.console.machine.newest.running for key, here in self._consoles.items() if key.uuid == uuid
         )
-
-    async def _examine(self, connection: Connection, uuid: str) -> DomainState | None:
-        """The domain as it stands; None where it is gone.
-
-        Raises:
-            CallFailed, DeadlineMissed: it may not be looked at, or the connection failed.
-        """
-        return await connection.call("virDomainGetXMLDesc", look_up, connection.libvirt, uuid)
 
     def _look_later(self, uuid: str, failed: CallFailed | DeadlineMissed) -> None:
         _log.warning("a domain cannot be looked at", extra={"uri": self._route.uri, "uuid": uuid, "error": str(failed)})

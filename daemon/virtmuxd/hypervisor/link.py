@@ -48,7 +48,6 @@ class Link:
         self.shared = shared
         self.libvirt: Any = None
         self.transport = Transport()
-        self.bridge = means.bridge
         #: Why the connection is lost, once it is.
         self.lost: Cause | None = None
         self._means = means
@@ -122,6 +121,19 @@ class Link:
             error = unreadable("the hypervisor took no input in time; the connection was cut", "virStreamSend")
             raise CallFailed(error) from None
 
+    def send_at_once(self, function: Callable[[], object]) -> bool:
+        """Give little input to a stream on the loop's thread, if that cannot block: nobody else uses the link, and its
+        socket takes more. Gives whether it was done.
+
+        Raises:
+            CallFailed: as `send`.
+        """
+        alone = not self.shared and not self._one_at_a_time.locked()
+        possible = alone and self.usable and self.transport.takes_more()
+        if possible:
+            function()
+        return possible
+
     def _send(self, function: Callable[[], _T]) -> _T:
         """Send on a shared link, and now and then see whether libvirtd reads it: a guest that takes no input may have
         stopped that, and libvirtd's own pings then hide it from keepalive (docs/libvirt.md, "Shared connections")."""
@@ -131,6 +143,10 @@ class Link:
                 self.libvirt.getLibVersion()
             self._answered_at = self._loop.time()
         return outcome
+
+    def rest(self, seconds: float) -> None:
+        """As `EventBridge.rest`."""
+        self._means.bridge.rest(self.transport, seconds)
 
     # Its loss.
 

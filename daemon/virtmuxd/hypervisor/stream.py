@@ -27,6 +27,11 @@ _log = logging.getLogger(__name__)
 _LET_GO = 2.0
 #: What one console may take of a turn of the loop, in bytes.
 _TURN = 262144
+#: What is asked for at once.
+_RECEIVE = 65536
+#: Where so many bytes came together, the connection rests for so many seconds: a console that floods comes in packets
+#: of a kilobyte, each of which would be a turn of the loop. libvirtd's socket holds what comes in that time.
+_FLOOD, _REST = 1024, 0.001
 _WOULD_BLOCK = -2
 _EVENTS = libvirt.VIR_STREAM_EVENT_READABLE | libvirt.VIR_STREAM_EVENT_ERROR | libvirt.VIR_STREAM_EVENT_HANGUP
 
@@ -75,29 +80,30 @@ class ConsoleStream:
         self._on_output = on_output
         self._on_end = on_end
         self._opaque["stream"] = self
-        with self._connection.bridge.gathering():
-            added = libvirtmod.virStreamEventAddCallback(self._stream._o, _EVENTS, self._opaque)  # noqa: SLF001
+        added = libvirtmod.virStreamEventAddCallback(self._stream._o, _EVENTS, self._opaque)  # noqa: SLF001
         if added == -1:
             self._finish(self._last_error("virStreamEventAddCallback"))
 
     def _dispatchStreamEventCallback(self, _events: int, _opaque: dict[str, object]) -> int:  # noqa: N802
         """Called by libvirt's Python binding, under this name, for each event of the stream."""
         pieces: list[bytes] = []
-        room = _TURN
+        size = 0
         try:
-            while room > 0:
-                data = self._stream.recv(room)
+            while size < _TURN:
+                data = self._stream.recv(_RECEIVE)
                 if data == _WOULD_BLOCK:
                     break
                 if not data:
                     self._finish(None)
                     break
                 pieces.append(data)
-                if len(data) < room:
+                size += len(data)
+                if len(data) < _RECEIVE:
                     break
-                room -= len(data)
         except libvirt.libvirtError as error:
             self._finish(save(error, "virStreamRecv"))
+        if size >= _FLOOD:
+            self._connection.rest(_REST)
         if pieces:
             self._on_output(pieces, time.time_ns())
         return 0
@@ -138,6 +144,14 @@ class ConsoleStream:
             await self._connection.send(_send, self._connection.libvirt, self._stream, packets, fence)
         finally:
             self._sending = False
+
+    def send_at_once(self, packets: Sequence[bytes]) -> bool:
+        """Give packets to libvirt if that cannot block; gives whether it was done.
+
+        Raises:
+            CallFailed: as `Connection.send`.
+        """
+        return self._connection.send_at_once(_send, self._connection.libvirt, self._stream, packets, 0)
 
     async def close(self) -> tuple[SavedError, ...]:
         """Abort the stream and close its connection; gives what failed meanwhile.

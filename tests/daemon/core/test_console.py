@@ -28,7 +28,7 @@ from virtmuxd.core.events import (
     Up,
 )
 from virtmuxd.core.evidence import Failure
-from virtmuxd.core.inputs import Writer
+from virtmuxd.core.inputs import SETTLE_FROM, Batch, Writer
 from virtmuxd.core.roles import Wish
 
 ALICE = Person(1, "alice", 1000, 4711)
@@ -479,6 +479,55 @@ def test_cleaning_up_late_changes_nothing() -> None:
     bench.happen(Cleaned(bench.tick()))
 
     assert [event.event for event in bench.told] == story
+
+
+# The fate of keystrokes.
+
+
+def type_some(bench: Bench, typist: Place, count: int) -> None:
+    """Type some keystrokes, which are sent, each by itself."""
+    for _ in range(count):
+        bench.console.type(typist, 1, typist.writer.account.received, b"x")
+        batch = bench.console.inputs.take()
+        assert batch is not None
+        assert not batch.fence
+        bench.console.sent(batch, bench.tick())
+
+
+def test_who_ceases_to_type_has_a_fence_asked_for_and_nobody_before() -> None:
+    bench = held()
+    typist, _ = evictable(bench)
+    type_some(bench, typist, SETTLE_FROM - 1)
+    assert bench.later == []
+
+    type_some(bench, typist, 2)
+    for _ in range(3):
+        ((_, settle),) = bench.later
+        bench.later.clear()
+        type_some(bench, typist, 1)
+        settle(bench.tick())
+        assert not bench.console.inputs.waiting
+
+    ((_, settle),) = bench.later
+    bench.later.clear()
+    settle(bench.tick())
+    batch = bench.console.inputs.take()
+    assert (batch, bench.later) == (Batch(1, (), fence=True, under_way=SETTLE_FROM + 4), [])
+
+
+def test_keystrokes_that_were_accepted_before_need_no_fence_any_more() -> None:
+    bench = held()
+    typist, _ = evictable(bench)
+    type_some(bench, typist, SETTLE_FROM)
+    bench.console.inputs.ask()
+    batch = bench.console.inputs.take()
+    assert batch is not None
+    bench.console.sent(batch, bench.tick())
+
+    ((_, settle),) = bench.later
+    settle(bench.tick())
+
+    assert (typist.writer.account.accepted, bench.console.inputs.waiting) == (SETTLE_FROM, False)
 
 
 # What is let out live.

@@ -1,13 +1,11 @@
 """Input on its way to one attachment: nothing reaches another, and the fate of every byte is told."""
 
-from dataclasses import replace
-
 import pytest
 
 from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
-from virtmuxd.core.inputs import BUDGET, PACKET, UNFENCED, Batch, Inputs, Writer
+from virtmuxd.core.inputs import BUDGET, PACKET, SETTLE_FROM, UNFENCED_SIZE, Batch, Inputs, Writer
 
 WINDOW = 20
 
@@ -68,7 +66,7 @@ def send(inputs: Inputs) -> Batch:
     batch = inputs.take()
     assert batch is not None
     inputs.sent(batch)
-    return replace(batch, under_way=0)
+    return batch._replace(under_way=0)
 
 
 def confirmed(inputs: Inputs) -> Batch:
@@ -127,16 +125,32 @@ def test_a_long_input_is_sent_in_batches_of_three_packets_and_a_fence() -> None:
     assert send(inputs) == Batch(1, (b"abc" + bytes(PACKET - 3), bytes(3)), fence=False)
 
 
-def test_keystrokes_have_a_fence_with_every_third_of_them_and_none_else() -> None:
+def test_keystrokes_have_no_fence_that_would_hold_up_the_next_but_want_one_in_a_pause() -> None:
     inputs = started()
     typist = Typist(inputs)
-    fences = []
-    for _ in range(2 * UNFENCED):
+    seen = []
+    for _ in range(SETTLE_FROM):
         typist.type(b"x")
-        fences.append(send(inputs).fence)
+        seen.append((send(inputs).fence, inputs.unsettled))
 
-    assert fences == [False, False, True, False, False, True]
-    assert typist.told == [status(accepted=3), status(accepted=6)]
+    assert seen == [(False, False), (False, False), (False, True)]
+    assert typist.told == []
+
+    inputs.ask()
+    assert send(inputs) == Batch(1, (), fence=True)
+    assert (typist.told, inputs.unsettled) == ([status(accepted=3)], False)
+
+
+def test_keystrokes_have_a_fence_once_they_are_as_many_bytes_as_a_slow_guest_takes() -> None:
+    inputs = started()
+    typist = Typist(inputs, window=2 * UNFENCED_SIZE)
+    for _ in range(UNFENCED_SIZE - 1):
+        typist.type(b"x")
+        assert not send(inputs).fence
+
+    typist.type(b"xy")
+    assert send(inputs) == Batch(1, (b"x",), fence=True)
+    assert send(inputs) == Batch(1, (b"y",), fence=False)
 
 
 def test_who_asks_is_told_the_fate_of_what_was_sent_before_and_of_what_waits() -> None:

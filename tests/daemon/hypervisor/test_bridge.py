@@ -4,10 +4,14 @@ for the one test that lets it do the asking."""
 import asyncio
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 
 import libvirt
 import pytest
+import uvloop
 
 from virtmuxd.hypervisor import bridge as bridge_module
 from virtmuxd.hypervisor.bridge import EventBridge, Transport
@@ -200,6 +204,246 @@ async def test_a_handle_that_is_not_known_is_no_harm(bridge: EventBridge, act: C
     assert bridge.is_idle()
 
 
+class Watching:
+    """Counts what the loop is asked to watch."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.changes: list[str] = []
+        for name in ("add_reader", "remove_reader"):
+            monkeypatch.setattr(loop, name, partial(self._change, name, getattr(loop, name)))
+
+    def _change(self, name: str, change: Callable[..., object], *args: object) -> None:
+        self.changes.append(name)
+        change(*args)
+
+
+async def test_a_call_that_finds_nothing_to_read_changes_nothing_at_the_loop(
+    bridge: EventBridge, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = bridge._add_handle(pair[0].fileno(), READABLE, fail, None)
+    watching = Watching(bridge.loop, monkeypatch)
+    for _ in range(3):
+        bridge._update_handle(watch, 0)
+        bridge._update_handle(watch, READABLE)
+        await turns()
+
+    assert watching.changes == []
+    bridge._remove_handle(watch)
+    assert watching.changes == ["remove_reader"]
+
+
+async def test_what_comes_while_nobody_wants_it_is_read_once_somebody_does(
+    bridge: EventBridge, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    called: list[bytes] = []
+    watch = bridge._add_handle(ours.fileno(), READABLE, lambda *_: called.append(ours.recv(1)), None)
+    watching = Watching(bridge.loop, monkeypatch)
+    bridge._update_handle(watch, 0)
+    theirs.send(b"x")
+    await turns()
+    assert (called, watching.changes) == ([], ["remove_reader"]), "the loop would call for ever"
+
+    bridge._update_handle(watch, READABLE)
+    await turns()
+    assert (called, watching.changes) == ([b"x"], ["remove_reader", "add_reader"])
+    bridge._remove_handle(watch)
+
+
+async def test_a_connection_that_has_rested_is_read_to_its_end_but_no_endless_row_of_messages_in_one_turn(
+    bridge: EventBridge, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge_module, "_MESSAGES", 10)
+    ours, theirs = pair
+    transport, turn, seen = Transport(), 0, Counter[int]()
+
+    def callback(*_: object) -> None:
+        ours.recv(1)
+        seen[turn] += 1
+
+    with bridge.opening(transport):
+        watch = bridge._add_handle(ours.fileno(), READABLE, callback, None)
+    bridge.rest(transport, 0.001)
+    theirs.send(bytes(15))
+    while seen.total() < 15:
+        turn += 1
+        await turns(1)
+
+    assert sorted(seen.values()) in ([1] * 5 + [10], [1] * 4 + [11])  # the last is read in the turn of the others
+    bridge._remove_handle(watch)
+    transport.close()
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_an_answer_is_written_at_once_and_the_loop_hears_of_it_only_where_there_is_no_room(
+    bridge: EventBridge, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    ours, theirs = pair
+    asked: list[str] = []
+    monkeypatch.setattr(bridge.loop, "add_writer", lambda *_: asked.append("add"))
+    monkeypatch.setattr(bridge.loop, "remove_writer", lambda *_: asked.append("remove"))
+
+    def callback(watch: int, _: int, event: int, __: object) -> None:
+        if event == READABLE:
+            ours.recv(4)
+            bridge._update_handle(watch, READABLE | WRITABLE)
+        elif not full:
+            ours.send(b"pong")
+            bridge._update_handle(watch, READABLE)
+
+    watch = bridge._add_handle(ours.fileno(), READABLE, callback, None)
+    theirs.send(b"ping")
+    await turns(5)
+    bridge._remove_handle(watch)
+
+    assert asked == (["add", "remove"] if full else [])
+    if not full:
+        assert theirs.recv(10) == b"pong"
+
+
+async def test_a_connection_that_has_ended_is_read_once_a_turn(
+    bridge: EventBridge, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """libvirt may leave it unread until it is closed."""
+    ours, theirs = pair
+    called: list[int] = []
+    turn = 0
+    watch = bridge._add_handle(ours.fileno(), READABLE, lambda *_: called.append(turn), None)
+    theirs.close()
+    while turn < 5:
+        turn += 1
+        await turns(1)
+    bridge._remove_handle(watch)
+
+    assert called
+    assert set(Counter(called).values()) == {1}
+
+
+class Clock:
+    """Keeps what the loop is to call later, until the test says so."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waiting: list[asyncio.Handle] = []
+        self._loop = loop
+        monkeypatch.setattr(loop, "call_later", self._later)
+
+    def _later(self, _seconds: float, callback: Callable[..., object], *args: object) -> asyncio.Handle:
+        self.waiting.append(asyncio.Handle(callback, args, self._loop))
+        return self.waiting[-1]
+
+    def strike(self) -> None:
+        """So much time has passed."""
+        for handle in self.waiting:
+            if not handle.cancelled():
+                handle._run()
+        self.waiting.clear()
+
+
+async def test_a_connection_that_rests_is_not_read_until_it_goes_on(
+    bridge: EventBridge, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    transport, read, clock = Transport(), list[bytes](), Clock(bridge.loop, monkeypatch)
+    with bridge.opening(transport):
+        watch = bridge._add_handle(ours.fileno(), READABLE, lambda *_: read.append(ours.recv(100)), None)
+    for _ in range(2):
+        bridge.rest(transport, 0.001)
+    assert len(clock.waiting) == 1
+    for piece in (b"one ", b"two"):
+        theirs.send(piece)
+        await turns()
+        bridge._update_handle(watch, 0)  # a call comes and goes meanwhile
+        bridge._update_handle(watch, READABLE)
+    assert read == []
+
+    clock.strike()
+    assert read == [b"one two"]
+
+    theirs.send(b"three")
+    await turns()
+    assert read == [b"one two", b"three"]
+    bridge._remove_handle(watch)
+    transport.close()
+
+
+async def test_a_connection_that_ends_while_it_rests_leaves_its_number_to_another(
+    bridge: EventBridge, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pair
+    transport, read, clock = Transport(), list[bytes](), Clock(bridge.loop, monkeypatch)
+    with bridge.opening(transport):
+        watch = bridge._add_handle(ours.fileno(), READABLE, fail, None)
+    bridge.rest(transport, 0.001)
+    bridge._remove_handle(watch)
+    assert [handle.cancelled() for handle in clock.waiting] == [True]
+
+    other = bridge._add_handle(ours.fileno(), READABLE, lambda *_: read.append(ours.recv(100)), None)
+    bridge.rest(transport, 0.001)
+    assert len(clock.waiting) == 1
+    theirs.send(b"at once")
+    await turns()
+    assert read == [b"at once"]
+    bridge._remove_handle(other)
+    transport.close()
+
+
+def test_all_that_came_before_an_error_is_read_and_then_the_error(freed: list[object]) -> None:
+    """The daemon's own loop tells of an error once."""
+    read: list[bytes] = []
+
+    async def killed_with_something_unread() -> None:
+        bridge, (ours, theirs) = EventBridge(asyncio.get_running_loop()), socket.socketpair()
+        ended = asyncio.Event()
+
+        def callback(watch: int, *_: object) -> None:
+            try:
+                read.append(ours.recv(1))
+            except ConnectionResetError:
+                bridge._remove_handle(watch)
+                ended.set()
+
+        with ours, theirs:
+            bridge._add_handle(ours.fileno(), READABLE, callback, None)
+            ours.send(b"a call")
+            theirs.send(b"output")
+            theirs.close()
+            async with asyncio.timeout(DEADLINE):
+                await ended.wait()
+            await turns()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(killed_with_something_unread())
+    assert (b"".join(read), len(freed)) == (b"output", 1)
+
+
+def test_a_transport_takes_more_as_long_as_its_socket_has_room() -> None:
+    ours, theirs = socket.socketpair()
+    transport = Transport()
+    assert not transport.takes_more()
+    with ours, theirs:
+        ours.setblocking(False)
+        transport.add(ours.fileno(), 0)
+        assert transport.takes_more()
+
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(4096))
+        assert not transport.takes_more()
+
+        transport.close()
+        assert not transport.takes_more()
+
+
+def test_a_transport_whose_peer_is_gone_takes_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    transport = Transport()
+    with ours:
+        transport.add(ours.fileno(), 0)
+        theirs.close()
+        assert not transport.takes_more()
+    transport.close()
+
+
 # Timers.
 
 
@@ -282,67 +526,6 @@ async def test_a_timer_that_is_set_again_while_it_is_called_calls_once_a_turn(br
     bridge._remove_timeout(timer)
 
 
-async def test_a_timer_that_went_off_and_is_set_again_waits_a_moment_for_more(
-    bridge: EventBridge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bridge_module, "_GATHER", 0.02)
-    loop, called = asyncio.get_running_loop(), asyncio.Queue[float]()
-
-    def callback(timer: int, _: object) -> None:
-        bridge._update_timeout(timer, -1)
-        called.put_nowait(loop.time())
-
-    with bridge.gathering():
-        timer = bridge._add_timeout(0, callback, None)
-    async with asyncio.timeout(DEADLINE):
-        first = await called.get()
-        for _ in range(3):
-            bridge._update_timeout(timer, 0)
-            await turns()
-        assert called.empty()
-        assert await called.get() >= first + 0.02
-    bridge._remove_timeout(timer)
-
-
-async def test_a_timer_whose_callback_has_more_to_do_goes_on_in_the_next_turn(
-    bridge: EventBridge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bridge_module, "_GATHER", DEADLINE)
-    called: list[int] = []
-
-    def callback(timer: int, _: object) -> None:
-        called.append(timer)
-        bridge._update_timeout(timer, 0 if len(called) < 4 else -1)
-
-    with bridge.gathering():
-        timer = bridge._add_timeout(0, callback, None)
-    await turns(10)
-
-    assert len(called) == 4
-    bridge._remove_timeout(timer)
-
-
-async def test_a_timer_that_is_no_streams_waits_for_nothing(
-    bridge: EventBridge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Events of domains have timers too, and what a stream says is judged by them."""
-    monkeypatch.setattr(bridge_module, "_GATHER", DEADLINE)
-    called: list[int] = []
-
-    def callback(timer: int, _: object) -> None:
-        called.append(timer)
-        bridge._update_timeout(timer, -1)
-
-    timer = bridge._add_timeout(0, callback, None)
-    for _ in range(3):
-        await turns(3)
-        bridge._update_timeout(timer, 0)
-    await turns(3)
-
-    assert len(called) >= 3
-    bridge._remove_timeout(timer)
-
-
 # The end.
 
 
@@ -400,7 +583,7 @@ def test_the_cut_makes_a_blocked_call_return() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         transport = Transport()
-        transport.add(ours.fileno())
+        transport.add(ours.fileno(), 0)
         received: list[bytes] = []
         thread = threading.Thread(target=lambda: received.append(ours.recv(1)))
         thread.start()
@@ -419,7 +602,7 @@ def test_a_socket_that_is_added_behind_the_cut_is_cut_too() -> None:
         transport = Transport()
         transport.cut()
 
-        transport.add(ours.fileno())
+        transport.add(ours.fileno(), 0)
 
         assert ours.recv(1) == b""
         transport.close()
@@ -430,11 +613,11 @@ def test_the_cut_leaves_files_that_are_no_sockets_and_the_connections_own_descri
 ) -> None:
     transport = Transport()
     with (tmp_path_factory.mktemp("files") / "file").open("w") as file:
-        transport.add(file.fileno())
+        transport.add(file.fileno(), 0)
         transport.cut()
         transport.close()
         file.write("still open")
-    transport.add(pair[0].fileno())
+    transport.add(pair[0].fileno(), 0)
     transport.close()
     assert pair[0].fileno() >= 0
 
@@ -444,7 +627,7 @@ def test_a_transport_that_is_closed_keeps_no_descriptor() -> None:
     with theirs:
         with ours:
             transport = Transport()
-            transport.add(ours.fileno())
+            transport.add(ours.fileno(), 0)
         theirs.setblocking(False)
         with pytest.raises(BlockingIOError):
             theirs.recv(1)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, cast
 
 import libvirt
@@ -14,7 +14,7 @@ import pytest
 
 from virtmux.reasons import Cause
 from virtmuxd.hypervisor.bridge import EventBridge, Transport
-from virtmuxd.hypervisor.connection import Connection
+from virtmuxd.hypervisor.connection import Connection, Kept, Route
 from virtmuxd.hypervisor.errors import CallFailed
 from virtmuxd.hypervisor.link import Link, Means
 from virtmuxd.hypervisor.workers import Workers
@@ -83,8 +83,156 @@ def open_transport() -> Iterator[Transport]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         transport = Transport()
-        transport.add(ours.fileno())
+        transport.add(ours.fileno(), 0)
         yield transport
+        transport.close()
+
+
+# A connection for calls that are made now and then.
+
+
+class Opening:
+    """A route on which each connection is to be had."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self.shared = False
+        self.opened: list[Connection] = []
+
+    async def connect(self) -> Connection:
+        self.opened.append(connection_of(self._workers, Closing()))
+        self.opened[-1].shared = self.shared
+        return self.opened[-1]
+
+
+class Closing:
+    """A handle that nothing else refers to."""
+
+    def close(self) -> int:
+        return 0
+
+
+@pytest.fixture
+def opening(workers: Workers) -> Opening:
+    return Opening(workers)
+
+
+def answer(_connection: object, *answers: str) -> str:
+    """A call that succeeds."""
+    return answers[0]
+
+
+def failing(*domains: int) -> Callable[[object], None]:
+    """A call that fails with an error out of each of these parts of libvirt, in turn, and then succeeds."""
+    left = list(domains)
+
+    def call(_connection: object) -> None:
+        if left:
+            error = libvirt.libvirtError("no")
+            error.err = (libvirt.VIR_ERR_INTERNAL_ERROR, left.pop(0), "no", 2, None, None, None, -1, -1)
+            raise error
+
+    return call
+
+
+async def test_a_connection_is_kept_for_the_next_call(opening: Opening) -> None:
+    kept = Kept(cast(Route, opening))
+    assert [await kept.call("virTest", answer, each) for each in ("one", "two")] == ["one", "two"]
+    with pytest.raises(CallFailed):
+        await kept.call("virTest", failing(libvirt.VIR_FROM_QEMU))  # that is no fault of the connection
+    assert await kept.call("virTest", answer, "three") == "three"
+    assert len(opening.opened) == 1
+
+    await kept.close()
+    await kept.close()
+    assert opening.opened[0]._link.libvirt is None
+    assert not opening.opened[0]._link.transport.was_cut
+
+
+async def test_that_a_kept_connection_was_lost_meanwhile_fails_no_call(opening: Opening) -> None:
+    kept = Kept(cast(Route, opening))
+    await kept.call("virTest", answer, "one")
+    await kept.call("virTest", failing(libvirt.VIR_FROM_RPC))
+    assert len(opening.opened) == 2
+    assert opening.opened[0]._link.libvirt is None
+
+    with pytest.raises(CallFailed):
+        await kept.call("virTest", failing(libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_RPC))
+    with pytest.raises(CallFailed):  # a new one is not asked twice
+        await kept.call("virTest", failing(libvirt.VIR_FROM_RPC))
+    await kept.close()
+
+
+async def test_a_shared_connection_is_given_back_at_once(opening: Opening) -> None:
+    opening.shared = True
+    kept = Kept(cast(Route, opening))
+    for number in (1, 2):
+        await kept.call("virTest", answer, "one")
+        assert len(opening.opened) == number
+        assert opening.opened[-1]._link.libvirt is None
+
+
+async def test_a_kept_connection_is_cut_where_its_hypervisor_may_hang(opening: Opening) -> None:
+    kept = Kept(cast(Route, opening))
+    kept.cut()
+    await kept.call("virTest", answer, "one")
+    kept.cut()
+    assert opening.opened[0]._link.transport.was_cut
+    await kept.close()
+
+
+# Input that cannot block is sent by the loop itself.
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_little_input_is_sent_at_once_on_a_connection_of_ones_own(shared: bool, workers: Workers) -> None:
+    with open_transport() as transport:
+        connection = connection_of(workers, object(), transport=transport)
+        connection._link.shared = shared
+        threads: list[int] = []
+
+        assert connection.send_at_once(lambda: threads.append(threading.get_ident())) is not shared
+        assert threads == ([] if shared else [threading.get_ident()])
+
+
+async def test_nothing_is_sent_at_once_while_a_call_is_under_way(workers: Workers) -> None:
+    free = threading.Event()
+    with open_transport() as transport:
+        connection = connection_of(workers, object(), transport=transport)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(connection.call("virTest", free.wait))
+            await asyncio.sleep(0)
+            try:
+                assert not connection.send_at_once(pytest.fail)
+            finally:
+                free.set()
+
+
+async def test_nothing_is_sent_at_once_where_the_hypervisor_does_not_read(workers: Workers) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        transport = Transport()
+        transport.add(ours.fileno(), 0)
+        ours.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(4096))
+
+        assert not connection_of(workers, object(), transport=transport).send_at_once(pytest.fail)
+        transport.close()
+
+
+@pytest.mark.parametrize("lost", [None, Cause.HYPERVISOR_LOST])
+async def test_nothing_is_sent_at_once_on_a_connection_that_was_cut_or_lost(
+    lost: Cause | None, workers: Workers
+) -> None:
+    with open_transport() as transport:
+        connection = connection_of(workers, object(), transport=transport)
+        if lost is None:
+            connection.cut()
+        connection._link.lost = lost
+
+        assert not connection.send_at_once(pytest.fail)
 
 
 @asynccontextmanager
@@ -138,7 +286,7 @@ async def test_a_connection_in_a_hurry_is_cut_before_the_deadline_of_other_calls
     ours, theirs = socket.socketpair()
     with ours, theirs:
         transport = Transport()
-        transport.add(ours.fileno())
+        transport.add(ours.fileno(), 0)
 
         class Hanging:
             def close(self) -> int:
@@ -153,7 +301,7 @@ async def test_a_connection_in_a_hurry_is_cut_before_the_deadline_of_other_calls
 async def test_input_waits_as_long_as_the_guest_takes_none_until_the_connection_is_cut(workers: Workers) -> None:
     ours, theirs = socket.socketpair()
     transport = Transport()
-    transport.add(ours.fileno())
+    transport.add(ours.fileno(), 0)
     connection = connection_of(workers, transport=transport, deadline=SHORT)
 
     def refuse(data: bytes) -> None:

@@ -1,7 +1,7 @@
 """The supervisor of a console: what it tells the console, and what a bug in it may not do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
 from virtmux.records import Ended
 from virtmuxd.core.events import Demand, Elapsed, Failed, Stopped, Timer, Up
 from virtmuxd.core.evidence import Failure
+from virtmuxd.core.inputs import Writer
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, unreadable
@@ -38,6 +39,27 @@ class Stream:
     async def close(self) -> tuple[SavedError, ...]:
         self.closed += 1
         return ()
+
+
+class Taking(Stream):
+    """One that takes input: at once as long as it may, or else by and by, or it fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = False
+        self.failure: CallFailed | None = None
+        self.at_once: list[bytes] = []
+        self.by_and_by: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()
+
+    def send_at_once(self, packets: Sequence[bytes]) -> bool:
+        if self.failure is not None:
+            raise self.failure
+        if not self.blocks:
+            self.at_once += packets
+        return not self.blocks
+
+    async def send(self, packets: Sequence[bytes], fence: int) -> None:
+        await self.by_and_by.put((b"".join(packets), fence))
 
 
 class Anywhere:
@@ -133,6 +155,63 @@ async def test_a_bug_is_told_as_one_and_the_console_lives_on(caplog: Any) -> Non
         assert "a bug at a console" in caplog.text
         bench.console.handle_event(Demand(START, present=True))
         assert await waits_for(bench) is Cause.HYPERVISOR_TIMEOUT
+
+
+# Input.
+
+
+@asynccontextmanager
+async def typing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bench, Taking, Callable[[bytes], None]]]:
+    """A console that is held, its stream, and what types at it."""
+    stream = Taking()
+
+    async def opened(*_asked_for: object, **_how: object) -> Stream:
+        return stream
+
+    monkeypatch.setattr(ConsoleStream, "open", opened)
+    writer = Writer(lambda: None)
+
+    def type_(data: bytes) -> None:
+        bench.console.inputs.offer(writer, 1, writer.account.received, data)
+        bench.console._send_input()
+
+    async with supervised(Anywhere()) as bench:
+        await until_decided(bench)
+        yield bench, stream, type_
+
+
+async def test_keystrokes_are_sent_at_once_and_a_fence_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with typing(monkeypatch) as (bench, stream, type_):
+        type_(b"l")
+        type_(b"s")
+        assert stream.at_once == [b"l", b"s"]
+
+        bench.console.inputs.ask()
+        type_(b"\r")
+        assert stream.at_once == [b"l", b"s"]
+        async with asyncio.timeout(DEADLINE):
+            assert await stream.by_and_by.get() == (b"\r", 5)
+
+
+async def test_keystrokes_that_could_block_the_loop_are_sent_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with typing(monkeypatch) as (_, stream, type_):
+        stream.blocks = True
+        type_(b"l")
+        type_(b"s")
+        async with asyncio.timeout(DEADLINE):
+            assert [await stream.by_and_by.get() for _ in range(2)] == [(b"l", 0), (b"s", 0)]
+        assert stream.at_once == []
+
+
+async def test_input_that_libvirt_refuses_ends_the_console_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with typing(monkeypatch) as (bench, stream, type_):
+        stream.failure = CallFailed(unreadable("cannot write", "virStreamSend"))
+        type_(b"ls")
+        # Not within the console's own step, and behind why the connection was lost, if that is known.
+        assert bench.console.inputs.unknown == 0
+        await asyncio.sleep(0)
+        assert bench.console.inputs.unknown == 2
+        assert bench.console.machine.state is State.ENDING
 
 
 def nothing(_bench: Bench) -> None:

@@ -39,6 +39,7 @@ class Hypervisor:
     """A hypervisor with one domain, a route to it, and each connection to it; a test says when an event comes."""
 
     uri = URI
+    shared = False
     #: How the domain stands; None: it is gone.
     state: DomainState | None = RUNNING
     callbacks: dict[int, Callable[..., None]] = field(default_factory=dict)
@@ -78,6 +79,9 @@ class Hypervisor:
                 return self.state
             case _:
                 return function(*arguments)
+
+    def cut(self) -> None:
+        """It is not used any more."""
 
     async def close(self) -> None:
         """There is nothing to be closed."""

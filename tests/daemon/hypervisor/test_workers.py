@@ -61,7 +61,7 @@ async def test_a_bug_in_a_call_is_raised_as_it_is(workers: Workers) -> None:
 async def test_a_call_that_misses_its_deadline_is_cut_and_gives_its_thread_back(workers: Workers) -> None:
     ours, theirs = socket.socketpair()
     transport = Transport()
-    transport.add(ours.fileno())
+    transport.add(ours.fileno(), 0)
     with ours, theirs:
         with pytest.raises(DeadlineMissed, match="virStreamSend") as missed:
             await workers.call(transport, SHORT, "virStreamSend", partial(ours.recv, 1))
@@ -77,7 +77,7 @@ async def test_a_call_that_misses_its_deadline_is_cut_and_gives_its_thread_back(
 async def test_a_call_that_is_cancelled_is_cut_too(workers: Workers) -> None:
     ours, theirs = socket.socketpair()
     transport = Transport()
-    transport.add(ours.fileno())
+    transport.add(ours.fileno(), 0)
     returned = threading.Event()
 
     def blocking() -> None:
@@ -150,7 +150,7 @@ async def test_a_cut_is_counted_once_for_a_connection_and_logged_with_all_counts
 ) -> None:
     ours, theirs = socket.socketpair()
     transport = Transport()
-    transport.add(ours.fileno())
+    transport.add(ours.fileno(), 0)
     with ours, theirs:
         await asyncio.gather(
             *(workers.call(transport, SHORT, "virTest", partial(ours.recv, 1)) for _ in range(2)),
@@ -182,7 +182,7 @@ async def test_a_call_that_stays_stuck_is_counted_and_logged(
 async def test_a_call_that_is_cancelled_is_no_cut_that_counts(workers: Workers, counters: Counters) -> None:
     ours, theirs = socket.socketpair()
     transport = Transport()
-    transport.add(ours.fileno())
+    transport.add(ours.fileno(), 0)
     with ours, theirs:
         async with asyncio.TaskGroup() as tasks:
             call = tasks.create_task(workers.call(transport, LONG, "virTest", partial(ours.recv, 1)))
@@ -231,7 +231,7 @@ async def test_a_call_on_a_shared_connection_that_is_cancelled_and_does_not_end_
 ) -> None:
     ours, theirs = socket.socketpair()
     transport = Transport()
-    transport.add(ours.fileno())
+    transport.add(ours.fileno(), 0)
     with ours, theirs:
         async with asyncio.TaskGroup() as tasks:
             call = tasks.create_task(workers.call(transport, 0.1, "virTest", partial(ours.recv, 1), shared=True))
@@ -259,7 +259,7 @@ async def test_once_the_daemon_stops_no_call_waits_longer_than_it_may(workers: W
 async def test_once_a_hypervisor_hangs_nothing_waits_for_it_any_more(workers: Workers) -> None:
     ours, theirs = socket.socketpair()
     transport = Transport()
-    transport.add(ours.fileno())
+    transport.add(ours.fileno(), 0)
     with ours, theirs:
         calls = [workers.call(transport, LONG, "virTest", partial(ours.recv, 1)) for _ in range(4 + 2)]
         async with asyncio.TaskGroup() as tasks:
