@@ -14,13 +14,18 @@ Taken = Output | MarkMessage | Gap
 
 
 class Reader:
-    """Takes frames from a sequence, and checks that each stands exactly where the last one left off."""
+    """Takes frames from a sequence, and checks that each stands exactly where the last one left off.
+
+    While it is `idle` it also takes what it is offered, and keeps it in `offered`.
+    """
 
     def __init__(self, records: Sequence, position: Position | None = None, *, timed: bool = False) -> None:
         self._records = records
         self.position = position or records.position
         self.times: list[Time] = []
-        self._cursor = Cursor(self.position.offset, self.position.mark, _not_parked, timed=timed)
+        self.idle = False
+        self.offered: list[Taken] = []
+        self._cursor = Cursor(self.position.offset, self.position.mark, _not_woken, self._offered, timed=timed)
         self._decoder = Decoder(frozenset({MESSAGE, OUTPUT}))
 
     def begin(self, position: Position) -> None:
@@ -31,8 +36,20 @@ class Reader:
     def take(self) -> Taken | None:
         """The next record; None where there is none now."""
         frame = self._records.take(self._cursor)
-        if frame is None:
-            return None
+        if frame is not None:
+            return self._given(frame)
+        if not self._cursor.fetching:
+            self._records.park(self._cursor)
+        return None
+
+    def _offered(self, frame: bytes) -> bool:
+        if self.idle:
+            taken = self._given(frame)
+            assert taken is not None
+            self.offered.append(taken)
+        return self.idle
+
+    def _given(self, frame: bytes) -> Taken | None:
         (decoded,) = self._decoder.feed(frame)
         taken = decode_server_message(decoded.payload) if isinstance(decoded, Message) else decoded
         if isinstance(taken, Time):
@@ -74,7 +91,7 @@ class Reading:
 
         `marks`: offset and note of each mark, from number 1.
         """
-        for taken in self.taken:
+        for taken in [*self.taken, *self.reader.offered]:
             match taken:
                 case Output(_, offset, data):
                     assert data == output[offset : offset + len(data)]
@@ -101,6 +118,7 @@ class Readings(RuleBasedStateMachine):
             reading = data.draw(st.sampled_from(self.readings))
             for _ in range(frames):
                 reading.take()
+            reading.reader.idle = data.draw(st.booleans())
 
     @invariant()
     def all_that_was_taken_is_true(self) -> None:
@@ -115,5 +133,5 @@ class Readings(RuleBasedStateMachine):
             assert reading.reader.position == self.records.position
 
 
-def _not_parked() -> None:
+def _not_woken() -> None:
     """These readers take when the test says so."""

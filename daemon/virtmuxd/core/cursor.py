@@ -79,10 +79,15 @@ class Archive(Protocol):
         """
 
 
+def _decline(_frame: bytes) -> bool:
+    return False
+
+
 class Cursor:
     """The next byte and the next mark that a reader will be given.
 
-    `wake` is called when a parked reader has something to take. It must not raise.
+    `wake` is called when a parked reader has something to take. `offer` is called with a frame that is the next, and
+    says whether the reader has taken it: one that has nothing else to do need not come for it. Both must not raise.
     """
 
     __slots__ = (
@@ -94,6 +99,7 @@ class Cursor:
         "live_from",
         "mark",
         "missed",
+        "offer",
         "offset",
         "pages",
         "timed",
@@ -102,12 +108,20 @@ class Cursor:
     )
 
     def __init__(
-        self, offset: int, mark: int, wake: Callable[[], None], *, lag: Lag | None = None, timed: bool = False
+        self,
+        offset: int,
+        mark: int,
+        wake: Callable[[], None],
+        offer: Callable[[bytes], bool] = _decline,
+        *,
+        lag: Lag | None = None,
+        timed: bool = False,
     ) -> None:
         """`timed`: it is told when its bytes came."""
         self.offset = offset
         self.mark = mark
         self.wake = wake
+        self.offer = offer
         self.lag = lag
         self.timed = timed
         #: Where the records ended when the reader came: what is before that is no lag.

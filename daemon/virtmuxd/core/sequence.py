@@ -209,7 +209,8 @@ class Sequence:
         return mark
 
     def reserve(self, record: Mark) -> StoredMark:
-        """Append a mark whose record is provisional: readers hold in front of it until `complete`."""
+        """Append a mark whose record is provisional: readers hold in front of it until `complete`, before which no
+        output is to come."""
         return self._add(record, reserved=True)
 
     def recover(self) -> None:
@@ -266,17 +267,34 @@ class Sequence:
         return self._store.end if self._pace is None else self._pace.shown
 
     def _wake(self) -> None:
-        """Wake every parked reader, if all is let out. Frames encoded while this runs are shared among them."""
-        if self._shown == self._store.end:
+        """Wake every parked reader, if all is let out; those that are level are offered what came. Frames encoded while
+        this runs are shared among them."""
+        end = self._store.end
+        if self._shown == end:
             parked, self._parked = self._parked, set()
             self._shared = {}
+            begin = self._store.start if self._pace is None else max(self._store.start, self._pace.fresh)
             try:
                 for cursor in parked:
-                    cursor.wake()
+                    if self._offer(cursor, begin, end):
+                        self._parked.add(cursor)
+                    else:
+                        cursor.wake()
             finally:
                 self._shared = None
-        if self._recorder is not None and self._store.end >= self._record_at:
+        if self._recorder is not None and end >= self._record_at:
             self._recorder()
+
+    def _offer(self, cursor: Cursor, begin: int, end: int) -> bool:
+        """Offer what came to a reader that waits for nothing but bytes between `begin` and `end`; gives whether it has
+        all of them now."""
+        if cursor.mark < self._next_mark or cursor.timed or not begin <= cursor.offset < end:
+            return False
+        reaches, frame = self._encoded(cursor.offset, end)
+        if not cursor.offer(frame):
+            return False
+        cursor.offset = reaches
+        return reaches == end
 
     def record_at(self, offset: int, recorder: Callable[[], None] | None) -> None:
         """Call `recorder` at each `publish` at which the output has come to `offset`; 0: at each."""
@@ -356,15 +374,18 @@ class Sequence:
         return None
 
     def _output(self, cursor: Cursor, stop: int) -> bytes:
-        offset = cursor.offset
+        cursor.offset, frame = self._encoded(cursor.offset, stop)
+        return frame
+
+    def _encoded(self, offset: int, stop: int) -> tuple[int, bytes]:
+        """Output from `offset` on, no further than `stop`, as a frame, and where that ends."""
         shared = self._shared.get(offset) if self._shared is not None else None
         if shared is None:
             data = self._store.read(offset, min(stop - offset, MAX_OUTPUT))
             shared = (offset + len(data), encode_output(self.handle, offset, data))
             if self._shared is not None:
                 self._shared[offset] = shared
-        cursor.offset, frame = shared
-        return frame
+        return shared
 
     def _timed_output(self, cursor: Cursor, stop: int) -> bytes:
         """Output that came at one time, and before it, where that is another than the last, the time."""

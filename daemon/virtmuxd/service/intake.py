@@ -23,6 +23,8 @@ class Intake:
         self._bucket = Bucket()
         self._stopped = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._watched = False
         self.active_at = self._loop.time()
 
     async def read(self) -> bytes:
@@ -31,12 +33,55 @@ class Intake:
         Raises:
             OSError: the connection was reset.
         """
-        room = await self._room()
-        data = await self._loop.sock_recv(self._socket, room)
+        data = await self._received(await self._room())
         self.active_at = self._loop.time()
         if self._limits.rules.input_rate:
             self._bucket.take(len(data))
         return data
+
+    async def _received(self, room: int) -> bytes:
+        """Wait until something has come, and give it.
+
+        Before it waits it asks: of a socket that has an error, as when the client was killed with something unread,
+        libuv tells once and then no more, and there is still to be read what came before that.
+        """
+        waited = False
+        while (data := self._come(room)) is None:
+            await self._wait()
+            waited = True
+        if not waited:
+            await asyncio.sleep(0)  # others have their turn
+        return data
+
+    def _come(self, room: int) -> bytes | None:
+        try:
+            return self._socket.recv(room)
+        except BlockingIOError:
+            return None
+
+    async def _wait(self) -> None:
+        """Wait until something comes."""
+        self._waiter = self._loop.create_future()
+        if not self._watched:
+            self._watched = True
+            self._loop.add_reader(self._socket, self._readable)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _readable(self) -> None:
+        """The loop goes on watching: most often what has come was asked for when the next comes."""
+        if self._waiter is None:
+            self.close()
+        elif not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def close(self) -> None:
+        """Watch the socket no more."""
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._socket)
 
     async def _room(self) -> int:
         """Wait until the rate allows some bytes; gives how many."""

@@ -35,7 +35,7 @@ class Feed:
     ) -> None:
         """It starts at the end of the records, unless its cursor is told another place; see there."""
         self.sequence = sequence
-        self.cursor = Cursor(sequence.end, sequence.position.mark, self.wake, lag=lag, timed=timed)
+        self.cursor = Cursor(sequence.end, sequence.position.mark, self.wake, self.offer, lag=lag, timed=timed)
         self.paused = True
         self.queued = False
         self._outgoing = outgoing
@@ -50,6 +50,10 @@ class Feed:
         """There may be something to take."""
         if not self.paused and not self.queued:
             self._outgoing.queue(self)
+
+    def offer(self, frame: bytes) -> bool:
+        """Send the next frame now, if nothing else is to be sent; gives whether that was so."""
+        return not self.paused and self._outgoing.send_at_once(frame)
 
     def take(self) -> bytes | None:
         """The next frame; None where there is none now, and it will be woken."""
@@ -176,17 +180,27 @@ class Outgoing:
             frame = self._next_frame()
             if frame is None:
                 break
-            sent = self._send(frame)
-            room -= sent
-            if sent < len(frame):
-                self._rest = memoryview(frame)[sent:]
-                self._loop.add_writer(self._socket, self._writable)
-                self._full()
+            room -= self._send_frame(frame)
+            if self._rest:
                 break
         else:
             if not self.is_broken:
                 self._later = self._loop.call_soon(self._go_on)
         self._progress.set()
+
+    def send_at_once(self, frame: bytes) -> bool:
+        """Send a frame of records where nothing else waits, and the socket takes some of it; gives whether that was so.
+        As `pump` would, in fewer steps: each client takes them with each packet of a console."""
+        if self._rest or self._later is not None or self.is_broken:  # without these `pump` has left nothing
+            return False
+        try:
+            sent = self._socket.send(frame)
+        except OSError:
+            return False  # `pump` will find that, too
+        self.active_at = self._loop.time()
+        if sent < len(frame):
+            self._keep_rest(memoryview(frame)[sent:])
+        return True
 
     def _go_on(self) -> None:
         self._later = None
@@ -197,6 +211,18 @@ class Outgoing:
         if not self._rest and not self.is_broken:
             self._loop.remove_writer(self._socket)
             self.pump()
+
+    def _send_frame(self, frame: bytes) -> int:
+        sent = self._send(frame)
+        if sent < len(frame):
+            self._keep_rest(memoryview(frame)[sent:])
+        return sent
+
+    def _keep_rest(self, rest: memoryview) -> None:
+        """The socket is full: what is left of a frame goes first, once it takes more."""
+        self._rest = rest
+        self._loop.add_writer(self._socket, self._writable)
+        self._full()
 
     def _send(self, data: bytes | memoryview) -> int:
         try:

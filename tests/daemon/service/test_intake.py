@@ -3,10 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
+import uvloop
 
 from virtmuxd.core.limits import LimitRules, Limits
+from virtmuxd.service import intake as intake_module
 from virtmuxd.service.intake import Intake
 
 
@@ -87,3 +90,82 @@ async def test_it_knows_when_something_came(pair: tuple[socket.socket, socket.so
     client.send(b"x")
     await intake.read()
     assert intake.active_at > 0
+
+
+async def test_what_comes_while_nobody_reads_waits_in_the_socket_and_does_not_keep_the_loop_busy(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, daemon = pair
+    loop = asyncio.get_running_loop()
+    woken = 0
+    readable = Intake._readable
+
+    def counted(intake: Intake) -> None:
+        nonlocal woken
+        woken += 1
+        readable(intake)
+
+    monkeypatch.setattr(Intake, "_readable", counted)
+    intake = Intake(daemon, Limits(LimitRules()), window=10)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(intake.read())
+        await asyncio.sleep(0)
+        client.send(b"one")
+    assert waiting.result() == b"one"
+
+    client.send(b"two")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert woken == 2
+
+    assert await intake.read() == b"two"
+    intake.close()
+    assert not loop.remove_reader(daemon)
+
+
+async def test_the_end_is_the_end_also_where_nobody_waited_for_it(pair: tuple[socket.socket, socket.socket]) -> None:
+    client, daemon = pair
+    intake = Intake(daemon, Limits(LimitRules()), window=10)
+    client.send(b"last")
+    client.shutdown(socket.SHUT_WR)
+
+    assert [await intake.read() for _ in range(3)] == [b"last", b"", b""]
+
+
+async def test_who_waits_no_more_leaves_nothing_behind(pair: tuple[socket.socket, socket.socket]) -> None:
+    client, daemon = pair
+    intake = Intake(daemon, Limits(LimitRules()), window=10)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.001):
+            await intake.read()
+    client.send(b"late")
+
+    assert await intake.read() == b"late"
+
+
+def test_all_that_a_client_sent_before_it_was_killed_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon's own loop tells of an error once."""
+    monkeypatch.setattr(intake_module, "_READ", 1)
+    received: list[bytes] = []
+
+    async def killed_with_something_unread() -> None:
+        client, daemon = socket.socketpair()
+        with daemon:
+            daemon.setblocking(False)
+            intake = Intake(daemon, Limits(LimitRules()), window=3)
+            daemon.send(b"output")
+            client.send(b"ls -l")
+            async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+                tasks.create_task(read_to_the_end(intake))
+                await asyncio.sleep(0)
+                client.close()
+
+    async def read_to_the_end(intake: Intake) -> None:
+        with suppress(ConnectionResetError):
+            while data := await intake.read():
+                received.append(data)
+        intake.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(killed_with_something_unread())
+    assert b"".join(received) == b"ls -l"

@@ -1,0 +1,118 @@
+"""What is sent to one client, and in which order."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.memory_store import MemoryStore
+from tests.harness.served import DEADLINE
+from virtmux.messages import Done
+from virtmux.wire import MESSAGE, OUTPUT, Decoder, Output
+from virtmuxd.core.sequence import Sequence, StoredMark
+from virtmuxd.service.outgoing import Feed, Outgoing
+
+HANDLE = 7
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The client's end and the daemon's."""
+    client, daemon = socket.socketpair()
+    with client, daemon:
+        for each in (client, daemon):
+            each.setblocking(False)
+        yield client, daemon
+
+
+def broken() -> None:
+    pytest.fail("the client is there")
+
+
+def append(records: Sequence, data: bytes) -> None:
+    records.append(data, 1)
+    records.publish()
+
+
+def flowing(daemon: socket.socket, full: list[int]) -> tuple[Outgoing, Sequence, Feed]:
+    """The records of a console on their way."""
+    outgoing = Outgoing(daemon, broken, lambda: full.append(1))
+    records = Sequence(HANDLE, MemoryStore(1 << 22), _unobserved)
+    feed = Feed(outgoing, records)
+    feed.flow(paused=False)
+    return outgoing, records, feed
+
+
+def _unobserved(_mark: StoredMark) -> None:
+    """These records have no marks."""
+
+
+async def test_what_comes_goes_to_an_idle_client_without_a_detour(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, daemon = pair
+    outgoing, records, feed = flowing(daemon, [])
+    monkeypatch.setattr(outgoing, "pump", lambda: pytest.fail("it was woken"))
+
+    append(records, b"login: ")
+    append(records, b"root")
+
+    received = list(Decoder(frozenset({OUTPUT})).feed(client.recv(1000)))
+    assert received == [Output(HANDLE, 0, b"login: "), Output(HANDLE, 7, b"root")]
+    assert feed.is_level
+    outgoing.close()
+
+
+async def test_a_client_that_reads_slowly_is_sent_each_byte_once_and_in_order(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    client, daemon = pair
+    full: list[int] = []
+    outgoing, records, feed = flowing(daemon, full)
+    written = b"".join(bytes([number % 251]) * 10_007 for number in range(100))
+    for at in range(0, len(written), 10_007):
+        append(records, written[at : at + 10_007])
+    assert (bool(full), feed.is_level) == (True, False)
+    outgoing.answer(Done(1))  # goes before the output that waits, and behind the frame that is under way
+
+    loop, decoder, received = asyncio.get_running_loop(), Decoder(frozenset({MESSAGE, OUTPUT})), b""
+    async with asyncio.timeout(DEADLINE):
+        while len(received) < len(written):
+            for each in decoder.feed(await loop.sock_recv(client, 5000)):
+                if isinstance(each, Output):
+                    assert each.offset == len(received)
+                    received += each.data
+
+    assert received == written
+    assert feed.is_level
+    outgoing.close()
+
+
+async def test_a_place_that_is_paused_is_sent_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
+    client, daemon = pair
+    outgoing, records, feed = flowing(daemon, [])
+    feed.flow(paused=True)
+
+    append(records, b"login: ")
+    with pytest.raises(BlockingIOError):
+        client.recv(1)
+
+    feed.flow(paused=False)
+    assert list(Decoder(frozenset({OUTPUT})).feed(client.recv(1000))) == [Output(HANDLE, 0, b"login: ")]
+    outgoing.close()
+
+
+async def test_that_an_idle_client_is_gone_is_found_by_what_it_is_offered(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    client, daemon = pair
+    gone: list[int] = []
+    outgoing = Outgoing(daemon, lambda: gone.append(1), lambda: None)
+    records = Sequence(HANDLE, MemoryStore(1 << 22), _unobserved)
+    Feed(outgoing, records).flow(paused=False)
+    client.close()
+
+    append(records, b"login: ")
+
+    assert (gone, outgoing.is_broken) == ([1], True)
