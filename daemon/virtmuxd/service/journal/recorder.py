@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Seconds that news wait for more; output that does not wait (bytes); the largest batch (bytes).
-_GATHER, _URGENT, _BATCH = 0.25, 1 << 17, 1 << 16
+_GATHER, _URGENT, _BATCH = 0.25, 1 << 20, 1 << 16
 #: Seconds after which a disk that did not take something is tried again.
 _RETRY = 5.0
 
