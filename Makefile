@@ -15,7 +15,7 @@ help:
 	@echo 'make soak-bytes   256 MiB out of a guest and 16 MiB into it, every byte checked: shows its progress'
 	@echo 'make install      for packages: puts all below DESTDIR, for PREFIX; enables and starts nothing'
 	@echo 'make docs         writes what stands in docs/ and is made from the code'
-	@echo 'make bench        how fast the command and the daemon start, and what a console that floods costs: some minutes'
+	@echo 'make bench        what virtmux costs, and how fast it is, beside conserver, conman and virsh: ten minutes'
 	@echo 'make setup        installs what the above need; says what, first'
 	@echo 'make clean        removes what the above made in this directory'
 
@@ -82,10 +82,8 @@ docs:
 
 # Each prints its table, and keeps it in tests/bench/results.
 bench:
-	@$(MAKE) --no-print-directory setup
-	$(BIN)python3 -m tests.bench.start
-	$(BIN)python3 -m tests.bench.reattach
-	$(BIN)python3 -m tests.bench.fairness
+	@tools/setup bench
+	$(BIN)python3 -m tests.bench
 
 # Where the tests ran through sudo, libvirt's files are root's.
 clean:

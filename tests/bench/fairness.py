@@ -13,7 +13,6 @@ floods is busy enough to keep any other process from its processor for some mill
 
 import asyncio
 import os
-import platform
 import statistics
 import subprocess
 from collections.abc import Sequence
@@ -21,7 +20,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import virtmux
-from tests.bench.tables import keep
+from tests.bench.cpu import pin
+from tests.bench.tables import Target, cut, keep, machine
 from tests.harness.container import FLOOD, STOP_FLOODING, remove_cgroups, talker
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import Follower, follow
@@ -32,7 +32,7 @@ from tests.harness.privilege import run_as_root
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ROUNDS = 12
+ROUNDS = 6
 ECHOES = 300
 #: The echo's p99 may be so many times that of the quiet console.
 BUDGET = 3.0
@@ -81,8 +81,7 @@ class Stage:
             times.append(await echo(self._echoing))
             await asyncio.sleep(PAUSE)
         flood = (await self._printed() - start) / (loop.time() - began) / MIB
-        cuts = statistics.quantiles(times, n=100)
-        return Round(cuts[49], cuts[98], flood)
+        return Round(*cut(times), flood)
 
     async def _printed(self) -> int:
         infos = await self._mux.consoles()
@@ -98,12 +97,6 @@ class Stage:
         while before != (before := await self._printed()):
             await asyncio.sleep(SETTLE)
         return taken
-
-
-def pin(processor: int, *pids: int) -> None:
-    """Have processes, and what they will start, run on one processor."""
-    for pid in pids:
-        run_as_root("taskset", "--all-tasks", "--cpu-list", "--pid", str(processor), str(pid))
 
 
 @asynccontextmanager
@@ -141,10 +134,9 @@ async def staged() -> "AsyncIterator[Stage]":
 
 
 def report(quiet: Sequence[Round], flooded: Sequence[Round]) -> str:
-    """The table: medians and quartiles over the rounds, and what the one is of the other."""
-    machine = f"{platform.machine()}, Python {platform.python_version()}, load {os.getloadavg()[1]:.1f}"
+    """The table: medians and quartiles over the rounds."""
     lines = [
-        f"{machine}, {len(quiet)} rounds of {ECHOES} echoes; milliseconds",
+        f"{machine()}, {len(quiet)} rounds of {ECHOES} echoes; milliseconds",
         f"{'':<24}{'p50':>8}{'p99':>8}{'quartiles of p99':>20}   flood",
     ]
     for name, rounds in (("quiet", quiet), ("another console floods", flooded)):
@@ -153,17 +145,17 @@ def report(quiet: Sequence[Round], flooded: Sequence[Round]) -> str:
         flood = statistics.median(each.flood for each in rounds)
         spread = f"{low:.1f} to {high:.1f}"
         lines.append(f"{name:<24}{p50:8.1f}{median:8.1f}{spread:>20}   {flood:.1f} MiB/s")
-    p50, p99 = (
-        statistics.median(getattr(each, name) for each in flooded)
-        / statistics.median(getattr(each, name) for each in quiet)
-        for name in ("p50", "p99")
-    )
-    lines.append(f"the echo takes {p50:.1f} times as long (p50), {p99:.1f} times of {BUDGET:.0f} (p99)")
     return "\n".join(lines) + "\n"
 
 
-async def measure() -> str:
-    """Start what is needed, measure, and give the table."""
+def targets(quiet: Sequence[Round], flooded: Sequence[Round]) -> list[Target]:
+    """How what was measured stands to them."""
+    p99, before = (statistics.median(each.p99 for each in rounds) for rounds in (flooded, quiet))
+    return [Target("p99 while another console floods of that while all is quiet", p99 / before, BUDGET)]
+
+
+async def measure() -> tuple[list[Round], list[Round]]:
+    """Start what is needed, and measure."""
     async with staged() as stage:
         quiet, flooded = [], []
         for number in range(-1, ROUNDS):  # the first one warms what is cached
@@ -171,12 +163,13 @@ async def measure() -> str:
             if number >= 0:
                 quiet.append(taken[0])
                 flooded.append(taken[1])
-        return report(quiet, flooded)
+        return quiet, flooded
 
 
 def main() -> None:
     """Measure, print the table and keep it."""
-    keep("fairness", asyncio.run(measure()))
+    quiet, flooded = asyncio.run(measure())
+    keep("fairness", report(quiet, flooded), targets(quiet, flooded))
 
 
 if __name__ == "__main__":

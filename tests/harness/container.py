@@ -96,12 +96,12 @@ DOMAIN = """\
 
 def container(libvirtd: Libvirtd) -> Guest:
     """It greets and echoes lines. What it prints before anybody has its console open waits in its PTY."""
-    return _container(libvirtd, INIT)
+    return container_of(libvirtd, INIT)
 
 
 def talker(libvirtd: Libvirtd, *, output: Path | None = None) -> Guest:
     """It greets and does what it is told by PRINT, `exchange` and COUNT. It prints the file `output`, as it is now."""
-    return _container(libvirtd, TALKER, output)
+    return container_of(libvirtd, TALKER, output)
 
 
 def exchange(size: int) -> bytes:
@@ -109,7 +109,8 @@ def exchange(size: int) -> bytes:
     return b"exchange %d\n" % size
 
 
-def _container(libvirtd: Libvirtd, init: str, output: Path | None = None) -> Guest:
+def container_of(libvirtd: Libvirtd, init: str, output: Path | None = None) -> Guest:
+    """It runs this as its init."""
     name, domain_uuid = f"vmx-{secrets.token_hex(4)}", uuid.uuid4()
     root = libvirtd.base / f"{name}-root"
     for directory in ("bin", "dev", "proc", "sys"):

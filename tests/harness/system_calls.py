@@ -1,10 +1,11 @@
-"""The blocking system calls of one thread, as strace sees them from outside."""
+"""The system calls of one thread, as strace sees them: those that block, or how many there are of each."""
 
 import asyncio
 import re
 import shutil
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,6 +35,19 @@ class Trace:
         return [call for call in calls if not _HARMLESS.search(call)]
 
 
+class Counts:
+    """How often a thread called what. Complete once the context of `counted` is left."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def calls(self) -> Counter[str]:
+        """By the names of the calls."""
+        rows = (line.split() for line in self._path.read_text().splitlines()[2:-2])  # between two rules, and a total
+        return Counter({name: int(number) for name, number in rows})
+
+
 @asynccontextmanager
 async def traced(thread: int, path: Path) -> AsyncIterator[Trace]:
     """Trace one thread until the context is left; `path` is for strace's output.
@@ -41,10 +55,23 @@ async def traced(thread: int, path: Path) -> AsyncIterator[Trace]:
     Raises:
         RuntimeError: strace is not there, or may not trace.
     """
+    async with _strace(thread, "-e", f"trace={_CALLS}", "-e", "signal=none", "-o", str(path)):
+        yield Trace(path)
+
+
+@asynccontextmanager
+async def counted(thread: int, path: Path) -> AsyncIterator[Counts]:
+    """Count the system calls of one thread until the context is left; else as `traced`."""
+    async with _strace(thread, "-c", "-U", "name,calls", "-o", str(path)):
+        yield Counts(path)
+
+
+@asynccontextmanager
+async def _strace(thread: int, *options: str) -> AsyncIterator[None]:
     if shutil.which("strace") is None:
         raise RuntimeError("strace is not installed: run 'make setup'")
     strace = await asyncio.create_subprocess_exec(
-        *AS_ROOT, "strace", "-e", f"trace={_CALLS}", "-e", "signal=none", "-o", path, "-p", str(thread),
+        *AS_ROOT, "strace", *options, "-p", str(thread),
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert strace.stderr is not None
@@ -52,7 +79,7 @@ async def traced(thread: int, path: Path) -> AsyncIterator[Trace]:
         said = await strace.stderr.readline()
         if b"attached" not in said:
             raise RuntimeError(f"strace cannot trace: {said.decode()}")
-        yield Trace(path)
+        yield
     finally:
         if strace.returncode is None:
             send_signal(strace.pid, signal.SIGINT)  # it lets go of the thread, and ends
