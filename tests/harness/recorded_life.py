@@ -28,6 +28,9 @@ class RecordedLife:
         self._work: Work | None = None
 
     def print(self, size: int) -> None:
+        """Nothing comes while it is being found out how a console ended: it is attached again only behind that."""
+        if self.reserved:
+            return
         begin = len(self.record.output)
         self.record.print(bytes((begin + at) * 7 % 251 for at in range(size)))
 

@@ -505,7 +505,7 @@ class Machine:
         self._proceed(event.at)
 
     def _reopened(self, event: Opened) -> None:
-        """It can: nobody took it. What the new attachment brings queues behind the mark, if that is still open."""
+        """It can: nobody took it. The mark is completed before the new attachment brings anything."""
         ending = self._being_ended()
         self._ending = None
         if ending.verdict is None and ending.failure.stalled:
