@@ -35,7 +35,7 @@ from virtmuxd.core.evidence import Failure, connecting_cause, connection_cause, 
 from virtmuxd.core.inputs import Batch
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.hypervisor.connection import Connection, Route
-from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
+from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, go_on_being_cancelled
 from virtmuxd.hypervisor.inventory import look_up
 from virtmuxd.hypervisor.stream import ConsoleStream
 
@@ -127,6 +127,7 @@ class ConsoleSupervisor:
                         tasks.create_task(work(), name=name)
             except* Exception:  # noqa: BLE001  # the failure boundary of a console
                 self.report_bug()
+            go_on_being_cancelled()
 
     def retire(self) -> None:
         """Nobody needs the console any more."""

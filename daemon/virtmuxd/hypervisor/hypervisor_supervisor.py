@@ -24,7 +24,7 @@ from virtmuxd.hypervisor.connection import Connection, Kept, Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.description import is_served
 from virtmuxd.hypervisor.errands import Errands
-from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
+from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, go_on_being_cancelled
 from virtmuxd.hypervisor.inventory import DomainState, domains_of, identify, look_up
 from virtmuxd.hypervisor.lifecycle import DomainEvent, Lifecycle
 
@@ -89,10 +89,6 @@ class HypervisorSupervisor:
         while True:
             try:
                 pause = await self._stay_connected(backoff)
-            except CallFailed as failed:
-                pause = self._lose(backoff, connecting_cause(failed.error), failed.error)
-            except DeadlineMissed:
-                pause = self._lose(backoff, Cause.HYPERVISOR_TIMEOUT)
             except AlreadyServedError as served:
                 _log.error(
                     "a second URI of one hypervisor is not served", extra={"uri": self._route.uri, "error": str(served)}
@@ -101,10 +97,21 @@ class HypervisorSupervisor:
                     self._route.uri, time.time_ns(), Cause.HYPERVISOR_DENIED, detail=str(served)
                 )
                 return
-            except Exception:  # noqa: BLE001  # the failure boundary of a hypervisor
-                _log.exception("a bug in the supervisor of a hypervisor", extra={"uri": self._route.uri})
-                pause = self._lose(backoff, Cause.INTERNAL_ERROR)
+            except Exception as failed:  # noqa: BLE001  # the failure boundary of a hypervisor
+                cause, error = self._why_lost(failed)
+                go_on_being_cancelled()
+                pause = self._lose(backoff, cause, error)
             await asyncio.sleep(pause)
+
+    def _why_lost(self, failed: Exception) -> tuple[Cause, SavedError | None]:
+        match failed:
+            case CallFailed(error=error):
+                return connecting_cause(error), error
+            case DeadlineMissed():
+                return Cause.HYPERVISOR_TIMEOUT, None
+            case _:
+                _log.error("a bug in the supervisor of a hypervisor", extra={"uri": self._route.uri}, exc_info=failed)
+                return Cause.INTERNAL_ERROR, None
 
     def _lose(self, backoff: Backoff, cause: Cause, error: SavedError | None = None) -> float:
         """The hypervisor is lost, or still cannot be had: all who are concerned are told at once. Gives the seconds

@@ -157,6 +157,24 @@ async def test_a_bug_is_told_as_one_and_the_console_lives_on(caplog: Any) -> Non
         assert await waits_for(bench) is Cause.HYPERVISOR_TIMEOUT
 
 
+async def test_it_ends_when_it_is_told_to_whatever_fails_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = asyncio.Event()
+
+    async def fails_at_the_stop(*_asked_for: object, **_how: object) -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("a bug")
+
+    monkeypatch.setattr(ConsoleStream, "open", fails_at_the_stop)
+    async with asyncio.timeout(DEADLINE), supervised(Emptied()):
+        await began.wait()
+    assert "a bug at a console" in caplog.text
+
+
 # Input.
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import libvirt
+import pytest
 
 from tests.harness.consoles import HYPERVISOR, RUNNING_ID, START, URI, UUID, Consoles
 from tests.harness.served import DEADLINE
@@ -15,6 +16,7 @@ from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor.connection import Route
 from virtmuxd.hypervisor.console_supervisor import Fence
+from virtmuxd.hypervisor.errors import DeadlineMissed
 from virtmuxd.hypervisor.hypervisor_supervisor import HypervisorSupervisor, Scope
 from virtmuxd.hypervisor.inventory import Device, DomainState
 
@@ -42,6 +44,8 @@ class Hypervisor:
     shared = False
     #: How the domain stands; None: it is gone.
     state: DomainState | None = RUNNING
+    #: What goes wrong with the next close.
+    failures: list[Exception] = field(default_factory=list)
     callbacks: dict[int, Callable[..., None]] = field(default_factory=dict)
 
     async def connect(self, **_how: bool) -> "Hypervisor":
@@ -84,7 +88,8 @@ class Hypervisor:
         """It is not used any more."""
 
     async def close(self) -> None:
-        """There is nothing to be closed."""
+        if self.failures:
+            raise self.failures.pop()
 
     def event(self, number: int, *details: object, running_id: int = -1) -> None:
         """An event comes."""
@@ -135,3 +140,13 @@ async def test_that_a_domain_is_gone_waits_for_the_event_that_says_how_it_ended(
         await until_surveyed(registry)
         assert console.machine.newest.stopped == LibvirtEvent("STOPPED", "DESTROYED")
         assert registry.all() == []
+
+
+@pytest.mark.parametrize(("failure", "is_bug"), [(DeadlineMissed("virTest"), False), (ValueError("no"), True)])
+async def test_it_ends_when_it_is_told_to_whatever_fails_meanwhile(
+    failure: Exception, is_bug: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asyncio.timeout(DEADLINE), supervised() as (hypervisor, _):
+        hypervisor.failures.append(failure)
+    assert hypervisor.failures == []
+    assert ("a bug in the supervisor of a hypervisor" in caplog.text) is is_bug
