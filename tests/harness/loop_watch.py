@@ -51,7 +51,7 @@ LOCAL_CALLS = {
 }
 
 #: Those that may be made on the loop within a function that has seen that they wait for nobody now.
-LOOKED_AT = {"virStreamSend": "Link.send_at_once"}
+LOOKED_AT = {"virStreamSend": "ConsoleSupervisor.send_input"}
 
 #: Audit events (PEP 578) of calls that block. `open` and `socket.connect` depend on their arguments: see `_audit`.
 _BLOCKING = frozenset(

@@ -202,7 +202,7 @@ class Console:
         self._relocate = relocate
         self._later = later
         self._letting_out = False
-        #: Whether it will be looked for a pause in the input, and whether some was sent since that was decided.
+        #: Whether `_settle` is due, and whether input was sent since.
         self._settles = self._sent_since = False
         self._told_vanished = True
         self._roles: Roles[Place] = Roles(new_token)
@@ -447,14 +447,15 @@ class Console:
         """libvirt took what `inputs` gave, and answered its fence. Input that stays unaccounted for has one asked for
         as soon as there is a pause."""
         self.inputs.sent(batch)
-        self._sent_since = self._settles and bool(batch.packets)
+        self._sent_since = self._sent_since or bool(batch.packets)
         if self.inputs.unsettled and not self._settles:
-            self._settles = True
+            self._settles, self._sent_since = True, False
             self._later(_SETTLE_S, self._settle)
         if batch.fence and batch.attachment == self.machine.attachment:
             self.handle_event(Fenced(at))
 
     def _settle(self, _at: int) -> None:
+        """Ask for a fence, if there was a pause; else look again."""
         if self._sent_since and self.inputs.unsettled:
             self._sent_since = False
             self._later(_SETTLE_S, self._settle)
@@ -465,7 +466,7 @@ class Console:
             self._send_input()
 
     def _send_input(self) -> None:
-        if self.inputs.waiting and self._holder is not None:
+        if self._holder is not None:
             self._holder.send_input()
 
     def close(self, at: int) -> None:

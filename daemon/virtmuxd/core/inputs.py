@@ -22,8 +22,9 @@ from virtmuxd.core.budget import Budget
 
 #: From so many packets on they have a fence asked for when no more come.
 SETTLE_FROM = 3
-#: Bytes of a packet; and of those behind which there is a fence at once: what a slow guest reads within its deadline.
+#: Bytes of a packet.
 PACKET = 2048
+#: Bytes that are sent without a fence, at most: what a slow guest reads within the deadline of one.
 UNFENCED_SIZE = 3 * PACKET
 #: Bytes that a guest behind a shared connection is sent until it says something; its serial line takes 13 KB.
 BUDGET = 8192
@@ -305,7 +306,7 @@ class Inputs:
             return None
         packets: list[bytes] = []
         room = UNFENCED_SIZE - self._unfenced_size
-        while self._queue and room > 0 and not self._waits:
+        while self._sendable and room > 0:
             packets.append(self._packet(min(PACKET, room)))
             room -= len(packets[-1])
         if not self._queue:

@@ -90,7 +90,8 @@ class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio ha
     def __init__(self, impl: "EventBridge", fd: int) -> None:
         super().__init__(impl, fd)
         self.events = 0
-        self._reads = self._writes = self._is_reading = False
+        #: What the loop watches it for, and whether libvirt is being called.
+        self._has_reader = self._has_writer = self._is_called = False
         self._resting: asyncio.TimerHandle | None = None
         self._poller = select.poll()
         self._poller.register(fd, select.POLLIN)
@@ -102,18 +103,18 @@ class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio ha
         for callback in self.callbacks.values():
             events |= callback.event
         changed, self.events = events ^ self.events, events
-        if changed & events & VIR_EVENT_HANDLE_READABLE and not self._reads:
+        if changed & events & VIR_EVENT_HANDLE_READABLE and not self._has_reader:
             self._start_reading()
-        if changed & VIR_EVENT_HANDLE_WRITABLE and not self._is_reading:
-            self._watch_for_room()
+        if changed & VIR_EVENT_HANDLE_WRITABLE and not self._is_called:
+            self._update_writer()
 
-    def _watch_for_room(self) -> None:
+    def _update_writer(self) -> None:
         wanted = bool(self.events & VIR_EVENT_HANDLE_WRITABLE)
-        if wanted and not self._writes:
+        if wanted and not self._has_writer:
             self.impl.loop.add_writer(self.fd, self._handle, VIR_EVENT_HANDLE_WRITABLE)
-        elif self._writes and not wanted:
+        elif self._has_writer and not wanted:
             self.impl.loop.remove_writer(self.fd)
-        self._writes = wanted
+        self._has_writer = wanted
 
     def _readable(self) -> None:
         """There is something to read, or an error. Of an error libuv tells once, and then no more; but before it there
@@ -122,30 +123,30 @@ class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio ha
             self._stop_reading()
             return
         self._read()
-        left = self._poller.poll(0) if self._reads else ()
+        left = self._poller.poll(0) if self._has_reader else ()
         if left and left[0][1] & select.POLLERR:
             self._stop_reading()
             self._start_reading()
 
     def _read(self) -> None:
         """libvirt reads one message each time it is called."""
-        self._is_reading = True
+        self._is_called = True
         try:
             self._handle(VIR_EVENT_HANDLE_READABLE)
             if self.events & VIR_EVENT_HANDLE_WRITABLE:
                 self._handle(VIR_EVENT_HANDLE_WRITABLE)
         finally:
-            self._is_reading = False
-            self._watch_for_room()
+            self._is_called = False
+            self._update_writer()
 
     def _start_reading(self) -> None:
         if self._resting is None:
-            self._reads = True
+            self._has_reader = True
             self.impl.loop.add_reader(self.fd, self._readable)
 
     def _stop_reading(self) -> None:
-        if self._reads:
-            self._reads = False
+        if self._has_reader:
+            self._has_reader = False
             self.impl.loop.remove_reader(self.fd)
 
     def rest(self, seconds: float) -> None:
@@ -160,7 +161,7 @@ class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio ha
             return
         self._start_reading()
         for _ in range(_MESSAGES):
-            is_wanted = self._reads and self.events & VIR_EVENT_HANDLE_READABLE
+            is_wanted = self._has_reader and self.events & VIR_EVENT_HANDLE_READABLE
             if not is_wanted or self._poller.poll(0) != self._more:
                 break
             self._read()
@@ -169,7 +170,7 @@ class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio ha
         """It is watched no more, and another may get its number."""
         self.events = 0
         self._stop_reading()
-        self._watch_for_room()
+        self._update_writer()
         if self._resting is not None:
             self._resting.cancel()
 
@@ -259,9 +260,13 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
 
     def _catch_up(self) -> None:
         self._is_due = False  # what is asked for from here on may be missed below
-        while self._changes:
-            change, args = self._changes.popleft()
-            change(*args)
+        try:
+            while self._changes:
+                change, args = self._changes.popleft()
+                change(*args)
+        finally:
+            if self._changes:  # one of them failed
+                self.loop.call_soon(self._catch_up)
 
     # What libvirt calls, from any thread.
 

@@ -80,7 +80,7 @@ class Route:
             await self._pool.close()
 
 
-class Kept:
+class KeptConnection:
     """A connection for calls that are made now and then, one at a time: opened for the first, and kept for the next."""
 
     def __init__(self, route: Route) -> None:
@@ -177,14 +177,14 @@ class Connection:
         """
         return await self._link.send(partial(function, *args))
 
-    def send_at_once(self, function: Callable[..., object], *args: Any) -> bool:
-        """As `Link.send_at_once`."""
-        return self._link.send_at_once(partial(function, *args))
+    @property
+    def is_free(self) -> bool:
+        """As `Link.is_free`."""
+        return self._link.is_free
 
     def rest(self, seconds: float) -> None:
-        """Have a connection of one's own read nothing for so long, so that what comes meanwhile comes together."""
-        if not self.shared:
-            self._link.rest(seconds)
+        """As `Link.rest`."""
+        self._link.rest(seconds)
 
     def cut(self) -> None:
         """End every call on the connection, now and later, also those of others; see `Transport.cut`."""

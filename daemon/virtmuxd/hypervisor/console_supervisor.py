@@ -7,7 +7,7 @@ failure boundary of a console: a bug in here ends this console's attachment, and
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
@@ -34,8 +34,9 @@ from virtmuxd.core.events import (
 from virtmuxd.core.evidence import Failure, connecting_cause, connection_cause, opening_cause
 from virtmuxd.core.inputs import Batch
 from virtmuxd.core.log_fields import of_console
+from virtmuxd.hypervisor.cancelled import go_on_being_cancelled
 from virtmuxd.hypervisor.connection import Connection, Route
-from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, go_on_being_cancelled
+from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.inventory import look_up
 from virtmuxd.hypervisor.stream import ConsoleStream
 
@@ -326,41 +327,51 @@ class ConsoleSupervisor:
     # Input.
 
     def send_input(self) -> None:
-        """Send the input that waits, if that is not being done: at once, or in a task where that may block."""
+        """Send the input that waits, if that is not being done: at once, or in a task where that may block, as a fence
+        does. What is taken out of the inputs is given to libvirt on this turn, or by the task that takes it."""
         stream = self._stream
         if stream is None or self._sending:
             return
         try:
-            while batch := self.console.inputs.take():
-                if batch.fence or not stream.send_at_once(batch.packets):
-                    self._sending = True
-                    self._start(self._send_all, stream, batch)
-                    break
+            while stream.takes_input:
+                batch = self.console.inputs.take()
+                if batch is None:
+                    return
+                stream.send_at_once(batch.packets)
+                if batch.fence:
+                    self._send_aside(stream, batch)
+                    return
                 self.console.sent(batch, time.time_ns())
+            if self.console.inputs.waiting:
+                self._send_aside(stream, None)
         except CallFailed as failed:  # behind why its connection was lost, if libvirt has said so
             self._loop.call_soon(self._ended, stream, Failure(Phase.SEND, time.time_ns(), failed.error))
         except Exception:  # noqa: BLE001  # the failure boundary of a console
             self.report_bug()
 
-    async def _send_all(self, stream: ConsoleStream, first: Batch) -> None:
-        """Send this batch and what is queued, until nothing is, or the attachment is over."""
-        batch: Batch | None = first
+    def _send_aside(self, stream: ConsoleStream, sent: Batch | None) -> None:
+        self._sending = True
+        self._start(self._send_all, stream, sent)
+
+    async def _send_all(self, stream: ConsoleStream, sent: Batch | None) -> None:
+        """Send the fence of what is `sent`, then what is queued, until nothing is, or the attachment is over."""
         try:
-            while batch is not None and self._stream is stream:
-                await self._send(stream, batch)
-                batch = self.console.inputs.take() if self._stream is stream else None
+            if sent is not None and self._stream is stream:
+                await self._send(stream, sent, ())
+            while self._stream is stream and (batch := self.console.inputs.take()):
+                await self._send(stream, batch, batch.packets)
         finally:
             self._sending = False
         if self.console.inputs.waiting:
             self.send_input()
 
-    async def _send(self, stream: ConsoleStream, batch: Batch) -> None:
+    async def _send(self, stream: ConsoleStream, batch: Batch, packets: Sequence[bytes]) -> None:
         prompt = batch.under_way <= _FEW and self.console.machine.silence.trusted
         seconds = self._fence.deadline if prompt else self._fence.patience
         overdue = self._loop.call_later(seconds, self._overdue, stream)
         self._sending_since = self._loop.time()
         try:
-            await stream.send(batch.packets, self._fence.packets if batch.fence else 0)
+            await stream.send(packets, self._fence.packets if batch.fence else 0)
         except CallFailed as failed:
             stalled = self._waited_long and connection_cause(failed.error) is not None
             error = None if stalled else failed.error

@@ -1,6 +1,5 @@
 """libvirt's errors, saved at the moment of failure: later calls reset what libvirt remembers of them."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -84,19 +83,6 @@ def named(api: str) -> Iterator[None]:
         saved = save(error, api)
     if saved is not None:
         raise CallFailed(saved)
-
-
-def go_on_being_cancelled() -> None:
-    """For a failure boundary that goes on: what failed may have taken the place of this task's cancellation.
-
-    Until Python 3.13 a task group that is cancelled, and in which something fails meanwhile, raises only the failure.
-
-    Raises:
-        asyncio.CancelledError: the task is being cancelled.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def unreadable(message: str, api: str) -> SavedError:

@@ -2,7 +2,7 @@
 
 The control connection carries events and keepalive, and nothing that could hang on one domain. While it is up,
 libvirt's events become events of the consoles; when it is lost, all consoles of the hypervisor learn it, and it is
-opened again at growing intervals. Domains are looked at on another connection, which is kept for the next look.
+opened again at growing intervals. Domains are looked at on another one.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
 from virtmux.backoff import Backoff
@@ -20,11 +20,12 @@ from virtmuxd.core.events import Down, Event, Undefined, Up
 from virtmuxd.core.evidence import connecting_cause, connection_cause
 from virtmuxd.core.registry import AlreadyServedError, Registry
 from virtmuxd.hypervisor.arrivals import Arrivals, Supervised
-from virtmuxd.hypervisor.connection import Connection, Kept, Route
+from virtmuxd.hypervisor.cancelled import go_on_being_cancelled
+from virtmuxd.hypervisor.connection import KeptConnection, Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.description import is_served
 from virtmuxd.hypervisor.errands import Errands
-from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, go_on_being_cancelled
+from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.inventory import DomainState, domains_of, identify, look_up
 from virtmuxd.hypervisor.lifecycle import DomainEvent, Lifecycle
 
@@ -97,21 +98,17 @@ class HypervisorSupervisor:
                     self._route.uri, time.time_ns(), Cause.HYPERVISOR_DENIED, detail=str(served)
                 )
                 return
-            except Exception as failed:  # noqa: BLE001  # the failure boundary of a hypervisor
-                cause, error = self._why_lost(failed)
+            except CallFailed as failed:
                 go_on_being_cancelled()
-                pause = self._lose(backoff, cause, error)
+                pause = self._lose(backoff, connecting_cause(failed.error), failed.error)
+            except DeadlineMissed:
+                go_on_being_cancelled()
+                pause = self._lose(backoff, Cause.HYPERVISOR_TIMEOUT)
+            except Exception:  # noqa: BLE001  # the failure boundary of a hypervisor
+                _log.exception("a bug in the supervisor of a hypervisor", extra={"uri": self._route.uri})
+                go_on_being_cancelled()
+                pause = self._lose(backoff, Cause.INTERNAL_ERROR)
             await asyncio.sleep(pause)
-
-    def _why_lost(self, failed: Exception) -> tuple[Cause, SavedError | None]:
-        match failed:
-            case CallFailed(error=error):
-                return connecting_cause(error), error
-            case DeadlineMissed():
-                return Cause.HYPERVISOR_TIMEOUT, None
-            case _:
-                _log.error("a bug in the supervisor of a hypervisor", extra={"uri": self._route.uri}, exc_info=failed)
-                return Cause.INTERNAL_ERROR, None
 
     def _lose(self, backoff: Backoff, cause: Cause, error: SavedError | None = None) -> float:
         """The hypervisor is lost, or still cannot be had: all who are concerned are told at once. Gives the seconds
@@ -135,8 +132,11 @@ class HypervisorSupervisor:
             CallFailed, DeadlineMissed: connecting failed.
             AlreadyServedError: the hypervisor is served under another URI.
         """
-        connection = await self._route.connect(shared=False)
-        try:
+        async with AsyncExitStack() as stack:
+            connection = await self._route.connect(shared=False)
+            stack.push_async_callback(connection.close)
+            kept = KeptConnection(self._route)
+            stack.push_async_callback(kept.close)
             lost: asyncio.Queue[Cause] = asyncio.Queue()
             await connection.watch_close(lost.put_nowait)
             with suppress(CallFailed):  # drivers without RPC have no keepalive, and need none
@@ -144,18 +144,15 @@ class HypervisorSupervisor:
             self._hypervisor = await connection.call("virConnectGetCapabilities", identify, connection.libvirt)
             self._registry.claim(self._hypervisor, self._route.uri)
             await connection.call("virConnectDomainEventRegisterAny", self._lifecycle.register, connection)
-            await self._survey()
+            await self._survey(kept)
             backoff.reset()
             _log.info("connected to the hypervisor", extra={"uri": self._route.uri, "hypervisor": self._hypervisor})
-            kept = Kept(self._route)
             async with asyncio.TaskGroup() as tasks:
                 following = tasks.create_task(self._follow(kept), name=f"follow {self._route.uri}")
-                pause = self._lose(backoff, await lost.get())  # before the close, which may have to wait for a thread
+                pause = self._lose(backoff, await lost.get())  # before the closes, which may have to wait for a thread
                 kept.cut()
                 following.cancel()
             return pause
-        finally:
-            await connection.close()
 
     def look_round(self) -> None:
         """Other domains are meant now: look which there are."""
@@ -201,18 +198,29 @@ class HypervisorSupervisor:
         if self._in_step:
             self._registry.expect(self._route.uri)
 
-    async def _survey(self) -> None:
-        """Learn what there is. Domains that events name meanwhile are looked at again, until none is left."""
+    async def _survey(self, kept: KeptConnection) -> None:
+        """Learn what there is. Domains that events name meanwhile are looked at again, until none is left; one that
+        hangs is no matter to the others.
+
+        Raises:
+            CallFailed, DeadlineMissed: the connection failed, or the domains could not be listed.
+        """
         self._stale.clear()
         states: dict[str, DomainState] = {}
         not_seen: set[str] = set()
-        await self._find_all()
+        await self._find_all(kept)
         while self._stale:
-            connection = await self._route.connect()
+            uuid = self._next_stale()
+            states.pop(uuid, None)
             try:
-                await self._examine_stale(connection, states, not_seen)
-            finally:
-                await connection.close()
+                state = await kept.call("virDomainGetXMLDesc", look_up, uuid)
+            except (CallFailed, DeadlineMissed) as failed:
+                if isinstance(failed, CallFailed) and connection_cause(failed.error) is not None:
+                    raise
+                self._look_later(uuid, failed)
+                not_seen.add(uuid)
+            else:
+                states.update({uuid: state} if state is not None else {})
         self._in_step = True
         self._arrivals.take_stock(states, not_seen)
         for state in states.values():
@@ -221,65 +229,37 @@ class HypervisorSupervisor:
             self._lose_domain(uuid)
         self._registry.connected(self._route.uri, time.time_ns(), self._errands)
 
-    async def _find_all(self) -> None:
+    async def _find_all(self, kept: KeptConnection) -> None:
         """All domains that there are become stale."""
-        connection = await self._route.connect()
-        try:
-            for uuid in await connection.call("virConnectListAllDomains", domains_of, connection.libvirt):
-                self._stale[uuid] = None
-        finally:
-            await connection.close()
+        for uuid in await kept.call("virConnectListAllDomains", domains_of):
+            self._stale[uuid] = None
 
-    async def _examine_stale(self, connection: Connection, states: dict[str, DomainState], not_seen: set[str]) -> None:
-        """Look at domains until none is stale, or one hangs: that costs the connection, and is no matter to the others.
+    def _next_stale(self) -> str:
+        uuid = next(iter(self._stale))
+        del self._stale[uuid]
+        return uuid
 
-        Raises:
-            CallFailed: the connection failed.
-        """
-        while self._stale:
-            uuid = next(iter(self._stale))
-            del self._stale[uuid]
-            states.pop(uuid, None)
-            try:
-                state = await connection.call("virDomainGetXMLDesc", look_up, connection.libvirt, uuid)
-            except CallFailed as failed:
-                if connection_cause(failed.error) is not None:
-                    raise
-                self._look_later(uuid, failed)
-                not_seen.add(uuid)
-            except DeadlineMissed as missed:
-                self._look_later(uuid, missed)
-                not_seen.add(uuid)
-                return
-            else:
-                states.update({uuid: state} if state is not None else {})
-
-    async def _follow(self, kept: Kept) -> None:
+    async def _follow(self, kept: KeptConnection) -> None:
         """Look again at every domain that an event named, until cancelled."""
-        try:
-            while True:
-                await self._some_stale.wait()
-                self._some_stale.clear()
-                await self._find_those_meant()
-                while self._stale:
-                    uuid = next(iter(self._stale))
-                    del self._stale[uuid]
-                    await self._look_at(uuid, kept)
-                self._registry.surveyed(self._route.uri)
-        finally:
-            await kept.close()
+        while True:
+            await self._some_stale.wait()
+            self._some_stale.clear()
+            await self._find_those_meant(kept)
+            while self._stale:
+                await self._look_at(self._next_stale(), kept)
+            self._registry.surveyed(self._route.uri)
 
-    async def _find_those_meant(self) -> None:
+    async def _find_those_meant(self, kept: KeptConnection) -> None:
         if not self._all_stale:
             return
         self._all_stale = False
         try:
-            await self._find_all()
+            await self._find_all(kept)
         except (CallFailed, DeadlineMissed) as failed:
             _log.warning("domains cannot be listed", extra={"uri": self._route.uri, "error": str(failed)})
             self._loop.call_later(_LOOK_AGAIN, self.look_round)
 
-    async def _look_at(self, uuid: str, kept: Kept) -> None:
+    async def _look_at(self, uuid: str, kept: KeptConnection) -> None:
         try:
             state = await kept.call("virDomainGetXMLDesc", look_up, uuid)
         except (CallFailed, DeadlineMissed) as failed:

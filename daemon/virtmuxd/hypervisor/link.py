@@ -121,18 +121,12 @@ class Link:
             error = unreadable("the hypervisor took no input in time; the connection was cut", "virStreamSend")
             raise CallFailed(error) from None
 
-    def send_at_once(self, function: Callable[[], object]) -> bool:
-        """Give little input to a stream on the loop's thread, if that cannot block: nobody else uses the link, and its
-        socket takes more. Gives whether it was done.
-
-        Raises:
-            CallFailed: as `send`.
-        """
+    @property
+    def is_free(self) -> bool:
+        """Whether little input can be sent on the loop's thread now, without waiting: the link is one's own, no call is
+        under way on it, and its socket takes more."""
         alone = not self.shared and not self._one_at_a_time.locked()
-        possible = alone and self.usable and self.transport.takes_more()
-        if possible:
-            function()
-        return possible
+        return alone and self.usable and self.transport.takes_more()
 
     def _send(self, function: Callable[[], _T]) -> _T:
         """Send on a shared link, and now and then see whether libvirtd reads it: a guest that takes no input may have
@@ -145,8 +139,9 @@ class Link:
         return outcome
 
     def rest(self, seconds: float) -> None:
-        """As `EventBridge.rest`."""
-        self._means.bridge.rest(self.transport, seconds)
+        """Have a link of one's own read nothing for so long, so that what comes meanwhile comes together."""
+        if not self.shared:
+            self._means.bridge.rest(self.transport, seconds)
 
     # Its loss.
 

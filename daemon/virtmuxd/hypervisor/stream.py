@@ -29,9 +29,10 @@ _LET_GO = 2.0
 _TURN = 262144
 #: What is asked for at once.
 _RECEIVE = 65536
-#: Where so many bytes came together, the connection rests for so many seconds: a console that floods comes in packets
-#: of a kilobyte, each of which would be a turn of the loop. libvirtd's socket holds what comes in that time.
-_FLOOD, _REST = 1024, 0.001
+#: Bytes that came at once, or nanoseconds since the output before, by which a console floods: then its connection rests
+#: for so many seconds. Each of its packets would be a turn of the loop; a container's are of a kilobyte, those of an
+#: emulated serial port of a few bytes. libvirtd's socket holds what comes meanwhile.
+_MUCH, _SOON, _REST = 1024, 1_000_000, 0.001
 _WOULD_BLOCK = -2
 _EVENTS = libvirt.VIR_STREAM_EVENT_READABLE | libvirt.VIR_STREAM_EVENT_ERROR | libvirt.VIR_STREAM_EVENT_HANGUP
 
@@ -51,6 +52,9 @@ class ConsoleStream:
         self._on_end: Callable[[Failure], None] = _ignore_end
         self._loop = asyncio.get_running_loop()
         self._sending = False
+        #: When there was output last (ns), and whether what comes now may be an echo.
+        self._received_at = 0
+        self._typed = False
 
     @classmethod
     async def open(cls, connection: Connection, uuid: str, device: str, *, force: bool = False) -> "ConsoleStream":
@@ -102,11 +106,17 @@ class ConsoleStream:
                     break
         except libvirt.libvirtError as error:
             self._finish(save(error, "virStreamRecv"))
-        if size >= _FLOOD:
-            self._connection.rest(_REST)
         if pieces:
+            self._rest_from(size)
             self._on_output(pieces, time.time_ns())
         return 0
+
+    def _rest_from(self, size: int) -> None:
+        """Have the connection rest from a flood, which so many bytes may belong to."""
+        before, self._received_at = self._received_at, time.monotonic_ns()
+        if size >= _MUCH or (self._received_at - before < _SOON and not self._typed):
+            self._connection.rest(_REST)
+        self._typed = False
 
     def _last_error(self, api: str) -> SavedError:
         return save(libvirt.libvirtError(f"{api}() failed"), api)
@@ -139,19 +149,25 @@ class ConsoleStream:
         Raises:
             CallFailed: as `Connection.send`.
         """
-        self._sending = True
+        self._sending = self._typed = True
         try:
             await self._connection.send(_send, self._connection.libvirt, self._stream, packets, fence)
         finally:
             self._sending = False
 
-    def send_at_once(self, packets: Sequence[bytes]) -> bool:
-        """Give packets to libvirt if that cannot block; gives whether it was done.
+    @property
+    def takes_input(self) -> bool:
+        """Whether `send_at_once` may be called now."""
+        return self._connection.is_free
+
+    def send_at_once(self, packets: Sequence[bytes]) -> None:
+        """Give a few packets to libvirt, on the loop's thread.
 
         Raises:
             CallFailed: as `Connection.send`.
         """
-        return self._connection.send_at_once(_send, self._connection.libvirt, self._stream, packets, 0)
+        self._typed = True
+        _send(self._connection.libvirt, self._stream, packets, 0)
 
     async def close(self) -> tuple[SavedError, ...]:
         """Abort the stream and close its connection; gives what failed meanwhile.
@@ -205,8 +221,10 @@ def _abort(opened: tuple[Any, int]) -> None:
 
 
 def _send(connection: Any, stream: Any, packets: Sequence[bytes], fence: int) -> None:
-    """In a worker thread. The fence: libvirtd serves a stream's packets in order, and answers no call as long as it has
-    too many requests of a connection unserved (docs/libvirt.md, "The fence")."""
+    """In a worker thread, or on the loop where that does not wait.
+
+    The fence: libvirtd serves a stream's packets in order, and answers no call as long as it has too many requests of a
+    connection unserved (docs/libvirt.md, "The fence")."""
     with named("virStreamSend"):
         for packet in packets:
             sent = 0

@@ -14,7 +14,7 @@ import pytest
 
 from virtmux.reasons import Cause
 from virtmuxd.hypervisor.bridge import EventBridge, Transport
-from virtmuxd.hypervisor.connection import Connection, Kept, Route
+from virtmuxd.hypervisor.connection import Connection, KeptConnection, Route
 from virtmuxd.hypervisor.errors import CallFailed
 from virtmuxd.hypervisor.link import Link, Means
 from virtmuxd.hypervisor.workers import Workers
@@ -136,7 +136,7 @@ def failing(*domains: int) -> Callable[[object], None]:
 
 
 async def test_a_connection_is_kept_for_the_next_call(opening: Opening) -> None:
-    kept = Kept(cast(Route, opening))
+    kept = KeptConnection(cast(Route, opening))
     assert [await kept.call("virTest", answer, each) for each in ("one", "two")] == ["one", "two"]
     with pytest.raises(CallFailed):
         await kept.call("virTest", failing(libvirt.VIR_FROM_QEMU))  # that is no fault of the connection
@@ -150,7 +150,7 @@ async def test_a_connection_is_kept_for_the_next_call(opening: Opening) -> None:
 
 
 async def test_that_a_kept_connection_was_lost_meanwhile_fails_no_call(opening: Opening) -> None:
-    kept = Kept(cast(Route, opening))
+    kept = KeptConnection(cast(Route, opening))
     await kept.call("virTest", answer, "one")
     await kept.call("virTest", failing(libvirt.VIR_FROM_RPC))
     assert len(opening.opened) == 2
@@ -165,7 +165,7 @@ async def test_that_a_kept_connection_was_lost_meanwhile_fails_no_call(opening: 
 
 async def test_a_shared_connection_is_given_back_at_once(opening: Opening) -> None:
     opening.shared = True
-    kept = Kept(cast(Route, opening))
+    kept = KeptConnection(cast(Route, opening))
     for number in (1, 2):
         await kept.call("virTest", answer, "one")
         assert len(opening.opened) == number
@@ -173,7 +173,7 @@ async def test_a_shared_connection_is_given_back_at_once(opening: Opening) -> No
 
 
 async def test_a_kept_connection_is_cut_where_its_hypervisor_may_hang(opening: Opening) -> None:
-    kept = Kept(cast(Route, opening))
+    kept = KeptConnection(cast(Route, opening))
     kept.cut()
     await kept.call("virTest", answer, "one")
     kept.cut()
@@ -181,21 +181,19 @@ async def test_a_kept_connection_is_cut_where_its_hypervisor_may_hang(opening: O
     await kept.close()
 
 
-# Input that cannot block is sent by the loop itself.
+# Input that does not wait is sent by the loop itself.
 
 
 @pytest.mark.parametrize("shared", [False, True])
-async def test_little_input_is_sent_at_once_on_a_connection_of_ones_own(shared: bool, workers: Workers) -> None:
+async def test_only_a_connection_of_ones_own_may_be_free_for_input(shared: bool, workers: Workers) -> None:
     with open_transport() as transport:
         connection = connection_of(workers, object(), transport=transport)
         connection._link.shared = shared
-        threads: list[int] = []
 
-        assert connection.send_at_once(lambda: threads.append(threading.get_ident())) is not shared
-        assert threads == ([] if shared else [threading.get_ident()])
+        assert connection.is_free is not shared
 
 
-async def test_nothing_is_sent_at_once_while_a_call_is_under_way(workers: Workers) -> None:
+async def test_a_connection_is_not_free_while_a_call_is_under_way(workers: Workers) -> None:
     free = threading.Event()
     with open_transport() as transport:
         connection = connection_of(workers, object(), transport=transport)
@@ -203,12 +201,12 @@ async def test_nothing_is_sent_at_once_while_a_call_is_under_way(workers: Worker
             tasks.create_task(connection.call("virTest", free.wait))
             await asyncio.sleep(0)
             try:
-                assert not connection.send_at_once(pytest.fail)
+                assert not connection.is_free
             finally:
                 free.set()
 
 
-async def test_nothing_is_sent_at_once_where_the_hypervisor_does_not_read(workers: Workers) -> None:
+async def test_a_connection_is_not_free_where_the_hypervisor_does_not_read(workers: Workers) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         transport = Transport()
@@ -218,21 +216,33 @@ async def test_nothing_is_sent_at_once_where_the_hypervisor_does_not_read(worker
             while True:
                 ours.send(bytes(4096))
 
-        assert not connection_of(workers, object(), transport=transport).send_at_once(pytest.fail)
+        assert not connection_of(workers, object(), transport=transport).is_free
         transport.close()
 
 
 @pytest.mark.parametrize("lost", [None, Cause.HYPERVISOR_LOST])
-async def test_nothing_is_sent_at_once_on_a_connection_that_was_cut_or_lost(
-    lost: Cause | None, workers: Workers
-) -> None:
+async def test_a_connection_that_was_cut_or_lost_is_not_free(lost: Cause | None, workers: Workers) -> None:
     with open_transport() as transport:
         connection = connection_of(workers, object(), transport=transport)
         if lost is None:
             connection.cut()
         connection._link.lost = lost
 
-        assert not connection.send_at_once(pytest.fail)
+        assert not connection.is_free
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_only_a_connection_of_ones_own_rests(shared: bool, workers: Workers) -> None:
+    rests: list[float] = []
+
+    class Bridge:
+        def rest(self, _transport: Transport, seconds: float) -> None:
+            rests.append(seconds)
+
+    link = Link(Means("test:///default", cast(EventBridge, Bridge()), workers, workers, LONG), shared=shared)
+    Connection(link, link.close).rest(0.001)
+
+    assert rests == ([] if shared else [0.001])
 
 
 @asynccontextmanager

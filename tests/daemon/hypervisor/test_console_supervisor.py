@@ -42,21 +42,20 @@ class Stream:
 
 
 class Taking(Stream):
-    """One that takes input: at once as long as it may, or else by and by, or it fails."""
+    """One that takes input: at once while `takes_input`, or else by and by, or it fails."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = False
+        self.takes_input = True
         self.failure: CallFailed | None = None
         self.at_once: list[bytes] = []
         self.by_and_by: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()
 
-    def send_at_once(self, packets: Sequence[bytes]) -> bool:
+    def send_at_once(self, packets: Sequence[bytes]) -> None:
+        assert self.takes_input
         if self.failure is not None:
             raise self.failure
-        if not self.blocks:
-            self.at_once += packets
-        return not self.blocks
+        self.at_once += packets
 
     async def send(self, packets: Sequence[bytes], fence: int) -> None:
         await self.by_and_by.put((b"".join(packets), fence))
@@ -206,19 +205,28 @@ async def test_keystrokes_are_sent_at_once_and_a_fence_is_waited_for(monkeypatch
 
         bench.console.inputs.ask()
         type_(b"\r")
-        assert stream.at_once == [b"l", b"s"]
+        assert stream.at_once == [b"l", b"s", b"\r"]
         async with asyncio.timeout(DEADLINE):
-            assert await stream.by_and_by.get() == (b"\r", 5)
+            assert await stream.by_and_by.get() == (b"", 5)
+        assert bench.console.inputs.accepted == 3
 
 
 async def test_keystrokes_that_could_block_the_loop_are_sent_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     async with typing(monkeypatch) as (_, stream, type_):
-        stream.blocks = True
+        stream.takes_input = False
         type_(b"l")
         type_(b"s")
         async with asyncio.timeout(DEADLINE):
-            assert [await stream.by_and_by.get() for _ in range(2)] == [(b"l", 0), (b"s", 0)]
+            assert await stream.by_and_by.get() == (b"ls", 0)
         assert stream.at_once == []
+
+
+async def test_what_waits_for_a_thread_at_the_end_was_not_given_to_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with typing(monkeypatch) as (bench, stream, type_):
+        stream.takes_input = False
+        type_(b"ls")
+        bench.console.handle_event(Failed(Failure(Phase.RECEIVE, START)))
+        assert (bench.console.inputs.rejected, bench.console.inputs.unknown) == (2, 0)
 
 
 async def test_input_that_libvirt_refuses_ends_the_console_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,9 +46,14 @@ class Hypervisor:
     state: DomainState | None = RUNNING
     #: What goes wrong with the next close.
     failures: list[Exception] = field(default_factory=list)
+    #: Connections so far, and what to tell when the control connection is lost.
+    connections: int = 0
+    cuts: int = 0
+    lost: Callable[[Cause], None] = lambda _: None
     callbacks: dict[int, Callable[..., None]] = field(default_factory=dict)
 
     async def connect(self, **_how: bool) -> "Hypervisor":
+        self.connections += 1
         return self
 
     @property
@@ -70,8 +75,8 @@ class Hypervisor:
     def undo_at_close(self, _undo: object) -> None:
         """Nothing is left."""
 
-    async def watch_close(self, _closed: Callable[[Cause], None]) -> None:
-        """It is never lost."""
+    async def watch_close(self, closed: Callable[[Cause], None]) -> None:
+        self.lost = closed
 
     async def call(self, api: str, function: Callable[..., object], *arguments: object) -> object:
         match api:
@@ -85,7 +90,10 @@ class Hypervisor:
                 return function(*arguments)
 
     def cut(self) -> None:
-        """It is not used any more."""
+        self.cuts += 1
+
+    def give_up(self) -> None:
+        """Nothing is under way."""
 
     async def close(self) -> None:
         if self.failures:
@@ -150,3 +158,16 @@ async def test_it_ends_when_it_is_told_to_whatever_fails_meanwhile(
         hypervisor.failures.append(failure)
     assert hypervisor.failures == []
     assert ("a bug in the supervisor of a hypervisor" in caplog.text) is is_bug
+
+
+async def test_all_looks_are_over_one_connection_which_is_cut_when_the_hypervisor_is_lost() -> None:
+    async with supervised() as (hypervisor, registry):
+        for _ in range(3):
+            hypervisor.event(libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, "ua-disk")
+            await until_surveyed(registry)
+        assert (hypervisor.connections, hypervisor.cuts) == (2, 0)
+
+        hypervisor.lost(Cause.HYPERVISOR_TIMEOUT)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert hypervisor.cuts == 1
