@@ -5,8 +5,8 @@ way then is unknown, and both are said.
 
 Input goes out in batches of a few packets. Accepted is what the guest's serial line has taken, which a fence at the end
 of a batch tells (docs/libvirt.md, "The fence"). Not every batch has one, for whoever types would wait for it: there is
-one behind `UNFENCED_SIZE`, when somebody asks, and in a pause behind `SETTLE_FROM` packets or more; fewer than that
-stay unaccounted for. On a connection that carries other consoles too a fence could stop them all: there libvirt's word
+one behind `FEW` bytes, when somebody asks, and in a pause behind `SETTLE_FROM` packets or more; less than that stays
+unaccounted for. On a connection that carries other consoles too a fence could stop them all: there libvirt's word
 is taken for it, and a guest that says nothing gets no more than a budget.
 """
 
@@ -22,10 +22,12 @@ from virtmuxd.core.budget import Budget
 
 #: From so many packets on they have a fence asked for when no more come.
 SETTLE_FROM = 3
-#: Bytes of a packet.
+#: So few bytes, to a guest that takes input, are no reason for a fence behind them to take long. There is one behind as
+#: many.
+FEW = 256
+#: Bytes of a packet, and of a batch.
 PACKET = 2048
-#: Bytes that are sent without a fence, at most: what a slow guest reads within the deadline of one.
-UNFENCED_SIZE = 3 * PACKET
+BATCH = 3 * PACKET
 #: Bytes that a guest behind a shared connection is sent until it says something; its serial line takes 13 KB.
 BUDGET = 8192
 
@@ -305,19 +307,18 @@ class Inputs:
         if not self.waiting:
             return None
         packets: list[bytes] = []
-        room = UNFENCED_SIZE - self._unfenced_size
+        room = BATCH
         while self._sendable and room > 0:
             packets.append(self._packet(min(PACKET, room)))
             room -= len(packets[-1])
         if not self._queue:
             self._left_behind = 0
         due = self._probing or (self._asked and not self._queue)
-        fence = not self._shared and (due or room <= 0)
+        self._unfenced += len(packets)
+        self._unfenced_size += BATCH - room
+        fence = not self._shared and (due or self._unfenced_size >= FEW)
         if fence or self._shared:
             self._unfenced = self._unfenced_size = 0
-        else:
-            self._unfenced += len(packets)
-            self._unfenced_size = UNFENCED_SIZE - room
         if fence:
             self._probing = False
             self._asked = self._asked and bool(self._queue)

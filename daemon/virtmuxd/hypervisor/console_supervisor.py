@@ -32,7 +32,7 @@ from virtmuxd.core.events import (
     Timer,
 )
 from virtmuxd.core.evidence import Failure, connecting_cause, connection_cause, opening_cause
-from virtmuxd.core.inputs import Batch
+from virtmuxd.core.inputs import FEW, Batch
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.hypervisor.cancelled import go_on_being_cancelled
 from virtmuxd.hypervisor.connection import Connection, Route
@@ -41,9 +41,6 @@ from virtmuxd.hypervisor.inventory import look_up
 from virtmuxd.hypervisor.stream import ConsoleStream
 
 _log = logging.getLogger(__name__)
-
-#: So few bytes, to a guest that takes input, are no reason for a fence to take long.
-_FEW = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +363,7 @@ class ConsoleSupervisor:
             self.send_input()
 
     async def _send(self, stream: ConsoleStream, batch: Batch, packets: Sequence[bytes]) -> None:
-        prompt = batch.under_way <= _FEW and self.console.machine.silence.trusted
+        prompt = batch.under_way <= FEW and self.console.machine.silence.trusted
         seconds = self._fence.deadline if prompt else self._fence.patience
         overdue = self._loop.call_later(seconds, self._overdue, stream)
         self._sending_since = self._loop.time()
