@@ -1,7 +1,6 @@
 """libvirt's errors, saved at the moment of failure: later calls reset what libvirt remembers of them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 import libvirt
 
@@ -68,21 +67,26 @@ def save(error: libvirt.libvirtError, api: str) -> SavedError:
     )
 
 
-@contextmanager
-def named(api: str) -> Iterator[None]:
+class named:  # noqa: N801  # it is used as a function
     """Within a worker's function that makes several calls: save the error of this one under its own name.
 
     Raises:
         CallFailed: it failed.
     """
-    # No name may hold the exception: with its traceback it would be a cycle, which keeps libvirt's objects alive.
-    saved: SavedError | None = None
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        saved = save(error, api)
-    if saved is not None:
-        raise CallFailed(saved)
+
+    __slots__ = ("_api",)
+
+    def __init__(self, api: str) -> None:
+        self._api = api
+
+    def __enter__(self) -> None:
+        """The call follows."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        if isinstance(error, libvirt.libvirtError):
+            raise CallFailed(save(error, self._api)) from None
 
 
 def unreadable(message: str, api: str) -> SavedError:
