@@ -56,8 +56,8 @@ from virtmuxd.core.roles import NO_WISH, Change, Roles, Seat, Wish
 from virtmuxd.core.sequence import Sequence, Store, StoredMark
 from virtmuxd.core.tally import ConsoleTally
 
-#: Seconds without input, up to twice as many, after which what came before has a fence behind it.
-_SETTLE_S = 0.1
+#: So often, every so many seconds, it is looked for a pause in the input before there is a fence all the same.
+_LOOKS, _LOOK_S = 10, 0.1
 
 
 class ConsoleKey(NamedTuple):
@@ -202,8 +202,8 @@ class Console:
         self._relocate = relocate
         self._later = later
         self._letting_out = False
-        #: Whether `_settle` is due, and whether input was sent since.
-        self._settles = self._sent_since = False
+        #: How many looks are left, and whether input was sent since the last.
+        self._looks, self._sent_since = 0, False
         self._told_vanished = True
         self._roles: Roles[Place] = Roles(new_token)
         self._when_decided: list[Callable[[], None]] = []
@@ -444,23 +444,24 @@ class Console:
             self._let_out_in(wait)
 
     def sent(self, batch: Batch, at: int) -> None:
-        """libvirt took what `inputs` gave, and answered its fence. Input that stays unaccounted for has one asked for
-        as soon as there is a pause."""
+        """libvirt took what `inputs` gave, and answered its fence. For input that is unsettled one is asked for, once
+        there is a pause."""
         self.inputs.sent(batch)
         self._sent_since = self._sent_since or bool(batch.packets)
-        if self.inputs.unsettled and not self._settles:
-            self._settles, self._sent_since = True, False
-            self._later(_SETTLE_S, self._settle)
+        if self.inputs.unsettled and not self._looks:
+            self._looks, self._sent_since = _LOOKS, False
+            self._later(_LOOK_S, self._settle)
         if batch.fence and batch.attachment == self.machine.attachment:
             self.handle_event(Fenced(at))
 
     def _settle(self, _at: int) -> None:
-        """Ask for a fence, if there was a pause; else look again."""
-        if self._sent_since and self.inputs.unsettled:
+        """Ask for a fence, if there was a pause, or there is none; else look again."""
+        self._looks -= 1
+        if self._looks and self._sent_since and self.inputs.unsettled:
             self._sent_since = False
-            self._later(_SETTLE_S, self._settle)
+            self._later(_LOOK_S, self._settle)
             return
-        self._settles = False
+        self._looks = 0
         if self.inputs.unsettled:
             self.inputs.ask()
             self._send_input()

@@ -5,9 +5,9 @@ way then is unknown, and both are said.
 
 Input goes out in batches of a few packets. Accepted is what the guest's serial line has taken, which a fence at the end
 of a batch tells (docs/libvirt.md, "The fence"). Not every batch has one, for whoever types would wait for it: there is
-one behind `FEW` bytes, when somebody asks, and in a pause behind `SETTLE_FROM` packets or more; less than that stays
-unaccounted for. On a connection that carries other consoles too a fence could stop them all: there libvirt's word
-is taken for it, and a guest that says nothing gets no more than a budget.
+one behind `UNFENCED_SIZE`, and when somebody asks, as is done for what is `unsettled` once there is a pause. Less than
+that stays unaccounted for. On a connection that carries other consoles too a fence could stop them all: there libvirt's
+word is taken for it, and a guest that says nothing gets no more than a budget.
 """
 
 from collections import Counter, deque
@@ -20,14 +20,13 @@ from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
 from virtmuxd.core.budget import Budget
 
-#: From so many packets on they have a fence asked for when no more come.
-SETTLE_FROM = 3
-#: So few bytes, to a guest that takes input, are no reason for a fence behind them to take long. There is one behind as
-#: many.
-FEW = 256
-#: Bytes of a packet, and of a batch.
+#: So many packets, or more bytes than so few, are unsettled without a fence. To a guest that takes input, so few bytes
+#: are no reason for a fence behind them to take long.
+SETTLE_FROM, FEW = 3, 256
+#: Bytes of a packet.
 PACKET = 2048
-BATCH = 3 * PACKET
+#: Bytes that are sent without a fence, at most: what a slow guest reads within the deadline of one.
+UNFENCED_SIZE = 3 * PACKET
 #: Bytes that a guest behind a shared connection is sent until it says something; its serial line takes 13 KB.
 BUDGET = 8192
 
@@ -129,7 +128,7 @@ class Inputs:
     @property
     def unsettled(self) -> bool:
         """Whether there is to be a fence once there is a pause."""
-        return self._unfenced >= SETTLE_FROM
+        return self._unfenced >= SETTLE_FROM or self._unfenced_size > FEW
 
     @property
     def _sendable(self) -> bool:
@@ -307,7 +306,7 @@ class Inputs:
         if not self.waiting:
             return None
         packets: list[bytes] = []
-        room = BATCH
+        room = UNFENCED_SIZE - self._unfenced_size
         while self._sendable and room > 0:
             packets.append(self._packet(min(PACKET, room)))
             room -= len(packets[-1])
@@ -315,8 +314,8 @@ class Inputs:
             self._left_behind = 0
         due = self._probing or (self._asked and not self._queue)
         self._unfenced += len(packets)
-        self._unfenced_size += BATCH - room
-        fence = not self._shared and (due or self._unfenced_size >= FEW)
+        self._unfenced_size = UNFENCED_SIZE - room
+        fence = not self._shared and (due or room <= 0)
         if fence or self._shared:
             self._unfenced = self._unfenced_size = 0
         if fence:

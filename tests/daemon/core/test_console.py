@@ -515,6 +515,21 @@ def test_who_ceases_to_type_has_a_fence_asked_for_and_nobody_before() -> None:
     assert (batch, bench.later) == (Batch(1, (), fence=True, under_way=SETTLE_FROM + 4), [])
 
 
+def test_who_never_ceases_to_type_has_a_fence_now_and_then() -> None:
+    bench = held()
+    typist, _ = evictable(bench)
+    type_some(bench, typist, SETTLE_FROM)
+    looks = 0
+    while not bench.console.inputs.waiting:
+        ((_, settle),) = bench.later
+        bench.later.clear()
+        type_some(bench, typist, 1)
+        settle(bench.tick())
+        looks += 1
+    assert looks == 10
+    assert bench.later == []
+
+
 def test_keystrokes_that_were_accepted_before_need_no_fence_any_more() -> None:
     bench = held()
     typist, _ = evictable(bench)

@@ -5,7 +5,7 @@ import pytest
 from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
-from virtmuxd.core.inputs import BUDGET, FEW, PACKET, SETTLE_FROM, Batch, Inputs, Writer
+from virtmuxd.core.inputs import BUDGET, FEW, PACKET, SETTLE_FROM, UNFENCED_SIZE, Batch, Inputs, Writer
 
 WINDOW = 20
 
@@ -122,7 +122,7 @@ def test_a_long_input_is_sent_in_batches_of_three_packets_and_a_fence() -> None:
 
     assert send(inputs) == Batch(1, (bytes(PACKET),) * 3, fence=True)
     assert (first.told, second.told) == ([status(accepted=3 * PACKET)], [])
-    assert send(inputs) == Batch(1, (b"abc" + bytes(PACKET - 3), bytes(3)), fence=True)
+    assert send(inputs) == Batch(1, (b"abc" + bytes(PACKET - 3), bytes(3)), fence=False)
 
 
 def test_keystrokes_have_no_fence_that_would_hold_up_the_next_but_want_one_in_a_pause() -> None:
@@ -141,18 +141,24 @@ def test_keystrokes_have_no_fence_that_would_hold_up_the_next_but_want_one_in_a_
     assert (typist.told, inputs.unsettled) == ([status(accepted=3)], False)
 
 
-def test_of_keystrokes_only_few_bytes_stay_without_a_fence() -> None:
+@pytest.mark.parametrize(("size", "unsettled"), [(FEW, False), (FEW + 1, True)])
+def test_of_few_bytes_no_fence_is_wanted(size: int, unsettled: bool) -> None:
     inputs = started()
-    typist = Typist(inputs, window=2 * FEW)
-    for _ in range(FEW - 1):
+    Typist(inputs, window=2 * FEW).type(bytes(size))
+    assert not send(inputs).fence
+    assert inputs.unsettled is unsettled
+
+
+def test_keystrokes_have_a_fence_once_they_are_as_many_bytes_as_a_slow_guest_takes() -> None:
+    inputs = started()
+    typist = Typist(inputs, window=2 * UNFENCED_SIZE)
+    for _ in range(UNFENCED_SIZE - 1):
         typist.type(b"x")
         assert not send(inputs).fence
 
-    typist.type(b"x")
+    typist.type(b"xy")
     assert send(inputs) == Batch(1, (b"x",), fence=True)
-    assert typist.told == [status(accepted=FEW)]
-    typist.type(b"x")
-    assert not send(inputs).fence
+    assert send(inputs) == Batch(1, (b"y",), fence=False)
 
 
 def test_who_asks_is_told_the_fate_of_what_was_sent_before_and_of_what_waits() -> None:
