@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 _LET_GO = 2.0
 #: What one console may take of a turn of the loop, in bytes.
 _TURN = 262144
-#: What is asked for at once.
-_RECEIVE = 65536
+#: What is asked for first, in bytes, and then: the binding clears as much memory each time.
+_FIRST, _THEN = 2048, 65536
 #: Bytes that came at once, or nanoseconds since the output before, by which a console floods: then its connection rests
 #: for so many seconds. Each of its packets would be a turn of the loop; a container's are of a kilobyte, those of an
 #: emulated serial port of a few bytes. libvirtd's socket holds what comes meanwhile.
@@ -93,8 +93,9 @@ class ConsoleStream:
         pieces: list[bytes] = []
         size = 0
         try:
+            room = _FIRST
             while size < _TURN:
-                data = self._stream.recv(_RECEIVE)
+                data = self._stream.recv(room)
                 if data == _WOULD_BLOCK:
                     break
                 if not data:
@@ -102,8 +103,9 @@ class ConsoleStream:
                     break
                 pieces.append(data)
                 size += len(data)
-                if len(data) < _RECEIVE:
+                if len(data) < room:
                     break
+                room = _THEN
         except libvirt.libvirtError as error:
             self._finish(save(error, "virStreamRecv"))
         if pieces:

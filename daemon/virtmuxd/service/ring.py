@@ -15,7 +15,6 @@ import logging
 import mmap
 import os
 from binascii import crc32
-from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -33,8 +32,9 @@ _MAX_OFFSET = (1 << 63) - 1
 _LOW = (1 << 64) - 1
 
 
-class _Word(IntEnum):
-    """The u64 words of the header. `CHECKSUM` covers those that never change after creation."""
+class _Word:
+    """The u64 words of the header, by their places: no enum, which takes twice as long for each of those that a packet
+    touches. `CHECKSUM` covers those that never change after creation."""
 
     MAGIC = 0
     HISTORY_HIGH = 1
