@@ -133,10 +133,10 @@ async def staged() -> "AsyncIterator[Stage]":
         yield Stage(mux, follower, typist, flooding.name)
 
 
-def report(quiet: Sequence[Round], flooded: Sequence[Round]) -> str:
+def report(where: str, quiet: Sequence[Round], flooded: Sequence[Round]) -> str:
     """The table: medians and quartiles over the rounds."""
     lines = [
-        f"{machine()}, {len(quiet)} rounds of {ECHOES} echoes; milliseconds",
+        f"{where}, {len(quiet)} rounds of {ECHOES} echoes; milliseconds",
         f"{'':<24}{'p50':>8}{'p99':>8}{'quartiles of p99':>20}   flood",
     ]
     for name, rounds in (("quiet", quiet), ("another console floods", flooded)):
@@ -168,8 +168,9 @@ async def measure() -> tuple[list[Round], list[Round]]:
 
 def main() -> None:
     """Measure, print the table and keep it."""
+    where = machine()
     quiet, flooded = asyncio.run(measure())
-    keep("fairness", report(quiet, flooded), targets(quiet, flooded))
+    keep("fairness", report(where, quiet, flooded), targets(quiet, flooded))
 
 
 if __name__ == "__main__":
