@@ -171,7 +171,6 @@ class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio ha
 
     def close(self) -> None:
         """It is watched no more, and another may get its number."""
-        self.events = 0
         self._stop_reading()
         self._update_writer()
         if self._resting is not None:

@@ -330,10 +330,7 @@ class ConsoleSupervisor:
         if stream is None or self._sending:
             return
         try:
-            while stream.takes_input:
-                batch = self.console.inputs.take()
-                if batch is None:
-                    return
+            while self.console.inputs.waiting and stream.takes_input and (batch := self.console.inputs.take()):
                 stream.send_at_once(batch.packets)
                 if batch.fence:
                     self._send_aside(stream, batch)

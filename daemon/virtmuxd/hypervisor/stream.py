@@ -95,7 +95,7 @@ class ConsoleStream:
         try:
             room = _FIRST
             while size < _TURN:
-                data = self._stream.recv(room)
+                data = self._stream.recv(min(room, _TURN - size))
                 if data == _WOULD_BLOCK:
                     break
                 if not data:

@@ -180,8 +180,10 @@ class Outgoing:
             frame = self._next_frame()
             if frame is None:
                 break
-            room -= self._send_frame(frame)
-            if self._rest:
+            sent = self._send(frame)
+            room -= sent
+            if sent < len(frame):
+                self._keep_rest(memoryview(frame)[sent:])
                 break
         else:
             if not self.is_broken:
@@ -211,12 +213,6 @@ class Outgoing:
         if not self._rest and not self.is_broken:
             self._loop.remove_writer(self._socket)
             self.pump()
-
-    def _send_frame(self, frame: bytes) -> int:
-        sent = self._send(frame)
-        if sent < len(frame):
-            self._keep_rest(memoryview(frame)[sent:])
-        return sent
 
     def _keep_rest(self, rest: memoryview) -> None:
         """The socket is full: what is left of a frame goes first, once it takes more."""

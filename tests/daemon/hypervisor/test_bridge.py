@@ -270,14 +270,20 @@ class Clock:
         self.waiting.clear()
 
 
+def watched(bridge: EventBridge, ours: socket.socket, callback: Callable[..., object]) -> tuple[Transport, int]:
+    """A connection that libvirt reads by this, and the watch on its socket."""
+    transport = Transport()
+    with bridge.opening(transport):
+        return transport, bridge._add_handle(ours.fileno(), READABLE, callback, None)
+
+
 async def test_a_connection_that_has_rested_is_read_to_its_end_but_no_endless_row_of_messages_in_one_turn(
     bridge: EventBridge, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bridge_module, "_MESSAGES", 10)
     ours, theirs = pair
-    transport, read, clock = Transport(), list[bytes](), Clock(bridge.loop, monkeypatch)
-    with bridge.opening(transport):
-        watch = bridge._add_handle(ours.fileno(), READABLE, lambda *_: read.append(ours.recv(1)), None)
+    read, clock = list[bytes](), Clock(bridge.loop, monkeypatch)
+    transport, watch = watched(bridge, ours, lambda *_: read.append(ours.recv(1)))
     bridge.rest(transport, 0.001)
     theirs.send(bytes(15))
 
@@ -341,9 +347,8 @@ async def test_a_connection_that_rests_is_not_read_until_it_goes_on(
     bridge: EventBridge, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = pair
-    transport, read, clock = Transport(), list[bytes](), Clock(bridge.loop, monkeypatch)
-    with bridge.opening(transport):
-        watch = bridge._add_handle(ours.fileno(), READABLE, lambda *_: read.append(ours.recv(100)), None)
+    read, clock = list[bytes](), Clock(bridge.loop, monkeypatch)
+    transport, watch = watched(bridge, ours, lambda *_: read.append(ours.recv(100)))
     for _ in range(2):
         bridge.rest(transport, 0.001)
     assert len(clock.waiting) == 1
@@ -368,9 +373,8 @@ async def test_a_connection_that_ends_while_it_rests_leaves_its_number_to_anothe
     bridge: EventBridge, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = pair
-    transport, read, clock = Transport(), list[bytes](), Clock(bridge.loop, monkeypatch)
-    with bridge.opening(transport):
-        watch = bridge._add_handle(ours.fileno(), READABLE, fail, None)
+    read, clock = list[bytes](), Clock(bridge.loop, monkeypatch)
+    transport, watch = watched(bridge, ours, fail)
     bridge.rest(transport, 0.001)
     bridge._remove_handle(watch)
     assert [handle.cancelled() for handle in clock.waiting] == [True]

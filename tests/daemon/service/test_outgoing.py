@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -35,7 +35,9 @@ def append(records: Sequence, data: bytes) -> None:
     records.publish()
 
 
-def flowing(daemon: socket.socket, full: list[int]) -> tuple[Outgoing, Sequence, Feed]:
+def flowing(
+    daemon: socket.socket, full: list[int], broken: Callable[[], None] = broken
+) -> tuple[Outgoing, Sequence, Feed]:
     """The records of a console on their way."""
     outgoing = Outgoing(daemon, broken, lambda: full.append(1))
     records = Sequence(HANDLE, MemoryStore(1 << 22), _unobserved)
@@ -108,9 +110,7 @@ async def test_that_an_idle_client_is_gone_is_found_by_what_it_is_offered(
 ) -> None:
     client, daemon = pair
     gone: list[int] = []
-    outgoing = Outgoing(daemon, lambda: gone.append(1), lambda: None)
-    records = Sequence(HANDLE, MemoryStore(1 << 22), _unobserved)
-    Feed(outgoing, records).flow(paused=False)
+    outgoing, records, _ = flowing(daemon, [], lambda: gone.append(1))
     client.close()
 
     append(records, b"login: ")
