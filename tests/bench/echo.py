@@ -122,6 +122,7 @@ def targets(quiet: dict[str, Cut], flooded: dict[str, Cut]) -> list[Target]:
     found = [
         Target("p50 of virsh's", ours.p50 / quiet["virsh"].p50, 1.2),
         Target("p50 with a journal of that without", journal.p50 / ours.p50, 1.05),
+        Target("p99 while another console floods of that while all is quiet", flooded["virtmux"].p99 / ours.p99, 3.0),
     ]
     if "conserver" in quiet:
         theirs = quiet["conserver"]
