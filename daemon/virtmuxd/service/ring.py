@@ -27,8 +27,7 @@ _log = logging.getLogger(__name__)
 _PAGE = 4096
 _MAGIC = int.from_bytes(b"VMXRING1", "little")
 _FIRST_CAPACITY = 4 * _PAGE
-_MAX_INCARNATION = (1 << 32) - 1
-_MAX_OFFSET = (1 << 63) - 1
+_MAX_U32, _MAX_U63 = (1 << 32) - 1, (1 << 63) - 1
 _LOW = (1 << 64) - 1
 
 
@@ -450,8 +449,9 @@ def _verify(words: memoryview, room: int, boot: int) -> None:
     if _boot(words) != boot and not words[_Word.STOPPED]:
         raise RingError("the machine was restarted without a clean stop of virtmuxd")
     capacity, start, end = words[_Word.CAPACITY], words[_Word.START], words[_Word.END]
-    counts = words[_Word.NEXT_MARK] > 0 and words[_Word.INCARNATION] <= _MAX_INCARNATION
-    if not (counts and 0 < capacity <= room and start <= end <= min(start + capacity, _MAX_OFFSET)):
+    counts = words[_Word.NEXT_MARK] > 0 and max(words[_Word.INCARNATION], words[_Word.BOOT_INCARNATION]) <= _MAX_U32
+    fits = all(words[word] <= _MAX_U63 for word in range(_Word.START, _Word.BOOT_MARK + 1))
+    if not (counts and fits and 0 < capacity <= room and start <= end <= start + capacity):
         raise RingError("its bounds are damaged")
 
 

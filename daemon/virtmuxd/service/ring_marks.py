@@ -130,7 +130,7 @@ def _read(file: Path, history: str) -> list[StoredMark]:
         raise MarksError("its marks belong to another history")
     try:
         marks = [_decoder.decode(line) for line in lines.splitlines()]
-    except (DecodeError, UnicodeDecodeError) as error:
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MarksError(f"its marks are damaged: {error}") from error
     if len(whole) < len(data):
         os.truncate(file, len(whole))
