@@ -12,6 +12,7 @@ from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Cleaned, Close, Command, Event, Failed, Open, Opened, Policy, Stopped, Timing, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.registry import Registry
+from virtmuxd.core.sequence import Store
 
 HYPERVISOR = "qemu/system/4a6b"
 URI = "qemu:///system"
@@ -91,6 +92,35 @@ class Bench:
         self.console.receive([data], self.tick())
 
 
+def console_over(
+    store: Store,
+    key: ConsoleKey = ConsoleKey(HYPERVISOR, UUID, "serial0"),  # noqa: B008  # a tuple
+    naming: Naming = Naming(URI, "web1", "pty", 1),  # noqa: B008
+    handle: int = 1,
+    *,
+    policy: Policy = Policy.ON_DEMAND,
+    tell: Callable[[messages.Event], None] = lambda _: None,
+    relocate: Callable[[ConsoleKey, ConsoleKey], None] = lambda _, __: None,
+    new_token: Callable[[], str] = lambda: "token",
+    later: Callable[[float, Callable[[int], None]], object] = lambda _, __: None,
+) -> Console:
+    """The core's console over any store."""
+    timing, backoff = Timing(), Backoff(lambda: 0.0)
+    return Console(
+        key,
+        naming,
+        handle,
+        store,
+        policy=policy,
+        timing=timing,
+        backoff=backoff,
+        tell=tell,
+        relocate=relocate,
+        new_token=new_token,
+        later=later,
+    )
+
+
 class Consoles:
     """A registry, and benches for consoles in it."""
 
@@ -120,14 +150,12 @@ class Consoles:
             told.append(event)
             self.registry.tell(event)
 
-        console = Console(
+        console = console_over(
+            store,
             ConsoleKey(HYPERVISOR + uri, uuid, device),
             Naming(uri, domain, "pty", next(self._numbers)),
             self.registry.next_handle(),
-            store,
             policy=self._policy,
-            timing=Timing(),
-            backoff=Backoff(lambda: 0.0),
             tell=tell,
             relocate=lambda former, key: self.relocated.append((former, key)),
             new_token=lambda: f"token {next(self._tokens)}",
