@@ -17,8 +17,8 @@ def family(pid: int) -> Iterator[int]:
 
 
 def seconds(pids: Iterable[int]) -> float:
-    """What these processes have used, user's and system's time, in all threads that they have now: none of those
-    that are measured ends one meanwhile."""
+    """User and system time of all threads that they have now. A thread that ended in between would be missed; none of
+    the processes that are measured ends any."""
     stats = (stat for pid in pids for stat in (_PROC / str(pid) / "task").glob("*/schedstat"))
     return sum(int(stat.read_text().split()[0]) for stat in stats) / 1e9
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tests.bench.peers.multiplexers import MULTIPLEXERS, Subject, start
 from tests.bench.peers.protocols import PROTOCOLS, Client, command
-from tests.bench.sinks import Sink
+from tests.bench.sink import Sink
 from tests.bench.source import ECHOER, Source, write_flood
 from tests.bench.tables import Cut, Target, cut, keep, machine
 from tests.harness.container import container_of, remove_cgroups

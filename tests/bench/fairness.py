@@ -168,7 +168,7 @@ async def measure() -> tuple[list[Round], list[Round]]:
 
 def main() -> None:
     """Measure, print the table and keep it."""
-    where = machine()
+    where = machine()  # before `measure` ties this process to one processor
     quiet, flooded = asyncio.run(measure())
     keep("fairness", report(where, quiet, flooded), targets(quiet, flooded))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.bench import cpu
 from tests.bench.peers.multiplexers import virtmux
 from tests.bench.plots import Axes, plot, slope
-from tests.bench.sinks import Sink
+from tests.bench.sink import Sink
 from tests.bench.source import Source, write_flood
 from tests.bench.tables import keep, machine
 from tests.harness.container import remove_cgroups

@@ -1,105 +1,73 @@
-"""So many clients of one console that read all they are given: a process of its own, so that what it costs is not the
-multiplexer's.
-
-    python3 -m tests.bench.sink PROTOCOL CLIENTS ADDRESS...
-
-It says `ready` once all are there, and the pids of those that are programs; given `warm WORD`, it says `warm` once all
-have got that word, and nothing more comes. Given `take SIZE`, it reads until each has got so many bytes more, or
-nothing has come for a while, and prints what each has got, and the seconds from the first byte to the last.
-"""
+"""Clients of one console that read all they are given, in a process of their own; see `tests.bench.sink_process`."""
 
 import json
-import os
 import select
+import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
 
-from tests.bench.peers.protocols import PROTOCOLS, Client
+from tests.bench.source import Source
 
-#: Seconds without a byte, after which the rest is taken for lost; and to wait for anything else.
-LOST_S = 3.0
-PATIENCE_S = 30.0
-#: Seconds without a byte, after which no more are under way.
-QUIET_S = 0.1
-_BUFFER = memoryview(bytearray(1 << 18))
+#: Seconds until a word is printed again that not all have got.
+AGAIN_S = 0.5
 
 
-Wait = Callable[[float], list[Client]]
-"""Waits until some of the clients have something, and gives them; none after so many seconds."""
+class Sink:
+    """See the module. A context manager."""
 
+    def __init__(self, protocol: str, address: Sequence[str], clients: int) -> None:
+        command = [sys.executable, "-m", "tests.bench.sink_process", protocol, str(clients), *address]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        kind, *pids = self._heard().split()
+        self._expect("ready", kind)
+        #: Of the programs that are clients themselves.
+        self.pids = list(map(int, pids))
 
-def _read(client: Client) -> memoryview:
-    size = os.readv(client.descriptor, [_BUFFER])
-    if size == 0:
-        raise EOFError("the multiplexer has ended a connection")
-    return _BUFFER[:size]
+    def _heard(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the clients ended: {self._process.wait()}")
+        return line.strip()
 
+    def _expect(self, word: str, heard: str) -> None:
+        if heard != word:
+            raise RuntimeError(f"the clients say {heard!r}, not {word!r}")
 
-def warm(clients: dict[int, Client], poll: Wait, word: bytes) -> None:
-    """Wait until each has got a word.
+    def say(self, *words: str) -> None:
+        """Have them do something."""
+        assert self._process.stdin is not None
+        print(*words, file=self._process.stdin, flush=True)
 
-    Raises:
-        TimeoutError: not all have.
-    """
-    tails = dict.fromkeys(clients, b"")
-    while ready := poll(PATIENCE_S if tails else QUIET_S):
-        for client in ready:
-            data = _read(client)
-            client.take(data)
-            if client.descriptor in tails:
-                tail = tails[client.descriptor] = (tails[client.descriptor] + data)[-1000:]
-                if word in tail:
-                    del tails[client.descriptor]
-    if tails:
-        raise TimeoutError(f"{len(tails)} clients have got nothing")
+    def warm(self, source: Source) -> None:
+        """Be sure that all of them get what the source prints: some multiplexers lose a word now and then."""
+        self.say("warm", "warm")
+        source.print("warm")
+        while not self._has_said(AGAIN_S):
+            source.print("warm")
+        self._expect("warm", self._heard())
 
+    @property
+    def has_taken(self) -> bool:
+        """Whether what they were to take is there, or lost."""
+        return self._has_said(0)
 
-def take(clients: dict[int, Client], poll: Wait, size: int) -> tuple[list[int], float]:
-    """Read so many bytes at each, as far as they come; what each has got, and how long that took (s)."""
-    for client in clients.values():
-        client.received = 0
-    waiting = set(clients)
-    began = last = 0.0
-    while waiting:
-        ready = poll(LOST_S if began else PATIENCE_S)
-        if not ready:
-            break
-        last = time.perf_counter()
-        began = began or last
-        for client in ready:
-            client.take(_read(client))
-            if client.received >= size:
-                waiting.discard(client.descriptor)
-        if not waiting:
-            last = time.perf_counter()
-    return [client.received for client in clients.values()], last - began
+    def _has_said(self, seconds: float) -> bool:
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], seconds)[0])
 
+    def taken(self) -> tuple[list[int], float]:
+        """What each got, and in how many seconds."""
+        told = json.loads(self._heard())
+        return told["received"], told["seconds"]
 
-def main(protocol: str, number: str, *address: str) -> None:
-    """See the module."""
-    clients = {client.descriptor: client for client in (PROTOCOLS[protocol](*address) for _ in range(int(number)))}
-    print("ready", *(client.pid for client in clients.values() if client.pid is not None), flush=True)
-    poller = select.epoll()
-    for descriptor in clients:
-        poller.register(descriptor, select.EPOLLIN)
+    def __enter__(self) -> Self:
+        return self
 
-    def poll(seconds: float) -> list[Client]:
-        return [clients[descriptor] for descriptor, _ in poller.poll(seconds)]
-
-    for line in sys.stdin:
-        match line.split():
-            case ["warm", word]:
-                warm(clients, poll, word.encode())
-                print("warm", flush=True)
-            case ["take", size]:
-                received, seconds = take(clients, poll, int(size))
-                print(json.dumps({"received": received, "seconds": seconds}), flush=True)
-            case unknown:
-                raise ValueError(f"what is {unknown}?")
-    for client in clients.values():
-        client.close()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """They leave."""
+        with self._process:  # it waits
+            assert self._process.stdin is not None
+            self._process.stdin.close()

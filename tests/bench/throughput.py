@@ -17,7 +17,7 @@ from typing import NamedTuple
 from tests.bench import cpu
 from tests.bench.peers.multiplexers import MULTIPLEXERS, Subject, start
 from tests.bench.plots import Axes, Points, plot, slope
-from tests.bench.sinks import Sink
+from tests.bench.sink import Sink
 from tests.bench.source import Source, write_flood
 from tests.bench.tables import Target, keep, machine
 from tests.harness.container import remove_cgroups

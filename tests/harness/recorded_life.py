@@ -28,7 +28,8 @@ class RecordedLife:
         self._work: Work | None = None
 
     def print(self, size: int) -> None:
-        """Nothing comes while it is being found out how a console ended: it is attached again only behind that."""
+        """Have output come; none while an end is being explained, since the console is attached again only behind
+        that."""
         if self.reserved:
             return
         begin = len(self.record.output)

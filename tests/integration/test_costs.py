@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.peers.protocols import virtmux as client_of
-from tests.bench.sinks import Sink
+from tests.bench.sink import Sink
 from tests.bench.source import Source, write_flood
 from tests.harness.container import remove_cgroups
 from tests.harness.follower import follow

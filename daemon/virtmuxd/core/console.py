@@ -56,8 +56,9 @@ from virtmuxd.core.roles import NO_WISH, Change, Roles, Seat, Wish
 from virtmuxd.core.sequence import Sequence, Store, StoredMark
 from virtmuxd.core.tally import ConsoleTally
 
-#: So often, every so many seconds, it is looked for a pause in the input before there is a fence all the same.
-_LOOKS, _LOOK_S = 10, 0.1
+#: Unsettled input waits for a pause before it gets its fence: there is a look every so many seconds, and after so many
+#: looks it gets one anyway.
+_LOOK_S, _LOOKS = 0.1, 10
 
 
 class ConsoleKey(NamedTuple):
@@ -202,7 +203,7 @@ class Console:
         self._relocate = relocate
         self._later = later
         self._letting_out = False
-        #: How many looks are left, and whether input was sent since the last.
+        #: How many looks for a pause are left (0: nobody looks), and whether input was sent since the last.
         self._looks, self._sent_since = 0, False
         self._told_vanished = True
         self._roles: Roles[Place] = Roles(new_token)
@@ -444,8 +445,8 @@ class Console:
             self._let_out_in(wait)
 
     def sent(self, batch: Batch, at: int) -> None:
-        """libvirt took what `inputs` gave, and answered its fence. For input that is unsettled one is asked for, once
-        there is a pause."""
+        """libvirt took what `inputs` gave, and answered its fence, if it had one. For input that is unsettled one is
+        asked for, once there is a pause."""
         self.inputs.sent(batch)
         self._sent_since = self._sent_since or bool(batch.packets)
         if self.inputs.unsettled and not self._looks:
@@ -455,7 +456,7 @@ class Console:
             self.handle_event(Fenced(at))
 
     def _settle(self, _at: int) -> None:
-        """Ask for a fence, if there was a pause, or there is none; else look again."""
+        """Ask for a fence if nothing was sent since the last look, or if this was the last one; else look again."""
         self._looks -= 1
         if self._looks and self._sent_since and self.inputs.unsettled:
             self._sent_since = False

@@ -87,7 +87,7 @@ class Cursor:
     """The next byte and the next mark that a reader will be given.
 
     `wake` is called when a parked reader has something to take. `offer` is called with a frame that is the next, and
-    says whether the reader has taken it: one that has nothing else to do need not come for it. Both must not raise.
+    says whether the reader has taken it: one that has nothing else to do need not come for it. Neither may raise.
     """
 
     __slots__ = (

@@ -5,9 +5,9 @@ way then is unknown, and both are said.
 
 Input goes out in batches of a few packets. Accepted is what the guest's serial line has taken, which a fence at the end
 of a batch tells (docs/libvirt.md, "The fence"). Not every batch has one, for whoever types would wait for it: there is
-one behind `UNFENCED_SIZE`, and when somebody asks, as is done for what is `unsettled` once there is a pause. Less than
-that stays unaccounted for. On a connection that carries other consoles too a fence could stop them all: there libvirt's
-word is taken for it, and a guest that says nothing gets no more than a budget.
+one behind `UNFENCED_SIZE`, and when somebody asks, as is done for what is `unsettled` once there is a pause. A
+keystroke or two stay unaccounted for until more comes. On a connection that carries other consoles too a fence could
+stop them all: there libvirt's word is taken for it, and a guest that says nothing gets no more than a budget.
 """
 
 from collections import Counter, deque
@@ -20,9 +20,10 @@ from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
 from virtmuxd.core.budget import Budget
 
-#: So many packets, or more bytes than so few, are unsettled without a fence. To a guest that takes input, so few bytes
-#: are no reason for a fence behind them to take long.
-SETTLE_FROM, FEW = 3, 256
+#: Input without a fence is unsettled from so many packets on, or from more bytes than these.
+SETTLE_FROM, SETTLE_BEYOND = 3, 256
+#: So few bytes a guest that takes input has taken in no time.
+FEW = 256
 #: Bytes of a packet.
 PACKET = 2048
 #: Bytes that are sent without a fence, at most: what a slow guest reads within the deadline of one.
@@ -111,7 +112,7 @@ class Inputs:
         self._batch: Batch | None = None
         #: Bytes sent, or being sent, and not accepted; the packets, and their bytes, that no fence follows yet.
         self._under_way: Counter[Writer] = Counter()
-        self._unfenced = self._unfenced_size = 0
+        self._unfenced_packets = self._unfenced_size = 0
         self._asked = False
         self._probing = False
         self._budget = Budget(BUDGET)
@@ -128,7 +129,7 @@ class Inputs:
     @property
     def unsettled(self) -> bool:
         """Whether there is to be a fence once there is a pause."""
-        return self._unfenced >= SETTLE_FROM or self._unfenced_size > FEW
+        return self._unfenced_packets >= SETTLE_FROM or self._unfenced_size > SETTLE_BEYOND
 
     @property
     def _sendable(self) -> bool:
@@ -168,7 +169,7 @@ class Inputs:
         self._under_way.clear()
         self._queue.clear()
         self._batch = None
-        self._unfenced = self._unfenced_size = self._left_behind = 0
+        self._unfenced_packets = self._unfenced_size = self._left_behind = 0
         self._ended_by = None
 
     def explain(self, cause: Cause) -> None:
@@ -313,11 +314,11 @@ class Inputs:
         if not self._queue:
             self._left_behind = 0
         due = self._probing or (self._asked and not self._queue)
-        self._unfenced += len(packets)
+        self._unfenced_packets += len(packets)
         self._unfenced_size = UNFENCED_SIZE - room
         fence = not self._shared and (due or room <= 0)
         if fence or self._shared:
-            self._unfenced = self._unfenced_size = 0
+            self._unfenced_packets = self._unfenced_size = 0
         if fence:
             self._probing = False
             self._asked = self._asked and bool(self._queue)

@@ -1,7 +1,8 @@
 """A console's record sequence: output bytes and the marks between them, with a cursor for each reader.
 
-Everything else reads it: a reader asks for the next frame when it can take one, so that a slow reader costs nothing
-but its cursor. The bytes themselves lie in a `Store` given from outside (in the daemon: the ring file).
+Everything else reads it: a reader asks for the next frame when it can take one; one that has all is offered what comes.
+So a slow reader costs nothing but its cursor. The bytes themselves lie in a `Store` given from outside (in the daemon:
+the ring file).
 """
 
 from collections import deque
@@ -267,8 +268,8 @@ class Sequence:
         return self._store.end if self._pace is None else self._pace.shown
 
     def _wake(self) -> None:
-        """Wake every parked reader, if all is let out; those that are level are offered what came. Frames encoded while
-        this runs are shared among them."""
+        """If all is let out, serve every parked reader: offer it what came if it waits for nothing else, and wake it
+        otherwise. Frames encoded while this runs are shared among them."""
         end = self._store.end
         if self._shown == end:
             parked, self._parked = self._parked, set()
@@ -301,7 +302,7 @@ class Sequence:
         self._record_at, self._recorder = offset, recorder
 
     def park(self, cursor: Cursor) -> None:
-        """Wake this reader at the next `publish`."""
+        """Offer this reader what comes next, or wake it."""
         self._parked.add(cursor)
 
     def leave(self, cursor: Cursor) -> None:

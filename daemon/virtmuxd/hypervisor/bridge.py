@@ -3,91 +3,36 @@
 Stock libvirtaio touches the loop in whatever thread libvirt happens to be in, and makes a task for every timer that is
 armed, which is one for each packet received (docs/libvirt.md, "Threads and the event loop"). Here ids are handed out at
 once, every change is carried over to the loop's thread in the order in which it was asked for, and timers are plain
-loop handles.
+loop handles. The loop goes on watching a file through libvirt's short pauses (`_Descriptor`), and a connection that
+floods can rest, so that one turn reads many messages (`EventBridge.rest`).
 
 libvirt keeps a file descriptor open until its free callback has run, so removing it a little later is safe.
 """
 
 import asyncio
 import select
-import socket
-import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from os import dup, fstat
+from contextlib import contextmanager
 from typing import Any
 
 import libvirtaio
 from libvirt import VIR_EVENT_HANDLE_READABLE, VIR_EVENT_HANDLE_WRITABLE, virEventInvokeFreeCallback
 
-#: Messages that libvirt reads from a connection that has rested in one turn of the loop. A console's are of 4 KB at
-#: most, which is what a PTY gives at once.
+from virtmuxd.hypervisor.transport import Transport
+
+#: Messages that libvirt reads in one turn of the loop from a connection that has rested: of 4 KB each, which is the
+#: most that a PTY gives at once, they are as much as one console may take of a turn (`ConsoleStream`).
 _MESSAGES = 64
 
 
-class Transport:
-    """The sockets of one libvirt connection, for the cut: a stuck connection cannot be closed through the API."""
-
-    def __init__(self) -> None:
-        self._sockets: list[socket.socket] = []
-        self._poller = select.poll()
-        #: What the poller says where all of them take more; of one whose peer is gone it says more than that.
-        self._roomy: list[tuple[int, int]] = []
-        self._lock = threading.Lock()
-        self.was_cut = False
-        #: The ids of libvirt's watches on them.
-        self.watches: list[int] = []
-
-    def add(self, descriptor: int, watch: int) -> None:
-        """Keep a duplicate of a socket that libvirt begins to watch for this connection; other files are not meant."""
-        if not stat.S_ISSOCK(fstat(descriptor).st_mode):
-            return
-        duplicate = socket.socket(fileno=dup(descriptor))
-        with self._lock:
-            self._sockets.append(duplicate)
-            self._poller.register(duplicate, select.POLLOUT)
-            self._roomy.append((duplicate.fileno(), select.POLLOUT))
-            self.watches.append(watch)
-            if self.was_cut:
-                _shut(duplicate)
-
-    def takes_more(self) -> bool:
-        """Whether a few kilobytes can be written now without waiting: where a socket polls writable, most of its buffer
-        is free."""
-        with self._lock:
-            return bool(self._roomy) and self._poller.poll(0) == self._roomy
-
-    def cut(self) -> None:
-        """Make every call that is blocked on the connection fail at once, now and later."""
-        with self._lock:
-            self.was_cut = True
-            for each in self._sockets:
-                _shut(each)
-
-    def close(self) -> None:
-        """Close the duplicates; the connection itself is libvirt's."""
-        with self._lock:
-            self.watches.clear()
-            self._roomy.clear()
-            while self._sockets:
-                closed = self._sockets.pop()
-                self._poller.unregister(closed)
-                closed.close()
-
-
-def _shut(each: socket.socket) -> None:
-    with suppress(OSError):  # the peer may have closed it
-        each.shutdown(socket.SHUT_RDWR)
-
-
 class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio has no types
-    """A watched file: asks the loop for a change only where there is one.
+    """A watched file, of which the loop hears only what it must.
 
-    libvirt wants to read no more as a call begins, and again as it ends; most find nothing to read in between. So the
-    loop goes on watching, and is told only where there is something that nobody wants. What libvirt answers at once, as
-    it does a ping, it writes at once: of that the loop hears only where the socket takes no more.
+    libvirt asks to read no more as a call begins, and to read again as it ends; mostly nothing comes in between. So the
+    loop goes on watching, and is told only once something comes that nobody wants. What libvirt has to write as it
+    reads, such as the answer to a ping, is written at once: the loop watches for room only where there is none.
     """
 
     def __init__(self, impl: "EventBridge", fd: int) -> None:
@@ -98,8 +43,6 @@ class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio ha
         self._resting: asyncio.TimerHandle | None = None
         self._poller = select.poll()
         self._poller.register(fd, select.POLLIN)
-        #: What the poller says where there is more to read; of a file that has ended it says something else.
-        self._more = [(fd, select.POLLIN)]
 
     def update(self) -> None:
         events = 0
@@ -153,7 +96,7 @@ class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio ha
             self.impl.loop.remove_reader(self.fd)
 
     def rest(self, seconds: float) -> None:
-        """Do not read for so long, then all that has come."""
+        """Do not read for so long; then, in one turn, up to `_MESSAGES` of what has come."""
         if self._resting is None:
             self._stop_reading()
             self._resting = self.impl.loop.call_later(seconds, self._end_rest)
@@ -165,9 +108,13 @@ class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio ha
         self._start_reading()
         for _ in range(_MESSAGES):
             is_wanted = self._has_reader and self.events & VIR_EVENT_HANDLE_READABLE
-            if not is_wanted or self._poller.poll(0) != self._more:
+            if not is_wanted or not self._has_more():
                 break
             self._read()
+
+    def _has_more(self) -> bool:
+        """Whether there is more to read; of a file that has ended poll says something else."""
+        return self._poller.poll(0) == [(self.fd, select.POLLIN)]
 
     def close(self) -> None:
         """It is watched no more, and another may get its number."""
@@ -237,7 +184,7 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
             self._opening.transport = None
 
     def rest(self, transport: Transport, seconds: float) -> None:
-        """Read nothing from a connection for so long: what comes meanwhile is then read at once. On the loop."""
+        """Read nothing from a connection for so long; then, in one turn, what has come. On the loop."""
         for watch in transport.watches:
             callback = self.callbacks.get(watch)
             if callback is not None:

@@ -103,7 +103,8 @@ class KeptConnection:
         return await self._attempt(api, function, *args)
 
     async def _attempt(self, api: str, function: Callable[..., _T], *args: Any) -> _T:
-        connection, self._connection = self._connection or await self._route.connect(), None
+        connection = self._connection or await self._route.connect()
+        self._connection = None
         is_good = False
         try:
             outcome = await connection.call(api, function, connection.libvirt, *args)
@@ -177,10 +178,9 @@ class Connection:
         """
         return await self._link.send(partial(function, *args))
 
-    @property
-    def is_free(self) -> bool:
-        """As `Link.is_free`."""
-        return self._link.is_free
+    def can_send_at_once(self) -> bool:
+        """As `Link.can_send_at_once`."""
+        return self._link.can_send_at_once()
 
     def rest(self, seconds: float) -> None:
         """As `Link.rest`."""

@@ -324,34 +324,36 @@ class ConsoleSupervisor:
     # Input.
 
     def send_input(self) -> None:
-        """Send the input that waits, if that is not being done: at once, or in a task where that may block, as a fence
-        does. What is taken out of the inputs is given to libvirt on this turn, or by the task that takes it."""
+        """Send the input that waits, unless that is being done: at once where that cannot block, else in a task, and
+        always there for a fence. Nothing is taken out of the inputs before it can be given to libvirt: what is still
+        queued at an end is rejected, not unknown."""
         stream = self._stream
         if stream is None or self._sending:
             return
         try:
-            while self.console.inputs.waiting and stream.takes_input and (batch := self.console.inputs.take()):
+            while self.console.inputs.waiting and stream.can_send_at_once() and (batch := self.console.inputs.take()):
                 stream.send_at_once(batch.packets)
                 if batch.fence:
                     self._send_aside(stream, batch)
                     return
                 self.console.sent(batch, time.time_ns())
             if self.console.inputs.waiting:
-                self._send_aside(stream, None)
+                self._send_aside(stream)
         except CallFailed as failed:  # behind why its connection was lost, if libvirt has said so
             self._loop.call_soon(self._ended, stream, Failure(Phase.SEND, time.time_ns(), failed.error))
         except Exception:  # noqa: BLE001  # the failure boundary of a console
             self.report_bug()
 
-    def _send_aside(self, stream: ConsoleStream, sent: Batch | None) -> None:
+    def _send_aside(self, stream: ConsoleStream, unanswered: Batch | None = None) -> None:
         self._sending = True
-        self._start(self._send_all, stream, sent)
+        self._start(self._send_all, stream, unanswered)
 
-    async def _send_all(self, stream: ConsoleStream, sent: Batch | None) -> None:
-        """Send the fence of what is `sent`, then what is queued, until nothing is, or the attachment is over."""
+    async def _send_all(self, stream: ConsoleStream, unanswered: Batch | None) -> None:
+        """Send the fence of a batch whose packets are on their way, if there is one; then what is queued, until nothing
+        is, or the attachment is over."""
         try:
-            if sent is not None and self._stream is stream:
-                await self._send(stream, sent, ())
+            if unanswered is not None and self._stream is stream:
+                await self._send(stream, unanswered, ())
             while self._stream is stream and (batch := self.console.inputs.take()):
                 await self._send(stream, batch, batch.packets)
         finally:
@@ -360,6 +362,7 @@ class ConsoleSupervisor:
             self.send_input()
 
     async def _send(self, stream: ConsoleStream, batch: Batch, packets: Sequence[bytes]) -> None:
+        """Have libvirt take `packets`, those of the batch that it has not got yet, and answer the batch's fence."""
         prompt = batch.under_way <= FEW and self.console.machine.silence.trusted
         seconds = self._fence.deadline if prompt else self._fence.patience
         overdue = self._loop.call_later(seconds, self._overdue, stream)

@@ -68,7 +68,7 @@ def save(error: libvirt.libvirtError, api: str) -> SavedError:
 
 
 class named:  # noqa: N801  # it is used as a function
-    """Within a worker's function that makes several calls: save the error of this one under its own name.
+    """Within a function that makes several calls: save the error of this one under its own name.
 
     Raises:
         CallFailed: it failed.

@@ -220,7 +220,8 @@ class HypervisorSupervisor:
                 self._look_later(uuid, failed)
                 not_seen.add(uuid)
             else:
-                states.update({uuid: state} if state is not None else {})
+                if state is not None:
+                    states[uuid] = state
         self._in_step = True
         self._arrivals.take_stock(states, not_seen)
         for state in states.values():

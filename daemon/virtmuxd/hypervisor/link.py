@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import libvirt
 
 from virtmux.reasons import Cause
-from virtmuxd.hypervisor.bridge import EventBridge, Transport
+from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, named, unreadable
+from virtmuxd.hypervisor.transport import Transport
 from virtmuxd.hypervisor.workers import Workers
 
 _T = TypeVar("_T")
@@ -121,8 +122,7 @@ class Link:
             error = unreadable("the hypervisor took no input in time; the connection was cut", "virStreamSend")
             raise CallFailed(error) from None
 
-    @property
-    def is_free(self) -> bool:
+    def can_send_at_once(self) -> bool:
         """Whether little input can be sent on the loop's thread now, without waiting: the link is one's own, no call is
         under way on it, and its socket takes more."""
         alone = not self.shared and not self._one_at_a_time.locked()
@@ -139,7 +139,8 @@ class Link:
         return outcome
 
     def rest(self, seconds: float) -> None:
-        """Have a link of one's own read nothing for so long, so that what comes meanwhile comes together."""
+        """Have a link of one's own read nothing for so long, so that what comes meanwhile comes together; a shared one
+        goes on reading."""
         if not self.shared:
             self._means.bridge.rest(self.transport, seconds)
 

@@ -27,12 +27,13 @@ _log = logging.getLogger(__name__)
 _LET_GO = 2.0
 #: What one console may take of a turn of the loop, in bytes.
 _TURN = 262144
-#: What is asked for first, in bytes, and then: the binding clears as much memory each time.
+#: Bytes asked for at first, and once that was not enough: the binding allocates and clears what is asked for.
 _FIRST, _THEN = 2048, 65536
-#: Bytes that came at once, or nanoseconds since the output before, by which a console floods: then its connection rests
-#: for so many seconds. Each of its packets would be a turn of the loop; a container's are of a kilobyte, those of an
-#: emulated serial port of a few bytes. libvirtd's socket holds what comes meanwhile.
-_MUCH, _SOON, _REST = 1024, 1_000_000, 0.001
+#: A console floods if so many bytes come at once, or any within so many nanoseconds of the last and not as an echo: a
+#: container's packets are of a kilobyte, those of an emulated serial port of a few bytes.
+_MUCH, _SOON = 1024, 1_000_000
+#: Then its connection rests for so many seconds, so that many packets share a turn of the loop; the socket holds them.
+_REST = 0.001
 _WOULD_BLOCK = -2
 _EVENTS = libvirt.VIR_STREAM_EVENT_READABLE | libvirt.VIR_STREAM_EVENT_ERROR | libvirt.VIR_STREAM_EVENT_HANGUP
 
@@ -52,7 +53,7 @@ class ConsoleStream:
         self._on_end: Callable[[Failure], None] = _ignore_end
         self._loop = asyncio.get_running_loop()
         self._sending = False
-        #: When there was output last (ns), and whether what comes now may be an echo.
+        #: When there was output last (monotonic, ns), and whether what comes now may be an echo.
         self._received_at = 0
         self._typed = False
 
@@ -109,12 +110,12 @@ class ConsoleStream:
         except libvirt.libvirtError as error:
             self._finish(save(error, "virStreamRecv"))
         if pieces:
-            self._rest_from(size)
+            self._rest_if_flooding(size)
             self._on_output(pieces, time.time_ns())
         return 0
 
-    def _rest_from(self, size: int) -> None:
-        """Have the connection rest from a flood, which so many bytes may belong to."""
+    def _rest_if_flooding(self, size: int) -> None:
+        """Output of so many bytes came: let the connection rest if that is part of a flood."""
         before, self._received_at = self._received_at, time.monotonic_ns()
         if size >= _MUCH or (self._received_at - before < _SOON and not self._typed):
             self._connection.rest(_REST)
@@ -157,13 +158,13 @@ class ConsoleStream:
         finally:
             self._sending = False
 
-    @property
-    def takes_input(self) -> bool:
-        """Whether `send_at_once` may be called now."""
-        return self._connection.is_free
+    def can_send_at_once(self) -> bool:
+        """Whether `send_at_once` would not wait now: as `Link.can_send_at_once`."""
+        return self._connection.can_send_at_once()
 
     def send_at_once(self, packets: Sequence[bytes]) -> None:
-        """Give a few packets to libvirt, on the loop's thread.
+        """Give a few packets to libvirt, on the loop's thread: only where `can_send_at_once` has just said so, with no
+        `await` in between.
 
         Raises:
             CallFailed: as `Connection.send`.

@@ -18,8 +18,8 @@ import libvirt
 
 from virtmux.reasons import SavedError
 from virtmuxd.core.counters import Counters, ThreadUse
-from virtmuxd.hypervisor.bridge import Transport
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, save
+from virtmuxd.hypervisor.transport import Transport
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")

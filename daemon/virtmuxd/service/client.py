@@ -103,7 +103,7 @@ class Client:
             self.fail()
         finally:
             hello_due.cancel()
-            self._intake.close()
+            self._intake.stop_watching()
             self._end()
         await self._say_goodbye()
         return self._reason or reason_now(Cause.DETACHED)

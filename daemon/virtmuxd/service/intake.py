@@ -33,27 +33,28 @@ class Intake:
         Raises:
             OSError: the connection was reset.
         """
-        data = await self._received(await self._room())
+        data = await self._next(await self._room())
         self.active_at = self._loop.time()
         if self._limits.rules.input_rate:
             self._bucket.take(len(data))
         return data
 
-    async def _received(self, room: int) -> bytes:
+    async def _next(self, room: int) -> bytes:
         """Wait until something has come, and give it.
 
-        Before it waits it asks: of a socket that has an error, as when the client was killed with something unread,
-        libuv tells once and then no more, and there is still to be read what came before that.
+        It asks before it waits: libuv tells of a socket's error once, and what came before that is still to be read
+        (docs/libvirt.md, "Threads and the event loop").
         """
         waited = False
-        while (data := self._come(room)) is None:
+        while (data := self._receive(room)) is None:
             await self._wait()
             waited = True
         if not waited:
             await asyncio.sleep(0)  # others have their turn
         return data
 
-    def _come(self, room: int) -> bytes | None:
+    def _receive(self, room: int) -> bytes | None:
+        """What is there, up to `room`; None where there is nothing yet."""
         try:
             return self._socket.recv(room)
         except BlockingIOError:
@@ -71,14 +72,15 @@ class Intake:
             self._waiter = None
 
     def _readable(self) -> None:
-        """The loop goes on watching: most often what has come was asked for when the next comes."""
+        """The loop goes on watching between two reads, since mostly somebody waits again before more comes; if nobody
+        does, that ends here."""
         if self._waiter is None:
-            self.close()
+            self.stop_watching()
         elif not self._waiter.done():
             self._waiter.set_result(None)
 
-    def close(self) -> None:
-        """Watch the socket no more."""
+    def stop_watching(self) -> None:
+        """Watch the socket no more; the next wait watches it again."""
         if self._watched:
             self._watched = False
             self._loop.remove_reader(self._socket)

@@ -1,7 +1,8 @@
 """What is sent to one client: answers, events, the fate of its input, and the records of its places.
 
-Records are pulled: when the socket takes more, the client's feeds are asked for their next frame in turn. So a client
-that does not read holds its cursors, the rest of one frame, and a bounded number of answers and events.
+Records are pulled: when the socket takes more, the client's feeds are asked for their next frame in turn. A feed that
+is level, of a client for which nothing else waits, is offered the next frame as it comes. So a client that does not
+read holds its cursors, the rest of one frame, and a bounded number of answers and events.
 """
 
 import asyncio
@@ -191,8 +192,8 @@ class Outgoing:
         self._progress.set()
 
     def send_at_once(self, frame: bytes) -> bool:
-        """Send a frame of records where nothing else waits, and the socket takes some of it; gives whether that was so.
-        As `pump` would, in fewer steps: each client takes them with each packet of a console."""
+        """Send a frame of records if nothing else waits and the socket takes some of it; gives whether it did. What
+        `pump` does, without its queue: this is called for each client and packet."""
         if self._rest or self._later is not None or self.is_broken:  # without these `pump` has left nothing
             return False
         try:

@@ -32,8 +32,8 @@ _LOW = (1 << 64) - 1
 
 
 class _Word:
-    """The u64 words of the header, by their places: no enum, which takes twice as long for each of those that a packet
-    touches. `CHECKSUM` covers those that never change after creation."""
+    """The u64 words of the header, by index. Plain ints: an enum's member takes twice as long, and each packet touches
+    several. `CHECKSUM` covers those that never change after creation."""
 
     MAGIC = 0
     HISTORY_HIGH = 1

@@ -5,7 +5,7 @@ import pytest
 from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
-from virtmuxd.core.inputs import BUDGET, FEW, PACKET, SETTLE_FROM, UNFENCED_SIZE, Batch, Inputs, Writer
+from virtmuxd.core.inputs import BUDGET, PACKET, SETTLE_BEYOND, SETTLE_FROM, UNFENCED_SIZE, Batch, Inputs, Writer
 
 WINDOW = 20
 
@@ -141,10 +141,10 @@ def test_keystrokes_have_no_fence_that_would_hold_up_the_next_but_want_one_in_a_
     assert (typist.told, inputs.unsettled) == ([status(accepted=3)], False)
 
 
-@pytest.mark.parametrize(("size", "unsettled"), [(FEW, False), (FEW + 1, True)])
+@pytest.mark.parametrize(("size", "unsettled"), [(SETTLE_BEYOND, False), (SETTLE_BEYOND + 1, True)])
 def test_of_few_bytes_no_fence_is_wanted(size: int, unsettled: bool) -> None:
     inputs = started()
-    Typist(inputs, window=2 * FEW).type(bytes(size))
+    Typist(inputs, window=2 * SETTLE_BEYOND).type(bytes(size))
     assert not send(inputs).fence
     assert inputs.unsettled is unsettled
 

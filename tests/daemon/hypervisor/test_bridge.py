@@ -14,7 +14,8 @@ import pytest
 import uvloop
 
 from virtmuxd.hypervisor import bridge as bridge_module
-from virtmuxd.hypervisor.bridge import EventBridge, Transport
+from virtmuxd.hypervisor.bridge import EventBridge
+from virtmuxd.hypervisor.transport import Transport
 
 READABLE, WRITABLE = libvirt.VIR_EVENT_HANDLE_READABLE, libvirt.VIR_EVENT_HANDLE_WRITABLE
 DEADLINE = 10.0

@@ -13,10 +13,11 @@ import libvirt
 import pytest
 
 from virtmux.reasons import Cause
-from virtmuxd.hypervisor.bridge import EventBridge, Transport
+from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.connection import Connection, KeptConnection, Route
 from virtmuxd.hypervisor.errors import CallFailed
 from virtmuxd.hypervisor.link import Link, Means
+from virtmuxd.hypervisor.transport import Transport
 from virtmuxd.hypervisor.workers import Workers
 
 LONG = 60.0
@@ -190,7 +191,7 @@ async def test_only_a_connection_of_ones_own_may_be_free_for_input(shared: bool,
         connection = connection_of(workers, object(), transport=transport)
         connection._link.shared = shared
 
-        assert connection.is_free is not shared
+        assert connection.can_send_at_once() is not shared
 
 
 async def test_a_connection_is_not_free_while_a_call_is_under_way(workers: Workers) -> None:
@@ -201,7 +202,7 @@ async def test_a_connection_is_not_free_while_a_call_is_under_way(workers: Worke
             tasks.create_task(connection.call("virTest", free.wait))
             await asyncio.sleep(0)
             try:
-                assert not connection.is_free
+                assert not connection.can_send_at_once()
             finally:
                 free.set()
 
@@ -216,7 +217,7 @@ async def test_a_connection_is_not_free_where_the_hypervisor_does_not_read(worke
             while True:
                 ours.send(bytes(4096))
 
-        assert not connection_of(workers, object(), transport=transport).is_free
+        assert not connection_of(workers, object(), transport=transport).can_send_at_once()
         transport.close()
 
 
@@ -228,7 +229,7 @@ async def test_a_connection_that_was_cut_or_lost_is_not_free(lost: Cause | None,
             connection.cut()
         connection._link.lost = lost
 
-        assert not connection.is_free
+        assert not connection.can_send_at_once()
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -42,17 +42,20 @@ class Stream:
 
 
 class Taking(Stream):
-    """One that takes input: at once while `takes_input`, or else by and by, or it fails."""
+    """One that takes input: at once while `takes_at_once`, or else by and by, or it fails."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.takes_input = True
+        self.takes_at_once = True
         self.failure: CallFailed | None = None
         self.at_once: list[bytes] = []
         self.by_and_by: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()
 
+    def can_send_at_once(self) -> bool:
+        return self.takes_at_once
+
     def send_at_once(self, packets: Sequence[bytes]) -> None:
-        assert self.takes_input
+        assert self.takes_at_once
         if self.failure is not None:
             raise self.failure
         self.at_once += packets
@@ -213,7 +216,7 @@ async def test_keystrokes_are_sent_at_once_and_a_fence_is_waited_for(monkeypatch
 
 async def test_keystrokes_that_could_block_the_loop_are_sent_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     async with typing(monkeypatch) as (_, stream, type_):
-        stream.takes_input = False
+        stream.takes_at_once = False
         type_(b"l")
         type_(b"s")
         async with asyncio.timeout(DEADLINE):
@@ -223,7 +226,7 @@ async def test_keystrokes_that_could_block_the_loop_are_sent_aside(monkeypatch: 
 
 async def test_what_waits_for_a_thread_at_the_end_was_not_given_to_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
     async with typing(monkeypatch) as (bench, stream, type_):
-        stream.takes_input = False
+        stream.takes_at_once = False
         type_(b"ls")
         bench.console.handle_event(Failed(Failure(Phase.RECEIVE, START)))
         assert (bench.console.inputs.rejected, bench.console.inputs.unknown) == (2, 0)

@@ -13,8 +13,8 @@ import pytest
 from virtmux.messages import Threads
 from virtmuxd.core.counters import Counters
 from virtmuxd.hypervisor import workers as workers_module
-from virtmuxd.hypervisor.bridge import Transport
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
+from virtmuxd.hypervisor.transport import Transport
 from virtmuxd.hypervisor.workers import Workers
 
 LONG = 60.0

@@ -119,7 +119,7 @@ async def test_what_comes_while_nobody_reads_waits_in_the_socket_and_does_not_ke
     assert woken == 2
 
     assert await intake.read() == b"two"
-    intake.close()
+    intake.stop_watching()
     assert not loop.remove_reader(daemon)
 
 
@@ -164,7 +164,7 @@ def test_all_that_a_client_sent_before_it_was_killed_is_read(monkeypatch: pytest
         with suppress(ConnectionResetError):
             while data := await intake.read():
                 received.append(data)
-        intake.close()
+        intake.stop_watching()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(killed_with_something_unread())
