@@ -102,9 +102,19 @@ class KeptConnection:
                 raise
         return await self._attempt(api, function, *args)
 
+    async def open(self) -> None:
+        """Have it open, as the next call needs it.
+
+        Raises:
+            CallFailed, DeadlineMissed: as `Route.connect`.
+        """
+        if self._connection is None:
+            self._connection = await self._route.connect()
+
     async def _attempt(self, api: str, function: Callable[..., _T], *args: Any) -> _T:
-        connection = self._connection or await self._route.connect()
-        self._connection = None
+        await self.open()
+        connection, self._connection = self._connection, None
+        assert connection is not None
         is_good = False
         try:
             outcome = await connection.call(api, function, connection.libvirt, *args)

@@ -200,34 +200,36 @@ class HypervisorSupervisor:
 
     async def _survey(self, kept: KeptConnection) -> None:
         """Learn what there is. Domains that events name meanwhile are looked at again, until none is left; one that
-        hangs is no matter to the others.
+        hangs is no matter to the others, and is looked at again later.
 
         Raises:
-            CallFailed, DeadlineMissed: the connection failed, or the domains could not be listed.
+            CallFailed, DeadlineMissed: the hypervisor cannot be had, or the domains could not be listed.
         """
         self._stale.clear()
         states: dict[str, DomainState] = {}
-        not_seen: set[str] = set()
+        not_seen: dict[str, CallFailed | DeadlineMissed] = {}
         await self._find_all(kept)
         while self._stale:
             uuid = self._next_stale()
             states.pop(uuid, None)
+            await kept.open()  # that it fails is no matter of this domain
             try:
                 state = await kept.call("virDomainGetXMLDesc", look_up, uuid)
             except (CallFailed, DeadlineMissed) as failed:
                 if isinstance(failed, CallFailed) and connection_cause(failed.error) is not None:
                     raise
-                self._look_later(uuid, failed)
-                not_seen.add(uuid)
+                not_seen[uuid] = failed
             else:
                 if state is not None:
                     states[uuid] = state
         self._in_step = True
-        self._arrivals.take_stock(states, not_seen)
+        self._arrivals.take_stock(states, not_seen.keys())
         for state in states.values():
             self._see(state, all_news=True)
-        for uuid in {key.uuid for key in self._consoles} - set(states) - not_seen:
+        for uuid in {key.uuid for key in self._consoles} - set(states) - set(not_seen):
             self._lose_domain(uuid)
+        for uuid, why in not_seen.items():
+            self._look_later(uuid, why)
         self._registry.connected(self._route.uri, time.time_ns(), self._errands)
 
     async def _find_all(self, kept: KeptConnection) -> None:

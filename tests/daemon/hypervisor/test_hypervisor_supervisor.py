@@ -50,9 +50,15 @@ class Hypervisor:
     connections: int = 0
     cuts: int = 0
     lost: Callable[[Cause], None] = lambda _: None
+    domains: tuple[str, ...] = (UUID,)
+    #: Whether it hangs from the first look at a domain on, and hangs now.
+    is_to_hang: bool = False
+    hangs: bool = False
     callbacks: dict[int, Callable[..., None]] = field(default_factory=dict)
 
     async def connect(self, **_how: bool) -> "Hypervisor":
+        if self.hangs:
+            raise DeadlineMissed("virConnectOpen")
         self.connections += 1
         return self
 
@@ -83,7 +89,10 @@ class Hypervisor:
             case "virConnectGetCapabilities":
                 return HYPERVISOR + URI
             case "virConnectListAllDomains":
-                return [UUID]
+                return self.domains
+            case "virDomainGetXMLDesc" if self.is_to_hang:
+                self.hangs = True
+                raise DeadlineMissed(api)
             case "virDomainGetXMLDesc":
                 return self.state
             case _:
@@ -105,10 +114,10 @@ class Hypervisor:
 
 
 @asynccontextmanager
-async def supervised() -> AsyncIterator[tuple[Hypervisor, Registry]]:
+async def supervised(hypervisor: Hypervisor | None = None) -> AsyncIterator[tuple[Hypervisor, Registry]]:
     """A hypervisor that was looked at, and the registry of its one console, at which nobody is."""
     consoles = Consoles()
-    hypervisor = Hypervisor()
+    hypervisor = hypervisor or Hypervisor()
 
     def make_console(_key: ConsoleKey, naming: Naming) -> Console:
         return consoles.add(uri=naming.uri).console
@@ -171,3 +180,11 @@ async def test_all_looks_are_over_one_connection_which_is_cut_when_the_hyperviso
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert hypervisor.cuts == 1
+
+
+async def test_a_hypervisor_that_hangs_while_it_is_looked_at_is_lost_however_many_domains_it_has() -> None:
+    domains = tuple(f"{UUID[:-2]}{number:02}" for number in range(50))
+    async with supervised(Hypervisor(domains=domains, is_to_hang=True)) as (_, registry):
+        (hypervisor,) = registry.hypervisors()
+        assert hypervisor.reason is not None
+        assert (hypervisor.connected, hypervisor.reason.cause) == (False, Cause.HYPERVISOR_TIMEOUT)
