@@ -23,12 +23,13 @@ from virtmuxd.core.budget import Budget
 #: Input without a fence is unsettled from so many packets on, or from more bytes than these.
 SETTLE_FROM, SETTLE_BEYOND = 3, 256
 #: So few bytes a guest that takes input has taken in no time.
-FEW = 256
+_FEW = 256
 #: Bytes of a packet.
 PACKET = 2048
 #: Bytes that are sent without a fence, at most: what a slow guest reads within the deadline of one.
 UNFENCED_SIZE = 3 * PACKET
-#: Bytes that a guest behind a shared connection is sent until it says something; its serial line takes 13 KB.
+#: Bytes that a guest may have been sent without saying anything: its serial line takes 13 KB that nobody reads. Behind
+#: a shared connection it is sent no more; on one of its own it may take long with what is beyond.
 BUDGET = 8192
 
 
@@ -87,13 +88,13 @@ class Writer:
 class Batch(NamedTuple):
     """Packets to be sent in order, and whether a fence follows them; a fence alone is a probe.
 
-    `under_way`: bytes that the guest may have to take before the fence is answered.
+    `prompt`: whether that is to be answered soon, since the guest has little to take before it.
     """
 
     attachment: int
     packets: tuple[bytes, ...]
     fence: bool
-    under_way: int = 0
+    prompt: bool = True
 
 
 class Inputs:
@@ -116,6 +117,8 @@ class Inputs:
         self._asked = False
         self._probing = False
         self._budget = Budget(BUDGET)
+        #: Bytes sent beyond as many as the guest has said since: what it has not read outlives an attachment.
+        self._unheard = 0
         #: Bytes queued by clients that have left.
         self._left_behind = 0
 
@@ -188,6 +191,7 @@ class Inputs:
 
     def heard(self, size: int) -> bool:
         """The guest said something, so it may be sent as much again. Gives whether input waited for that."""
+        self._unheard = max(0, self._unheard - size)
         if not self._shared:
             return False
         waited = not self._budget.left and bool(self._queue)
@@ -322,7 +326,8 @@ class Inputs:
         if fence:
             self._probing = False
             self._asked = self._asked and bool(self._queue)
-        self._batch = Batch(self._attachment, tuple(packets), fence, self._under_way.total())
+        prompt = self._under_way.total() <= _FEW and self._unheard <= BUDGET
+        self._batch = Batch(self._attachment, tuple(packets), fence, prompt)
         if self._queue and self._waits:
             self._tell_held()
         return self._batch
@@ -340,6 +345,7 @@ class Inputs:
             pieces.append(data)
             self._under_way[writer] += len(data)
         packet = b"".join(pieces)
+        self._unheard += len(packet)
         if self._shared:
             self._budget.spend(len(packet))
         return packet

@@ -32,7 +32,7 @@ from virtmuxd.core.events import (
     Timer,
 )
 from virtmuxd.core.evidence import Failure, connecting_cause, connection_cause, opening_cause
-from virtmuxd.core.inputs import FEW, Batch
+from virtmuxd.core.inputs import Batch
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.hypervisor.cancelled import go_on_being_cancelled
 from virtmuxd.hypervisor.connection import Connection, Route
@@ -363,7 +363,7 @@ class ConsoleSupervisor:
 
     async def _send(self, stream: ConsoleStream, batch: Batch, packets: Sequence[bytes]) -> None:
         """Have libvirt take `packets`, those of the batch that it has not got yet, and answer the batch's fence."""
-        prompt = batch.under_way <= FEW and self.console.machine.silence.trusted
+        prompt = batch.prompt and self.console.machine.silence.trusted
         seconds = self._fence.deadline if prompt else self._fence.patience
         overdue = self._loop.call_later(seconds, self._overdue, stream)
         self._sending_since = self._loop.time()

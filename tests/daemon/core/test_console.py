@@ -512,7 +512,7 @@ def test_who_ceases_to_type_has_a_fence_asked_for_and_nobody_before() -> None:
     bench.later.clear()
     settle(bench.tick())
     batch = bench.console.inputs.take()
-    assert (batch, bench.later) == (Batch(1, (), fence=True, under_way=SETTLE_FROM + 4), [])
+    assert (batch, bench.later) == (Batch(1, (), fence=True), [])
 
 
 def test_who_never_ceases_to_type_has_a_fence_now_and_then() -> None:

@@ -66,7 +66,7 @@ def send(inputs: Inputs) -> Batch:
     batch = inputs.take()
     assert batch is not None
     inputs.sent(batch)
-    return batch._replace(under_way=0)
+    return batch._replace(prompt=True)
 
 
 def confirmed(inputs: Inputs) -> Batch:
@@ -105,7 +105,7 @@ def test_nothing_is_taken_while_something_is_being_sent() -> None:
     typist = Typist(inputs)
     typist.type(b"ls")
     batch = inputs.take()
-    assert batch == Batch(1, (b"ls",), fence=False, under_way=2)
+    assert batch == Batch(1, (b"ls",), fence=False)
     typist.type(b"\r")
 
     assert (inputs.waiting, inputs.take()) == (False, None)
@@ -147,6 +147,40 @@ def test_of_few_bytes_no_fence_is_wanted(size: int, unsettled: bool) -> None:
     Typist(inputs, window=2 * SETTLE_BEYOND).type(bytes(size))
     assert not send(inputs).fence
     assert inputs.unsettled is unsettled
+
+
+def prompt(inputs: Inputs) -> bool:
+    """Whether a fence would be answered soon now."""
+    inputs.probe()
+    batch = inputs.take()
+    assert batch is not None
+    assert batch.fence
+    inputs.sent(batch)
+    return batch.prompt
+
+
+@pytest.mark.parametrize("attachments", [1, 2])
+def test_a_fence_is_prompt_as_long_as_the_guest_was_not_sent_much_beyond_what_it_said(attachments: int) -> None:
+    inputs = started()
+    typist = Typist(inputs, window=2 * BUDGET)
+    for _ in range(BUDGET // 256):
+        typist.type(bytes(256))
+        assert prompt(inputs), "what is accepted may wait to be read"
+    typist.type(b"x")
+    assert not prompt(inputs)
+
+    for attachment in range(2, attachments + 1):
+        inputs.end()
+        inputs.start(attachment)
+    assert not prompt(inputs)
+    inputs.heard(1)
+    assert prompt(inputs)
+
+
+def test_a_fence_is_not_prompt_behind_more_than_a_few_bytes() -> None:
+    inputs = started()
+    Typist(inputs, window=1000).type(bytes(257))
+    assert not prompt(inputs)
 
 
 def test_keystrokes_have_a_fence_once_they_are_as_many_bytes_as_a_slow_guest_takes() -> None:
@@ -370,7 +404,7 @@ def test_what_an_old_attachment_took_late_is_not_accepted_by_the_next() -> None:
     typist.type(b"new!", attachment=2)
     inputs.ask()
     new = inputs.take()
-    assert new == Batch(2, (b"new!",), fence=True, under_way=4)
+    assert new == Batch(2, (b"new!",), fence=True)
 
     inputs.sent(old)
     assert typist.status == status(2)
