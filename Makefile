@@ -15,6 +15,7 @@ help:
 	@echo 'make soak-bytes   256 MiB out of a guest and 16 MiB into it, every byte checked: shows its progress'
 	@echo 'make install      for packages: puts all below DESTDIR, for PREFIX; enables and starts nothing'
 	@echo 'make docs         writes what stands in docs/ and is made from the code'
+	@echo 'make fuzz         looks for inputs that break something, for MINUTES=10: under atheris, which it installs'
 	@echo 'make bench        what virtmux costs, and how fast it is, beside conserver, conman and virsh: ten minutes'
 	@echo 'make setup        installs what the above need; says what, first'
 	@echo 'make clean        removes what the above made in this directory'
@@ -80,6 +81,12 @@ docs:
 	$(BIN)python3 -m tools.manpages
 	$(BIN)python3 -m tools.diagram
 
+# What it finds, and what it keeps, is in tests/fuzz/__main__.py.
+MINUTES = 10
+fuzz:
+	@tools/setup fuzz
+	$(BIN)python3 -m tests.fuzz --minutes $(MINUTES)
+
 # Each prints its table, and keeps it in tests/bench/results.
 bench:
 	@tools/setup bench
@@ -90,4 +97,4 @@ clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache || sudo rm -rf build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check unit integration chaos soak-bytes install install-python install-system docs bench clean
+.PHONY: help setup demo test check unit integration chaos soak-bytes install install-python install-system docs bench fuzz clean

@@ -12,6 +12,8 @@ does not say how many it has: 24, or more where it has used more.
 Sequences come out whole. Before the guest sets a title, the terminal is told to keep its own.
 """
 
+import re
+
 from virtmux.escapes import Kind, Scanner, Unit
 from virtmux_cli.attach.modes import Modes, is_title, match_csi, numbers
 from virtmux_cli.attach.unfinished_line import UnfinishedLine
@@ -21,6 +23,7 @@ _FORMER_TITLE = b"\x1b[23;0t"
 #: Below all that is on the screen.
 _BOTTOM = b"\x1b[999;1H"
 _NEWLINES = (b"\n", b"\x0b", b"\x0c")
+_NEWLINE = re.compile(rb"[\n\x0b\x0c]")
 _SHIFT_OUT, _SHIFT_IN = b"\x0e", b"\x0f"
 #: Newlines after which text flows again.
 _FLOWING = 2
@@ -125,6 +128,8 @@ class GuestTerminal:
     def _take_text(self, text: bytes) -> None:
         end = max(map(text.rfind, _NEWLINES)) + 1
         if end:
+            if self._line in (self._saved[0], self._main[0]):  # it may come back
+                self._line.add_text(_NEWLINE.split(text, maxsplit=1)[0])
             self._newlines = min(_FLOWING, self._newlines + sum(map(text.count, _NEWLINES)))
             self._shift(text[:end])
             self._line = UnfinishedLine(self._modes.pen)

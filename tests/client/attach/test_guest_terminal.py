@@ -178,3 +178,11 @@ def test_after_something_on_the_main_screen_it_ends_below_all_that() -> None:
     guest.feed(b"\x1b[5;5Hmenu")
     assert guest.undo() == b"\x1b[999;1H"
     assert guest.line_open
+
+
+def test_what_was_added_to_a_line_that_comes_back_is_in_it_however_it_was_cut() -> None:
+    whole, cut = GuestTerminal(), GuestTerminal()
+    whole.feed(b"one \x1b7two\nthree\x1b8")
+    for piece in (b"one \x1b7tw", b"o\nthree\x1b8"):
+        cut.feed(piece)
+    assert whole.go_on() == cut.go_on() == b"one two"
