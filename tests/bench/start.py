@@ -31,7 +31,7 @@ from tests.harness.guest import BANNER, Guest, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import Terminal
 
-RUNS = 6
+RUNS = 5
 CPUS = 2
 #: Milliseconds.
 LIST_BUDGET = 150.0

@@ -25,7 +25,7 @@ from tests.harness.libvirtd import Libvirtd
 
 ROUNDS = 3
 #: Clients, and how many bytes each is brought.
-CASES = {1: 24 << 20, 8: 24 << 20, 64: 16 << 20, 200: 12 << 20, 1000: 4 << 20}
+CASES = {1: 16 << 20, 8: 16 << 20, 64: 12 << 20, 200: 12 << 20, 1000: 3 << 20}
 #: With how many clients these are measured, which are not with all.
 ONLY = {
     "virsh": [1],
