@@ -254,6 +254,16 @@ def test_output_from_between_the_start_and_the_opening_may_be_missing() -> None:
     ]
 
 
+def test_that_output_may_be_missing_is_said_also_where_the_clock_was_set_back() -> None:
+    life = Life(unheld_since=at(1000), known=Evidence(3, ID))
+    life.happen(Up(at(0), ID), Opened(at(1), ID))
+
+    assert life.marks == [
+        Break(rfc3339(at(1)), rfc3339(at(1)), rfc3339(at(1))),
+        Attached(rfc3339(at(1)), attachment=1, incarnation=3),
+    ]
+
+
 def test_a_new_daemon_says_since_when_nobody_held_the_console() -> None:
     life = Life(unheld_since=at(-10), known=Evidence(3, ID))
     life.happen(Up(at(0), ID), Opened(at(1), ID))
