@@ -46,6 +46,10 @@ _OfConsole = messages.Attach | messages.Release | messages.Reclaim
 _GOODBYE_DEADLINE = 2.0
 _LIST_DEADLINE = 2.0
 _FIND_DEADLINE = 10.0
+#: What is still done for a client that is gone: nobody would hear the answer to anything else.
+_EVEN_IF_GONE = Input | messages.Release | messages.Reclaim | messages.Forget | messages.Kick | messages.Guest
+#: Pieces of input that are taken in one turn of the loop; whatever else is asked for has a turn of its own.
+_QUICK = 32
 
 
 class Client:
@@ -162,12 +166,18 @@ class Client:
     # Requests.
 
     async def _receive(self) -> None:
+        """Carry out what comes, one thing after the other; others have their turn in between."""
         while data := await self._intake.read():
-            for request in self._session.receive(data):
+            for number, request in enumerate(self._session.receive(data)):
                 if self._reason is not None:
                     return
-                self._carry_out(request)
-                await self._outgoing.room_for_answers()
+                is_wanted = isinstance(request, _EVEN_IF_GONE) or not self._outgoing.is_broken
+                if is_wanted:
+                    self._carry_out(request)
+                    await self._outgoing.room_for_answers()
+                is_quick = isinstance(request, Input) or not is_wanted
+                if not is_quick or number % _QUICK == 0:
+                    await asyncio.sleep(0)
 
     def _carry_out(self, request: messages.ClientMessage | Input) -> None:
         match request:

@@ -1,6 +1,7 @@
 """The service side of one client, over a real socketpair, with real consoles that have no hypervisor."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -51,7 +52,7 @@ from virtmuxd.service import places, releases
 from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.outgoing import MAX_PROMISED
-from virtmuxd.service.places import MAX_PAST
+from virtmuxd.service.places import MAX_PAST, Places
 
 STOPPING = Reason(cause=Cause.SERVER_STOPPING, text="stopping", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
 EVICTED = Reason(cause=Cause.EVICTED, text="evicted", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
@@ -796,6 +797,47 @@ async def test_who_asks_much_and_is_gone_leaves_nothing_behind() -> None:
 
         assert (await peer.ended()).cause is Cause.DETACHED
         assert bench.console.info().clients == 0
+
+
+async def test_of_who_asks_much_and_is_gone_hardly_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = Consoles()
+    done: list[int] = []
+    list_ = client_module.Client._list
+
+    def counted(client: client_module.Client, request: int) -> None:
+        done.append(request)
+        list_(client, request)
+
+    monkeypatch.setattr(client_module.Client, "_list_once_known", counted)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.send(encode(ListConsoles(1)) * 2000)
+        peer.socket.close()
+
+        assert (await peer.ended()).cause is Cause.DETACHED
+    assert len(done) < 1000
+
+
+async def test_what_a_client_asks_has_a_turn_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = 0
+    done: Counter[int] = Counter()
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Places, "flow", lambda *_, **__: done.update([turns]))
+    async with served(Consoles().registry) as peer, asyncio.TaskGroup() as tasks:
+        await peer.greet()
+        turning = tasks.create_task(turn())
+        await peer.send(encode(Flow(7, paused=True)) * 500)
+        await peer.say(ListConsoles(1))
+        await peer.expect(Done)
+        turning.cancel()
+    assert done.total() == 500
+    assert max(done.values()) <= 2
 
 
 async def test_a_client_in_a_flood_is_still_listened_to() -> None:
