@@ -1,0 +1,87 @@
+"""Clients that are broken or mean harm: each harms itself alone, and nothing of it is left.
+
+Who is at the console meanwhile keeps every byte, and waits no longer for an echo.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import pytest
+import pytest_asyncio
+
+from tests.harness.attacks import ATTACKS
+from tests.harness.counts import seed
+from tests.harness.daemon import Daemon
+from tests.harness.echo import Echoes, echoing, quiet_echoes
+from tests.harness.follower import PATIENCE, Follower, follow
+from tests.harness.guest import BANNER, Guest, boot_sector_guest
+from tests.harness.libvirtd import Libvirtd
+from tests.integration.conftest import guest_factory
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+#: Who says nothing is sent away after a second.
+CONFIG = "[limits]\nhandshake = 1\n"
+#: How much longer an echo may take: that so many come at once keeps a processor busy for a second.
+TIMES = {"thousands": 5.0}
+#: What the allocators may keep, in KiB, of an attack that was made before.
+KEPT_KIB = 8192
+
+
+class Scene(NamedTuple):
+    """A daemon, who is at a console of it, and how long echoes take there when all is quiet."""
+
+    mux: Daemon
+    guest: Guest
+    bystander: Follower
+    quiet: Echoes
+
+    async def attack(self, name: str) -> int:
+        """Have it made, by a process of its own; gives how many connections it made."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.harness.attacks", name, self.mux.socket, self.guest.name, str(seed()),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )  # fmt: skip
+        async with asyncio.timeout(4 * PATIENCE):
+            said, _ = await process.communicate()
+        assert process.returncode == 0
+        return int(said)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(libvirtd: Libvirtd) -> AsyncIterator[Scene]:
+    """One for all attacks."""
+    async with guest_factory(libvirtd, boot_sector_guest) as start:
+        guest = await start(libvirtd, state="paused")
+        mux = Daemon([libvirtd.uri], config=CONFIG, watched=True)
+        await mux.start()
+        try:
+            async with follow(mux.socket, guest.name) as bystander:
+                await bystander.until_attached()
+                await guest.resume()
+                await bystander.until_output(BANNER)
+                yield Scene(mux, guest, bystander, await quiet_echoes(bystander))
+        finally:
+            await mux.close()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_an_attack_harms_nobody_else_and_leaves_nothing_behind(scene: Scene, name: str) -> None:
+    for _ in range(2):
+        await scene.attack(name)  # what it has imported, cached and laid out stays
+    before = await scene.mux.watch.census()
+    rss, seen = scene.mux.rss_kib, len(scene.bystander.output)
+    async with echoing(scene.bystander) as echoes:
+        assert await scene.attack(name) > 0
+
+    echoes.hold_against(scene.quiet, TIMES.get(name, 1.0))
+    assert scene.bystander.output[seen:] == b"." * (len(scene.bystander.output) - seen)
+    assert not scene.bystander.gaps
+    assert not scene.bystander.reasons
+    after = await scene.mux.watch.settled(before)
+    assert not after.more_than(before), after.grown(before)
+    assert scene.mux.rss_kib - rss < KEPT_KIB
