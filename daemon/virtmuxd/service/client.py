@@ -46,8 +46,11 @@ _OfConsole = messages.Attach | messages.Release | messages.Reclaim
 _GOODBYE_DEADLINE = 2.0
 _LIST_DEADLINE = 2.0
 _FIND_DEADLINE = 10.0
-#: What is still done for a client that is gone: nobody would hear the answer to anything else.
-_EVEN_IF_GONE = Input | messages.Release | messages.Reclaim | messages.Forget | messages.Kick | messages.Guest
+#: What is still done for a client that is gone: its input, up to a detach, and what others are concerned with. Nobody
+#: would hear the answer to anything else.
+_EVEN_IF_GONE = (
+    Input | messages.Detach | messages.Release | messages.Reclaim | messages.Forget | messages.Kick | messages.Guest
+)
 #: Pieces of input that are taken in one turn of the loop; whatever else is asked for has a turn of its own.
 _QUICK = 32
 
@@ -199,7 +202,7 @@ class Client:
             case messages.Watch(id):
                 self._watch(id)
             case messages.Histories() | messages.Marks() | messages.Forget():
-                self._read_stored(request)
+                self._stored.carry_out(request)
             case messages.Who() | messages.Kick() | messages.Status() | messages.OpenMetrics():
                 self._carry_out_of_daemon(request)
             case messages.Guest() | messages.Domains():
@@ -215,10 +218,6 @@ class Client:
             self._people.carry_out(request)
         else:
             self._statistics.carry_out(request)
-
-    def _read_stored(self, request: messages.Histories | messages.Marks | messages.Forget) -> None:
-        if isinstance(request, messages.Forget) or not self._outgoing.is_broken:  # else nobody is there to be told
-            self._stored.carry_out(request)
 
     def _once_surveyed(self, answer: Callable[[], None], seconds: float) -> None:
         """Answer once all hypervisors, and domains that have just changed, were looked at; or after so long."""

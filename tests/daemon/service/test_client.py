@@ -42,7 +42,7 @@ from virtmux.messages import (
 )
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Attached, Ended, Note, Position
-from virtmux.wire import MAX_MESSAGE, MAX_OUTPUT, Output, encode_message, encode_output
+from virtmux.wire import MAX_MESSAGE, MAX_OUTPUT, Output, encode_input, encode_message, encode_output
 from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Policy, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.limits import LimitRules, Limits
@@ -993,6 +993,21 @@ async def test_input_behind_a_detach_is_ignored() -> None:
 
         assert await peer.expect(Done) == Done(9)
         await everything_taken(peer)
+        assert not bench.console.inputs.waiting
+
+
+async def test_input_behind_a_detach_is_ignored_also_of_a_client_that_is_gone() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        handle = (await peer.attach()).info.console
+        late = encode_input(handle, 1, 0, b"late")
+        refused = encode(Attach(8, "web1"))  # at once: so it is found out that nobody is there
+        await peer.send(refused * 2 + encode(Detach(9, handle)) + late)
+        peer.socket.close()
+
+        await peer.ended()
         assert not bench.console.inputs.waiting
 
 
