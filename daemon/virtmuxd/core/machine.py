@@ -313,12 +313,13 @@ class Machine:
         since = event.at if event.since is None else max(event.since, self._arrived_at)
         was_set_back = event.since is None and max(unheld, default=0) > since  # the clock
         if unheld and (max(unheld) < since or was_set_back):
-            self._sequence.mark(self._break(event.at, min(max(unheld), since), since))
+            self._sequence.mark(self._break(event.at, max(unheld), since))
         self._attach(event)
 
     def _break(self, at: int, since: int, until: int) -> Break:
+        since = min(since, until)  # the clock may have been set back
         self.breaks += 1
-        self.broken += max(0, until - since)
+        self.broken += until - since
         return Break(rfc3339(at), rfc3339(since), rfc3339(until))
 
     def _attach(self, event: Opened) -> None:

@@ -157,6 +157,13 @@ def test_a_false_alarm_is_a_break_and_no_end() -> None:
     assert life.reserved == []
 
 
+def test_a_false_alarm_while_the_clock_is_set_back_is_a_break_that_does_not_end_before_it_begins() -> None:
+    life = attached()
+    life.happen(stalled(9), Cleaned(at(10)), Opened(at(-1000), ID))
+
+    assert life.marks[1] == Break(rfc3339(at(-1000)), rfc3339(at(-1000)), rfc3339(at(-1000)))
+
+
 @pytest.mark.parametrize("shown_by", ["output", "a fence"])
 def test_what_may_be_missing_begins_where_the_stream_was_surely_served_last(shown_by: str) -> None:
     life = attached()
