@@ -212,6 +212,7 @@ class HypervisorSupervisor:
         while self._stale:
             uuid = self._next_stale()
             states.pop(uuid, None)
+            not_seen.pop(uuid, None)
             await kept.open()  # that it fails is no matter of this domain
             try:
                 state = await kept.call("virDomainGetXMLDesc", look_up, uuid)
