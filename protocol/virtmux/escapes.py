@@ -53,8 +53,9 @@ class Unit(NamedTuple):
     data: bytes
 
 
-#: Control characters that are executed within a sequence: all but CAN, SUB and ESC; BEL and newline are left out here.
-_EXECUTED = rb"\x00-\x06\x08\x09\x0b-\x17\x19\x1c-\x1f\x7f"
+#: Control characters that are executed within a sequence, as a class of `re`: all but CAN, SUB and ESC; BEL and newline
+#: are left out here.
+EXECUTED = rb"\x00-\x06\x08\x09\x0b-\x17\x19\x1c-\x1f\x7f"
 
 
 STRICT = rb"\n"
@@ -70,7 +71,7 @@ def _grammar(newline: bytes) -> re.Pattern[bytes]:
     At each byte one alternative of a repetition fits, so that `re` never tries in vain; `open` may go on behind the end
     of the data.
     """
-    in_string = _EXECUTED + newline
+    in_string = EXECUTED + newline
     executed = rb"\x07" + in_string
     esc = rb"\x1b[" + executed + b"]" + _MOST
     csi = rb"(?:" + esc + rb"\[|\xc2?\x9b)[\x20-\x3f" + executed + b"]" + _MOST

@@ -23,7 +23,7 @@ _FORMER_TITLE = b"\x1b[23;0t"
 #: Below all that is on the screen.
 _BOTTOM = b"\x1b[999;1H"
 _NEWLINES = (b"\n", b"\x0b", b"\x0c")
-_NEWLINE = re.compile(rb"[\n\x0b\x0c]")
+_NEWLINE = re.compile(b"|".join(_NEWLINES))
 _SHIFT_OUT, _SHIFT_IN = b"\x0e", b"\x0f"
 #: Newlines after which text flows again.
 _FLOWING = 2

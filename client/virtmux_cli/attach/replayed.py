@@ -9,7 +9,7 @@ once something behind it is left out.
 import re
 from typing import NamedTuple
 
-from virtmux.escapes import Kind, Scanner, Unit
+from virtmux.escapes import EXECUTED, Kind, Scanner, Unit
 
 _CSI, _OSC, _DCS = rb"(?:\x1b\[|\xc2?\x9b)", rb"(?:\x1b\]|\xc2?\x9d)", rb"(?:\x1bP|\xc2?\x90)"
 _END = rb"(?:\x07|\xc2?\x9c|\x1b\\)"
@@ -30,7 +30,7 @@ _HARMLESS = re.compile(
 #: C1 control functions that stand alone: IND, NEL, HTS, RI, SS2, SS3.
 _C1 = b"\x84\x85\x88\x8d\x8e\x8f"
 #: Control characters that are executed within a sequence; a BEL at its end is the end.
-_EXECUTED = re.compile(rb"[\x00-\x06\x08-\x17\x19\x1c-\x1f\x7f]|\x07(?!\Z)")
+_EXECUTED = re.compile(rb"[\n" + EXECUTED + rb"]|\x07(?!\Z)")
 _ENQUIRY = b"\x05"
 
 

@@ -40,6 +40,10 @@ def test_nothing_that_is_asked_is_left_where_something_else_is_left_out(hidden: 
     assert not set(shown) & set(b"\x05\x9a\x9b\x9d\x90")
 
 
+def test_what_is_executed_within_a_sequence_is_shown_before_it() -> None:
+    assert RequestFilter().show(Shown(b"a\x1b[1\n;31\x05mb", replayed=True)) == b"a\n\x1b[1;31mb"
+
+
 @pytest.mark.parametrize("harmless", HARMLESS)
 def test_everything_else_is_shown(harmless: bytes) -> None:
     assert RequestFilter().show(Shown(b"a" + harmless + b"b", replayed=True)) == b"a" + harmless + b"b"
