@@ -9,6 +9,7 @@ connections it made. What the daemon answers is read only where that is part of 
 import json
 import os
 import resource
+import select
 import socket
 import struct
 import sys
@@ -156,16 +157,23 @@ def floods_of_attaches(attacker: Attacker) -> None:
 def attach_and_detach(attacker: Attacker) -> None:
     """A place is had and given up, thousands of times, by several at once."""
     pair = attacker.attach() + encode(Detach(2, 1)) + encode(Flow(1, paused=True))
+    _pour(attacker, 5, pair * 50, reads=True)
+
+
+def _pour(attacker: Attacker, clients: int, said: bytes, *, reads: bool) -> None:
+    """Several clients say this over and over, as fast as it is taken."""
     with ExitStack() as stack:
-        several = [stack.enter_context(attacker.connect()) for _ in range(5)]
+        several = [stack.enter_context(attacker.connect()) for _ in range(clients)]
         for made in several:
             made.sendall(_HELLO)
             made.setblocking(False)
-        until = time.monotonic() + 1
+        until = time.monotonic() + _SECONDS
         while time.monotonic() < until:
-            for made in several:
+            heard, taking, _ = select.select(several if reads else [], several, [], _SECONDS)
+            for made in taking:
                 with suppress(OSError):
-                    made.send(pair * 50)
+                    made.send(said)
+            for made in heard:
                 with suppress(OSError):
                     made.recv(1 << 20)
 
@@ -183,17 +191,7 @@ def thousands(attacker: Attacker) -> None:
 def never_reading(attacker: Attacker) -> None:
     """Asks and asks, and takes no answer."""
     asked = encode(ListConsoles(1)) + encode(Watch(2)) + attacker.attach(3)
-    with ExitStack() as stack:
-        several = [stack.enter_context(attacker.connect()) for _ in range(20)]
-        for made in several:
-            made.sendall(_HELLO)
-            made.setblocking(False)
-        until = time.monotonic() + 1
-        while time.monotonic() < until:
-            for made in several:
-                with suppress(OSError):
-                    made.send(asked * 100)
-            time.sleep(0.01)
+    _pour(attacker, 20, asked * 100, reads=False)
 
 
 def no_handshake(attacker: Attacker) -> None:

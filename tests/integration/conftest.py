@@ -166,9 +166,9 @@ async def daemon() -> AsyncIterator[StartDaemon]:
             await one.close()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def _long_run(libvirtd: Libvirtd) -> AsyncIterator[tuple[Daemon, Follower]]:
-    mux = Daemon([libvirtd.uri])
+@asynccontextmanager
+async def bystanding(libvirtd: Libvirtd, mux: Daemon) -> AsyncIterator[tuple[Guest, Follower]]:
+    """A daemon that runs, a guest, and somebody at its console, until the context is left; the console never ends."""
     async with guest_factory(libvirtd, boot_sector_guest) as start:
         guest = await start(libvirtd, state="paused")
         await mux.start()
@@ -177,10 +177,17 @@ async def _long_run(libvirtd: Libvirtd) -> AsyncIterator[tuple[Daemon, Follower]
                 await bystander.until_attached()
                 await guest.resume()
                 await bystander.until_output(BANNER)
-                yield mux, bystander
+                yield guest, bystander
                 assert not bystander.reasons
         finally:
             await mux.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _long_run(libvirtd: Libvirtd) -> AsyncIterator[tuple[Daemon, Follower]]:
+    mux = Daemon([libvirtd.uri])
+    async with bystanding(libvirtd, mux) as (_, bystander):
+        yield mux, bystander
 
 
 @pytest_asyncio.fixture(loop_scope="module")

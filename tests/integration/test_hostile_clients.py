@@ -16,10 +16,10 @@ from tests.harness.attacks import ATTACKS
 from tests.harness.counts import seed
 from tests.harness.daemon import Daemon
 from tests.harness.echo import Echoes, echoing, quiet_echoes
-from tests.harness.follower import PATIENCE, Follower, follow
-from tests.harness.guest import BANNER, Guest, boot_sector_guest
+from tests.harness.follower import PATIENCE, Follower
+from tests.harness.guest import Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.integration.conftest import guest_factory
+from tests.integration.conftest import bystanding
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -55,18 +55,9 @@ class Scene(NamedTuple):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene(libvirtd: Libvirtd) -> AsyncIterator[Scene]:
     """One for all attacks."""
-    async with guest_factory(libvirtd, boot_sector_guest) as start:
-        guest = await start(libvirtd, state="paused")
-        mux = Daemon([libvirtd.uri], config=CONFIG, watched=True)
-        await mux.start()
-        try:
-            async with follow(mux.socket, guest.name) as bystander:
-                await bystander.until_attached()
-                await guest.resume()
-                await bystander.until_output(BANNER)
-                yield Scene(mux, guest, bystander, await quiet_echoes(bystander))
-        finally:
-            await mux.close()
+    mux = Daemon([libvirtd.uri], config=CONFIG, watched=True)
+    async with bystanding(libvirtd, mux) as (guest, bystander):
+        yield Scene(mux, guest, bystander, await quiet_echoes(bystander))
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.harness.frames import encoded
 from virtmux.wire import (
     INPUT,
     MAX_INPUT,
@@ -38,16 +39,6 @@ FRAMES: st.SearchStrategy[Frame] = st.one_of(
 )
 
 
-def encode(frame: Frame) -> bytes:
-    match frame:
-        case Message():
-            return encode_message(frame.payload)
-        case Output():
-            return encode_output(*frame)
-        case Input():
-            return encode_input(*frame)
-
-
 def decode(data: bytes, allowed: frozenset[int] = ALL) -> list[Frame]:
     return list(Decoder(allowed).feed(data))
 
@@ -61,7 +52,7 @@ EXAMPLES: list[Frame] = [Message(b"{}"), Output(7, 2**40, b"out"), Input(7, 2, 9
 
 def test_a_frame_split_at_every_byte_arrives_whole_and_not_early() -> None:
     for frame in EXAMPLES:
-        data = encode(frame)
+        data = encoded(frame)
         for cut in range(len(data)):
             decoder = Decoder(ALL)
             assert list(decoder.feed(data[:cut])) == []
@@ -70,20 +61,20 @@ def test_a_frame_split_at_every_byte_arrives_whole_and_not_early() -> None:
 
 def test_frames_that_arrive_byte_by_byte_come_in_order() -> None:
     decoder = Decoder(ALL)
-    data = b"".join(map(encode, EXAMPLES))
+    data = b"".join(map(encoded, EXAMPLES))
     assert [frame for byte in data for frame in decoder.feed(bytes([byte]))] == EXAMPLES
 
 
 def test_several_frames_in_one_feed_are_all_given_and_the_rest_is_kept() -> None:
     decoder = Decoder(ALL)
-    data = b"".join(map(encode, EXAMPLES))
+    data = b"".join(map(encoded, EXAMPLES))
     assert list(decoder.feed(data + data[:-1])) == EXAMPLES + EXAMPLES[:-1]
     assert list(decoder.feed(data[-1:])) == EXAMPLES[-1:]
 
 
 @given(st.lists(FRAMES, max_size=8), st.data())
 def test_any_chunking_of_any_frames_gives_these_frames(frames: list[Frame], data: st.DataObject) -> None:
-    stream = b"".join(map(encode, frames))
+    stream = b"".join(map(encoded, frames))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     decoder = Decoder(ALL)
     chunks = [stream[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
@@ -147,12 +138,12 @@ def test_a_type_that_the_peer_may_not_send_is_refused() -> None:
 
 def test_frames_before_a_bad_one_are_given_and_the_bad_one_stays_bad() -> None:
     decoder = Decoder(ALL)
-    frames = decoder.feed(encode(EXAMPLES[0]) + header(9, 5))
+    frames = decoder.feed(encoded(EXAMPLES[0]) + header(9, 5))
     assert next(frames) == EXAMPLES[0]
     with pytest.raises(ProtocolError):
         next(frames)
     with pytest.raises(ProtocolError):
-        list(decoder.feed(encode(EXAMPLES[0])))
+        list(decoder.feed(encoded(EXAMPLES[0])))
 
 
 def test_a_message_that_exceeds_the_limit_cannot_be_encoded() -> None:

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from tests.fuzz.target import Cuts, Target
+from tests.harness.frames import encoded
 from virtmux.wire import (
     INPUT,
     MESSAGE,
     OUTPUT,
     Decoder,
-    Frame,
-    Input,
-    Message,
     ProtocolError,
     encode_input,
     encode_message,
@@ -30,18 +28,8 @@ def run(data: bytes) -> None:
         for piece in cuts.pieces(8):
             fed += piece
             for frame in decoder.feed(piece):
-                given += _encoded(frame)
+                given += encoded(frame)
             assert fed.startswith(given), "the frames are those of the bytes"
-
-
-def _encoded(frame: Frame) -> bytes:
-    match frame:
-        case Message():
-            return encode_message(frame.payload)
-        case Input():
-            return encode_input(*frame)
-        case _:
-            return encode_output(*frame)
 
 
 def seeds() -> Iterator[bytes]:
