@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import virtmux
 from tests.harness.logged import unknown_facts
 from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY, send_signal
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
@@ -162,6 +163,19 @@ class Daemon:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "VIRTMUX_JOURNAL": str(self.journal)},
         )  # fmt: skip
+
+    async def until_listed(self, domain: str, *, seconds: float = 30.0, **facts: object) -> None:
+        """Waits until all consoles of the domain are listed with these facts, as `ConsoleInfo` has them. Raises
+        TimeoutError.
+
+        It looks again and again, up to a deadline: no event tells that a console is free after its end was told.
+        """
+        async with asyncio.timeout(seconds), virtmux.connect(self.socket) as client:
+            while True:
+                listed = [each for each in await client.consoles() if each.id.domain == domain]
+                if listed and all(getattr(each, name) == fact for each in listed for name, fact in facts.items()):
+                    return
+                await asyncio.sleep(0.05)
 
     async def consoles(self) -> list[dict[str, Any]]:
         """The consoles, as `virtmux list --json` prints them."""

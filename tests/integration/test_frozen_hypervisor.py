@@ -173,6 +173,8 @@ async def test_stuck_calls_give_their_threads_back(
         before = mux.threads
         counted: list[int] = []
         for _ in range(count(2, 6)):
+            for guest in sick:
+                await mux.until_listed(guest.name, state="absent")
             own_libvirtd.freeze()
             # Each of these is an opening that hangs.
             async with follow_all(mux.socket, places(sick)) as clients:

@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 
 from tests.harness.command import running
-from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
@@ -15,19 +14,6 @@ from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause
 
 VIRTIO_CONSOLE = "<console type='pty'><target type='virtio' port='1'/><alias name='ua-again'/></console>"
-
-
-async def until_attached(mux: Daemon, domain: str) -> None:
-    """Wait until `virtmux events` tells that a console of the domain was attached."""
-    events = await mux.client("events", "--json")
-    assert events.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        async for line in events.stdout:
-            rows = [row for row in await mux.consoles() if row["id"]["domain"] == domain]
-            if domain.encode() in line and rows and rows[0]["state"] == "attached":
-                break
-    events.terminate()
-    await events.communicate()
 
 
 async def create(libvirtd: Libvirtd, guest: Guest, directory: Path) -> None:
@@ -43,7 +29,7 @@ async def test_a_guest_that_is_defined_and_started_at_once_is_held_from_its_firs
     mux = await daemon(libvirtd.uri, attach="always")
     guests = [await boot_guest(libvirtd) for _ in range(5)]
     for guest in guests:
-        await until_attached(mux, guest.name)
+        await mux.until_listed(guest.name, state="attached")
 
 
 async def test_a_transient_guest_that_ends_is_gone_and_its_watchers_know(
@@ -103,7 +89,7 @@ async def test_a_console_that_is_lent_stays_so_while_its_domain_is_defined_anew(
 ) -> None:
     guest = await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri, attach="always")
-    await until_attached(mux, guest.name)
+    await mux.until_listed(guest.name, state="attached")
     command = ["release", guest.name, "--", "sh", "-c", "echo lent >&2; read x"]
     async with running(mux.socket, *command) as lending:
         assert await lending.line() == "lent\n"
@@ -120,7 +106,7 @@ async def test_a_console_that_is_lent_stays_so_while_its_domain_is_defined_anew(
         assert row["released"] == "while-in-use"
         lending.type(b"\n")
         await lending.finish()
-    await until_attached(mux, guest.name)
+    await mux.until_listed(guest.name, state="attached")
 
 
 async def test_a_second_uri_of_a_known_hypervisor_is_refused_and_harms_nothing(

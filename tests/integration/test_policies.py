@@ -5,7 +5,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.harness.daemon import PROGRAMS, Daemon
+from tests.harness.daemon import PROGRAMS
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
@@ -15,25 +15,12 @@ from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Cause
 
 
-async def _until_listed(mux: Daemon, domain: str, **facts: object) -> None:
-    """Wait until `list` shows these facts of a domain's console, looking again at every event."""
-    events = await mux.client("events", "--json")
-    assert events.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        while await events.stdout.readline():
-            rows = [row for row in await mux.consoles() if row["id"]["domain"] == domain]
-            if rows and facts.items() <= rows[0].items():
-                break
-    events.terminate()
-    await events.communicate()
-
-
 async def test_on_demand_nothing_is_held_until_somebody_attaches(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
     guest = await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri)
-    await _until_listed(mux, guest.name, state="absent")
+    await mux.until_listed(guest.name, state="absent")
     async with Terminal("virsh", ["-c", libvirtd.uri, "console", guest.name]) as virsh:
         await virsh.expect(b"Escape character is")
         virsh.send(b"\x1d")
@@ -50,7 +37,7 @@ async def test_on_demand_the_console_is_let_go_when_the_last_client_has_left(
     async with follow(mux.socket, guest.name) as client:
         await client.until_attached()
         position = client.console.position
-    await _until_listed(mux, guest.name, state="absent")
+    await mux.until_listed(guest.name, state="absent")
     async with Terminal("virsh", ["-c", libvirtd.uri, "console", guest.name]) as virsh:
         await virsh.expect(b"Escape character is")
         virsh.send(b"\x1d")
@@ -66,7 +53,7 @@ async def test_always_holds_the_console_before_anybody_asks(
 ) -> None:
     mux = await daemon(libvirtd.uri, attach="always")
     guest = await boot_guest(libvirtd, state="paused")
-    await _until_listed(mux, guest.name, state="attached")
+    await mux.until_listed(guest.name, state="attached")
     await guest.resume()
     async with follow(mux.socket, guest.name, position="0") as client:
         await client.until_output(BANNER)
@@ -109,8 +96,8 @@ async def test_a_policy_may_be_for_some_consoles_only(
     config.write_text(f'[[console]]\nmatch = "{never.name}:serial?"\nattach = "always"\n')
     rules = ["--attach", f"{never.name}=never", "--attach", f"{always.name}:*=always"]
     mux = await daemon(libvirtd.uri, arguments=["--config", str(config), *rules])
-    await _until_listed(mux, always.name, state="attached")
-    await _until_listed(mux, other.name, state="absent")
+    await mux.until_listed(always.name, state="attached")
+    await mux.until_listed(other.name, state="absent")
     status, _, talk = await mux.run_client("attach", never.name)
     assert (status, "'never'" in talk) == (8, True)
 
@@ -133,8 +120,8 @@ async def test_the_policy_of_a_console_is_that_of_the_first_rule_that_names_it(
     config.write_text(f'[[console]]\nmatch = "{shunned.name}:serial*"\nattach = "never"\n')
     rules = ["--config", str(config), "--attach", f"{held.name}=always"]
     mux = await daemon(libvirtd.uri, arguments=rules)
-    await _until_listed(mux, held.name, state="attached", policy="always")
-    await _until_listed(mux, shunned.name, state="absent", policy="never")
+    await mux.until_listed(held.name, state="attached", policy="always")
+    await mux.until_listed(shunned.name, state="absent", policy="never")
 
 
 async def test_the_read_only_socket_can_watch_and_not_type(

@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,33 +28,19 @@ async def reload(mux: Daemon, text: str) -> None:
     await mux.until_logged(said, times)
 
 
-async def until_listed(mux: Daemon, domain: str, **facts: Any) -> None:
-    """Wait until `list` shows these facts of the domain's console, looking again at every event."""
-    events = await mux.client("events", "--json")
-    assert events.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            rows = [row for row in await mux.consoles() if row["id"]["domain"] == domain]
-            if rows and facts.items() <= rows[0].items():
-                break
-            await events.stdout.readline()
-    events.terminate()
-    await events.communicate()
-
-
 async def test_a_policy_holds_and_lets_go_its_consoles_and_leaves_the_others_alone(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
     one, other = await boot_guest(libvirtd), await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri)
-    await until_listed(mux, one.name, state="absent")
+    await mux.until_listed(one.name, state="absent")
     async with follow(mux.socket, other.name) as bystander:
         await bystander.until_attached()
 
         await reload(mux, f'[[console]]\nmatch = "{one.name}"\nattach = "always"\n')
-        await until_listed(mux, one.name, state="attached", policy="always")
+        await mux.until_listed(one.name, state="attached", policy="always")
         await reload(mux, f'[[console]]\nmatch = "{one.name}"\nattach = "never"\n')
-        await until_listed(mux, one.name, state="absent", policy="never")
+        await mux.until_listed(one.name, state="absent", policy="never")
 
         await bystander.write(b"still here")
         await bystander.until_output(b"still here")
@@ -73,7 +58,7 @@ async def test_hypervisors_come_and_go_and_the_others_go_on(
         await bystander.until_attached()
 
         await reload(mux, both)
-        await until_listed(mux, there.name, running=True)
+        await mux.until_listed(there.name, running=True)
         async with follow(mux.socket, there.name) as client:
             await client.until_attached()
             await reload(mux, f'uri = ["{libvirtd.uri}"]')
@@ -98,10 +83,10 @@ async def test_other_domains_are_looked_after_once_they_are_meant(
 ) -> None:
     one, other = await boot_guest(libvirtd), await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri, config=f'domain = ["{one.name}"]')
-    await until_listed(mux, one.name, running=True)
+    await mux.until_listed(one.name, running=True)
 
     await reload(mux, f'domain = ["{other.name}"]')
-    await until_listed(mux, other.name, running=True)
+    await mux.until_listed(other.name, running=True)
     assert [each["id"]["domain"] for each in await mux.consoles()] == [other.name]
 
 
