@@ -110,3 +110,24 @@ async def test_a_daemon_without_any_file_descriptor_left_goes_on_and_recovers(
         await quiet_echoes(waiting, 1)
         await echoes(console)
         assert mux.log.count(SHORT) == 1
+
+
+@pytest.mark.parametrize("left", (1, 2, 4))
+async def test_with_too_few_file_descriptors_for_a_connection_that_fails_and_nothing_else(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, left: int
+) -> None:
+    guest, later = await boot_guest(libvirtd), await boot_guest(libvirtd, state="defined")
+    mux = await daemon(libvirtd.uri, attach="always")
+    before, _ = resource.prlimit(mux.pid, resource.RLIMIT_NOFILE)
+    async with follow(mux.socket, guest.name) as console, follow(mux.socket, later.name) as waiting:
+        await console.until_attached()
+        free = sorted(set(range(1000)) - set(descriptors_of(mux)))
+        set_limit(mux, free[left])
+        await later.start()
+        ended = await waiting.until_ended()
+        assert ended.cause is Cause.HYPERVISOR_LOST
+        assert ended.error is not None
+        assert (ended.error.api, ended.error.message) == ("virConnectOpen", "Too many open files")
+        await echoes(console)
+        set_limit(mux, before)
+        await waiting.until_attached()

@@ -20,6 +20,7 @@ from typing import Any
 import libvirtaio
 from libvirt import VIR_EVENT_HANDLE_READABLE, VIR_EVENT_HANDLE_WRITABLE, virEventInvokeFreeCallback
 
+from virtmuxd.hypervisor.headroom import Headroom
 from virtmuxd.hypervisor.transport import Transport
 
 #: Messages that libvirt reads in one turn of the loop from a connection that has rested: of 4 KB each, which is the
@@ -173,10 +174,16 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
         self._changes: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._is_due = False
         self._opening = threading.local()
+        self._headroom = Headroom()
 
     @contextmanager
     def opening(self, transport: Transport) -> Iterator[None]:
-        """While this thread opens a connection, its sockets belong to `transport`."""
+        """While this thread opens a connection, its sockets belong to `transport`.
+
+        Raises:
+            OSError: there are too few file descriptors for one.
+        """
+        self._headroom.require()
         self._opening.transport = transport
         try:
             yield

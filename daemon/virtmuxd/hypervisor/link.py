@@ -76,8 +76,11 @@ class Link:
         """
 
         def open_() -> Any:
-            with self._means.bridge.opening(self.transport):
-                return libvirt.open(self._means.uri)
+            try:
+                with self._means.bridge.opening(self.transport):
+                    return libvirt.open(self._means.uri)
+            except OSError as error:
+                raise CallFailed(unreadable(error.strerror or str(error), "virConnectOpen")) from None
 
         try:
             self.libvirt = await self._call("virConnectOpen", open_)
