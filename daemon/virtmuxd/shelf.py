@@ -32,8 +32,6 @@ from virtmuxd.service.runtime import RuntimeDirectory, boot_id
 
 _log = logging.getLogger(__name__)
 
-#: For how long after its start the daemon asks often for a console that is busy (ns).
-_EAGER = 2 * 10**9
 _DAY = 86400 * 10**9
 #: Seconds for the disk to tell what the journal holds, and to take the last records.
 _BEGIN_DEADLINE = 10.0
@@ -93,9 +91,7 @@ class Shelf:
             ring,
             policy=self._policies.policy_of(naming.domain, key.device),
             timing=Timing(
-                linger=self._policies.linger_of(naming.domain, key.device),
-                probe_after=config.probe_after,
-                eager_until=self._runtime.life.began + _EAGER,
+                linger=self._policies.linger_of(naming.domain, key.device), probe_after=config.probe_after
             ),
             backoff=Backoff(random.random),
             tell=self._registry.tell,

@@ -70,7 +70,6 @@ class Life:
         unheld_since: int | None = None,
         released_until: int | None = None,
         exclusive: bool = True,
-        eager_until: int = 0,
     ) -> None:
         self.store = store or MemoryStore()
         self.final: list[StoredMark] = []
@@ -83,7 +82,7 @@ class Life:
             backoff=Backoff(lambda: 0.0),
             known=known or Evidence(0, -1),
             unheld_since=unheld_since,
-            timing=Timing(evidence=2.0, linger=60.0, probe_after=3.0, eager_until=eager_until),
+            timing=Timing(evidence=2.0, linger=60.0, probe_after=3.0),
             released_until=released_until,
             exclusive=exclusive,
         )

@@ -39,10 +39,8 @@ class Timing:
     linger: float = 60.0
     #: How long a console is silent before it is probed.
     probe_after: float = 3.0
-    #: At what interval a busy console that a former daemon held is asked for again until `eager_until` (ns): just after
-    #: the start it may be the former stream that libvirt has not given up yet.
+    #: At what interval a busy console that was held before is asked for again just after the hypervisor has come back.
     eager: float = 0.1
-    eager_until: int = 0
 
 
 # Events.

@@ -109,6 +109,10 @@ _ANNOUNCED: dict[Cause, frozenset[Cause]] = {
 #: An attachment that lasted this long (ns) was a success: asking for the console starts over at short intervals.
 _LASTING = 10 * 10**9
 
+#: So long (ns) after the hypervisor has come back a console that is busy may be so by our own former stream, or that of
+#: a former daemon, which libvirt has not given up yet.
+_EAGER = 2 * 10**9
+
 #: Where it may lead to that a console is sought.
 _SOUGHT = (State.ABSENT, State.OPENING, State.WAITING)
 
@@ -182,6 +186,8 @@ class Machine:
         #: Whether the last attachment lasted until the guest left by migration.
         self._held_to_the_end = False
         self._undefined_by: Undefined | None = None
+        #: Since when the hypervisor answers.
+        self._back_since = 0
         self._attached_at = 0
         self._marked: Cause | None = None
         self._ending: Ending | None = None
@@ -240,9 +246,11 @@ class Machine:
 
     def _learn(self, event: Event) -> None:
         match event:
-            case Up() | Started():
-                self._down = None
-                self._undefined_by = None
+            case Up(at):
+                self._down = self._undefined_by = None
+                self._back_since = at
+            case Started():
+                self._down = self._undefined_by = None
             case Down():
                 self._down = event
             case Undefined() if self._journey is None and (event.gone or not self.newest.running):
@@ -358,7 +366,7 @@ class Machine:
 
     def _retry_later(self, cause: Cause, failure: Failure) -> None:
         """At growing intervals; but often, and without a word, where it is our own former stream that holds it."""
-        ours = self._unheld_since is not None and failure.at < self._timing.eager_until
+        ours = self._unheld_since is not None and failure.at < self._back_since + _EAGER
         eager = ours and cause is Cause.CONSOLE_BUSY
         seconds = self._timing.eager if eager else self._backoff.next()
         self._wait(cause, failure, after_s=seconds, news=not eager)

@@ -8,6 +8,7 @@ from virtmuxd.core.events import (
     Cleaned,
     ClearTimer,
     Demand,
+    Down,
     Elapsed,
     Keep,
     Lent,
@@ -125,7 +126,7 @@ def test_a_console_that_is_released_while_its_opening_fails_is_left_alone() -> N
 
 
 def test_just_after_the_start_a_console_that_a_former_daemon_held_may_be_busy_with_that_and_is_no_news() -> None:
-    life = Life(unheld_since=at(-1), eager_until=at(2))
+    life = Life(unheld_since=at(-1))
     life.happen(Up(at(0), ID))
     for _ in range(5):
         assert SetTimer(Timer.RETRY, 0.1) in life.happen(OpenFailed(at(1), BUSY), Elapsed(at(1), Timer.RETRY))
@@ -135,8 +136,20 @@ def test_just_after_the_start_a_console_that_a_former_daemon_held_may_be_busy_wi
     assert life.story == ["not opened console-busy"], "by then it is somebody else's"
 
 
+def test_just_after_a_hypervisor_has_come_back_a_console_may_be_busy_with_the_stream_that_was_lost_with_it() -> None:
+    life = attached()
+    life.happen(Down(at(20), Cause.HYPERVISOR_TIMEOUT), Cleaned(at(21)))
+    told = life.story
+    life.happen(Up(at(30), ID))
+    assert SetTimer(Timer.RETRY, 0.1) in life.happen(OpenFailed(at(31), BUSY))
+    assert life.story == told
+
+    life.happen(Elapsed(at(32), Timer.RETRY), OpenFailed(at(32), BUSY))
+    assert life.story == [*told, "not opened console-busy"], "by then it is somebody else's"
+
+
 def test_just_after_the_start_a_busy_console_that_no_daemon_held_is_somebody_elses() -> None:
-    life = Life(eager_until=at(2))
+    life = Life()
     life.happen(Up(at(0), ID), OpenFailed(at(1), BUSY))
     assert life.story == ["not opened console-busy"]
 
