@@ -64,6 +64,13 @@ class Hypervisor:
         """Whether it answers."""
         return self._connected
 
+    @property
+    def why_away(self) -> tuple[Cause, str]:
+        """Why nothing can be asked there, where it is not connected."""
+        if self.reason is None:
+            return Cause.HYPERVISOR_LOST, "it is not connected yet"
+        return self.reason.cause, self.reason.text
+
     def _change(self, at: int, *, connected: bool) -> None:
         if connected != self._connected:
             self._connected, self._since = connected, at

@@ -20,11 +20,12 @@ class AlreadyServedError(Exception):
 
 
 class NotFoundError(Exception):
-    """No console, or more than one, answers to a name. The text is for the client; `reason` says why a hypervisor that
-    may have it cannot be looked at."""
+    """No console, or more than one, answers to a name. The text is for the client, as is `cause`; where a hypervisor that
+    may have it cannot be looked at, `reason` says why, if that is known."""
 
-    def __init__(self, text: str, reason: Reason | None = None) -> None:
+    def __init__(self, text: str, cause: Cause = Cause.CONSOLE_MISSING, reason: Reason | None = None) -> None:
         super().__init__(text)
+        self.cause = cause
         self.reason = reason
 
 
@@ -247,9 +248,10 @@ class Registry:
     def _not_found(self, domain: str, uri: str | None) -> NotFoundError:
         """Where a hypervisor cannot be reached, nobody knows what it has: that is the better reason."""
         for each in self._hypervisors.values():
-            if each.reason is not None and (uri == each.uri or (uri is None and not self._is_double(each))):
-                text = f"no domain {domain!r} is known, and {each.uri} cannot be looked at: {each.reason.text}"
-                return NotFoundError(text, each.reason)
+            if not each.connected and (uri == each.uri or (uri is None and not self._is_double(each))):
+                cause, why = each.why_away
+                text = f"no domain {domain!r} is known, and {each.uri} cannot be looked at: {why}"
+                return NotFoundError(text, cause, each.reason)
         where = f" at {uri}" if uri else ""
         return NotFoundError(f"no domain {domain!r} with a console{where}; 'virtmux list' shows what there is")
 

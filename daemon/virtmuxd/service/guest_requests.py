@@ -175,7 +175,6 @@ def _reason(not_done: NotDone, domain: str) -> Reason:
 
 def _away(hypervisor: Hypervisor) -> Reason:
     """Why nothing can be asked there."""
-    text = f"{hypervisor.uri} cannot be asked: "
-    if hypervisor.reason is None:
-        return reason_now(Cause.HYPERVISOR_LOST, text=text + "it is not connected yet")
-    return replace(hypervisor.reason, text=text + hypervisor.reason.text)
+    cause, why = hypervisor.why_away
+    text = f"{hypervisor.uri} cannot be asked: {why}"
+    return replace(hypervisor.reason or reason_now(cause), text=text)
