@@ -90,9 +90,7 @@ class Shelf:
             self._registry.next_handle(),
             ring,
             policy=self._policies.policy_of(naming.domain, key.device),
-            timing=Timing(
-                linger=self._policies.linger_of(naming.domain, key.device), probe_after=config.probe_after
-            ),
+            timing=Timing(linger=self._policies.linger_of(naming.domain, key.device), probe_after=config.probe_after),
             backoff=Backoff(random.random),
             tell=self._registry.tell,
             relocate=lambda former, key: self._relocate(console, ring, former, key),

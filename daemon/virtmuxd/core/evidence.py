@@ -144,11 +144,21 @@ def connecting_cause(error: SavedError) -> Cause:
     return connection_cause(error) or Cause.HYPERVISOR_LOST
 
 
+def is_starting(error: SavedError | None) -> bool:
+    """Whether `error`, of opening a console, says that the guest is just being started.
+
+    Its PTY has no name yet (libvirt, src/qemu/qemu_driver.c, `qemuDomainOpenConsole`).
+    """
+    return error is not None and error.code == _ERR_OPERATION_FAILED and "not yet assigned" in error.message
+
+
 def opening_cause(error: SavedError) -> Cause:
     """What the error of opening a console, over a connection that is up, means."""
     lost = connection_cause(error)
     if lost is not None:
         return lost
+    if is_starting(error):
+        return Cause.GUEST_NOT_RUNNING
     if error.code in _DENIED:
         return Cause.HYPERVISOR_DENIED
     if error.code == _ERR_INTERNAL and "not using a PTY" in error.message:

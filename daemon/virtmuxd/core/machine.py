@@ -90,6 +90,7 @@ from virtmuxd.core.evidence import (
     Verdict,
     assume,
     classify,
+    is_starting,
     opening_cause,
     stopped_cause,
 )
@@ -365,11 +366,12 @@ class Machine:
             self._retry_later(cause, failure)
 
     def _retry_later(self, cause: Cause, failure: Failure) -> None:
-        """At growing intervals; but often, and without a word, where it is our own former stream that holds it."""
+        """At growing intervals; but often where it is our own former stream that holds it. Of that nothing is said, nor
+        of a guest that is just being started."""
         ours = self._unheld_since is not None and failure.at < self._back_since + _EAGER
         eager = ours and cause is Cause.CONSOLE_BUSY
         seconds = self._timing.eager if eager else self._backoff.next()
-        self._wait(cause, failure, after_s=seconds, news=not eager)
+        self._wait(cause, failure, after_s=seconds, news=not eager and not is_starting(failure.error))
         self._effects.append(SetTimer(Timer.RETRY, seconds))
 
     def _wait(

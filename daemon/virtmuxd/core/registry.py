@@ -20,7 +20,7 @@ class AlreadyServedError(Exception):
 
 
 class NotFoundError(Exception):
-    """No console, or more than one, answers to a name. The text is for the client, as is `cause`; where a hypervisor that
+    """No console, or more than one, answers to a name. The text and `cause` are for the client; where a hypervisor that
     may have it cannot be looked at, `reason` says why, if that is known."""
 
     def __init__(self, text: str, cause: Cause = Cause.CONSOLE_MISSING, reason: Reason | None = None) -> None:

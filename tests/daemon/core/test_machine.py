@@ -11,6 +11,7 @@ from tests.harness.life import (
     NOT_RUNNING,
     PTY_CLOSED,
     SECOND,
+    STARTING,
     TAKEN_OVER,
     Life,
     at,
@@ -715,6 +716,21 @@ def test_errors_of_cleaning_up_are_kept_apart() -> None:
     life.happen(stream_error(2), Cleaned(at(3), (CONNECTION_LOST,)), OpenFailed(at(4), BUSY))
 
     assert (life.reason.error, life.reason.later_errors) == (TAKEN_OVER, (CONNECTION_LOST, BUSY))
+
+
+def test_a_console_of_a_guest_that_is_just_being_started_is_asked_for_again_without_a_word() -> None:
+    life = Life()
+    life.happen(Up(at(0), ID), OpenFailed(at(1), STARTING))
+
+    assert (life.state, life.story) == (State.WAITING, [])
+    assert Open() in life.happen(Started(at(1), ID))
+
+
+def test_that_a_guest_is_being_started_again_is_no_takeover() -> None:
+    life = attached()
+    life.happen(stream_error(2), Cleaned(at(2)), OpenFailed(at(3), STARTING), stopped(3))
+
+    assert life.story == ["attached 1", "ended 1 guest-destroyed"]
 
 
 def test_a_stream_error_of_a_guest_that_stops_is_the_guests_end() -> None:
