@@ -227,7 +227,7 @@ class Fenced:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """`Open` succeeded, for the domain with this running id; the stream has been open since `since` (now, where None).
+    """`Open` succeeded, for the domain with this running id; `since` is when it was opened, where that was ahead.
 
     `shared`: its connection carries other consoles too.
     """

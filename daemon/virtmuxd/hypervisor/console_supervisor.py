@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, assert_never
 
@@ -210,7 +210,7 @@ class ConsoleSupervisor:
     async def _open_ahead(self) -> None:
         async with self._opening:
             opened = await self._try_to_open()
-            self._ahead = opened if isinstance(opened, _Open) else None
+            self._ahead = replace(opened, since=time.time_ns()) if isinstance(opened, _Open) else None
 
     async def _open(self, force: bool) -> None:  # noqa: FBT001  # as `_start` gives it
         async with self._opening:
@@ -247,7 +247,7 @@ class ConsoleSupervisor:
             await connection.close()
             raise
         self._streams.add(stream)
-        return _Open(connection, stream, time.time_ns())
+        return _Open(connection, stream)
 
     def _why_not(self, error: SavedError) -> Cause:
         """What the error of an opening means; that the device is no PTY is known without it."""
@@ -393,8 +393,8 @@ class ConsoleSupervisor:
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """An open console, and since when (ns)."""
+    """An open console, and since when (ns), where it was opened ahead."""
 
     connection: Connection
     stream: ConsoleStream
-    since: int
+    since: int | None = None

@@ -1,6 +1,7 @@
 """The supervisor of a console: what it tells the console, and what a bug in it may not do."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -11,8 +12,8 @@ from tests.harness.consoles import RUNNING_ID, START, Bench, Consoles
 from tests.harness.served import DEADLINE
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
-from virtmux.records import Ended
-from virtmuxd.core.events import Demand, Elapsed, Failed, Stopped, Timer, Up
+from virtmux.records import Attached, Break, Ended
+from virtmuxd.core.events import Demand, Down, Elapsed, Failed, Stopped, Timer, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.inputs import Writer
 from virtmuxd.hypervisor.connection import Connection, Route
@@ -304,6 +305,23 @@ async def test_what_was_opened_ahead_is_closed_where_it_is_not_used(monkeypatch:
         await until_decided(bench)
         assert bench.console.machine.state is State.WAITING
     assert [stream.closed for stream in streams] == [1, 1]
+
+
+async def test_that_output_may_be_missing_is_said_also_where_the_clock_was_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def opened(*_asked_for: object, **_how: object) -> Stream:
+        return Stream()
+
+    monkeypatch.setattr(ConsoleStream, "open", opened)
+    async with supervised(Anywhere()) as bench:
+        await until_decided(bench)
+        bench.console.handle_event(Down(time.time_ns() + 10**13, Cause.HYPERVISOR_LOST))
+        await until_decided(bench)
+        bench.console.handle_event(Up(START, RUNNING_ID))
+        await until_decided(bench)
+        marks = [type(mark.record) for mark in bench.store.marks]
+    assert marks == [Attached, Ended, Break, Attached]
 
 
 def _never(_supervisor: ConsoleSupervisor) -> None:
