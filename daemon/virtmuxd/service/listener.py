@@ -22,7 +22,8 @@ from virtmuxd.service.peer import Peer, peer_of
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 128
+#: As many clients may wait to be accepted as at a socket of systemd's: who finds no room is told that nobody answers.
+_BACKLOG = 4096
 #: Seconds to wait before accepting again where it failed and nobody could be told.
 _EXHAUSTED_PAUSE = 1.0
 
