@@ -53,7 +53,7 @@ class Daemon:
         self.journal = journal or self.directory / "journal"
         self._log = self.directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
-        (self.directory / "virtmuxd.toml").write_text(config)
+        self.settings.write_text(config)
         if through == AS_NOBODY and IS_ROOT:
             for path in (self.directory, self.runtime):
                 os.chown(path, NOBODY, NOBODY)
@@ -70,7 +70,7 @@ class Daemon:
             str(self.journal),
             *(["--attach", attach] if attach else []),
         ]
-        self._command += ["--config", str(self.directory / "virtmuxd.toml")]
+        self._command += ["--config", str(self.settings)]
         self._command += ["--log-level", "debug", *(part for uri in uris for part in ("--uri", uri)), *arguments]
 
     @property
@@ -87,6 +87,11 @@ class Daemon:
     def threads(self) -> int:
         """Its threads, as the kernel counts them."""
         return sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
+
+    @property
+    def descriptors(self) -> int:
+        """How many file descriptors it has in use."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     @property
     def rss_kib(self) -> int:
@@ -138,6 +143,19 @@ class Daemon:
     def hang_up(self) -> None:
         """Sends it SIGHUP."""
         os.kill(self.pid, signal.SIGHUP)
+
+    @property
+    def settings(self) -> Path:
+        """Its configuration file."""
+        return self.directory / "virtmuxd.toml"
+
+    async def reload(self, config: str) -> None:
+        """Gives it another configuration file, and returns once it has taken it."""
+        said = "info the configuration was loaded again"
+        times = self.log.count(said) + 1
+        self.settings.write_text(config)
+        self.hang_up()
+        await self.until_logged(said, times)
 
     async def kill(self) -> None:
         """Ends it by SIGKILL and returns once it is gone."""

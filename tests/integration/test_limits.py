@@ -7,7 +7,6 @@ from tests.harness.follower import follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
 from tests.integration.conftest import StartDaemon, StartGuest
-from tests.integration.test_reload import reload
 from virtmux import Gap, Output
 
 RATE = 20_000
@@ -23,7 +22,7 @@ async def test_what_comes_too_fast_is_a_gap_to_who_watches_and_is_there_for_who_
         await client.until_attached()
         await guest.resume()
         await client.until_output(BANNER)
-        await reload(mux, f"[limits]\ndelivery_rate = {RATE}\n")
+        await mux.reload(f"[limits]\ndelivery_rate = {RATE}\n")
 
         await flood(client, PRINTED)
 
@@ -43,7 +42,7 @@ async def test_what_comes_too_fast_is_a_gap_to_who_watches_and_is_there_for_who_
             if isinstance(record, Output):
                 assert record.data == kept[record.offset :][: len(record.data)]
 
-        await reload(mux, "")
+        await mux.reload("")
         before = len(client.gaps)
         await flood(client, PRINTED)
         assert len(client.gaps) == before
@@ -55,7 +54,7 @@ async def test_who_is_idle_is_sent_away_once_a_limit_says_so(libvirtd: Libvirtd,
     assert idle.stderr is not None
     await mux.until_logged("client connected")
 
-    await reload(mux, "[limits]\nidle = 0.5\n")
+    await mux.reload("[limits]\nidle = 0.5\n")
 
     _, error = await idle.communicate()
     assert idle.returncode == 12

@@ -15,7 +15,6 @@ from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.scraping import Scraped, scrape
 from tests.integration.conftest import StartDaemon, StartGuest
-from tests.integration.test_reload import reload
 from virtmux import Ended, Event, State, connect
 from virtmux.reasons import Cause
 
@@ -103,7 +102,7 @@ async def test_they_are_told_to_people_too_and_series_of_consoles_can_be_turned_
     names = Scraped(text.decode()).names
     assert "virtmux_output_bytes_total" in names
     assert not [name for name in names if name.startswith("virtmux_console_")]
-    await reload(mux, "[metrics]\nper_console = true\n")
+    await mux.reload("[metrics]\nper_console = true\n")
     _, text, _ = await mux.run_client("status", "--openmetrics")
     assert Scraped(text.decode())("virtmux_console_attached", domain=guest.name) == 1
 

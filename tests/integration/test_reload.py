@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -15,19 +14,6 @@ from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause, PlaceEnded
 
 
-def settings(mux: Daemon) -> Path:
-    return mux.directory / "virtmuxd.toml"
-
-
-async def reload(mux: Daemon, text: str) -> None:
-    """Write the configuration, and have it read."""
-    said = "info the configuration was loaded again"
-    times = mux.log.count(said) + 1
-    settings(mux).write_text(text)
-    mux.hang_up()
-    await mux.until_logged(said, times)
-
-
 async def test_a_policy_holds_and_lets_go_its_consoles_and_leaves_the_others_alone(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
@@ -37,9 +23,9 @@ async def test_a_policy_holds_and_lets_go_its_consoles_and_leaves_the_others_alo
     async with follow(mux.socket, other.name) as bystander:
         await bystander.until_attached()
 
-        await reload(mux, f'[[console]]\nmatch = "{one.name}"\nattach = "always"\n')
+        await mux.reload(f'[[console]]\nmatch = "{one.name}"\nattach = "always"\n')
         await mux.until_listed(one.name, state="attached", policy="always")
-        await reload(mux, f'[[console]]\nmatch = "{one.name}"\nattach = "never"\n')
+        await mux.reload(f'[[console]]\nmatch = "{one.name}"\nattach = "never"\n')
         await mux.until_listed(one.name, state="absent", policy="never")
 
         await bystander.write(b"still here")
@@ -57,11 +43,11 @@ async def test_hypervisors_come_and_go_and_the_others_go_on(
     async with follow(mux.socket, here.name) as bystander:
         await bystander.until_attached()
 
-        await reload(mux, both)
+        await mux.reload(both)
         await mux.until_listed(there.name, running=True)
         async with follow(mux.socket, there.name) as client:
             await client.until_attached()
-            await reload(mux, f'uri = ["{libvirtd.uri}"]')
+            await mux.reload(f'uri = ["{libvirtd.uri}"]')
             await client.until(lambda one: any(isinstance(each, PlaceEnded) for each in one.records))
             (ended,) = (each for each in client.records if isinstance(each, PlaceEnded))
             assert ended.reason.cause is Cause.EVICTED
@@ -69,7 +55,7 @@ async def test_hypervisors_come_and_go_and_the_others_go_on(
         assert [each["uri"] for each in await mux.hypervisors()] == [libvirtd.uri]
         assert not await own_libvirtd.clients()
 
-        await reload(mux, both)
+        await mux.reload(both)
         async with follow(mux.socket, there.name) as client:
             await client.until_attached()
         await bystander.write(b"still here")
@@ -85,7 +71,7 @@ async def test_other_domains_are_looked_after_once_they_are_meant(
     mux = await daemon(libvirtd.uri, config=f'domain = ["{one.name}"]')
     await mux.until_listed(one.name, running=True)
 
-    await reload(mux, f'domain = ["{other.name}"]')
+    await mux.reload(f'domain = ["{other.name}"]')
     await mux.until_listed(other.name, running=True)
     assert [each["id"]["domain"] for each in await mux.consoles()] == [other.name]
 
@@ -97,12 +83,12 @@ async def test_a_bad_file_changes_nothing_and_says_why(
     mux = await daemon(libvirtd.uri, config="linger = 1")
     async with follow(mux.socket, guest.name) as client:
         await client.until_attached()
-        settings(mux).write_text('lingr = 1\nring = 5\n[[console]]\nmatch = "*"\nattach = "never"\n')
+        mux.settings.write_text('lingr = 1\nring = 5\n[[console]]\nmatch = "*"\nattach = "never"\n')
         mux.hang_up()
         await mux.until_logged("nothing has changed", 2)
 
-        assert f"{settings(mux)}: lingr: there is no such key; did you mean linger?" in mux.log
-        assert f"{settings(mux)}: ring: expected int >= 16384, got 5" in mux.log
+        assert f"{mux.settings}: lingr: there is no such key; did you mean linger?" in mux.log
+        assert f"{mux.settings}: ring: expected int >= 16384, got 5" in mux.log
         await client.write(b"still here")
         await client.until_output(b"still here")
         assert not client.reasons
@@ -110,7 +96,7 @@ async def test_a_bad_file_changes_nothing_and_says_why(
 
 async def test_what_waits_for_a_restart_is_named(libvirtd: Libvirtd, daemon: StartDaemon) -> None:
     mux = await daemon(libvirtd.uri)
-    await reload(mux, "ring = 20000\nworkers = 3\nlinger = 2\n")
+    await mux.reload("ring = 20000\nworkers = 3\nlinger = 2\n")
     assert "waiting_for_a_restart='ring, workers'" in mux.log
 
 
@@ -130,7 +116,7 @@ async def test_rights_are_given_and_taken_at_once_and_nobody_else_notices(
     assert (status, "may do nothing here" in said) == (4, True)
 
     rule = f'[[access]]\nuser = ["{NOBODY}"]\nconsole = ["{guest.name}"]\nallow = {{}}\n'
-    await reload(mux, rule.format('["watch", "history", "type"]'))
+    await mux.reload(rule.format('["watch", "history", "type"]'))
     async with follow(mux.socket, guest.name) as root:
         await root.until_attached()
         assert (await as_nobody(mux, "send", guest.name, "hello"))[0] == 0
@@ -138,14 +124,14 @@ async def test_rights_are_given_and_taken_at_once_and_nobody_else_notices(
         status, out, _ = await as_nobody(mux, "log", guest.name)
         assert (status, "hello" in out) == (0, True)
 
-        await reload(mux, rule.format('["watch"]'))
+        await mux.reload(rule.format('["watch"]'))
         for denied in (("send", guest.name, "no"), ("log", guest.name), ("release", guest.name), ("nmi", guest.name)):
             status, _, said = await as_nobody(mux, *denied)
             assert (status, said.count("\n")) == (4, 1), (denied, said)
         status, out, _ = await as_nobody(mux, "list", "--json")
         rows = [row for row in map(json.loads, out.splitlines()) if row["type"] == "console"]
         assert [row["id"]["domain"] for row in rows] == [guest.name]
-        await reload(mux, "")
+        await mux.reload("")
         assert (await as_nobody(mux, "list"))[0] == 4
         await root.write(b"still here")
         await root.until_output(b"still here")
