@@ -1,20 +1,23 @@
-"""How often the tests repeat what only repetition proves. `VIRTMUX_CHAOS=1`, as `make chaos` sets it, asks for all."""
+"""How often tests repeat what only repetition proves, and how long they last: the environment says so."""
 
 import os
 import secrets
 
-CHAOS = os.environ.get("VIRTMUX_CHAOS", "") not in ("", "0")
+#: `make repeat` sets it.
+REPEAT = os.environ.get("VIRTMUX_REPEAT", "") not in ("", "0")
 #: `make soak-bytes` sets it.
 SOAK = os.environ.get("VIRTMUX_SOAK", "") not in ("", "0")
+#: `make chaos` sets how long it lasts.
+CHAOS_MINUTES = float(os.environ.get("VIRTMUX_CHAOS_MINUTES") or 0)
 
 
 def count(small: int, full: int) -> int:
-    """`small` in `make test`, `full` in `make chaos`."""
-    return full if CHAOS else small
+    """`small` in `make test`, `full` in `make repeat`."""
+    return full if REPEAT else small
 
 
 def soak(small: int, full: int) -> int:
-    """`small` in `make test` and `make chaos`, `full` in `make soak-bytes`."""
+    """`small` in `make test` and `make repeat`, `full` in `make soak-bytes`."""
     return full if SOAK else small
 
 

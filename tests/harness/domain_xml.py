@@ -49,6 +49,10 @@ LINUX_BOOT = """\
     <initrd>{directory}/initramfs.cpio</initrd>
     <cmdline>console=ttyS0 loglevel=6</cmdline>"""
 
+# A serial port whose output goes to a file, behind what is there.
+TO_FILE = """\
+<serial type='file'><source path='{path}' append='on'/><target port='1'/></serial>"""
+
 # A disk that can hold snapshots.
 DISK = """\
 <disk type='file' device='disk'>
@@ -62,12 +66,14 @@ def boot_sector_xml(
     name: str,
     domain_uuid: uuid.UUID,
     *,
+    image: str = "boot-sector.img",
     memory_mib: int = 4,
     extra_devices: str = "",
     on_crash: str = "destroy",
 ) -> str:
-    """The boot-sector guest: prints a banner and echoes (its control bytes: guests/boot_sector.asm)."""
-    floppy = FLOPPY.format(image=escape(str(GUESTS / "boot-sector.img")))
+    """A guest that is one sector: it prints a banner and echoes (its control bytes: guests/boot_sector.asm), or is
+    another `image`."""
+    floppy = FLOPPY.format(image=escape(str(GUESTS / image)))
     return DOMAIN.format(
         name=escape(name),
         uuid=domain_uuid,

@@ -7,9 +7,10 @@ import subprocess
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from xml.sax.saxutils import escape
 
-from tests.harness.domain_xml import DISK, GUESTS, boot_sector_xml, linux_xml
+from tests.harness.domain_xml import DISK, GUESTS, TO_FILE, boot_sector_xml, linux_xml
 from tests.harness.libvirtd import Libvirtd, VirshError
 from tests.harness.privilege import run_as_root, send_signal, wait_for_exit
 
@@ -53,6 +54,10 @@ class Guest:
 
     async def destroy(self) -> None:
         await self.libvirtd.virsh("destroy", self.name)
+
+    async def save(self) -> None:
+        """It goes on where it is at the next `start`."""
+        await self.libvirtd.virsh("managedsave", self.name)
 
     async def undefine(self) -> None:
         """With its snapshots, if it has any."""
@@ -142,6 +147,16 @@ def boot_sector_guest(
         extra_devices += DISK.format(image=escape(str(image)))
     xml = boot_sector_xml(name, domain_uuid, memory_mib=memory_mib, extra_devices=extra_devices, on_crash=on_crash)
     return Guest(libvirtd, name, domain_uuid, xml)
+
+
+def ticker_guest(libvirtd: Libvirtd, truth: Path) -> Guest:
+    """A guest that prints numbered lines (guests/ticker.asm), each byte of which it also writes to a file, `truth`."""
+    _require("ticker.img")
+    name, domain_uuid = _unique()
+    extra = TO_FILE.format(path=escape(str(truth)))
+    return Guest(
+        libvirtd, name, domain_uuid, boot_sector_xml(name, domain_uuid, image="ticker.img", extra_devices=extra)
+    )
 
 
 def linux_guest(libvirtd: Libvirtd, *, memory_mib: int = 128, extra_devices: str = "") -> Guest:

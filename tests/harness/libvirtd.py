@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -210,7 +211,8 @@ class Libvirtd:
             async with asyncio.timeout(seconds):
                 output, error = await process.communicate()
         except BaseException:
-            process.kill()
+            with suppress(ProcessLookupError):  # it has just ended
+                process.kill()
             await process.wait()
             raise
         if process.returncode != 0:

@@ -1,7 +1,7 @@
 """virtmuxd as it is, in a process where its loop is watched: `python -m tests.harness.watched_daemon PORT ARGUMENTS...`
 
-PORT is the path of a socket where the tests ask: a line with a word, answered by a line of JSON. A thread of its own
-serves it, so that the loop is not disturbed. `WatchPort` is the tests' end.
+PORT is the path of a socket where the tests ask: a line with a word, and what it needs, answered by a line of JSON. A
+thread of its own serves it, so that the loop is not disturbed. `WatchPort` is the tests' end.
 """
 
 import asyncio
@@ -93,14 +93,18 @@ class WatchPort:
                 return now
             await asyncio.sleep(0.1)
 
+    async def step_clock(self, seconds: int) -> None:
+        """Have it take the time of day for so many seconds ahead of what it is, or behind."""
+        await self._ask(f"step {seconds}")
+
     async def plant(self) -> None:
         """Have the loop run a callback that blocks in every way that is watched for."""
         await self._ask("plant")
 
-    async def _ask(self, word: str) -> Any:
+    async def _ask(self, words: str) -> Any:
         reader, writer = await asyncio.open_unix_connection(self.path, limit=1 << 24)
         try:
-            writer.write(f"{word}\n".encode())
+            writer.write(f"{words}\n".encode())
             return json.loads(await reader.readline())
         finally:
             writer.close()
@@ -117,6 +121,8 @@ def main() -> None:
     from tests.harness.loop_watch import LoopWatch, census
 
     port, *arguments = sys.argv[1:]
+    clock = _Clock()
+    time.time, time.time_ns = clock.time, clock.time_ns
     watch = LoopWatch()
     watch.runtime = str(Path(arguments[arguments.index("--socket") + 1]).parent)
     watch.install()
@@ -136,7 +142,14 @@ def main() -> None:
         watch.loop.call_soon_threadsafe(_offend, planted)
         planted.wait()
 
-    answers: dict[str, Callable[[], Any]] = {"arm": watch.arm, "report": report, "census": count, "plant": plant}
+    answers: dict[str, Callable[..., Any]] = {
+        "arm": watch.arm,
+        "report": report,
+        "census": count,
+        "plant": plant,
+        "step": clock.step,
+    }
+    Path(port).unlink(missing_ok=True)  # of one that was killed
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(port)
     listener.listen()
@@ -148,11 +161,32 @@ def main() -> None:
     virtmuxd()
 
 
-def _serve(listener: socket.socket, answers: dict[str, Callable[[], Any]]) -> None:
+class _Clock:
+    """The time of day, as it is or stepped. Intervals are measured by another clock, as they are."""
+
+    def __init__(self) -> None:
+        self._ahead_s = 0
+        self._time, self._time_ns = time.time, time.time_ns
+
+    def step(self, seconds: str) -> None:
+        """Be so far ahead, or behind."""
+        self._ahead_s = int(seconds)
+
+    def time(self) -> float:
+        """Instead of `time.time`."""
+        return self._time() + self._ahead_s
+
+    def time_ns(self) -> int:
+        """Instead of `time.time_ns`."""
+        return self._time_ns() + self._ahead_s * 10**9
+
+
+def _serve(listener: socket.socket, answers: dict[str, Callable[..., Any]]) -> None:
     while True:
         connection, _ = listener.accept()
         with connection, connection.makefile("rw") as stream:
-            stream.write(json.dumps(answers[stream.readline().strip()]()) + "\n")
+            word, *needs = stream.readline().split()
+            stream.write(json.dumps(answers[word](*needs)) + "\n")
 
 
 def _offend(done: threading.Event) -> None:

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.harness.container import remove_cgroups, talker
-from tests.harness.counts import CHAOS, SOAK
+from tests.harness.counts import CHAOS_MINUTES, REPEAT, SOAK
 from tests.harness.daemon import Daemon
 from tests.harness.follower import Follower, follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest, linux_guest
@@ -224,11 +224,11 @@ def letting_go(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Tells how far a long test has come, past pytest's capturing; in `make chaos` and `make soak-bytes` alone."""
+    """Tells how far a long test has come, past pytest's capturing; in the long runs alone (tests/harness/counts.py)."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def tell(text: str) -> None:
-        if (CHAOS or SOAK) and capture is not None:
+        if (REPEAT or SOAK or CHAOS_MINUTES) and capture is not None:
             with capture.global_and_fixture_disabled():
                 print(f"\n{request.node.name}: {text}", end="", flush=True)
 

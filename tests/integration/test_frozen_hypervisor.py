@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 import virtmux
-from tests.harness.counts import CHAOS, count
+from tests.harness.counts import REPEAT, count
 from tests.harness.daemon import Daemon
 from tests.harness.echo import echoing, quiet_echoes
 from tests.harness.follower import PATIENCE, Follower, follow, follow_all
@@ -34,10 +34,10 @@ PASTE = b"p" * 65536
 
 @pytest.fixture
 def deadlines(tmp_path: Path) -> list[str]:
-    """Short ones, in the order of the defaults, except in `make chaos`, where it is those that have to hold."""
+    """Short ones, in the order of the defaults, except in `make repeat`, where it is those that have to hold."""
     config = tmp_path / "deadlines.toml"
     short = "keepalive_interval = 1\nkeepalive_count = 2\ncall_deadline = 2\nfence_deadline = 2\nfence_patience = 4\n"
-    config.write_text("linger = 0\n" + ("" if CHAOS else short))
+    config.write_text("linger = 0\n" + ("" if REPEAT else short))
     return ["--config", str(config)]
 
 

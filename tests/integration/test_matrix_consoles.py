@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.harness.counts import CHAOS, count
+from tests.harness.counts import REPEAT, count
 from tests.harness.follower import follow
 from tests.harness.guest import FLOOD, PROMPT, Guest, linux_guest
 from tests.harness.matrix import (
@@ -69,7 +69,7 @@ async def test_a_console_taken_over_while_the_guest_floods_is_told_in_time(
         await guest.destroy()
         found += told(reason) == FOUND_BY_THE_PROBE
         progress(f"{turn} of {turns} told in time, {found} of them found by the probe")
-        if turn >= turns and (found or not CHAOS):
+        if turn >= turns and (found or not REPEAT):
             return
     pytest.fail("libvirtd was silent not once")
 

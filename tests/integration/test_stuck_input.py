@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.counts import CHAOS, count
+from tests.harness.counts import REPEAT, count
 from tests.harness.echo import echoes_for, echoing, quiet_echoes
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER, STOP_READING
@@ -16,11 +16,11 @@ from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Break, Cause
 from virtmux.wire import MAX_INPUT
 
-#: Lines that differ, so that what a guest echoes shows which of them it got, and how often. In `make chaos` 1 MiB; the
+#: Lines that differ, so that what a guest echoes shows which of them it got, and how often. In `make repeat` 1 MiB; the
 #: guest echoes some 6 KB a second, because each byte is an interrupt and a packet of its own.
 PASTE = b"".join(b"paste %09d\n" % number for number in range(count(5120, 65536)))
 ECHOED_WITHIN = count(90, 900)
-#: How long the guest stays paused, in seconds; in `make chaos` longer than libvirtd's keepalive would bear, 30 s.
+#: How long the guest stays paused, in seconds; in `make repeat` longer than libvirtd's keepalive would bear, 30 s.
 PAUSED_FOR = count(1, 40)
 #: What a client may have on its way to a console, in bytes.
 WINDOW = 65536
@@ -82,9 +82,9 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
 @pytest.fixture
 def impatient() -> Iterator[tuple[Libvirtd, list[str]]]:
     """A libvirtd that waits for 3 s until input is taken, in chaos for its usual 30, and arguments for virtmuxd."""
-    with Libvirtd(conf="" if CHAOS else "keepalive_interval = 1\nkeepalive_count = 2\n") as libvirtd:
+    with Libvirtd(conf="" if REPEAT else "keepalive_interval = 1\nkeepalive_count = 2\n") as libvirtd:
         config = libvirtd.base / "virtmuxd.toml"
-        config.write_text("" if CHAOS else "fence_deadline = 1\nfence_patience = 5\n")
+        config.write_text("" if REPEAT else "fence_deadline = 1\nfence_patience = 5\n")
         yield libvirtd, ["--config", str(config)]
 
 

@@ -1,0 +1,165 @@
+"""Who comes and goes while the faults happen: a resident at each console who hears and types all the time, visitors who
+stay a while, and some who do not read."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import virtmux
+from tests.harness.chaos.deeds import Typed
+from tests.harness.chaos.printed import came_in
+from tests.harness.chaos.stage import Stage, Ticker
+from tests.harness.chaos.told import Heard
+from virtmux import Attached, Console, Gap, MarkMessage, Output, Position
+from virtmux.messages import Attach, ClientHello, Lag, Place, encode
+from virtmux.session import ClientSession
+
+#: How a visitor begins.
+REPLAYS = ("none", "bytes:65536", "boot", "all")
+#: Has a ticker print 16384 lines at once.
+FLOOD = b"\x06"
+#: What comes next for who reads nothing: a gap.
+LAG = Lag(16384, 0.5)
+
+
+class Listener:
+    """A client at a console that keeps all it is given, and when."""
+
+    def __init__(self, who: str, console: Console) -> None:
+        self.console = console
+        self.heard = Heard(who, console.position)
+        #: The number of the mark by which the console was attached last.
+        self.attached_by = 0
+        self._news = asyncio.Condition()
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self) -> None:
+        """Take records until the place ends."""
+        async for record in self.console:
+            self.heard.records.append((self._loop.time(), record))
+            if isinstance(record, MarkMessage) and isinstance(record.record, Attached):
+                self.attached_by = record.mark
+            async with self._news:
+                self._news.notify_all()
+
+    async def until_attached(self, seconds: float) -> None:
+        """Wait until the console is attached. Raises TimeoutError."""
+        await self._until(lambda: self.console.attachment is not None, seconds)
+
+    async def until_output(self, end: bytes, seconds: float) -> None:
+        """Wait until the last bytes of the output are these. Raises TimeoutError."""
+        await self._until(lambda: self.last_output.endswith(end), seconds)
+
+    async def _until(self, true: Callable[[], bool], seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds), self._news:
+                await self._news.wait_for(true)
+        except TimeoutError as error:
+            last = [f"{at:.1f} {record}"[:400] for at, record in self.heard.records[-6:]]
+            domain = self.console.place.info.id.domain
+            error.add_note("\n".join([f"at {self._loop.time():.1f}, from {domain}, last heard:", *last]))
+            raise
+
+    @property
+    def last_output(self) -> bytes:
+        """Some of the output, up to its last byte."""
+        last: list[bytes] = []
+        for _, record in reversed(self.heard.records):
+            if isinstance(record, Output):
+                last.append(record.data)
+                if sum(map(len, last)) > 1024:
+                    break
+        return b"".join(reversed(last))
+
+
+class Resident(Listener):
+    """One that also types: tokens, each another; and now and then a flood is asked for."""
+
+    def __init__(self, who: str, console: Console) -> None:
+        super().__init__(who, console)
+        self.typed: list[Typed] = []
+
+    async def type(self, stage: Stage, over: asyncio.Event) -> None:
+        """Type one token after the other, until it is over."""
+        while not over.is_set():
+            await stage.moment(1.0)
+            with suppress(virtmux.VirtmuxError):
+                await (self.console.send(FLOOD) if stage.chance.random() < 0.05 else self.say())
+
+    async def say(self) -> bytes:
+        """Type one token, and give it. Raises VirtmuxError where it could not be sent."""
+        token = b"%d" % len(self.typed)
+        if self.console.attachment is not None:
+            self.typed.append(Typed(token, self.attached_by))
+        await self.console.send(b"(%b)" % token)
+        return token
+
+    async def is_heard(self, seconds: float) -> None:
+        """Type one token, and wait until the guest has said it. Raises TimeoutError, and VirtmuxError as `say`."""
+        token = await self.say()
+        await self._until(lambda: came_in(self.last_output).endswith(b"(%b)" % token), seconds)
+
+
+@asynccontextmanager
+async def resident(path: Path, ticker: Ticker) -> AsyncIterator[Resident]:
+    """One at the ticker's console, from its first byte on, until the context is left."""
+    async with (
+        virtmux.connect(path, reconnect_for=120) as mux,
+        mux.attach(ticker.guest.name, replay="all") as console,
+        asyncio.TaskGroup() as tasks,
+    ):
+        one = Resident("resident", console)
+        task = tasks.create_task(one.run())
+        try:
+            yield one
+        finally:
+            task.cancel()
+
+
+async def visit(stage: Stage, over: asyncio.Event) -> None:
+    """Come to some console, stay a while, and go; again and again, until it is over."""
+    while not over.is_set():
+        await stage.moment()
+        ticker = stage.chance.choice(stage.tickers)
+        stay = stage.chance.choice((_listen, _listen, _oversleep))
+        # The daemon may be gone, or take nobody now: that a visitor is told so is shown elsewhere.
+        with suppress(virtmux.VirtmuxError, OSError, TimeoutError):
+            async with asyncio.timeout(30):
+                await stay(stage, ticker)
+
+
+async def _listen(stage: Stage, ticker: Ticker) -> None:
+    replay = stage.chance.choice(REPLAYS)
+    async with (
+        virtmux.connect(stage.mux.socket, reconnect_for=10) as mux,
+        mux.attach(ticker.guest.name, replay=replay) as console,
+    ):
+        one = Listener(f"visitor ({replay})", console)
+        ticker.visitors.append(one.heard)
+        async with asyncio.timeout(stage.chance.uniform(0.1, 5.0)):
+            await one.run()
+
+
+async def _oversleep(stage: Stage, ticker: Ticker) -> None:
+    """On a bare socket, which the library would read all the time: for a while nothing is read."""
+    loop, session = asyncio.get_running_loop(), ClientSession()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.setblocking(False)
+        connection.connect(str(stage.mux.socket))
+        attach = Attach(session.next_id(), ticker.guest.name, lag=LAG)
+        await loop.sock_sendall(connection, encode(ClientHello()) + encode(attach))
+        one: Heard | None = None
+        async with asyncio.timeout(10):
+            while data := await loop.sock_recv(connection, 65536):
+                for said in session.receive(data):
+                    match said:
+                        case Place():
+                            one = Heard("visitor who overslept", Position.parse(said.position))
+                            ticker.visitors.append(one)
+                            await stage.moment(6.0)
+                        case Output() | MarkMessage() | Gap() if one is not None:
+                            one.records.append((loop.time(), said))
+                        case _:
+                            pass

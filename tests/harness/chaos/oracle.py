@@ -1,0 +1,196 @@
+"""Holds what clients were told against what guests printed and what was done to them. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+from tests.harness.chaos.deeds import LATE, Deed, Typed
+from tests.harness.chaos.printed import NeverPrintedError, Printed
+from tests.harness.chaos.told import Heard, Held, Told
+from virtmux import Ended
+
+#: What is missing of a break is missing behind what the PTY kept, some 20 KB, and up to a second later QEMU throws away
+#: what is not read quickly enough (docs/libvirt.md, "Devices"): within so many bytes, or seconds.
+KEPT, NOTICED_S = 32768, 3.0
+#: A guest that is gone takes along what was on its way: its serial port, its PTY and libvirtd had it. One that is reset
+#: takes along what the port had.
+LAST_WORDS, PORT = 1 << 20, 17
+_TOKEN = re.compile(rb"\((\d+)\)")
+
+
+@dataclass
+class Figures:
+    """What is known at the end."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    ends: int = 0
+    ends_alone: int = 0
+    """Ends that one deed alone can have made."""
+    received: int = 0
+    in_gaps: int = 0
+    in_breaks: int = 0
+    last_words: int = 0
+    typed: int = 0
+    echoed: int = 0
+    worst_recovery: float = 0.0
+
+    def __str__(self) -> str:
+        faults = ", ".join(f"{count} {what}" for what, count in sorted(self.faults.items()))
+        return (
+            f"faults: {sum(self.faults.values())} ({faults})\n"
+            f"ends: {self.ends}, each with one reason that fits; {self.ends_alone} could have one reason only\n"
+            f"bytes: {self.received} received, {self.in_gaps} in gaps of slow clients, {self.in_breaks} lost within "
+            f"breaks, {self.last_words} on their way as a guest ended or was reset\n"
+            f"input: {self.typed} tokens typed, {self.echoed} came in, each at its boot\n"
+            f"worst recovery: {self.worst_recovery:.1f} s"
+        )
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that is known of one guest and its console. The `resident` has heard it from the first byte to the last."""
+
+    guest: str
+    printed: Printed
+    resident: Heard
+    visitors: Sequence[Heard]
+    typed: Sequence[Typed]
+
+
+class Oracle:
+    """Judges stories. What contradicts is in `contradictions`, the rest in `figures`."""
+
+    def __init__(self, deeds: Sequence[Deed]) -> None:
+        self.contradictions: list[str] = []
+        self.figures = Figures(faults=Counter(deed.what for deed in deeds))
+        self._deeds = deeds
+
+    def judge(self, story: Story, well_since: float, recovers_within: float) -> None:
+        """Hold one story against the facts; from `well_since` on nothing was done any more."""
+        case = _Case(story, [deed for deed in self._deeds if story.guest in deed.guests], self.figures)
+        case.check_bytes()
+        case.check_input()
+        case.check_ends()
+        case.check_recovery(well_since, recovers_within)
+        self.contradictions += [f"{story.guest}: {each}" for each in case.contradictions]
+
+
+class _Case:
+    """One story on its own."""
+
+    def __init__(self, story: Story, deeds: Sequence[Deed], figures: Figures) -> None:
+        self.contradictions: list[str] = []
+        self._printed, self._resident, self._typed = story.printed, story.resident, story.typed
+        self._deeds = deeds
+        self._figures = figures
+        self._told = Told()
+        #: In which run the output of an attachment was printed, by the mark that it began with.
+        self._runs: dict[int, int] = {}
+        for heard in (story.resident, *story.visitors):
+            self._told.add(heard)
+
+    # Bytes.
+
+    def check_bytes(self) -> None:
+        """What was given is whole and the same for all, it was printed, and of what is missing it is known why."""
+        told = self._told
+        self.contradictions += told.contradictions
+        if told.unheard:
+            self.contradictions.append(f"{told.unheard} bytes that nobody was given")
+        self._figures.received += len(told.output)
+        self._figures.in_gaps += told.gaps
+        come_to = 0
+        for held in told.attachments():
+            for start, piece in told.pieces(held):
+                try:
+                    stretches = self._printed.find(piece, come_to)
+                except NeverPrintedError as error:
+                    self.contradictions.append(f"was told what it has not printed, in {held}: {error}")
+                    return
+                for stretch in stretches:
+                    if stretch.printed > come_to:
+                        self._excuse(come_to, stretch.printed, start + stretch.received, held)
+                    come_to = stretch.printed + stretch.length
+                self._runs[held.mark] = self._printed.run_of(come_to - 1)
+        if come_to < len(self._printed.data):
+            self.contradictions.append(f"the last {len(self._printed.data) - come_to} bytes did not arrive")
+
+    def _excuse(self, since: int, until: int, offset: int, held: Held) -> None:
+        """What was printed from `since` to `until` has not arrived, where the output has come to an offset."""
+        lost = until - since
+        run_begins = self._printed.runs[self._printed.run_of(until)]
+        ended = offset == held.start and since < run_begins == until and lost < LAST_WORDS
+        was_reset = lost <= PORT and self._printed.begins_boot(until)
+        if ended or was_reset:
+            self._figures.last_words += lost
+        elif held.after is not None and (offset - held.start < KEPT or self._age(held, offset) < NOTICED_S):
+            self._figures.in_breaks += lost
+        else:
+            around = self._printed.data[since - 20 : since], self._printed.data[until : until + 20]
+            self.contradictions.append(f"{lost} bytes are missing at {offset}, between {around}, in {held}")
+
+    def _age(self, held: Held, offset: int) -> float:
+        """How long the console had been attached, in seconds, when the byte at `offset` came."""
+        return self._resident.came(offset) - self._resident.told(held.mark)
+
+    # Input.
+
+    def check_input(self) -> None:
+        """What came in was typed at an attachment of the same run. Of a token that was on its way to what ended then, a
+        part may be lost."""
+        sent = {each.token: each.mark for each in self._typed}
+        self._figures.typed += len(sent)
+        for run, came_in in enumerate(self._printed.came_in()):
+            for token in _TOKEN.findall(came_in):
+                self._figures.echoed += 1
+                there = self._runs.get(sent.get(token, 0), run)
+                if token not in sent:
+                    self.contradictions.append(f"{token!r} came in, and was never typed")
+                elif there != run and not (there == run - 1 and self._was_saved):
+                    self.contradictions.append(f"{token!r} was typed at run {there} and came in at run {run}")
+
+    @property
+    def _was_saved(self) -> bool:
+        """Whether the guest may have taken along to its next run what had come in."""
+        return any(deed.what == "save" for deed in self._deeds)
+
+    # Ends.
+
+    def check_ends(self) -> None:
+        """Each end has a reason that fits, and what was ended is told as that."""
+        ends = self._resident.ends()
+        for at, end in ends:
+            self._figures.ends += 1
+            near = [deed for deed in self._deeds if deed.is_near(at - LATE, at)]
+            if not any(end.reason.cause in deed.causes | deed.meanwhile for deed in near):
+                names = ", ".join(deed.what for deed in near)
+                self.contradictions.append(f"ended after {names or 'nothing'}: {end.reason}")
+        spans = self._resident.attached()
+        for deed in self._deeds:
+            if deed.ends and any(since < deed.began <= until for since, until in spans):
+                self._check_end(deed, next((each for each in ends if each[0] >= deed.began), None))
+
+    def _check_end(self, deed: Deed, told: tuple[float, Ended] | None) -> None:
+        """What a deed ended was told next, unless anything else can have ended it first."""
+        at = deed.over + LATE if told is None else told[0]
+        if any(one is not deed and one.may_have_ended(deed.began, at) for one in self._deeds):
+            return
+        self._figures.ends_alone += 1
+        if told is None or told[1].reason.cause not in deed.causes:
+            self.contradictions.append(f"{deed.what} was told as {told and told[1].reason}")
+
+    # Recovery.
+
+    def check_recovery(self, well_since: float, within: float) -> None:
+        """Once nothing hinders it any more, the console is attached again `within` so many seconds."""
+        hindrances = [deed for deed in self._deeds if not deed.attachable and deed.over < well_since]
+        spans = self._resident.attached()
+        for over in (deed.over for deed in hindrances):
+            until = min((deed.began for deed in hindrances if deed.over > over), default=inf)
+            back = next((since for since, until in spans if until > over), inf)
+            took = min(back, until) - over
+            self._figures.worst_recovery = max(self._figures.worst_recovery, took)
+            if took > within:
+                self.contradictions.append(f"was not attached {took:.1f} s after all was well at {over:.1f}")

@@ -1,0 +1,131 @@
+"""One chaotic run: everything happens for so long, then all becomes well, and the oracle judges."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import virtmux
+from tests.harness.chaos.clients import Listener, Resident, resident, visit
+from tests.harness.chaos.faults import DAEMON, HOST, Fault, befall, befall_guest
+from tests.harness.chaos.oracle import Figures, Oracle, Story
+from tests.harness.chaos.stage import Stage
+from tests.harness.follower import PATIENCE
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.small_disk import small_disk
+from virtmux import Position
+
+GUESTS = 4
+VISITORS = 3
+#: How long it may take until a console is attached once nothing hinders that, in seconds.
+RECOVERS_WITHIN = 15.0
+
+
+class ContradictionsError(AssertionError):
+    """What clients were told is not what happened."""
+
+
+async def chaos(directory: Path, seed: int, seconds: float, tell: Callable[[str], None]) -> Figures:
+    """Let everything happen for so long. What is drawn comes from `seed`; when it happens, from the machine too.
+
+    Raises:
+        ContradictionsError: the oracle has found some.
+    """
+    (directory / "disk").mkdir()
+    with Libvirtd() as libvirtd, small_disk(directory / "disk", 64) as disk:
+        stage = Stage(directory, libvirtd, disk, GUESTS, Random(seed))
+        async with opened(stage) as residents:
+            before = await stage.mux.watch.census()
+            for ticker in stage.tickers:
+                await ticker.guest.resume()
+            over = asyncio.Event()
+            async with asyncio.TaskGroup() as tasks:
+                let_happen(stage, residents, tasks, over, guest_pause=6.0, pause=6.0)
+                for _ in range(VISITORS):
+                    tasks.create_task(visit(stage, over))
+                await _watch(stage, seconds, tell)
+                over.set()
+            well_since = asyncio.get_running_loop().time()
+            await become_well(stage, residents)
+            after = await stage.mux.watch.settled(before)
+            await _hear_all_again(stage)
+        oracle = judge(stage, residents, well_since)
+        if left := after.more_than(before):
+            oracle.contradictions.append(f"the daemon has more than before: {left}, {after.grown(before)}")
+        if oracle.contradictions:
+            raise ContradictionsError("\n".join([*oracle.contradictions, str(oracle.figures)]))
+        return oracle.figures
+
+
+@asynccontextmanager
+async def opened(stage: Stage) -> AsyncIterator[list[Resident]]:
+    """The daemon runs, and a resident is at the console of each guest, which has printed nothing yet."""
+    async with AsyncExitStack() as stack:
+        await stage.mux.start()
+        stack.push_async_callback(stage.mux.close)
+        for ticker in stage.tickers:
+            await ticker.guest.define()
+            await ticker.start(paused=True)
+            await stage.mux.until_listed(ticker.guest.name, running=True)
+        residents = [await stack.enter_async_context(resident(stage.mux.socket, each)) for each in stage.tickers]
+        for one in residents:
+            await one.until_attached(PATIENCE)
+        yield residents
+
+
+def let_happen(
+    stage: Stage,
+    residents: list[Resident],
+    tasks: asyncio.TaskGroup,
+    over: asyncio.Event,
+    *,
+    guest_pause: float,
+    pause: float,
+    daemon: Sequence[Fault] = DAEMON,
+) -> None:
+    """Begin what happens until it is over: faults after pauses of up to so many seconds, and what residents type."""
+    for ticker in stage.tickers:
+        tasks.create_task(befall_guest(stage, ticker, over, pause=guest_pause))
+    for kinds in (HOST, daemon):
+        tasks.create_task(befall(stage, kinds, over, pause=pause))
+    for one in residents:
+        tasks.create_task(one.type(stage, over))
+
+
+async def become_well(stage: Stage, residents: list[Resident]) -> None:
+    """Nothing is done any more: every console takes input, and gives all that its guest has printed."""
+    for ticker, one in zip(stage.tickers, residents, strict=True):
+        await one.until_attached(PATIENCE)
+        await one.is_heard(PATIENCE)
+        await ticker.guest.suspend()
+        await one.until_output(ticker.printed().data[-40:], PATIENCE)
+
+
+def judge(stage: Stage, residents: list[Resident], well_since: float) -> Oracle:
+    """What the oracle says of all that was told, where nothing was done any more from then on."""
+    oracle = Oracle(stage.deeds)
+    for ticker, one in zip(stage.tickers, residents, strict=True):
+        story = Story(ticker.guest.name, ticker.printed(), one.heard, ticker.visitors, one.typed)
+        oracle.judge(story, well_since, RECOVERS_WITHIN)
+    return oracle
+
+
+async def _watch(stage: Stage, seconds: float, tell: Callable[[str], None]) -> None:
+    """Wait so long, and tell how far it has come."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while (left := end - loop.time()) > 0:
+        await asyncio.sleep(min(left, 30.0))
+        tell(f"{len(stage.deeds)} faults, {max(0.0, end - loop.time()):.0f} s are left")
+
+
+async def _hear_all_again(stage: Stage) -> None:
+    """Somebody who comes last is told the same, as far as it was kept."""
+    async with virtmux.connect(stage.mux.socket) as mux:
+        for ticker in stage.tickers:
+            async with mux.attach(ticker.guest.name, replay="all") as console:
+                last = Listener("who came last", console)
+                ticker.visitors.append(last.heard)
+                while console.position.offset < Position.parse(console.place.info.position).offset:
+                    last.heard.records.append((0.0, await anext(console)))

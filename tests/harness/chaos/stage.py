@@ -1,0 +1,120 @@
+"""Where the chaos happens: a libvirtd, tickers, and a virtmuxd with a disk of its own; and what was done."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.harness.chaos.deeds import Deed
+from tests.harness.chaos.printed import Printed
+from tests.harness.chaos.told import Heard
+from tests.harness.daemon import Daemon
+from tests.harness.guest import Guest, ticker_guest
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.small_disk import SmallDisk
+from virtmux import Cause
+
+#: The journal's disk is never empty enough for the usual share. The first guest's ring is small: who reads slowly there
+#: has gaps, but no more is lost than that.
+CONFIG = """
+attach = "always"
+journal_free = 0
+journal_size = 1048576
+journal_total = 16777216
+
+[[console]]
+match = "{small}"
+ring = 131072
+"""
+
+
+@dataclass
+class Ticker:
+    """A guest, the file that it writes all it prints to, and where in that each of its runs began."""
+
+    guest: Guest
+    truth: Path
+    runs: list[int] = field(default_factory=list)
+    #: What visitors of its console were told.
+    visitors: list[Heard] = field(default_factory=list)
+    #: Held by whoever does something to it that takes a libvirtd.
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def printed(self) -> Printed:
+        """What it has printed until now."""
+        return Printed(self.truth.read_bytes() if self.truth.exists() else b"", self.runs)
+
+    async def start(self, *, paused: bool = False) -> None:
+        """Begin another run."""
+        self.runs.append(len(self.printed().data))
+        await self.guest.start(paused=paused)
+
+
+class Stage:
+    """See the module. `deeds` is what was done so far."""
+
+    def __init__(
+        self,
+        directory: Path,
+        libvirtd: Libvirtd,
+        disk: SmallDisk,
+        guests: int,
+        chance: Random,
+        *,
+        others: Sequence[str] = (),
+    ) -> None:
+        """`others` are URIs of hypervisors to which nothing is done."""
+        self.libvirtd = libvirtd
+        self.disk = disk
+        self.chance = chance
+        self.deeds: list[Deed] = []
+        made = [directory / f"printed-{number}" for number in range(guests)]
+        self.tickers = [Ticker(ticker_guest(libvirtd, truth), truth) for truth in made]
+        self.config = CONFIG.format(small=self.tickers[0].guest.name)
+        self.mux = Daemon(
+            [libvirtd.uri, *others],
+            config=self.config,
+            journal=disk.journal,
+            watched=True,
+        )
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def names(self) -> list[str]:
+        """The guests' names."""
+        return [ticker.guest.name for ticker in self.tickers]
+
+    @contextmanager
+    def deed(
+        self,
+        what: str,
+        to: Ticker | None = None,
+        causes: Iterable[Cause] = (),
+        meanwhile: Iterable[Cause] = (),
+        **facts: bool,
+    ) -> Iterator[None]:
+        """What is done until the context is left, to one guest or to all; see `Deed`."""
+        guests = frozenset(self.names if to is None else [to.guest.name])
+        deed = Deed(what, guests, frozenset(causes), frozenset(meanwhile), self._loop.time(), **facts)
+        self.deeds.append(deed)
+        try:
+            yield
+        finally:
+            deed.over = self._loop.time()
+
+    @asynccontextmanager
+    async def host(self) -> AsyncIterator[None]:
+        """Nobody asks libvirtd for anything."""
+        for ticker in self.tickers:
+            await ticker.lock.acquire()
+        try:
+            yield
+        finally:
+            for ticker in self.tickers:
+                ticker.lock.release()
+
+    async def moment(self, longest: float = 1.5) -> None:
+        """Some time."""
+        await asyncio.sleep(self.chance.uniform(0.05, longest))
