@@ -13,6 +13,7 @@ help:
 	@echo 'make integration  the tests against a real libvirtd with real guests'
 	@echo 'make repeat       the same with full counts and real deadlines: long, and shows its progress'
 	@echo 'make chaos        faults of every kind at once, for MINUTES=10, and what clients were told held against them'
+	@echo 'make soak         200 consoles, 500 clients and a fault every few seconds, for MINUTES=30'
 	@echo 'make soak-bytes   256 MiB out of a guest and 16 MiB into it, every byte checked: shows its progress'
 	@echo 'make install      for packages: puts all below DESTDIR, for PREFIX; enables and starts nothing'
 	@echo 'make docs         writes what stands in docs/ and is made from the code'
@@ -60,6 +61,11 @@ chaos:
 	@$(MAKE) --no-print-directory setup
 	$(BIN)python3 -m pytest -o faulthandler_timeout=3600 tests/integration/test_chaos.py
 
+soak: MINUTES = 30
+soak:
+	@tools/setup bench
+	$(BIN)python3 -m tests.soak --minutes $(MINUTES)
+
 # Full counts for the bytes that pass the whole chain.
 soak-bytes: export VIRTMUX_SOAK = 1
 soak-bytes:
@@ -104,4 +110,4 @@ clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache || sudo rm -rf build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check unit integration repeat chaos soak-bytes install install-python install-system docs bench fuzz clean
+.PHONY: help setup demo test check unit integration repeat chaos soak soak-bytes install install-python install-system docs bench fuzz clean

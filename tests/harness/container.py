@@ -88,7 +88,7 @@ DOMAIN = """\
   <os><type>exe</type><init>/init</init></os>
   <devices>
     <filesystem type='mount'><source dir='{root}'/><target dir='/'/></filesystem>
-    <console type='pty'/>
+    {consoles}
   </devices>
 </domain>
 """
@@ -109,8 +109,9 @@ def exchange(size: int) -> bytes:
     return b"exchange %d\n" % size
 
 
-def container_of(libvirtd: Libvirtd, init: str, output: Path | None = None) -> Guest:
-    """It runs this as its init."""
+def container_of(libvirtd: Libvirtd, init: str, output: Path | None = None, *, consoles: int = 1) -> Guest:
+    """It runs this as its init, which has its first console as its terminal; they are /dev/tty1 and so on. /output is
+    the file `output`."""
     name, domain_uuid = f"vmx-{secrets.token_hex(4)}", uuid.uuid4()
     root = libvirtd.base / f"{name}-root"
     for directory in ("bin", "dev", "proc", "sys"):
@@ -120,7 +121,9 @@ def container_of(libvirtd: Libvirtd, init: str, output: Path | None = None) -> G
     (root / "init").chmod(0o755)
     if output is not None:
         (root / "output").hardlink_to(output)
-    return Guest(libvirtd, name, domain_uuid, DOMAIN.format(name=name, uuid=domain_uuid, root=escape(str(root))))
+    devices = "<console type='pty'/>" * consoles
+    xml = DOMAIN.format(name=name, uuid=domain_uuid, root=escape(str(root)), consoles=devices)
+    return Guest(libvirtd, name, domain_uuid, xml)
 
 
 def remove_cgroups() -> None:
