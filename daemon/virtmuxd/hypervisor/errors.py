@@ -8,6 +8,8 @@ from virtmux.reasons import SavedError
 
 #: Longest text kept of an error, in characters: a Reason has to fit into a message several times over.
 _MAX_TEXT = 512
+#: Bytes that are told before and behind one that cannot be read.
+_AROUND = 40
 
 
 def _names(prefix: str) -> dict[int, str]:
@@ -92,6 +94,13 @@ class named:  # noqa: N801  # it is used as a function
 def unreadable(message: str, api: str) -> SavedError:
     """The error for what libvirt gave without one, and nobody can make sense of."""
     return save(libvirt.libvirtError(message), api)
+
+
+def undecodable(error: UnicodeDecodeError, api: str) -> SavedError:
+    """The error for a text that is no UTF-8, which the binding cannot read: libvirt lets a domain be renamed to any
+    bytes. What stands around it is told."""
+    said = error.object[max(0, error.start - _AROUND) : error.end + _AROUND]
+    return unreadable(f"libvirt says something that is no UTF-8: {said!r}", api)
 
 
 def _cut(text: str | None) -> str | None:

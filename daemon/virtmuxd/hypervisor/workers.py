@@ -18,7 +18,7 @@ import libvirt
 
 from virtmux.reasons import SavedError
 from virtmuxd.core.counters import Counters, ThreadUse
-from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, save
+from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, save, undecodable
 from virtmuxd.hypervisor.transport import Transport
 
 _log = logging.getLogger(__name__)
@@ -185,5 +185,7 @@ def _attempt(api: str, function: Callable[[], _T]) -> _T | SavedError:
         return function()
     except libvirt.libvirtError as error:
         return save(error, api)
+    except UnicodeDecodeError as error:
+        return undecodable(error, api)
     except CallFailed as failed:
         return failed.error

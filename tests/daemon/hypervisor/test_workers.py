@@ -53,6 +53,13 @@ async def test_an_error_of_libvirt_is_saved_with_the_name_of_the_call(workers: W
     assert error.message == "Active console session exists for this domain"
 
 
+async def test_a_text_of_libvirts_that_is_no_utf_8_fails_the_call_and_is_told(workers: Workers) -> None:
+    with pytest.raises(CallFailed, match=r"no UTF-8: b'x{31}<name>web\\xff1</name>'") as failed:
+        await workers.call(Transport(), LONG, "virDomainGetName", (b"x" * 46 + b"<name>web\xff1</name>").decode)
+
+    assert failed.value.error.api == "virDomainGetName"
+
+
 async def test_a_bug_in_a_call_is_raised_as_it_is(workers: Workers) -> None:
     with pytest.raises(ZeroDivisionError):
         await workers.call(Transport(), LONG, "virTest", lambda: 1 // 0)
