@@ -9,6 +9,8 @@ from typing import Self
 
 import pexpect
 
+from tests.harness.daemon import PROGRAMS
+
 
 class Terminal:
     """One program whose stdin, stdout and stderr are a terminal. An async context manager that ends it.
@@ -53,3 +55,8 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self.child.close, force=True)
+
+
+def at_terminal(socket: Path, *arguments: str, seconds: float = 20.0) -> Terminal:
+    """`virtmux ARGUMENTS`, as installed, on a terminal of its own."""
+    return Terminal(PROGRAMS / "virtmux", ["--socket", str(socket), *arguments], seconds=seconds)

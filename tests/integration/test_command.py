@@ -5,20 +5,14 @@ import json
 from pathlib import Path
 
 from tests.harness.command import running
-from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, POWER_OFF
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import CAUSES, Cause
 
 ESCAPE = b"\x1d"
-
-
-def virtmux(mux: Daemon, *arguments: str) -> Terminal:
-    """The command on a terminal."""
-    return Terminal(PROGRAMS / "virtmux", ["--socket", str(mux.socket), *arguments])
 
 
 async def test_on_a_terminal_one_sits_at_the_guest_and_leaves_by_the_escape(
@@ -26,7 +20,7 @@ async def test_on_a_terminal_one_sits_at_the_guest_and_leaves_by_the_escape(
 ) -> None:
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
-    async with virtmux(mux, "attach", guest.name) as person:
+    async with at_terminal(mux.socket, "attach", guest.name) as person:
         await person.expect(f"Connected to domain '{guest.name}'\r\n".encode())
         await person.expect(b"Escape character is ^] (Ctrl + ])\r\n")
         await guest.resume()
@@ -44,7 +38,7 @@ async def test_on_a_terminal_the_end_of_the_guest_is_one_line_and_its_status(
 ) -> None:
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
-    async with virtmux(mux, "attach", guest.name) as person:
+    async with at_terminal(mux.socket, "attach", guest.name) as person:
         await person.expect(b"Escape character")
         await guest.resume()
         await person.expect(BANNER)
@@ -97,7 +91,7 @@ async def test_a_guest_that_is_off_is_told_at_once_and_waited_for_on_request(
     status, _, talk = await mux.run_client("attach", guest.name, "--wait=0.2")
     assert status == 7
 
-    async with virtmux(mux, "attach", guest.name, "--wait") as person:
+    async with at_terminal(mux.socket, "attach", guest.name, "--wait") as person:
         await person.expect(b"is not running")
         await guest.start()
         await person.expect(b"Connected to domain")
@@ -110,7 +104,7 @@ async def test_stay_rides_out_the_end_and_the_next_start(
 ) -> None:
     guest = await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri)
-    async with virtmux(mux, "attach", guest.name, "--stay") as person:
+    async with at_terminal(mux.socket, "attach", guest.name, "--stay") as person:
         await person.expect(b"Escape character")
         await guest.destroy()
         await person.expect(b"was destroyed (guest-destroyed)")
@@ -129,7 +123,10 @@ async def test_a_lost_hypervisor_is_ridden_out_but_not_with_once(
 ) -> None:
     guest = await boot_guest(own_libvirtd)
     mux = await daemon(own_libvirtd.uri)
-    async with virtmux(mux, "attach", guest.name) as patient, virtmux(mux, "attach", guest.name, "--once") as hasty:
+    async with (
+        at_terminal(mux.socket, "attach", guest.name) as patient,
+        at_terminal(mux.socket, "attach", guest.name, "--once") as hasty,
+    ):
         for person in (patient, hasty):
             await person.expect(b"Escape character")
         own_libvirtd.kill()

@@ -6,22 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.daemon import PROGRAMS
 from tests.harness.follower import Follower, follow
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.older_peer import older_peer
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Refused, Role, RoleChanged
 from virtmux.features import Feature
 from virtmuxd.core.roles import KEPT
 
 ESCAPE = b"\x1d"
-
-
-def virtmux(socket: Path, *arguments: str) -> Terminal:
-    """The command on a terminal."""
-    return Terminal(PROGRAMS / "virtmux", ["--socket", str(socket), *arguments])
 
 
 def roles(one: Follower) -> list[Role]:
@@ -36,7 +30,7 @@ async def test_exclusivity_outlives_a_lost_connection_and_a_role_never_changes_w
     mux = await daemon(libvirtd.uri)
     async with older_peer(tmp_path / "between", mux.socket, ()) as between, follow(mux.socket, guest.name) as other:
         await other.until_attached()
-        async with virtmux(between.path, "attach", "--exclusive", guest.name) as person:
+        async with at_terminal(between.path, "attach", "--exclusive", guest.name) as person:
             await person.expect(b"virtmux: you have the console alone: nobody else may type\r\n")
             await other.until(lambda one: roles(one) == [Role.WATCHER])
             assert other.console.exclusive_to is not None
@@ -68,7 +62,7 @@ async def test_who_does_not_come_back_loses_it_after_ten_seconds(
     mux = await daemon(libvirtd.uri)
     async with older_peer(tmp_path / "between", mux.socket, ()) as between, follow(mux.socket, guest.name) as other:
         await other.until_attached()
-        async with virtmux(between.path, "attach", "--exclusive", guest.name) as person:
+        async with at_terminal(between.path, "attach", "--exclusive", guest.name) as person:
             await person.expect(b"you have the console alone")
             await other.until(lambda one: roles(one) == [Role.WATCHER])
             between.cut()
@@ -89,7 +83,7 @@ async def test_after_a_sigkill_of_the_daemon_it_is_had_again(
     mux = await daemon(libvirtd.uri)
     async with follow(mux.socket, guest.name) as other:
         await other.until_attached()
-        async with virtmux(mux.socket, "attach", "--exclusive", guest.name) as person:
+        async with at_terminal(mux.socket, "attach", "--exclusive", guest.name) as person:
             await person.expect(b"you have the console alone")
             await other.until(lambda one: one.console.role is Role.WATCHER)
             await mux.kill()
@@ -105,12 +99,12 @@ async def test_who_is_displaced_is_told_by_whom_and_what_it_types_is_not_swallow
 ) -> None:
     guest = await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri)
-    async with virtmux(mux.socket, "attach", "--exclusive", guest.name) as first:
+    async with at_terminal(mux.socket, "attach", "--exclusive", guest.name) as first:
         await first.expect(b"you have the console alone")
         status, _, talk = await mux.run_client("attach", "--exclusive", guest.name)
         assert (status, talk.count("\n")) == (8, 1)
         assert "--steal takes it over" in talk
-        async with virtmux(mux.socket, "attach", "--exclusive", "--steal", guest.name) as thief:
+        async with at_terminal(mux.socket, "attach", "--exclusive", "--steal", guest.name) as thief:
             await thief.expect(f"(pid {first.child.pid}) is attached too and only watches\r\n".encode())
             await first.expect(f"(pid {thief.child.pid}) took the console over and has it alone".encode())
             first.send(b"mine")
@@ -130,7 +124,7 @@ async def test_a_client_and_a_daemon_that_lack_each_others_newest_features_work_
     guest = await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri)
     async with older_peer(tmp_path / "between", mux.socket) as between:
-        async with virtmux(between.path, "attach", guest.name) as person, follow(mux.socket, guest.name) as newer:
+        async with at_terminal(between.path, "attach", guest.name) as person, follow(mux.socket, guest.name) as newer:
             await person.expect(b"Escape character")
             person.send(b"typed")
             await person.expect(b"typed")
@@ -163,12 +157,12 @@ async def test_an_older_client_that_becomes_a_watcher_hears_of_it_when_it_types(
     mux = await daemon(libvirtd.uri)
     async with (
         older_peer(tmp_path / "between", mux.socket, [Feature.ROLES]) as between,
-        virtmux(between.path, "attach", guest.name) as older,
-        virtmux(mux.socket, "attach", guest.name) as newer,
+        at_terminal(between.path, "attach", guest.name) as older,
+        at_terminal(mux.socket, "attach", guest.name) as newer,
     ):
         await older.expect(b"Escape character")
         await newer.expect(b"attached too and may type\r\n")
-        async with virtmux(mux.socket, "attach", "--exclusive", guest.name) as alone:
+        async with at_terminal(mux.socket, "attach", "--exclusive", guest.name) as alone:
             await alone.expect(b"you have the console alone")
             await newer.expect(b"has the console alone now; you may only watch\r\n")
             older.send(b"x")

@@ -11,7 +11,7 @@ from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.privilege import wait_for_exit
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import Terminal, at_terminal
 from tests.harness.tmux import SESSION, Tmux
 from tests.integration.conftest import StartDaemon, StartGuest
 
@@ -144,7 +144,7 @@ async def test_nothing_of_a_guest_acts_on_tmux_or_on_the_terminal(
 ) -> None:
     guest = await boot_guest(libvirtd, name=HOSTILE, state="paused")
     mux = await daemon(libvirtd.uri, arguments=["--domain", "a.b*"])
-    async with follow(mux.socket, guest.name) as watcher, virtmux(mux, "tmux") as person:
+    async with follow(mux.socket, guest.name) as watcher, at_terminal(mux.socket, "tmux") as person:
         await person.expect(HOSTILE_WINDOW.encode())
         await tmux.until_named(HOSTILE_WINDOW)
         window = tmux.window(f"{HOSTILE}:serial0").id
@@ -167,17 +167,12 @@ async def test_nothing_of_a_guest_acts_on_tmux_or_on_the_terminal(
     assert sorted(path.name for path in tmux.directory.iterdir()) == [f"tmux-{os.geteuid()}"]
 
 
-def virtmux(mux: Daemon, *arguments: str) -> Terminal:
-    """The command on a terminal."""
-    return Terminal(PROGRAMS / "virtmux", ["--socket", str(mux.socket), *arguments])
-
-
 async def test_outside_of_tmux_it_attaches_and_inside_it_switches(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmux: Tmux
 ) -> None:
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, arguments=["--domain", guest.name])
-    async with virtmux(mux, "tmux") as person:
+    async with at_terminal(mux.socket, "tmux") as person:
         await person.expect(b"Connected to domain")
         await let_run(tmux, guest)
         person.send(b"typed outside")
