@@ -1,16 +1,21 @@
 """`virtmux status`: the daemon itself, and its hypervisors."""
 
+import os
+
 import click
 
 from virtmux.addresses import Server
 from virtmux.asking import Asking
 from virtmux.errors import VirtmuxError
+from virtmux.sanitize import printable
 from virtmux_cli.asked import ask_all
 from virtmux_cli.listing import Host, away_lines, hypervisor_rows, status_json, status_rows
 from virtmux_cli.output import failed, write
 from virtmux_cli.servers import servers
 from virtmux_cli.tables import shown
 from virtmux_cli.text import table
+
+_STDOUT = 1
 
 
 @click.command("status", short_help="Show the daemon and its hypervisors.")
@@ -44,6 +49,8 @@ def _print_metrics(server: Server) -> int:
             text = asking.openmetrics()
     except VirtmuxError as error:
         return failed(error)
+    if os.isatty(_STDOUT):  # a name is a label, whatever is in it
+        text = "\n".join(map(printable, text.split("\n")))
     return write(text.encode())
 
 
