@@ -7,6 +7,7 @@ input    stdin -> the guest; see `input`     (from the first time the console is
 import asyncio
 import contextlib
 import math
+import os
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
@@ -119,6 +120,8 @@ class AttachSession:
             ended=self._input_ended,
         )
         self._filter = self._filter_of_the_past()
+        #: Whether the guest's output comes to a terminal, there or through what reads stdout.
+        self._is_seen = terminal.present or os.isatty(_STDOUT)
         self._begun = False
         self._company: asyncio.TimerHandle | None = None
         self._company_from = 0.0
@@ -303,7 +306,7 @@ class AttachSession:
 
     async def _show(self, shown: Shown) -> None:
         if self._options.replay != REPLAY:
-            await self._write(self._filter.show(shown) if self._terminal.present else shown.data)
+            await self._write(self._filter.show(shown) if self._is_seen else shown.data)
             return
         if shown.replayed:
             self._display.pass_over(shown.data)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.harness.command import running
-from tests.harness.scripted_daemon import HANDLE, Peer, ScriptedDaemon, place, playing, reason, waiting
+from tests.harness.scripted_daemon import HANDLE, HISTORY, Peer, ScriptedDaemon, place, playing, reason, waiting
 from virtmux.messages import Attach, InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import Input
@@ -20,6 +20,8 @@ from virtmux_cli.streams import read
 DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
 CONNECTED = b"Connected to domain 'web1'\r\nEscape character is ^] (Ctrl + ])\r\n"
 LFLAG = 3
+PAST = b"a\x1b[6n\x1b]52;c;?\x07b"
+REPLAY = ("attach", "web1", "--replay", "all")
 
 
 class Screen:
@@ -85,6 +87,14 @@ async def attached(daemon: ScriptedDaemon) -> Peer:
 
 async def stays(daemon: ScriptedDaemon) -> None:
     await (await attached(daemon)).gone()
+
+
+async def replays(daemon: ScriptedDaemon) -> None:
+    peer = await daemon.accept()
+    asked = await peer.expect(Attach)
+    peer.say(place(asked.id, position=f"{HISTORY}:0:1", end=f"{HISTORY}:{len(PAST)}:1"))
+    peer.output(PAST, at=0)
+    await peer.gone()
 
 
 def on(screen: Screen) -> dict[str, Any]:
@@ -277,6 +287,20 @@ async def test_only_stdout_is_a_terminal(daemon: ScriptedDaemon, screen: Screen)
         assert screen.restored
         command.process.send_signal(signal.SIGTERM)
         assert await command.end() == (143, "")
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout"])
+async def test_what_is_replayed_asks_no_terminal_wherever_that_is(
+    daemon: ScriptedDaemon, screen: Screen, stream: str
+) -> None:
+    on_terminal: dict[str, Any] = {stream: screen.terminal}
+    async with playing(daemon, replays), running(daemon.path, *REPLAY, **on_terminal) as command:
+        assert (await screen.until(b"ab") if stream == "stdout" else await command.read(2)).endswith(b"ab")
+
+
+async def test_where_there_is_no_terminal_it_is_replayed_as_it_was(daemon: ScriptedDaemon) -> None:
+    async with playing(daemon, replays), running(daemon.path, *REPLAY) as command:
+        assert await command.read(len(PAST)) == PAST
 
 
 async def test_what_the_guest_does_to_a_stdout_that_is_a_terminal_is_undone_there(
