@@ -131,7 +131,7 @@ class AttachState:
     def _resume(self, resumed: Resumed) -> list[Action]:
         self._news = True
         if resumed.position.history != resumed.asked.history:
-            self._replayed_before = 0
+            self._replayed_before = self._live_from = 0
         actions: list[Action] = [] if resumed.continuous else [*(not_shown(resumed.place) or [OtherHistory()])]
         return actions + self._change_role(self._progress.role, self._progress.by)
 

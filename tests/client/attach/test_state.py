@@ -203,6 +203,12 @@ class TestReconnecting:
         again = resumed(f"{OTHER_HISTORY}:0:1", asked=f"{HISTORY}:0:1", missing=True)
         assert actions(place(1), [Disconnected(LOST), again])[2:] == [OtherHistory(), Live(first=False)]
 
+    def test_nothing_of_another_history_is_of_the_past(self) -> None:
+        first = place(1, position=f"{HISTORY}:100:1", end=f"{HISTORY}:200:1")
+        again = resumed(f"{OTHER_HISTORY}:0:1", asked=f"{HISTORY}:150:1", missing=True)
+        records: list[Record] = [output(b"x" * 50, 100), Disconnected(LOST), again, output(b"new")]
+        assert actions(first, records)[-1] == Shown(b"new", replayed=False)
+
     def test_what_one_has_no_right_to_go_on_from_is_named(self) -> None:
         again = resumed(f"{HISTORY}:9:1", asked=f"{HISTORY}:0:1", withheld=True)
         assert actions(place(1), [Disconnected(LOST), again])[2:] == [Withheld(), Live(first=False)]
