@@ -24,6 +24,8 @@ _ON = {b"?7", b"?8", b"?25", b"12"}
 #: Those that switch to the alternate screen.
 _SCREENS = {b"?47", b"?1047", b"?1049"}
 _ORIGIN = b"?6"
+SWITCHED = _OFF | _ON | _SCREENS
+"""The modes that are known, `?` before DEC's private ones."""
 #: What a soft reset (DECSTR) leaves as it is.
 _BEYOND_SOFT_RESET = re.compile(rb"\?(9|1\d\d\d|2\d\d\d)")
 _CONTROLS = re.compile(rb"[\x00-\x1a\x1c-\x1f\x7f]")

@@ -2,7 +2,7 @@
 
 import os
 
-from virtmux_cli.attach.replayed import Shown
+from virtmux_cli.attach.replayed import RequestFilter, Shown
 from virtmux_cli.screen.drawing import repaint
 from virtmux_cli.screen.emulator import Emulator
 
@@ -12,6 +12,8 @@ class Repaint:
 
     def __init__(self, columns: int, lines: int) -> None:
         self._emulator: Emulator | None = Emulator(columns, lines)
+        self._begun = RequestFilter()
+        """Given what of the past is still open, it judges that once it ends."""
 
     @classmethod
     def for_terminal(cls, fd: int) -> "Repaint":
@@ -27,9 +29,11 @@ class Repaint:
         if shown.replayed and self._emulator is not None:
             self._emulator.feed(shown.data)
             return b""
-        return self.caught_up() + shown.data
+        return self.caught_up() + self._begun.show(shown)
 
     def caught_up(self) -> bytes:
         """The repaint, where all of the past has come and it was not shown yet."""
         emulator, self._emulator = self._emulator, None
-        return b"" if emulator is None else repaint(emulator) + emulator.close()
+        if emulator is None:
+            return b""
+        return repaint(emulator) + self._begun.show(Shown(emulator.close(), replayed=True))

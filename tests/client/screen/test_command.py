@@ -139,6 +139,13 @@ def test_a_terminal_that_knows_no_size_is_one_of_80_columns() -> None:
         os.close(terminal)
 
 
+def test_what_began_in_the_past_is_of_the_past_behind_a_repaint_too() -> None:
+    repaint = Repaint(80, 24)
+    assert repaint.show(Shown(b"x\x1b]52;c;aGk", replayed=True)) == b""
+    assert b"\x1b]52" not in repaint.caught_up()
+    assert repaint.show(Shown(b"=\x07y\x1b]52;c;aGk=\x07", replayed=False)) == b"y\x1b]52;c;aGk=\x07"
+
+
 class Screen:
     """A terminal of 40 columns and 10 lines."""
 
