@@ -9,13 +9,15 @@ such thing do, or a screen that is made empty. What lies between a saved and a r
 measures the screen so. A scroll region that reaches from the first line to the last of the guest's is none. The guest
 does not say how many it has: 24, or more where it has used more.
 
-Sequences come out whole. Before the guest sets a title, the terminal is told to keep its own.
+Sequences come out whole, but for those that are too long. Before the guest sets a title, or may do so, the terminal is
+told to keep its own.
 """
 
 import re
 
 from virtmux.escapes import Kind, Scanner, Unit
 from virtmux_cli.attach.modes import Modes, is_title, match_csi, numbers
+from virtmux_cli.attach.unended import Unended
 from virtmux_cli.attach.unfinished_line import UnfinishedLine
 
 _KEEP_TITLE = b"\x1b[22;0t"
@@ -38,6 +40,7 @@ class GuestTerminal:
 
     def __init__(self) -> None:
         self._scanner = Scanner()
+        self._unended = Unended()
         self._modes = Modes()
         self._line = UnfinishedLine()
         self._newlines = _FLOWING
@@ -72,8 +75,8 @@ class GuestTerminal:
     def feed(self, data: bytes) -> bytes:
         """Take output; gives what is to be written now. What is open at its end comes with the next."""
         if data.isascii() and b"\x1b" not in data and not self._scanner.held:
-            return self._take(Unit(Kind.TEXT, data)) if data else b""
-        return b"".join([self._take(unit) for unit in self._scanner.feed(data)])
+            return self._pass(Unit(Kind.TEXT, data)) if data else b""
+        return b"".join([self._pass(unit) for unit in self._scanner.feed(data)])
 
     def goes_on_as(self, other: "GuestTerminal") -> None:
         """What was fed last made the terminal what another way would have led to: it is in lines where that is."""
@@ -82,7 +85,7 @@ class GuestTerminal:
 
     def undo(self) -> bytes:
         """What gives the terminal back as it was."""
-        undone = self._modes.undo() + _FORMER_TITLE * len(self._kept)
+        undone = self._unended.end + self._modes.undo() + _FORMER_TITLE * len(self._kept)
         return undone if self._modes.screen or not self._is_scribbled else undone + _BOTTOM
 
     def redo(self) -> bytes:
@@ -93,7 +96,7 @@ class GuestTerminal:
 
     def interrupt(self) -> bytes:
         """What goes before a line of ours that stands on one of its own."""
-        return self._modes.pen.undo()
+        return self._unended.end + self._modes.pen.undo()
 
     def go_on(self) -> bytes:
         """What goes behind it, in a line of its own: the guest's unfinished line, and its pen."""
@@ -108,6 +111,20 @@ class GuestTerminal:
     def _has_region(self) -> bool:
         top, bottom = numbers(self._modes.region)
         return bool(self._modes.region) and (top > 1 or 0 < bottom < self._rows)
+
+    def _pass(self, unit: Unit) -> bytes:
+        """The next unit; gives what is written for it."""
+        if not self._unended.concerns(unit):
+            return self._take(unit)
+        was_command = self._unended.is_command
+        seen = self._unended.take(unit)
+        if self._unended.is_command and not was_command:
+            return self._keep_title() + unit.data
+        if seen != unit.data:
+            if seen:
+                self._take(Unit(unit.kind, seen))
+            return unit.data
+        return self._take(unit)
 
     def _take(self, unit: Unit) -> bytes:
         was_home, self._at_home = self._at_home, False

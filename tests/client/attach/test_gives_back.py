@@ -232,6 +232,24 @@ class TestLinesOfItsOwn:
             await person.until(b"virtmux: guest paused\r\n# ")
             assert person.screen.lines[-2:] == ["virtmux: guest paused", "#"]
 
+    async def test_a_sequence_that_never_ends_hides_none(self, daemon: ScriptedDaemon) -> None:
+        endless = b"# \x1b]0;" + b"x" * 5000
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await attached(daemon, endless)
+            peer.mark(1, Note(AT, "paused"), at=len(endless))
+            await peer.gone()
+
+        async with playing(daemon, script), seat(daemon.path) as person:
+            before = person.screen.facts
+            await person.attach()
+            await person.until(b"virtmux: guest paused\r\n")
+            assert "virtmux: guest paused" in person.screen.lines
+            await person.detach()
+            await person.prompt()
+            assert person.screen.lines[-2:] == ["virtmux: detached", PROMPT.decode().rstrip()]
+            assert differences(before, person.screen.facts) == {}
+
     async def test_or_until_the_command_ends(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:
             peer = await attached(daemon, b"\x1b[?1049hmenu")

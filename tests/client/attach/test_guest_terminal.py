@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tests.harness.emulator import Emulator, Facts
 from tests.harness.terminal_output import split
+from virtmux.escapes import MAX_SEQUENCE
 from virtmux_cli.attach.guest_terminal import GuestTerminal
 
 SWITCHES = [
@@ -186,3 +187,20 @@ def test_what_was_added_to_a_line_that_comes_back_is_in_it_however_it_was_cut() 
     for piece in (b"one \x1b7tw", b"o\nthree\x1b8"):
         cut.feed(piece)
     assert whole.go_on() == cut.go_on() == b"one two"
+
+
+def test_a_line_of_ours_is_not_swallowed_by_a_sequence_without_end() -> None:
+    guest = GuestTerminal()
+    endless = b"# \x1bP" + b"1" * (MAX_SEQUENCE + 1)
+    assert guest.feed(endless) == endless
+    assert (guest.interrupt(), guest.undo()) == (b"\x18\x1b\\", b"\x18\x1b\\")
+    assert guest.go_on() == b"# "
+    assert guest.feed(b"2\x1b\\ls") == b"2\x1b\\ls"
+    assert (guest.interrupt(), guest.go_on()) == (b"", b"# ls")
+
+
+def test_a_title_too_long_to_be_held_is_undone() -> None:
+    guest = GuestTerminal()
+    title = b"\x1b]0;" + b"t" * MAX_SEQUENCE + b"\x07"
+    assert guest.feed(title) == b"\x1b[22;0t" + title
+    assert guest.undo() == b"\x1b[23;0t"
