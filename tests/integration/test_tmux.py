@@ -167,6 +167,36 @@ async def test_nothing_of_a_guest_acts_on_tmux_or_on_the_terminal(
     assert sorted(path.name for path in tmux.directory.iterdir()) == [f"tmux-{os.geteuid()}"]
 
 
+async def test_a_guest_neither_sets_nor_reads_what_a_person_copies_whatever_tmux_would_let_it(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmux: Tmux
+) -> None:
+    (tmux.directory / ".tmux.conf").write_text("set -s set-clipboard on\nset -g allow-passthrough on\n")
+    guest = await boot_guest(libvirtd, state="paused")
+    mux = await daemon(libvirtd.uri, arguments=["--domain", guest.name])
+    copied, asked = b"52;c;Y29waWVk\x07", b"52;c;?\x07"
+    echoed = [
+        b"\x1b]" + copied,
+        b"\x1b]0" + copied,
+        b"\x1b]42949673" + copied.replace(b"52;", b"48;", 1),
+        b"\x1b\xff]" + copied,
+        b"\x1bPtmux;\x1b\x1b]" + copied + b"\x1b\\",
+        b"\x1b]" + asked,
+        b"the end",
+    ]
+    async with follow(mux.socket, guest.name) as watcher, at_terminal(mux.socket, "tmux") as person:
+        await person.expect(b"Connected to domain")
+        tmux.run("set-buffer", "secret")
+        await let_run(tmux, guest)
+        window = tmux.window(in_window(guest)).id
+        tmux.type(window, b"".join(echoed))
+        await watcher.until_output(b"".join(echoed))
+        seen = await person.expect(b"the end")
+        assert tmux.run("list-buffers", "-F", "#{buffer_sample}") == ["secret"]
+        tmux.type(window, b"!")  # what tmux had answered would come before it
+        await watcher.until_output(b"the end!")
+        assert b"\x1b]52" not in seen
+
+
 async def test_outside_of_tmux_it_attaches_and_inside_it_switches(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmux: Tmux
 ) -> None:

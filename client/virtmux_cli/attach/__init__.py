@@ -7,7 +7,7 @@ state      each record             -> what is done about it
 policy     an end                  -> ride it out, or leave with its status
 replayed   output of the past      -> the same without what acts on the terminal
 display    output and lines, where both go to one terminal
-guest_terminal, modes, pen, unfinished_line, unended     what the guest has made of that terminal
+guest_terminal, modes, pen, unfinished_line, unended, clipboard     what the guest has made of that terminal
 talk       what is said on stderr: lines, or JSON
 company    who else is there, in words
 input_watch     what is said of the input's fate

@@ -80,6 +80,7 @@ def escape_key(text: str) -> str:
 )
 @click.option("--json", "as_json", is_flag=True, help="Reasons as JSON Lines on stderr.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but why it failed.")
+@click.option("--no-clipboard", is_flag=True, help="Let the guest neither set nor read the terminal's clipboard.")
 @click.option(
     "--linger",
     metavar="S",
@@ -134,6 +135,7 @@ def command(
     escape: str | None,
     as_json: bool,
     quiet: bool,
+    no_clipboard: bool,
     linger: float | None,
     replay: str | None,
     position: str | None,
@@ -168,6 +170,7 @@ def command(
         escape=escape,
         as_json=as_json,
         quiet=quiet,
+        clipboard=not no_clipboard,
         linger_s=linger,
         position=position,
         replay=replay or (_REPLAY if os.isatty(_STDOUT) else None),

@@ -10,6 +10,7 @@ is what the guest had switched on; what was on a screen of its own is gone until
 import asyncio
 import contextlib
 import os
+from functools import partial
 
 from virtmux_cli.attach.guest_terminal import GuestTerminal
 from virtmux_cli.attach.talk import on_stderr
@@ -31,12 +32,14 @@ _STDOUT, _STDERR = 1, 2
 class Display:
     """See the module. `terminal` is stdin's: it tells whether a newline needs its carriage return."""
 
-    def __init__(self, terminal: Terminal, outlet: Outlet) -> None:
+    def __init__(self, terminal: Terminal, outlet: Outlet, *, clipboard: bool = True) -> None:
+        """`clipboard`: whether that of stdout's terminal is the guest's too."""
         self._terminal = terminal
         self._outlet = outlet
         self._loop = asyncio.get_running_loop()
         #: Where stdout is no terminal, nothing of it is looked at.
-        self._guest = GuestTerminal() if os.isatty(_STDOUT) else None
+        self._new_guest = partial(GuestTerminal, clipboard=clipboard)
+        self._guest = self._new_guest() if os.isatty(_STDOUT) else None
         self.talks_to_terminal = os.isatty(_STDERR)
         self._is_shared = self._guest is not None and self.talks_to_terminal and _same_device(_STDOUT, _STDERR)
         self._unseen: GuestTerminal | None = None
@@ -65,7 +68,7 @@ class Display:
     def pass_over(self, data: bytes) -> None:
         """Output that is not shown as it came: the next that is written comes to the same."""
         if self._guest is not None:
-            self._unseen = self._unseen or GuestTerminal()
+            self._unseen = self._unseen or self._new_guest()
             self._unseen.feed(data)
 
     async def flush(self) -> None:
@@ -92,7 +95,7 @@ class Display:
         if for_good:
             self.give_back()
             self._say_now()
-            self._guest = GuestTerminal() if self._guest is not None else None
+            self._guest = self._new_guest() if self._guest is not None else None
         elif self._guest is not None and self._guest.full_screen and self._grace is None:
             self._grace = self._loop.call_later(GRACE_S, self._grace_over)
 

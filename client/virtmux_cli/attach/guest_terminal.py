@@ -16,6 +16,7 @@ told to keep its own.
 import re
 
 from virtmux.escapes import Kind, Scanner, Unit
+from virtmux_cli.attach.clipboard import is_for_clipboard
 from virtmux_cli.attach.modes import Modes, is_title, match_csi, numbers
 from virtmux_cli.attach.unended import Unended
 from virtmux_cli.attach.unfinished_line import UnfinishedLine
@@ -38,7 +39,9 @@ _ELSEWHERE = frozenset({b"A", b"F", b"L", b"M", b"S", b"T"})
 class GuestTerminal:
     """See the module. It begins as the terminal is after a reset, with the cursor at the start of a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clipboard: bool = True) -> None:
+        """`clipboard`: whether what is for the terminal's clipboard comes out too."""
+        self._clipboard = clipboard
         self._scanner = Scanner()
         self._unended = Unended()
         self._modes = Modes()
@@ -114,6 +117,8 @@ class GuestTerminal:
 
     def _pass(self, unit: Unit) -> bytes:
         """The next unit; gives what is written for it."""
+        if not self._clipboard and unit.kind in {Kind.SEQUENCE, Kind.C1} and is_for_clipboard(unit.data):
+            return b""
         if not self._unended.concerns(unit):
             return self._take(unit)
         was_command = self._unended.is_command

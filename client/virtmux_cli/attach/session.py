@@ -61,6 +61,7 @@ class Options(NamedTuple):
     escape: str | None = None
     as_json: bool = False
     quiet: bool = False
+    clipboard: bool = True
     linger_s: float | None = None
     position: str | None = None
     replay: str | None = None
@@ -100,7 +101,7 @@ class AttachSession:
         self._options = options
         self._terminal = terminal
         self._outlet = Outlet(_STDOUT)
-        self._display = Display(terminal, self._outlet)
+        self._display = Display(terminal, self._outlet, clipboard=options.clipboard)
         self._talk = talk or Talk(
             self._display.say,
             person=terminal.present or self._display.talks_to_terminal,

@@ -31,8 +31,9 @@ class Daemons:
         return shlex.join(self._options(*self.servers))
 
     def attach(self, key: Key) -> list[str]:
-        """The command of a console's window. A console is named by its UUID: that is never another's, nor an option."""
-        attach = ["attach", "--stay", "--wait", "--uri", key.uri, "--", f"{key.uuid}:{key.device}"]
+        """The command of a console's window. A console is named by its UUID: that is never another's, nor an option.
+        tmux has no option of a window's that keeps its buffers and the clipboard from a guest."""
+        attach = ["attach", "--stay", "--wait", "--no-clipboard", "--uri", key.uri, "--", f"{key.uuid}:{key.device}"]
         return [*program(), *self._options(key.host), *attach]
 
     def follow(self) -> list[str]:
