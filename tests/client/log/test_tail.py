@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from tests.harness.scripted_daemon import AT
 from virtmux.records import Note
 from virtmux_cli.log.records import Chunk, Gap, Marked, Record
-from virtmux_cli.log.tail import Tail
+from virtmux_cli.log.tail import MOST, Tail
 
+LONG = b"x" * 2 * MOST
 NOTE = Marked(4, 1, Note(AT, "paused"))
 
 
@@ -43,6 +44,26 @@ def test_it_holds_no_more_than_it_needs() -> None:
     for offset in range(0, 1000, 2):
         tail.add(Chunk(offset, b"x\n", None))
     assert len(tail._records) == 3
+
+
+def test_of_a_line_that_never_ends_the_last_part_is() -> None:
+    tail = Tail(2)
+    for number in range(100):
+        tail.add(Chunk(number * MOST, b"x" * MOST, None))
+        tail.add(Gap(0, 1, 0, 1, None))
+    held = [record for record in tail.records() if isinstance(record, Chunk)]
+    assert tail.lines == 2
+    assert 2 * MOST < sum(len(chunk.data) for chunk in held) <= 4 * MOST
+    assert held[-1].offset == 99 * MOST
+    assert len(tail._records) < 16
+
+
+@pytest.mark.parametrize(("lines", "left"), [(1, b"c"), (2, LONG + b"b\nc"), (3, LONG + LONG + b"b\nc")])
+def test_a_long_line_counts_anew_where_a_record_begins(lines: int, left: bytes) -> None:
+    parts = [b"a\n", b"x" * MOST, b"x" * MOST, b"x" * MOST, b"x" * MOST + b"b\nc"]
+    _, records = tail_of(lines, *(Chunk(0, part, None) for part in parts))
+    data = b"".join(record.data for record in records if isinstance(record, Chunk))
+    assert data == left
 
 
 @given(st.lists(st.binary(max_size=4).map(lambda data: data.replace(b"\x00", b"\n")), max_size=20), st.integers(1, 9))
