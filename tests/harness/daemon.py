@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 
 import virtmux
 from tests.harness.logged import unknown_facts
+from tests.harness.memory import kib
 from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY, send_signal
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 from tests.harness.watched_daemon import WatchPort
@@ -96,18 +96,16 @@ class Daemon:
     @property
     def rss_kib(self) -> int:
         """Its memory that is not shared with files, in KiB: code and rings are mapped as they are used."""
-        return self._kib("RssAnon")
+        return kib(self._status, "RssAnon")
 
     @property
     def resident_kib(self) -> int:
         """All its memory, with what it has mapped of files: code and rings."""
-        return self._kib("VmRSS")
+        return kib(self._status, "VmRSS")
 
-    def _kib(self, name: str) -> int:
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
-        assert found is not None
-        return int(found[1])
+    @property
+    def _status(self) -> Path:
+        return Path(f"/proc/{self.pid}/status")
 
     async def start(self) -> None:
         """Starts it and returns once it has said that it is ready. Raises NeverReadyError, the log in a note."""

@@ -18,6 +18,7 @@ from tests.harness.guest import BANNER, Guest, boot_sector_guest, linux_guest
 from tests.harness.libvirtd import Libvirtd, VirshError
 from tests.harness.service import installed, running
 from tests.harness.systemd_machine import SystemdMachine
+from tests.harness.tmux import Tmux
 
 #: The marker of tests that need what not every machine can have.
 OPTIONAL = "where_it_can_be_had"
@@ -198,6 +199,13 @@ async def stage(libvirtd: Libvirtd, _long_run: tuple[Daemon, Follower]) -> Async
     async with guest_factory(libvirtd, boot_sector_guest) as start:
         yield Stage(libvirtd, mux, bystander, start)
     print(mux.log[logged:])
+
+
+@pytest.fixture
+def tmux() -> Iterator[Tmux]:
+    """A tmux server of the test's own."""
+    with Tmux() as own:
+        yield own
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import asyncio
 import json
 import os
-import re
 
 from tests.harness.daemon import Daemon
 from tests.harness.follower import follow
+from tests.harness.hostile_output import is_harmless
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
@@ -18,14 +18,11 @@ RUNNING = f"\x9d0;titled\x9cb\tc\"'\\ \x9b31m\u202e\x85\n{FORGED}\u2028c\n"
 UNREADABLE = "\x1b]0;titled\x07"
 NO_UTF_8 = b"\xff\xfe"
 ESCAPE = b"\x1d"
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def harmless(shown: bytes, *, colours: bool = False) -> bool:
     """Whether it is lines of text that are virtmux's own."""
-    text = shown.decode().replace("\r\n", "\n")
-    lines = (_COLOURS.sub("", text) if colours else text).split("\n")
-    return all(line.isprintable() and not line.startswith(FORGED) for line in lines)
+    return is_harmless(shown, colours=colours, forged=FORGED)
 
 
 async def said(mux: Daemon, *arguments: str) -> tuple[bytes, bytes]:

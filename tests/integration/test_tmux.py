@@ -2,9 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
-
-import pytest
 
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import PATIENCE, follow
@@ -19,13 +16,6 @@ ESCAPE = b"\x1d"
 HOSTILE = "a.b:c #(touch ran)#[bg=red]#{host}"
 HOSTILE_WINDOW = "a_b_c___touch_ran___bg_red___host_"
 READY = BANNER.decode().strip()
-
-
-@pytest.fixture
-def tmux() -> Iterator[Tmux]:
-    """A tmux server of the test's own."""
-    with Tmux() as own:
-        yield own
 
 
 async def opened(mux: Daemon, *arguments: str) -> None:

@@ -1,0 +1,54 @@
+"""What a process takes of memory, in KiB, as the kernel counts it."""
+
+import asyncio
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+#: Runs the command, which tells as it ends, in a file, what it has taken.
+_TELLING = """\
+import atexit, pathlib, sys
+told = pathlib.Path(sys.argv.pop(1))
+atexit.register(lambda: told.write_bytes(pathlib.Path("/proc/self/status").read_bytes()))
+from virtmux_cli.main import main
+main()
+"""
+
+
+def kib(status: Path, name: str) -> int:
+    """What a file like /proc/PID/status has under a name: `VmRSS`, `VmHWM` (the most that this was), or `RssAnon` (what
+    is not shared with files)."""
+    found = re.search(rf"^{name}:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+class Ran(NamedTuple):
+    """How a command ended, what it wrote, and the most memory that it had."""
+
+    status: int
+    output: bytes
+    talk: str
+    peak_kib: int
+
+
+async def run_measured(socket: Path, *arguments: str, seconds: float = 60.0) -> Ran:
+    """Run `virtmux ARGUMENTS` on a daemon's socket, with pipes for all streams and nothing in stdin."""
+    with tempfile.NamedTemporaryFile() as told:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _TELLING, told.name, "--socket", str(socket), *arguments,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(seconds):
+                output, talk = await process.communicate()
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
+        assert process.returncode is not None
+        return Ran(process.returncode, output, talk.decode(), kib(Path(told.name), "VmHWM"))
