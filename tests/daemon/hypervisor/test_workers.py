@@ -113,7 +113,8 @@ async def test_a_call_that_the_cut_does_not_free_is_counted_and_waited_for_no_lo
     assert workers.stuck == 1
     assert workers.use.snapshot() == Threads(busy=1, quota=4, stuck=1)
     release.set()
-    await asyncio.gather(*(workers.call(Transport(), LONG, "virTest", int) for _ in range(4)))  # by that thread too
+    together = threading.Barrier(4)  # so that thread takes part
+    await asyncio.gather(*(workers.call(Transport(), LONG, "virTest", together.wait) for _ in range(4)))
     assert workers.use.snapshot() == Threads(busy=0, quota=4, stuck=0)
 
 
