@@ -183,12 +183,12 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
         Raises:
             OSError: there are too few file descriptors for one.
         """
-        self._headroom.require()
-        self._opening.transport = transport
-        try:
-            yield
-        finally:
-            self._opening.transport = None
+        with self._headroom.opening():
+            self._opening.transport = transport
+            try:
+                yield
+            finally:
+                self._opening.transport = None
 
     def rest(self, transport: Transport, seconds: float) -> None:
         """Read nothing from a connection for so long; then, in one turn, what has come. On the loop."""
