@@ -368,7 +368,7 @@ class Machine:
     def _retry_later(self, cause: Cause, failure: Failure) -> None:
         """At growing intervals; but often where it is our own former stream that holds it. Of that nothing is said, nor
         of a guest that is just being started."""
-        ours = self._unheld_since is not None and failure.at < self._back_since + _EAGER
+        ours = self._unheld_since is not None and 0 <= failure.at - self._back_since < _EAGER
         eager = ours and cause is Cause.CONSOLE_BUSY
         seconds = self._timing.eager if eager else self._backoff.next()
         self._wait(cause, failure, after_s=seconds, news=not eager and not is_starting(failure.error))
@@ -490,7 +490,7 @@ class Machine:
         self._enter(State.ENDING)
         self.silence.end()
         self._unheld_since = self.silence.served_at if failure.stalled else failure.at
-        if failure.at - self._attached_at > _LASTING:
+        if not 0 <= failure.at - self._attached_at <= _LASTING:  # the clock may have been set back
             self._backoff.reset()
         provisional = self._reason(classify(failure, self._held) or assume(failure, self._held), failure, self._held)
         mark = self._sequence.reserve(Ended(provisional.at, self.attachment, provisional))

@@ -148,6 +148,14 @@ def test_just_after_a_hypervisor_has_come_back_a_console_may_be_busy_with_the_st
     assert life.story == [*told, "not opened console-busy"], "by then it is somebody else's"
 
 
+def test_a_clock_that_is_set_back_does_not_make_a_busy_console_ours() -> None:
+    life = attached()
+    life.happen(Down(at(1020), Cause.HYPERVISOR_TIMEOUT), Cleaned(at(1021)), Up(at(1030), ID))
+    told = life.story
+    life.happen(OpenFailed(at(31), BUSY))
+    assert life.story == [*told, "not opened console-busy"]
+
+
 def test_just_after_the_start_a_busy_console_that_no_daemon_held_is_somebody_elses() -> None:
     life = Life()
     life.happen(Up(at(0), ID), OpenFailed(at(1), BUSY))
