@@ -145,9 +145,9 @@ def connecting_cause(error: SavedError) -> Cause:
 
 
 def is_starting(error: SavedError | None) -> bool:
-    """Whether `error`, of opening a console, says that the guest is just being started.
+    """Whether `error`, of opening a console, says that the guest is just being started: its PTY has no name yet.
 
-    Its PTY has no name yet (libvirt, src/qemu/qemu_driver.c, `qemuDomainOpenConsole`).
+    In English, as libvirtd says it where its locale is no other (src/conf/virchrdev.c, `virChrdevOpen`).
     """
     return error is not None and error.code == _ERR_OPERATION_FAILED and "not yet assigned" in error.message
 
