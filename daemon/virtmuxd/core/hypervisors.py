@@ -65,11 +65,15 @@ class Hypervisor:
         return self._connected
 
     @property
-    def why_away(self) -> tuple[Cause, str]:
+    def why_away(self) -> Reason:
         """Why nothing can be asked there, where it is not connected."""
-        if self.reason is None:
-            return Cause.HYPERVISOR_LOST, "it is not connected yet"
-        return self.reason.cause, self.reason.text
+        return self.reason or Reason(
+            cause=Cause.HYPERVISOR_LOST,
+            text="it is not connected yet",
+            phase=Phase.CONNECTION,
+            at=rfc3339(self._since),
+            retry=Retry(will_retry=True),
+        )
 
     def _change(self, at: int, *, connected: bool) -> None:
         if connected != self._connected:

@@ -20,12 +20,11 @@ class AlreadyServedError(Exception):
 
 
 class NotFoundError(Exception):
-    """No console, or more than one, answers to a name. The text and `cause` are for the client; where a hypervisor that
-    may have it cannot be looked at, `reason` says why, if that is known."""
+    """No console, or more than one, answers to a name. The text is for the client; `reason` says why a hypervisor that
+    may have it cannot be looked at."""
 
-    def __init__(self, text: str, cause: Cause = Cause.CONSOLE_MISSING, reason: Reason | None = None) -> None:
+    def __init__(self, text: str, reason: Reason | None = None) -> None:
         super().__init__(text)
-        self.cause = cause
         self.reason = reason
 
 
@@ -249,9 +248,10 @@ class Registry:
         """Where a hypervisor cannot be reached, nobody knows what it has: that is the better reason."""
         for each in self._hypervisors.values():
             if not each.connected and (uri == each.uri or (uri is None and not self._is_double(each))):
-                cause, why = each.why_away
-                text = f"no domain {domain!r} is known, and {each.uri} cannot be looked at: {why}"
-                return NotFoundError(text, cause, each.reason)
+                why = each.why_away
+                return NotFoundError(
+                    f"no domain {domain!r} is known, and {each.uri} cannot be looked at: {why.text}", why
+                )
         where = f" at {uri}" if uri else ""
         return NotFoundError(f"no domain {domain!r} with a console{where}; 'virtmux list' shows what there is")
 

@@ -264,7 +264,7 @@ class Client:
         try:
             console = self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError as error:
-            reason = error.reason or reason_now(error.cause)
+            reason = error.reason or reason_now(Cause.CONSOLE_MISSING)
             self._outgoing.answer(messages.Refused(request.id, replace(reason, text=str(error))))
             return
         match request:

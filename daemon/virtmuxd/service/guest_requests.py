@@ -175,6 +175,5 @@ def _reason(not_done: NotDone, domain: str) -> Reason:
 
 def _away(hypervisor: Hypervisor) -> Reason:
     """Why nothing can be asked there."""
-    cause, why = hypervisor.why_away
-    text = f"{hypervisor.uri} cannot be asked: {why}"
-    return replace(hypervisor.reason or reason_now(cause), text=text)
+    why = hypervisor.why_away
+    return replace(why, text=f"{hypervisor.uri} cannot be asked: {why.text}")
