@@ -55,7 +55,7 @@ repeat:
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory integration PARALLEL='-o faulthandler_timeout=3600'
 
-# Of its faults VIRTMUX_SEED draws which come in which order; when, is the machine's doing too.
+# Chance begins with VIRTMUX_SEED; whose turn it is, is the machine's doing.
 chaos: export VIRTMUX_CHAOS_MINUTES = $(MINUTES)
 chaos:
 	@$(MAKE) --no-print-directory setup

@@ -218,12 +218,15 @@ class Daemon:
 
     async def _end(self, number: signal.Signals) -> int:
         assert self._process is not None, "it does not run"
-        process, self._process = self._process, None
+        process = self._process
         send_signal(process.pid, number)
         try:
-            return await asyncio.to_thread(process.wait, STOP_SECONDS)
+            status = await asyncio.to_thread(process.wait, STOP_SECONDS)
         except subprocess.TimeoutExpired as error:
             process.kill()
             process.wait()
+            self._process = None
             error.add_note(self.log)
             raise
+        self._process = None
+        return status

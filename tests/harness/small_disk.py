@@ -20,13 +20,13 @@ class SmallDisk:
     def fill(self, *, free: int = 0) -> None:
         """Leave so many bytes free, or none where others write meanwhile."""
         space = os.statvfs(self.directory)
-        with (self.directory / _BALLAST).open("ab", buffering=0) as ballast, suppress(OSError):
+        with suppress(OSError), (self.directory / _BALLAST).open("ab", buffering=0) as ballast:
             for _ in range((space.f_bavail * space.f_bsize - free) // _BLOCK):
                 ballast.write(bytes(_BLOCK))
 
     def make_room(self) -> None:
         """Take back what `fill` did."""
-        (self.directory / _BALLAST).unlink()
+        (self.directory / _BALLAST).unlink(missing_ok=True)
 
     def freeze(self) -> None:
         """Make it read-only to whoever opens a file from now on."""

@@ -82,12 +82,11 @@ async def soak(directory: Path, minutes: float) -> bool:
                     if len(samples) % 12 == 0:
                         print(f"{now:5.1f} min, {len(stage.deeds)} faults: {samples[-1]}", flush=True)
                 over.set()
-            well_since = asyncio.get_running_loop().time()
             await become_well(stage, residents)
             for each in crowded:
                 each.cancel()
             assert not bystander.reasons
-    oracle = judge(stage, residents, well_since)
+    oracle = judge(stage, residents)
     for contradiction in oracle.contradictions + crowd.lost:
         print(contradiction, file=sys.stderr)
     what = f"{TICKERS + len(crowd) + 1} consoles, {len(residents) + STAYING + PASSING + 1} clients"

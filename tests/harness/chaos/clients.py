@@ -5,6 +5,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import virtmux
@@ -49,8 +50,8 @@ class Listener:
         await self._until(lambda: self.console.attachment is not None, seconds)
 
     async def until_output(self, end: bytes, seconds: float) -> None:
-        """Wait until the last bytes of the output are these. Raises TimeoutError."""
-        await self._until(lambda: self.last_output.endswith(end), seconds)
+        """Wait until these are among the last bytes of the output. Raises TimeoutError."""
+        await self._until(lambda: end in self.last_output, seconds)
 
     async def _until(self, true: Callable[[], bool], seconds: float) -> None:
         try:
@@ -91,15 +92,22 @@ class Resident(Listener):
     async def say(self) -> bytes:
         """Type one token, and give it. Raises VirtmuxError where it could not be sent."""
         token = b"%d" % len(self.typed)
-        if self.console.attachment is not None:
-            self.typed.append(Typed(token, self.attached_by))
+        self.typed.append(Typed(token, self.attached_by))
         await self.console.send(b"(%b)" % token)
         return token
 
     async def is_heard(self, seconds: float) -> None:
-        """Type one token, and wait until the guest has said it. Raises TimeoutError, and VirtmuxError as `say`."""
-        token = await self.say()
-        await self._until(lambda: came_in(self.last_output).endswith(b"(%b)" % token), seconds)
+        """Wait until the guest says a token that was typed. One that goes to a stream that has died in silence is lost:
+        type until one is said. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while True:
+                with suppress(virtmux.VirtmuxError, TimeoutError):
+                    await self._until(partial(self._says, await self.say()), 3.0)
+                    return
+                await asyncio.sleep(0.1)
+
+    def _says(self, token: bytes) -> bool:
+        return came_in(self.last_output).endswith(b"(%b)" % token)
 
 
 @asynccontextmanager

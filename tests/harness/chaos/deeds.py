@@ -5,8 +5,9 @@ from math import inf
 
 from virtmux import Cause
 
-#: So long after a deed its consequences may be told, in seconds: a silent takeover is found by a probe.
-LATE = 15.0
+#: So long after a deed its consequences may be told, in seconds: evidence is waited for, and asked for; and so long
+#: where they come late, as those of a takeover in silence, which a probe finds.
+SOON, LATE = 8.0, 15.0
 
 
 @dataclass
@@ -29,13 +30,18 @@ class Deed:
     #: Whether its consequences may come long after it.
     lingers: bool = False
 
-    def is_near(self, start: float, end: float) -> bool:
+    def overlaps(self, start: float, end: float) -> bool:
         """Whether it was done at any time between these."""
         return self.began <= end and start <= self.over
 
+    @property
+    def until(self) -> float:
+        """Until when its consequences may be told."""
+        return self.over + (LATE if self.lingers else SOON)
+
     def may_have_ended(self, start: float, end: float) -> bool:
         """Whether, done at any time between these or just before, it may have ended a console."""
-        return bool(self.causes | self.meanwhile) and self.is_near(start - (LATE if self.lingers else 1.0), end)
+        return bool(self.causes | self.meanwhile) and self.overlaps(start - (LATE if self.lingers else 1.0), end)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import asyncio
 import resource
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from tests.harness.chaos.stage import Stage, Ticker
 from tests.harness.matrix import ESCAPE
@@ -38,13 +39,13 @@ async def save(stage: Stage, ticker: Ticker) -> None:
 async def kill(stage: Stage, ticker: Ticker) -> None:
     """Its QEMU is killed."""
 
-    async def kill() -> None:
+    async def off() -> None:
         await asyncio.to_thread(ticker.guest.kill_qemu)
         await ticker.guest.until("shut off (crashed)")
 
     # libvirt's event says the one, what it answers to a question afterwards the other.
     with stage.deed("QEMU's end", ticker, {Cause.GUEST_FAILED, Cause.GUEST_CRASHED}, OFF, ends=True):
-        await _off_and_on(stage, ticker, kill)
+        await _off_and_on(stage, ticker, off)
 
 
 async def _off_and_on(stage: Stage, ticker: Ticker, off: Callable[[], Awaitable[None]]) -> None:
@@ -143,8 +144,9 @@ async def reload(stage: Stage) -> None:
 
 async def exhaust_descriptors(stage: Stage) -> None:
     """It can open nothing more."""
-    for name in stage.names:  # a ring that cannot be opened begins anew
-        await stage.mux.until_listed(name, seconds=2 * HUNG)
+    async with stage.host():
+        for name in stage.names:  # a ring that cannot be opened begins anew
+            await stage.mux.until_listed(name, seconds=2 * HUNG)
     pid = stage.mux.pid
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     with stage.deed("descriptors exhausted", causes={Cause.HYPERVISOR_LOST}):
@@ -152,7 +154,8 @@ async def exhaust_descriptors(stage: Stage) -> None:
         try:
             await stage.moment(4.0)
         finally:
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
 async def fill_disk(stage: Stage) -> None:

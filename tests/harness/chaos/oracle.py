@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import inf
 
-from tests.harness.chaos.deeds import LATE, Deed, Typed
+from tests.harness.chaos.deeds import Deed, Typed
 from tests.harness.chaos.printed import NeverPrintedError, Printed
 from tests.harness.chaos.told import Heard, Held, Told
 from virtmux import Ended
@@ -67,13 +68,13 @@ class Oracle:
         self.figures = Figures(faults=Counter(deed.what for deed in deeds))
         self._deeds = deeds
 
-    def judge(self, story: Story, well_since: float, recovers_within: float) -> None:
-        """Hold one story against the facts; from `well_since` on nothing was done any more."""
+    def judge(self, story: Story, recovers_within: float) -> None:
+        """Hold one story against the facts; `recovers_within` in seconds."""
         case = _Case(story, [deed for deed in self._deeds if story.guest in deed.guests], self.figures)
         case.check_bytes()
         case.check_input()
         case.check_ends()
-        case.check_recovery(well_since, recovers_within)
+        case.check_recovery(recovers_within)
         self.contradictions += [f"{story.guest}: {each}" for each in case.contradictions]
 
 
@@ -101,8 +102,11 @@ class _Case:
             self.contradictions.append(f"{told.unheard} bytes that nobody was given")
         self._figures.received += len(told.output)
         self._figures.in_gaps += told.gaps
-        come_to = 0
+        come_to = end = 0
         for held in told.attachments():
+            if held.start != end:
+                self.contradictions.append(f"output before {held} that belongs to no attachment")
+            end = held.end
             for start, piece in told.pieces(held):
                 try:
                     stretches = self._printed.find(piece, come_to)
@@ -114,8 +118,9 @@ class _Case:
                         self._excuse(come_to, stretch.printed, start + stretch.received, held)
                     come_to = stretch.printed + stretch.length
                 self._runs[held.mark] = self._printed.run_of(come_to - 1)
-        if come_to < len(self._printed.data):
-            self.contradictions.append(f"the last {len(self._printed.data) - come_to} bytes did not arrive")
+        left = len(self._printed.data) - come_to
+        if left > 1:  # what is stopped just now may have written one byte to the file only
+            self.contradictions.append(f"the last {left} bytes did not arrive")
 
     def _excuse(self, since: int, until: int, offset: int, held: Held) -> None:
         """What was printed from `since` to `until` has not arrived, where the output has come to an offset."""
@@ -142,14 +147,18 @@ class _Case:
         part may be lost."""
         sent = {each.token: each.mark for each in self._typed}
         self._figures.typed += len(sent)
+        arrived: list[int] = []
         for run, came_in in enumerate(self._printed.came_in()):
             for token in _TOKEN.findall(came_in):
-                self._figures.echoed += 1
+                arrived.append(int(token))
                 there = self._runs.get(sent.get(token, 0), run)
                 if token not in sent:
                     self.contradictions.append(f"{token!r} came in, and was never typed")
                 elif there != run and not (there == run - 1 and self._was_saved):
                     self.contradictions.append(f"{token!r} was typed at run {there} and came in at run {run}")
+        self._figures.echoed += len(arrived)
+        if arrived != sorted(set(arrived)):
+            self.contradictions.append(f"what was typed came in twice, or in another order: {arrived}")
 
     @property
     def _was_saved(self) -> bool:
@@ -163,7 +172,7 @@ class _Case:
         ends = self._resident.ends()
         for at, end in ends:
             self._figures.ends += 1
-            near = [deed for deed in self._deeds if deed.is_near(at - LATE, at)]
+            near = [deed for deed in self._deeds if deed.began <= at <= deed.until]
             if not any(end.reason.cause in deed.causes | deed.meanwhile for deed in near):
                 names = ", ".join(deed.what for deed in near)
                 self.contradictions.append(f"ended after {names or 'nothing'}: {end.reason}")
@@ -174,7 +183,9 @@ class _Case:
 
     def _check_end(self, deed: Deed, told: tuple[float, Ended] | None) -> None:
         """What a deed ended was told next, unless anything else can have ended it first."""
-        at = deed.over + LATE if told is None else told[0]
+        if told is not None and told[0] > deed.until:
+            told = None
+        at = deed.until if told is None else told[0]
         if any(one is not deed and one.may_have_ended(deed.began, at) for one in self._deeds):
             return
         self._figures.ends_alone += 1
@@ -183,14 +194,23 @@ class _Case:
 
     # Recovery.
 
-    def check_recovery(self, well_since: float, within: float) -> None:
-        """Once nothing hinders it any more, the console is attached again `within` so many seconds."""
-        hindrances = [deed for deed in self._deeds if not deed.attachable and deed.over < well_since]
+    def check_recovery(self, within: float) -> None:
+        """While nothing hinders it, the console is attached again `within` so many seconds."""
+        hindrances = [deed for deed in self._deeds if not deed.attachable]
         spans = self._resident.attached()
-        for over in (deed.over for deed in hindrances):
-            until = min((deed.began for deed in hindrances if deed.over > over), default=inf)
-            back = next((since for since, until in spans if until > over), inf)
-            took = min(back, until) - over
-            self._figures.worst_recovery = max(self._figures.worst_recovery, took)
-            if took > within:
-                self.contradictions.append(f"was not attached {took:.1f} s after all was well at {over:.1f}")
+        for (_, ended), (back, _) in pairwise([*spans, (inf, inf)]):
+            for start, end in _without(ended, back, hindrances):
+                self._figures.worst_recovery = max(self._figures.worst_recovery, end - start)
+                if end - start > within:
+                    self.contradictions.append(f"was not attached for {end - start:.1f} s from {start:.1f} on")
+
+
+def _without(start: float, end: float, deeds: Sequence[Deed]) -> Iterator[tuple[float, float]]:
+    """What is left of a time without those of the deeds."""
+    for deed in sorted(deeds, key=lambda deed: deed.began):
+        if deed.overlaps(start, end):
+            if deed.began > start:
+                yield start, deed.began
+            start = deed.over
+    if start < end:
+        yield start, end
