@@ -35,20 +35,25 @@ class Ran(NamedTuple):
     peak_kib: int
 
 
-async def run_measured(socket: Path, *arguments: str, seconds: float = 60.0) -> Ran:
-    """Run `virtmux ARGUMENTS` on a daemon's socket, with pipes for all streams and nothing in stdin."""
-    with tempfile.NamedTemporaryFile() as told:
+async def run_measured(socket: Path, journal: Path, *arguments: str, seconds: float = 60.0) -> Ran:
+    """Run `virtmux ARGUMENTS` for a daemon, its output into a file, with nothing in stdin."""
+    with tempfile.NamedTemporaryFile() as told, tempfile.TemporaryFile() as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _TELLING, told.name, "--socket", str(socket), *arguments,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.PIPE,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                "VIRTMUX_JOURNAL": str(journal),
+            },
         )  # fmt: skip
         try:
             async with asyncio.timeout(seconds):
-                output, talk = await process.communicate()
+                _, talk = await process.communicate()
         except BaseException:
             process.kill()
             await process.wait()
             raise
         assert process.returncode is not None
-        return Ran(process.returncode, output, talk.decode(), kib(Path(told.name), "VmHWM"))
+        output.seek(0)
+        return Ran(process.returncode, output.read(), talk.decode(), kib(Path(told.name), "VmHWM"))
