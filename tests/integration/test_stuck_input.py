@@ -1,7 +1,9 @@
 """Input that a guest does not take: it harms no other console, and what becomes of it is said, byte for byte."""
 
 import asyncio
+import re
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.harness.follower import follow
 from tests.harness.guest import BANNER, STOP_READING
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.ptys import takes_ptys
+from tests.harness.terminal import at_terminal
 from tests.harness.typist import typist
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Break, Cause
@@ -30,6 +33,8 @@ HELD_KIB = WINDOW // 1024 + 512
 #: The same behind all: no more than libc's allocators keep of the traffic, thread by thread, which ceases to grow at
 #: 600 to 1600 KiB. The paste and its echo, were they kept, would be 2 MiB besides.
 PASSED_KIB = 2048
+#: Guests that read nothing at the same time.
+DEAF = count(3, 24)
 #: libvirtd itself cuts a connection whose input waits after some 30 s, and gives the console free only then.
 CUT_WITHIN = 75.0
 
@@ -121,6 +126,38 @@ async def test_a_paste_to_a_guest_that_reads_nothing_is_cut_and_named_unknown(
         assert echoed in (STOP_READING + PASTE)[: fate.accepted + fate.unknown], "nothing was sent again"
         assert not bystander.reasons
         assert paster.fate(2).unknown == paster.fate(2).rejected == 0
+
+
+async def test_many_guests_that_read_nothing_are_no_matter_to_others_and_whoever_types_there_is_told(
+    impatient: tuple[Libvirtd, list[str]], boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    libvirtd, arguments = impatient
+    *deaf, last, other = [await boot_guest(libvirtd) for _ in range(DEAF + 2)]
+    mux = await daemon(libvirtd.uri, arguments=arguments)
+    async with AsyncExitStack() as stack:
+        bystander = await stack.enter_async_context(follow(mux.socket, other.name))
+        pasters = [await stack.enter_async_context(typist(mux.socket, guest.name)) for guest in deaf]
+        person = await stack.enter_async_context(at_terminal(mux.socket, "attach", last.name, seconds=CUT_WITHIN))
+        await person.expect(b"Escape character is")
+        await bystander.until_attached()
+        quiet, memory = await quiet_echoes(bystander), mux.rss_kib
+        for paster in pasters:
+            await paster.type(STOP_READING)
+        async with echoing(bystander) as meanwhile, asyncio.TaskGroup() as tasks:
+            for paster in pasters:
+                tasks.create_task(paster.type(PASTE))
+            await asyncio.to_thread(person.send_all, STOP_READING + PASTE[: WINDOW // 2])
+            told = await person.expect(b"bytes of input may not have arrived")
+            for paster in pasters:
+                await paster.until_attached(2, seconds=CUT_WITHIN)
+                await paster.until_decided(1)
+        meanwhile.hold_against(quiet)
+        assert re.search(rb"virtmux: \d+ of \d+ \Z", told)
+        assert mux.rss_kib - memory < (DEAF + 1) * HELD_KIB
+        for paster in pasters:
+            assert paster.fate(1).unknown > 0
+            assert not paster.ends, "the console did not end"
+        assert not bystander.reasons
 
 
 async def test_input_for_one_boot_never_reaches_the_next(
