@@ -24,6 +24,8 @@ _ON = {b"?7", b"?8", b"?25", b"12"}
 #: Those that switch to the alternate screen.
 _SCREENS = {b"?47", b"?1047", b"?1049"}
 _ORIGIN = b"?6"
+#: Off, the terminal is a VT52 until it is told otherwise, in a VT52's way.
+_ANSI_SEQUENCES = b"?2"
 SWITCHED = _OFF | _ON | _SCREENS
 """The modes that are known, `?` before DEC's private ones."""
 #: What a soft reset (DECSTR) leaves as it is.
@@ -47,7 +49,7 @@ class Modes:
         """Modes that are not as they were, and the final byte that made them so: `h` or `l`."""
         self._keypad = False
         self._shape = b""
-        self._protected = self._is_not_utf8 = False
+        self._protected = self._is_not_utf8 = self._is_vt52 = False
         self._colours: dict[bytes, bytes] = {}
         self._link = b""
         self._key_formats: dict[bytes, bytes] = {}
@@ -77,7 +79,8 @@ class Modes:
         """What brings the terminal back to where it was. The cursor stays in its place, but where the screen or the
         origin is another one."""
         changed = {mode: b"l" if final == b"h" else b"h" for mode, final in self._changed.items()}
-        undone = [self._undo_keyboard(1)] if self.screen else []
+        undone = [b"\x1b<"] if self._is_vt52 else []
+        undone += [self._undo_keyboard(1)] if self.screen else []
         undone += [b"\x1b[r" if self.screen else b"\x1b7\x1b[r\x1b8"] if self.region else []
         undone += [_csi(mode, final) for mode, final in changed.items()]
         undone += [_csi(self.screen, b"l")] if self.screen else []
@@ -105,7 +108,7 @@ class Modes:
         done += [b'\x1b[1"q'] if self._protected else []
         done += [b"\x1b]8;%s\x1b\\" % self._link] if self._link else []
         done += [b"\x1b]%s;%s\x1b\\" % each for each in self._colours.items()]
-        return b"".join([*done, self.pen.redo()])
+        return b"".join([*done, self.pen.redo(), b"\x1b[?2l" if self._is_vt52 else b""])
 
     def _take_csi(self, prefix: bytes, parameters: bytes, between: bytes, final: bytes) -> None:
         match prefix, between, final:
@@ -137,6 +140,8 @@ class Modes:
     def _switch(self, mode: bytes, final: bytes) -> None:
         if mode in _SCREENS:
             self._switch_screen(mode, final)
+        elif mode == _ANSI_SEQUENCES:
+            self._is_vt52 = final == b"l"
         elif mode in _OFF or mode in _ON:
             if (mode in _OFF) == (final == b"h"):
                 self._changed[mode] = final
@@ -193,9 +198,9 @@ class Modes:
     def _take_command(self, number: bytes, text: bytes) -> None:
         """An operating system command: colours, links."""
         match int(number):
-            case 4 | 10 | 11 | 12 | 13 | 14 | 15 | 16 | 17 | 18 | 19 if text and b"?" not in text:
+            case 4 | 5 | 10 | 11 | 12 | 13 | 14 | 15 | 16 | 17 | 18 | 19 if text and b"?" not in text:
                 self._colours[number] = text
-            case 104 | 110 | 111 | 112 | 113 | 114 | 115 | 116 | 117 | 118 | 119 if not text:
+            case 104 | 105 | 110 | 111 | 112 | 113 | 114 | 115 | 116 | 117 | 118 | 119 if not text:
                 self._colours.pop(b"%d" % (int(number) - 100), None)
             case 8:
                 self._link = text if text.partition(b";")[2] else b""
@@ -204,6 +209,8 @@ class Modes:
 
     def _take_escape(self, sequence: bytes) -> None:
         match sequence[1:]:
+            case b"<":
+                self._is_vt52 = False
             case b"=":
                 self._keypad = True
             case b">":

@@ -156,6 +156,22 @@ def test_of_a_line_without_end_its_last_part_is() -> None:
     assert guest.go_on() == b"\x1b[31m" + b"x" * 4096
 
 
+@pytest.mark.parametrize(
+    ("output", "undone"),
+    [
+        (b"\x1b[?2l", b"\x1b<"),
+        (b"\x1b[?2l\x1b<", b""),
+        (b"\x1b]5;0;red\x07", b"\x1b]105\x1b\\"),
+        (b"\x1b]5;0;red\x07\x1b]105\x07", b""),
+    ],
+)
+def test_a_vt52_and_special_colours_are_undone_too(output: bytes, undone: bytes) -> None:
+    guest = GuestTerminal()
+    guest.feed(output)
+    assert guest.undo().replace(b"\x1b[23;0t", b"") == undone
+    assert GuestTerminal().feed(guest.redo()) == guest.redo()
+
+
 def test_a_region_of_all_lines_is_none_and_undone_all_the_same() -> None:
     guest = GuestTerminal()
     guest.feed(b"\x1b[1;24r# ")
