@@ -58,6 +58,9 @@ class Unit(NamedTuple):
 EXECUTED = rb"\x00-\x06\x08\x09\x0b-\x17\x19\x1c-\x1f\x7f"
 
 
+EXECUTED_WITHIN = re.compile(rb"[\n" + EXECUTED + rb"]|\x07(?!\Z)")
+"""Finds them in a sequence, with newlines and BEL, but for a BEL that is its end."""
+
 STRICT = rb"\n"
 """As a terminal reads it: a newline is executed within a sequence."""
 LINES = b""

@@ -16,9 +16,9 @@ told to keep its own.
 import re
 
 from virtmux.escapes import Kind, Scanner, Unit
-from virtmux_cli.attach.clipboard import is_for_clipboard
+from virtmux_cli.attach.clipboard import may_reach_clipboard
 from virtmux_cli.attach.modes import Modes, is_title, match_csi, numbers
-from virtmux_cli.attach.unended import Unended
+from virtmux_cli.attach.unended import END, Unended
 from virtmux_cli.attach.unfinished_line import UnfinishedLine
 
 _KEEP_TITLE = b"\x1b[22;0t"
@@ -117,8 +117,8 @@ class GuestTerminal:
 
     def _pass(self, unit: Unit) -> bytes:
         """The next unit; gives what is written for it."""
-        if not self._clipboard and unit.kind in {Kind.SEQUENCE, Kind.C1} and is_for_clipboard(unit.data):
-            return b""
+        if not self._clipboard and unit.kind in {Kind.SEQUENCE, Kind.C1} and may_reach_clipboard(unit.data):
+            return END  # what was broken off before it does not go on behind it
         if not self._unended.concerns(unit):
             return self._take(unit)
         was_command = self._unended.is_command

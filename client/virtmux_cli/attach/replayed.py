@@ -10,7 +10,7 @@ once something behind it is left out. One that begins in the past is of the past
 import re
 from typing import NamedTuple
 
-from virtmux.escapes import EXECUTED, Kind, Scanner, Unit
+from virtmux.escapes import EXECUTED_WITHIN, Kind, Scanner, Unit
 from virtmux_cli.attach.modes import SWITCHED, Modes
 
 #: Strings begin and end as all terminals have it: one that goes on elsewhere hides what is behind it.
@@ -45,8 +45,6 @@ _RESET = b"\x1bc"
 _SOFT_RESET = b"\x1b[!p\x1b[H\x1b[2J"
 #: C1 control functions that stand alone: IND, NEL, HTS, RI, SS2, SS3.
 _C1 = b"\x84\x85\x88\x8d\x8e\x8f"
-#: Control characters that are executed within a sequence; a BEL at its end is the end.
-_EXECUTED = re.compile(rb"[\n" + EXECUTED + rb"]|\x07(?!\Z)")
 #: Those that do more than move and shift. CAN begins a transfer of files (ZMODEM).
 _LEFT_OUT = bytes(set(range(0x20)) - set(b"\b\t\n\v\f\r\x0e\x0f\x1b")) + b"\x7f"
 
@@ -89,7 +87,7 @@ class RequestFilter:
         """What of a unit of the past is shown. What is executed within a sequence is executed without it."""
         match unit.kind:
             case Kind.SEQUENCE:
-                executed, sequence = _EXECUTED.findall(unit.data), _EXECUTED.sub(b"", unit.data)
+                executed, sequence = EXECUTED_WITHIN.findall(unit.data), EXECUTED_WITHIN.sub(b"", unit.data)
                 return b"".join(executed).translate(None, _LEFT_OUT) + self._sequence(sequence)
             case Kind.C1:
                 return unit.data if unit.data[-1:] in _C1 else b""

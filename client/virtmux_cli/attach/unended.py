@@ -14,8 +14,8 @@ _STRING = re.compile(rb"(?:(?P<command>\x1b\]|\xc2?\x9d)|\x1b[PX^_]|\xc2?[\x90\x
 _WITHOUT_FINAL = re.compile(rb"\x1b[\x20-\x2f]*|(?:\x1b\[|\xc2?\x9b)[\x20-\x3f]*")
 _FINAL = ord("@")
 _BELL, _ST = b"\x07", b"\x1b\\"
-#: Cancels it, or ends it where the terminal does not take that for a reason.
-_END = b"\x18\x1b\\"
+END = b"\x18\x1b\\"
+"""Cancels whatever has not ended, or ends it where the terminal does not take that for a reason."""
 
 
 class _Open(Enum):
@@ -36,7 +36,7 @@ class Unended:
     @property
     def end(self) -> bytes:
         """What ends it; nothing where there is none."""
-        return b"" if self._open is None else _END
+        return b"" if self._open is None else END
 
     @property
     def is_command(self) -> bool:
