@@ -109,7 +109,8 @@ async def restart_libvirtd(stage: Stage) -> None:
 async def hang_libvirtd(stage: Stage) -> None:
     """It hangs: for a moment, or for longer than anybody waits."""
     seconds = stage.chance.choice([1.0, HUNG])
-    async with stage.host():
+    async with stage.awake, stage.host():
+        await stage.until_nothing_opens()
         with stage.deed("libvirtd hung", causes=LOST, meanwhile=UNEXPLAINED):
             stage.libvirtd.freeze()
             try:
@@ -123,17 +124,19 @@ async def hang_libvirtd(stage: Stage) -> None:
 
 async def kill_daemon(stage: Stage) -> None:
     """It is killed and started again."""
-    with stage.deed("virtmuxd killed", meanwhile=UNEXPLAINED):
-        await stage.mux.kill()
-        await stage.moment()
-        await stage.mux.start()
+    async with stage.awake:
+        with stage.deed("virtmuxd killed", meanwhile=UNEXPLAINED):
+            await stage.mux.kill()
+            await stage.moment()
+            await stage.mux.start()
 
 
 async def restart_daemon(stage: Stage) -> None:
     """It is restarted in order."""
-    with stage.deed("virtmuxd restarted", meanwhile=UNEXPLAINED):
-        assert await stage.mux.stop() == 0
-        await stage.mux.start()
+    async with stage.awake:
+        with stage.deed("virtmuxd restarted", meanwhile=UNEXPLAINED):
+            assert await stage.mux.stop() == 0
+            await stage.mux.start()
 
 
 async def reload(stage: Stage) -> None:
@@ -144,18 +147,19 @@ async def reload(stage: Stage) -> None:
 
 async def exhaust_descriptors(stage: Stage) -> None:
     """It can open nothing more."""
-    async with stage.host():
-        for name in stage.names:  # a ring that cannot be opened begins anew
-            await stage.mux.until_listed(name, seconds=2 * HUNG)
-    pid = stage.mux.pid
-    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    with stage.deed("descriptors exhausted", causes={Cause.HYPERVISOR_LOST}):
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (stage.mux.descriptors, limits[1]))
-        try:
-            await stage.moment(4.0)
-        finally:
-            with suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    async with stage.awake:
+        async with stage.host():
+            for name in stage.names:  # a ring that cannot be opened begins anew
+                await stage.mux.until_listed(name, seconds=2 * HUNG)
+        pid = stage.mux.pid
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        with stage.deed("descriptors exhausted", causes={Cause.HYPERVISOR_LOST}):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (stage.mux.descriptors, limits[1]))
+            try:
+                await stage.moment(4.0)
+            finally:
+                with suppress(ProcessLookupError):
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
 async def fill_disk(stage: Stage) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+import virtmux
 from tests.harness.chaos.deeds import Deed
 from tests.harness.chaos.printed import Printed
 from tests.harness.chaos.told import Heard
 from tests.harness.daemon import Daemon
+from tests.harness.follower import PATIENCE
 from tests.harness.guest import Guest, ticker_guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.small_disk import SmallDisk
@@ -76,6 +78,8 @@ class Stage:
         self.disk = disk
         self.chance = chance
         self.deeds: list[Deed] = []
+        #: Held by whoever ends the daemon, has it take nobody in, or has libvirtd hang: see `until_nothing_opens`.
+        self.awake = asyncio.Lock()
         made = [directory / f"printed-{number}" for number in range(guests)]
         self.tickers = [Ticker(ticker_guest(libvirtd, truth), truth) for truth in made]
         self.config = CONFIG.format(small=self.tickers[0].guest.name)
@@ -117,6 +121,13 @@ class Stage:
             for ticker in self.tickers:
                 await stack.enter_async_context(ticker.lock)
             yield
+
+    async def until_nothing_opens(self) -> None:
+        """Wait until the daemon is opening no console. Where libvirtd hangs while one is opened, and who asked for it
+        is gone before the answer, libvirt holds the console for nobody, for ever (docs/libvirt.md, "The cut")."""
+        async with asyncio.timeout(PATIENCE), virtmux.connect(self.mux.socket) as client:
+            while any(each.state in ("opening", "ending") for each in await client.consoles()):
+                await asyncio.sleep(0.05)
 
     async def moment(self, longest: float = 1.5) -> None:
         """Some time."""
