@@ -17,6 +17,7 @@ help:
 	@echo 'make soak-bytes   256 MiB out of a guest and 16 MiB into it, every byte checked: shows its progress'
 	@echo 'make install      for packages: puts all below DESTDIR, for PREFIX; enables and starts nothing'
 	@echo 'make docs         writes what stands in docs/ and is made from the code'
+	@echo 'make lock         writes daemon/requirements*.txt: what a service installs, by version and hash'
 	@echo 'make fuzz         looks for inputs that break something, for MINUTES=10: under atheris, which it installs'
 	@echo 'make bench        what virtmux costs, and how fast it is, beside conserver, conman and virsh: ten minutes'
 	@echo 'make setup        installs what the above need; says what, first'
@@ -94,6 +95,11 @@ docs:
 	$(BIN)python3 -m tools.manpages
 	$(BIN)python3 -m tools.diagram
 
+# The newest versions that pyproject.toml allows. It asks the package index.
+lock:
+	@tools/setup lock
+	$(BIN)python3 -m tools.lock
+
 # What it finds, and what it keeps, is in tests/fuzz/__main__.py.
 MINUTES = 10
 fuzz:
@@ -110,4 +116,4 @@ clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache || sudo rm -rf build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check unit integration repeat chaos soak soak-bytes install install-python install-system docs bench fuzz clean
+.PHONY: help setup demo test check unit integration repeat chaos soak soak-bytes install install-python install-system docs lock bench fuzz clean

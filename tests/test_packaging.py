@@ -207,15 +207,15 @@ def test_the_demo_needs_none_of_the_packages_that_are_for_work_on_virtmux() -> N
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_readme_lists_every_dependency_and_why_it_is_there() -> None:
+def test_the_readme_lists_every_dependency_with_why_it_is_there_and_what_would_replace_it() -> None:
     project = PROJECT["project"]
     wanted = {"base": project["dependencies"], "build": PROJECT["build-system"]["requires"]}
     wanted |= project["optional-dependencies"]
-    listed = [(quoted(requirement), purpose, why) for requirement, purpose, why in rows("requirement")]
-    assert sorted((requirement, purpose) for (requirement,), purpose, _ in listed) == sorted(
+    listed = list(rows("requirement | for | why | what would replace it"))
+    assert sorted((*quoted(requirement), purpose) for requirement, purpose, _, _ in listed) == sorted(
         (requirement, purpose) for purpose, requirements in wanted.items() for requirement in requirements
     )
-    assert all(why for _, _, why in listed)
+    assert all(why and instead for _, _, why, instead in listed)
 
 
 def test_the_readme_explains_every_exit_status_that_a_cause_has() -> None:
