@@ -36,6 +36,7 @@ from virtmuxd.service.hall import Hall
 from virtmuxd.service.listener import Listener, bind
 from virtmuxd.service.measurements import Measurements
 from virtmuxd.service.metrics_http import MetricsListener
+from virtmuxd.service.process import leave_no_core
 from virtmuxd.service.proofs import Proofs
 from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, is_for_metrics, notify
 from virtmuxd.shelf import Shelf
@@ -55,11 +56,12 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     for.
 
     Raises:
-        OSError: the runtime directory or a socket cannot be had.
+        OSError: the runtime directory or a socket cannot be had; or a core would be left.
         BlockingIOError: another daemon uses the runtime directory or the journal.
     """
     config = loaded.config
     allow_most()
+    leave_no_core()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(logs.loop_failed)
     stop = asyncio.Event()

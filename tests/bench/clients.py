@@ -5,7 +5,6 @@ Each is attached to one console at which nothing happens.
 
 import asyncio
 import time
-from pathlib import Path
 
 from tests.bench.peers.multiplexers import RING
 from tests.bench.peers.protocols import virtmux
@@ -25,21 +24,16 @@ IDLE_KIB, LEFT_KIB = 20, 1024
 DEADLINE_S = 60.0
 
 
-def descriptors(daemon: Daemon) -> int:
-    """How many files it has open."""
-    return sum(1 for _ in Path(f"/proc/{daemon.pid}/fd").iterdir())
-
-
 async def until_gone(daemon: Daemon, before: int) -> None:
     """Wait until the daemon has no more open files than before."""
     async with asyncio.timeout(DEADLINE_S):
-        while descriptors(daemon) > before:
+        while len(daemon.descriptors) > before:
             await asyncio.sleep(0.05)
 
 
 async def come_and_go(daemon: Daemon, domain: str, number: int) -> int:
     """So many, one after the other; gives the KiB of the daemon when they are gone."""
-    before = descriptors(daemon)
+    before = len(daemon.descriptors)
     for _ in range(number):
         virtmux(str(daemon.socket), domain).close()
     await until_gone(daemon, before)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import signal
 import socket
 import stat
@@ -17,6 +18,7 @@ import pytest
 
 import virtmux
 import virtmuxd
+from tests.harness.privilege import wait_for_exit
 from tests.harness.readiness import ReadinessSocket
 
 DEADLINE_S = 30
@@ -183,3 +185,27 @@ def test_a_log_that_nobody_reads_holds_neither_clients_nor_the_end_up(directory:
             daemon.kill()
             os.close(read)
     assert daemon.returncode == 0
+
+
+@pytest.mark.parametrize("fatal", [signal.SIGSEGV, signal.SIGABRT], ids=lambda fatal: fatal.name)
+def test_it_leaves_no_core_however_it_was_started(directory: Path, fatal: signal.Signals) -> None:
+    with (
+        ReadinessSocket(directory / "ready") as ready,
+        subprocess.Popen(
+            virtmuxd_command("--uri", "test:///default", *places(directory / "v.sock")),
+            env=environment(NOTIFY_SOCKET=str(ready.path)),
+            cwd=directory,
+            stderr=subprocess.PIPE,
+        ) as daemon,
+    ):
+        try:
+            ready.wait(daemon.pid, seconds=DEADLINE_S)
+            _, hard = resource.prlimit(daemon.pid, resource.RLIMIT_CORE)
+            resource.prlimit(daemon.pid, resource.RLIMIT_CORE, (hard, hard))
+            daemon.send_signal(fatal)
+            assert wait_for_exit(daemon.pid, DEADLINE_S)
+            _, status = os.waitpid(daemon.pid, 0)
+        finally:
+            daemon.kill()
+    assert os.WTERMSIG(status) == fatal
+    assert not os.WCOREDUMP(status)

@@ -15,7 +15,7 @@ from typing import Any
 import virtmux
 from tests.harness.logged import unknown_facts
 from tests.harness.memory import kib
-from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY, send_signal
+from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY, run_as_root, send_signal
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 from tests.harness.watched_daemon import WatchPort
 
@@ -89,9 +89,9 @@ class Daemon:
         return sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
 
     @property
-    def descriptors(self) -> int:
-        """How many file descriptors it has in use."""
-        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+    def descriptors(self) -> list[int]:
+        """Its file descriptors. Nobody but root may look at them."""
+        return [int(name) for name in run_as_root("ls", f"/proc/{self.pid}/fd").split()]
 
     @property
     def rss_kib(self) -> int:

@@ -5,7 +5,6 @@ import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -23,10 +22,6 @@ LIMIT = 200
 RESERVE = LIMIT // 4
 SHORT = "there are no file descriptors left for clients"
 AGAIN = "there are file descriptors for clients again"
-
-
-def descriptors_of(mux: Daemon) -> list[int]:
-    return [int(each.name) for each in Path(f"/proc/{mux.pid}/fd").iterdir()]
 
 
 def set_limit(mux: Daemon, number: int) -> None:
@@ -93,7 +88,7 @@ async def test_a_daemon_without_any_file_descriptor_left_goes_on_and_recovers(
     async with follow(mux.socket, guest.name) as console, follow(mux.socket, later.name) as waiting:
         await guest.resume()
         await console.until_output(BANNER)
-        set_limit(mux, min(set(range(1000)) - set(descriptors_of(mux))))
+        set_limit(mux, min(set(range(1000)) - set(mux.descriptors)))
         for _ in range(3):
             async with refused(mux) as reason:
                 assert reason.cause is Cause.EVICTED
@@ -121,7 +116,7 @@ async def test_with_too_few_file_descriptors_for_a_connection_that_fails_and_not
     before, _ = resource.prlimit(mux.pid, resource.RLIMIT_NOFILE)
     async with follow(mux.socket, guest.name) as console, follow(mux.socket, later.name) as waiting:
         await console.until_attached()
-        free = sorted(set(range(1000)) - set(descriptors_of(mux)))
+        free = sorted(set(range(1000)) - set(mux.descriptors))
         set_limit(mux, free[left])
         await later.start()
         ended = await waiting.until_ended()

@@ -79,6 +79,9 @@ def test_the_sandbox_is_on_while_a_console_is_in_use(machine: SystemdMachine) ->
         assert {kind for kind in ours if ours[kind] != systemds[kind]} == {"mnt", "net"}
         limits = machine.run("cat", f"/proc/{pid(machine)}/limits").stdout
         assert "Max core file size        0 " in limits
+        private = [f"/proc/{pid(machine)}/{name}" for name in ("mem", "environ")]
+        assert machine.run("stat", "--format=%U", *private).stdout.split() == ["root"] * 2
+        assert machine.run("cat", *private, user="virtmuxd", check=False).stdout == "", "not for its own user either"
         alice.write(b"still here")
         alice.until(output=b"still here")
 

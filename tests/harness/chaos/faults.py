@@ -154,7 +154,7 @@ async def exhaust_descriptors(stage: Stage) -> None:
         pid = stage.mux.pid
         limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         with stage.deed("descriptors exhausted", causes={Cause.HYPERVISOR_LOST}):
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (stage.mux.descriptors, limits[1]))
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(stage.mux.descriptors), limits[1]))
             try:
                 await stage.moment(4.0)
             finally:
