@@ -187,6 +187,14 @@ def test_a_missing_or_wrong_field_of_a_client_is_a_protocol_error(fields: dict[s
         client(**fields)
 
 
+@pytest.mark.parametrize("word", ["hunter2", "hunter2" * 100, "a'hunter2 - at `$.type`"])
+@pytest.mark.parametrize("fields", [{"type": ...}, {"type": "guest", "id": 1, "domain": "web", "action": ...}])
+def test_an_error_says_where_it_is_and_repeats_nothing_that_a_client_sent(fields: dict[str, Any], word: str) -> None:
+    sent = {name: word if value is ... else value for name, value in fields.items()}
+    with pytest.raises(ProtocolError, match=r"^malformed message: Invalid (enum )?value - at `\$\.(type|action)`$"):
+        client(**sent)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

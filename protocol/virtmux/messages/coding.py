@@ -1,5 +1,6 @@
 """Messages as frames, and back. Pure."""
 
+import re
 from typing import TypeVar
 
 from msgspec import DecodeError
@@ -10,6 +11,8 @@ from virtmux.messages.from_daemon import ServerMessage
 from virtmux.wire import ProtocolError, encode_message
 
 _MAX_ERROR_TEXT = 200
+#: A word that msgspec does not know, and quotes.
+_QUOTED = re.compile(r""" (['"]).*\1(?= - at )""", re.DOTALL)
 _M = TypeVar("_M")
 _encoder = Encoder()
 _client_decoder: Decoder[ClientMessage] = Decoder(ClientMessage)
@@ -29,9 +32,10 @@ def decode_client_message(payload: bytes) -> ClientMessage:
     """Read a client's message.
 
     Raises:
-        ProtocolError: it is not JSON, of no known type, or a field is missing or of the wrong kind.
+        ProtocolError: it is not JSON, of no known type, or a field is missing or of the wrong kind. The text, which
+            the daemon logs, repeats nothing of what was sent.
     """
-    return _decode(_client_decoder, payload)
+    return _decode(_client_decoder, payload, quoting=False)
 
 
 def decode_server_message(payload: bytes) -> ServerMessage:
@@ -40,13 +44,14 @@ def decode_server_message(payload: bytes) -> ServerMessage:
     Raises:
         ProtocolError: as `decode_client_message`.
     """
-    return _decode(_server_decoder, payload)
+    return _decode(_server_decoder, payload, quoting=True)
 
 
-def _decode(decoder: Decoder[_M], payload: bytes) -> _M:
+def _decode(decoder: Decoder[_M], payload: bytes, *, quoting: bool) -> _M:
     try:
         # Decoded first, because msgspec does not look into the strings of fields that it skips.
         return decoder.decode(payload.decode())
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # msgspec quotes what it does not know, at any length; the text must fit into a goodbye.
-        raise ProtocolError(f"malformed message: {str(error)[:_MAX_ERROR_TEXT]}") from error
+        text = str(error) if quoting else _QUOTED.sub("", str(error))
+        # What is quoted may have any length; the text must fit into a goodbye.
+        raise ProtocolError(f"malformed message: {text[:_MAX_ERROR_TEXT]}") from error
