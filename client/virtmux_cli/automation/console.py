@@ -79,7 +79,7 @@ async def reported(
 ) -> int:
     """The exit status of `work`, or that of what it raises, which is said. `seconds` is what the person has given it.
 
-    `redact` takes secrets out of what is shown.
+    `redact` takes secrets out of what was seen last, which may end within one.
     """
     try:
         return await work()

@@ -13,7 +13,7 @@ from virtmux_cli.attach.state import not_shown
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.automation.console import FURTHER, Where, at_console, passing, reported, seconds_of, talk
 from virtmux_cli.automation.match_text import match_json, match_line
-from virtmux_cli.automation.parts import InputCommand, Piece, given, input_options, pieces, redacted
+from virtmux_cli.automation.parts import InputCommand, Piece, given, input_options, pieces, redacted, redacted_so_far
 from virtmux_cli.automation.script import Script, load
 from virtmux_cli.automation.sending import Pace, send
 from virtmux_cli.automation.steps import run
@@ -125,7 +125,7 @@ async def _expect(where: Where, expected: Expected) -> int:
             printed = write(match_json(match, redact) if expected.as_json else match_line(match, redact))
         return printed or (FURTHER + match.index if match.index else 0)
 
-    return await reported(say, expected.seconds, work, redact)
+    return await reported(say, expected.seconds, work, partial(redacted_so_far, sent=expected.sent))
 
 
 async def _send(console: Console, expected: Expected, say: Talk) -> float | None:

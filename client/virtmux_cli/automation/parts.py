@@ -101,9 +101,26 @@ def pieces(parts: Sequence[Part], *, line: bool, terminal: str = "xterm") -> lis
 
 def redacted(data: bytes, sent: Sequence[Piece]) -> bytes:
     """`data` without the secrets among what was sent, which the guest may have echoed."""
-    for each in sorted((each.data for each in sent if each.secret and each.data), key=len, reverse=True):
+    for each in _secrets(sent):
         data = data.replace(each, _MASK)
     return data
+
+
+def redacted_so_far(data: bytes, sent: Sequence[Piece]) -> bytes:
+    """The same of `data` that may end within an echo."""
+    data = redacted(data, sent)
+    begun = max((_begun(data, each) for each in _secrets(sent)), default=0)
+    return data[:-begun] + _MASK if begun else data
+
+
+def _begun(data: bytes, secret: bytes) -> int:
+    """How many bytes at the end of `data` are the secret's first ones."""
+    return next((size for size in range(len(secret) - 1, 0, -1) if data.endswith(secret[:size])), 0)
+
+
+def _secrets(sent: Sequence[Piece]) -> list[bytes]:
+    """The longest first: one may hold another."""
+    return sorted((each.data for each in sent if each.secret and each.data), key=len, reverse=True)
 
 
 class InputCommand(click.Command):

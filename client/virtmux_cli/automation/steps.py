@@ -20,7 +20,7 @@ from virtmux_cli.automation.console import (
     talk,
 )
 from virtmux_cli.automation.match_text import match_json, match_line
-from virtmux_cli.automation.parts import redacted
+from virtmux_cli.automation.parts import redacted, redacted_so_far
 from virtmux_cli.automation.script import Script, Step
 from virtmux_cli.automation.sending import Pace, send
 from virtmux_cli.automation.wait import print_end, wait_attached, wait_ended
@@ -75,7 +75,7 @@ class _Run:
             return error.reason.exit_status
 
     def _failed(self, number: int, step: Step, why: str, seen: bytes = b"") -> None:
-        last = f"; last seen: {quoted(redacted(seen, self._script.secrets))}" if seen else ""
+        last = f"; last seen: {quoted(redacted_so_far(seen, self._script.secrets))}" if seen else ""
         self._say.complain(f"{self._script.name}, step {number}: {_what(step)}: {why}{last}")
 
     async def _do(self, number: int, step: Step, seconds: float) -> int:

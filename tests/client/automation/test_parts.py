@@ -16,6 +16,7 @@ from virtmux_cli.automation.parts import (
     input_options,
     pieces,
     redacted,
+    redacted_so_far,
 )
 
 
@@ -85,6 +86,22 @@ def test_a_secret_is_what_stands_in_its_file_or_variable(tmp_path: Path, monkeyp
 def test_secrets_are_taken_out_of_what_is_shown() -> None:
     sent = [Piece(b"root"), Piece(b"pass", secret=True), Piece(b"password", secret=True), Piece(b"", secret=True)]
     assert redacted(b"root password pass", sent) == b"root *** ***"
+
+
+@pytest.mark.parametrize(
+    ("seen", "shown"),
+    [
+        (b"Password: ", b"Password: "),
+        (b"Password: hunt", b"Password: ***"),
+        (b"hunter2 h", b"*** ***"),
+        (b"hunter2: hunt s", b"***: hunt s"),
+        (b"h", b"***"),
+        (b"", b""),
+    ],
+)
+def test_nor_is_an_echo_shown_that_has_only_begun(seen: bytes, shown: bytes) -> None:
+    sent = [Piece(b"hunter", secret=True), Piece(b"hunter2", secret=True), Piece(b"P")]
+    assert redacted_so_far(seen, sent) == shown
 
 
 @pytest.mark.parametrize(
