@@ -102,6 +102,19 @@ def test_an_option_that_is_not_known_is_status_2(arguments: tuple[str, ...]) -> 
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("--print-config",), ("--check-config",), ("--help",), ("--config", "/nowhere"), ("--socket", "/proc/v.sock")],
+)
+def test_nothing_of_its_environment_is_printed(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIRTMUX_TEST_TOKEN", "hunter2")
+    result = run(*arguments)
+
+    assert result.stdout + result.stderr
+    assert "VIRTMUX_TEST_TOKEN" not in result.stdout + result.stderr
+    assert "hunter2" not in result.stdout + result.stderr
+
+
 def test_a_second_daemon_in_one_directory_is_refused(directory: Path) -> None:
     with (directory / "virtmuxd.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

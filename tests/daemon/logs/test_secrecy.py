@@ -3,25 +3,28 @@
 import asyncio
 import logging
 import struct
+from pathlib import Path
 
 import pytest
 
 from tests.harness.consoles import Consoles
 from tests.harness.served import served
+from virtmux.features import Feature
 from virtmux.messages import Attach, Detach, Done, Place
-from virtmux.reasons import Cause
+from virtmux.reasons import Cause, sentence
 from virtmux.wire import ProtocolError, encode_input
 from virtmuxd import logs
 from virtmuxd.core.console import Console
 from virtmuxd.core.events import Policy
-from virtmuxd.logs.sinks import Lines
+from virtmuxd.logs.sinks import Journald, Lines
+from virtmuxd.service.clients import Clients
 from virtmuxd.service.console_log import log_event
 
 SECRET = b"hunter2-correct-horse"
 
 
 class Written:
-    """All that is logged, as lines."""
+    """All that is logged, as lines on stderr; what journald would get is the same but for its form."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
@@ -29,6 +32,13 @@ class Written:
 
     def __call__(self) -> str:
         return b"".join(map(Lines(2, to_journal=False).render, self._caplog.records)).decode()
+
+    @property
+    def anywhere(self) -> bytes:
+        """The lines, and the fields of journald's records behind them."""
+        journald = Journald(Path("/nonexistent"))
+        with journald._socket:
+            return self().encode() + b"".join(map(journald.render, self._caplog.records))
 
 
 @pytest.fixture
@@ -64,7 +74,7 @@ async def test_what_is_printed_and_typed_is_not_logged(written: Written) -> None
     said = written()
     assert "a console has ended" in said
     assert "audit: typed" in said
-    assert SECRET.decode() not in said
+    assert SECRET not in written.anywhere
 
 
 @pytest.mark.parametrize(
@@ -93,7 +103,7 @@ async def test_input_in_a_broken_frame_is_neither_logged_nor_told(written: Writt
         reason = await peer.goodbye()  # its text is also logged, with `client left`
     assert reason.cause is Cause.PROTOCOL_ERROR
     assert SECRET.decode() not in reason.text
-    assert SECRET.decode() not in written()
+    assert SECRET not in written.anywhere
 
 
 async def test_input_is_not_logged_where_a_bug_meets_it(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,11 +115,30 @@ async def test_input_is_not_logged_where_a_bug_meets_it(written: Written, monkey
         await peer.greet()
         handle = (await peer.attach()).info.console
         await peer.put(handle, 1, 0, SECRET)
-        assert (await peer.goodbye()).cause is Cause.INTERNAL_ERROR
+        reason = await peer.goodbye()
+    assert (reason.cause, reason.text) == (Cause.INTERNAL_ERROR, sentence(Cause.INTERNAL_ERROR))
     said = written()
     assert "error a bug while serving a client" in said
     assert "ZeroDivisionError" in said
-    assert SECRET.decode() not in said
+    assert SECRET not in written.anywhere
+
+
+async def test_what_proves_a_right_is_not_logged(written: Written) -> None:
+    """Whoever has a token may have the exclusive right; a proof is for one user, and tells where that one's reading
+    began."""
+    clients, consoles = Clients(), held()
+    async with (
+        served(consoles.registry, clients=clients) as alice,
+        served(consoles.registry, clients=clients, user="bob") as bob,
+    ):
+        proving: list[str | None] = []
+        for peer in (alice, bob):
+            await peer.greet(Feature.ROLES, Feature.ACCESS)
+            await peer.say(Attach(1, "web1", exclusive=True, steal=True))
+            place = await peer.until(Place)
+            proving += [place.token, place.proof]
+    assert "audit: stole" in written()
+    assert [each for each in proving if each is None or each.encode() in written.anywhere] == []
 
 
 async def test_the_arguments_of_a_callback_that_fails_are_not_logged(written: Written) -> None:
@@ -123,7 +152,7 @@ async def test_the_arguments_of_a_callback_that_fails_are_not_logged(written: Wr
     said = written()
     assert said.startswith("error a bug in what the loop called\n")
     assert "ProtocolError: x" in said
-    assert SECRET.decode() not in said
+    assert SECRET not in written.anywhere
 
 
 async def test_what_the_loop_has_to_tell_of_something_else_is_logged(written: Written) -> None:
