@@ -69,16 +69,19 @@ class GuestRequests(Contained):
         if isinstance(request, Guest):
             found = [info for info in found if info.served]
             found = [info for info in found if info.running] or found
-        if isinstance(request, Guest) and not found and _right(request) not in self._rights.on(request.domain):
-            self._answer(Refused(request.id, self._rights.denied(_right(request), request.domain, {})))
+        else:
+            found = [info for info in found if self._sees(info)]
+        needed, several = _right(request), isinstance(request, Guest) and len(found) > 1
+        if (several or not found) and needed not in self._rights.on(request.domain):
+            # Who may not, learns nothing of what there is.
+            self._answer(Refused(request.id, self._rights.denied(needed, request.domain, {})))
         elif not found:
             where = f" at {request.uri}" if request.uri else ""
             none = reason_now(Cause.CONSOLE_MISSING, text=f"no domain {request.domain!r}{where} is known")
             self._answer(Refused(request.id, why_not or none))
         elif isinstance(request, Domains):
-            found = [info for info in found if self._sees(info)]
             self._answer(*(Domain(request.id, info) for info in found), Done(request.id))
-        elif len(found) > 1:
+        elif several:
             uris = ", ".join(info.uri for info in found)
             text = f"domain {request.domain!r} is at several hypervisors, name one with --uri: {uris}"
             self._answer(refused(request.id, Cause.CONSOLE_MISSING, text))
@@ -120,7 +123,9 @@ class GuestRequests(Contained):
         self._tell(*said)
 
 
-def _right(request: Guest) -> Right:
+def _right(request: Guest | Domains) -> Right:
+    if isinstance(request, Domains):
+        return Right.WATCH
     return Right.KEY if request.action in ("key", "nmi") else Right.START
 
 

@@ -50,9 +50,9 @@ class Rights:
         """Whether the client may know of a console."""
         return Right.WATCH in self.at(console)
 
-    def on(self, domain: str) -> frozenset[Right]:
-        """What is allowed to be done to a domain as a whole."""
-        return self._limited(self._access.at(domain, None))
+    def on(self, domain: str, device: str | None = None) -> frozenset[Right]:
+        """What is allowed to be done to a domain as a whole, or at a device of it, by names that somebody gave."""
+        return self._limited(self._access.at(domain, device))
 
     def everywhere(self) -> frozenset[Right]:
         """What is allowed whatever it concerns."""

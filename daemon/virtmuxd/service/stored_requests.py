@@ -22,7 +22,7 @@ from virtmuxd.core.access import Right
 from virtmuxd.service.answers import Answer, Promise, refused
 from virtmuxd.service.audit import Audit
 from virtmuxd.service.library import Forgotten, Library, Named, Told
-from virtmuxd.service.rights import Rights
+from virtmuxd.service.rights import READING, Rights
 
 NOTHING_STORED = "nothing of such a console is stored"
 
@@ -68,21 +68,25 @@ class StoredRequests:
 
     def _tell_histories(self, request: Histories, infos: list[HistoryInfo] | None) -> None:
         allowed = None if infos is None else [info for info in infos if self._reads(info.console)]
-        if infos and not allowed and request.domain is not None:
+        if not allowed and request.domain is not None and (infos or not self._may_know(request.domain, request.device)):
             self._deny(request, Right.HISTORY)
         else:
             self._tell_all(request.id, None if allowed is None else [History(request.id, info) for info in allowed])
 
     def _tell_marks(self, request: Marks, told: list[Told] | None) -> None:
         allowed = None if told is None else [each for each in told if self._reads(each.event.console)]
-        if told and not allowed:
+        if not allowed and (told or not self._may_know(request.domain, request.device)):
             self._deny(request, Right.HISTORY)
         else:
             answers = [Stored(request.id, each.history, each.event) for each in allowed or ()]
             self._tell_all(request.id, None if allowed is None else answers)
 
     def _reads(self, console: ConsoleId) -> bool:
-        return {Right.WATCH, Right.HISTORY} <= self._rights.at(console)
+        return self._rights.at(console) >= READING
+
+    def _may_know(self, domain: str, device: str | None) -> bool:
+        """Whether the client may be told that nothing is stored."""
+        return self._rights.on(domain, device) >= READING
 
     def _deny(self, request: Histories | Marks | Forget, right: Right) -> None:
         named = {"domain": request.domain, "device": request.device, "uri": request.uri}

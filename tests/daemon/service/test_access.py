@@ -1,21 +1,25 @@
 """What the access rules let a client do: at each request, and again where the rules or a name change."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import pytest
 
-from tests.harness.consoles import UUID, Consoles
+from tests.harness.consoles import HYPERVISOR, START, URI, UUID, Consoles
 from tests.harness.served import Peer, served
 from virtmux import messages
+from virtmux.domains import DomainInfo
 from virtmux.features import Feature
 from virtmux.messages import (
     Attach,
     Client,
     Console,
+    Domains,
     Done,
     Event,
     Forget,
+    Guest,
     Histories,
     InputStatus,
     Kick,
@@ -283,6 +287,37 @@ async def test_who_may_not_watch_is_told_no_more_of_a_domain_than_of_none(name: 
         reason = (await peer.until(Refused)).reason
         assert (reason.cause, reason.console) == (Cause.ACCESS_DENIED, None)
         assert reason.text.endswith(f"user alice has no right to watch {name}")
+
+
+@pytest.mark.parametrize("request_", [Histories, Marks, Forget, Domains, partial(Guest, action="start")])
+@pytest.mark.parametrize("name", ["web1", "everywhere"])
+async def test_nor_by_what_is_stored_of_it_or_libvirt_says(request_: Any, name: str) -> None:
+    consoles = Consoles(policy=Policy.ALWAYS)
+    consoles.add().attach()
+    for uri, names in ((URI, {"web1", "everywhere"}), ("qemu+ssh://there/system", {"everywhere"})):
+        consoles.registry.serve(uri, START)
+        consoles.registry.claim(HYPERVISOR + uri, uri)
+        consoles.registry.connected(uri, START, Knowing(names))
+    async with served(consoles.registry, access=rules(("other", ALL))) as peer:
+        await peer.greet()
+        there = await refusal(peer, request_(id=5, domain=name))
+        assert there == (await refusal(peer, request_(id=5, domain="nowhere"))).replace("nowhere", name)
+
+
+class Knowing:
+    """A hypervisor that has domains of these names, without any device."""
+
+    def __init__(self, names: set[str]) -> None:
+        self._names = names
+
+    def act(self, _uuid: str, _asked: Guest, _then: object) -> None:
+        raise AssertionError
+
+    def look(self, domain: str, then: Callable[[DomainInfo | None], None]) -> None:
+        has = DomainInfo(
+            uri=URI, domain=domain, uuid=UUID, running=True, paused=False, served=True, devices=[], graphics=[]
+        )
+        then(has if domain in self._names else None)
 
 
 # Typing.
