@@ -14,7 +14,7 @@ from virtmux.reasons import CAUSES
 from virtmux_cli.main import COMMANDS, LazyGroup, cli
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "protocol" / "SPEC.md"])
+PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *ROOT.glob("docs/*.md"), ROOT / "protocol" / "SPEC.md"])
 SOURCES = sorted(path for root in ("client", "daemon", "protocol", "tests") for path in (ROOT / root).rglob("*.py"))
 
 

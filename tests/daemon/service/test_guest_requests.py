@@ -11,9 +11,10 @@ from tests.harness.life import NOT_RUNNING
 from tests.harness.logged import Audited
 from tests.harness.served import served
 from virtmux.domains import DeviceInfo, DomainInfo
-from virtmux.messages import Domain, Domains, Done, Guest, ListConsoles, Refused
+from virtmux.messages import Attach, Domain, Domains, Done, Guest, ListConsoles, Refused
 from virtmux.reasons import Cause
 from virtmuxd.core.agent import NotDone
+from virtmuxd.logs.sinks import Lines
 from virtmuxd.service.guest_requests import MOST
 
 OTHER_URI = "qemu+ssh://there/system"
@@ -121,6 +122,20 @@ async def test_nothing_is_done_to_a_domain_that_is_not_looked_after(
     assert agent.asked == []
 
 
+@pytest.mark.parametrize("uri", ["qemu+ssh://evil/system", "", URI + "?socket=/tmp/evil"])
+async def test_a_uri_that_is_not_served_is_not_connected_to(uri: str) -> None:
+    consoles, agent = Consoles(), Agent(WEB1)
+    consoles.registry.serve(URI, START)
+    consoles.registry.connected(URI, START, agent)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        for request in (start(4, uri=uri), Domains(4, "web1", uri=uri), Attach(4, "web1", uri=uri)):
+            await peer.say(request)
+            assert (await peer.expect(Refused)).reason.cause is Cause.CONSOLE_MISSING
+    assert agent.asked == []
+    assert [each.uri for each in consoles.registry.hypervisors()] == [URI]
+
+
 async def test_of_two_that_have_it_the_running_one_is_meant_else_it_is_ambiguous() -> None:
     off = replace(WEB1, running=False)
     here, there = Agent(off), Agent(replace(WEB1, uri=OTHER_URI))
@@ -219,12 +234,15 @@ async def test_what_was_done_to_a_guest_or_not_is_in_the_audit_also_where_its_cl
     audited, agent = Audited(caplog), Agent()
     async with served(world(agent).registry) as peer:
         await peer.greet()
-        await peer.say(Guest(id=1, domain="web1", action="key", keys=[30, 48]), ListConsoles(2))
+        await peer.say(Guest(id=1, domain="web1", action="key", keys=[683, 748]), ListConsoles(2))
         await peer.until(Done)
     agent.answers[0](not_done)
     (record,) = audited("uri", "domain", "uuid", "cause")
     assert record == ("key", URI, "web1", UUID, None if not_done is None else Cause.ACTION_FAILED)
-    assert not any("48" in str(getattr(each, "keys", "")) for each in caplog.records)
+    said = b"".join(map(Lines(2, to_journal=False).render, caplog.records))
+    assert b"audit: " in said
+    assert b"683" not in said
+    assert b"748" not in said
 
 
 async def test_what_may_not_be_done_to_a_guest_is_denied(caplog: pytest.LogCaptureFixture) -> None:
