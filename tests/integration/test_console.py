@@ -84,13 +84,30 @@ async def settled(
         ([], leave),
         (["--safe"], leave),
         (["--devname", "serial0"], leave),
+        (["serial0"], leave),
         (["--force"], leave),
         ([], destroy),
         ([], power_off),
         (["--devname", "nodev"], None),
+        (["nodev"], None),
+        ([""], None),
+        (["serial0", "more"], None),
         (["--bogus"], None),
     ],
-    ids=["leave", "safe", "devname", "force", "destroyed", "powered off", "no such device", "no such option"],
+    ids=[
+        "leave",
+        "safe",
+        "devname",
+        "a device without its option",
+        "force",
+        "destroyed",
+        "powered off",
+        "no such device",
+        "no such device without its option",
+        "an empty device",
+        "a word too many",
+        "no such option",
+    ],
 )
 async def test_at_a_guest_that_runs(settled: tuple[Guest, Daemon], options: list[str], act: Act | None) -> None:
     guest, mux = settled
@@ -110,7 +127,7 @@ async def test_with_another_escape_key(settled: tuple[Guest, Daemon], escape: st
     assert _without_banner(virtmux) == _without_banner(virsh)
 
 
-@pytest.mark.parametrize("name", ["{name}", "no-such-guest", "11111111-1111-4111-8111-111111111111"])
+@pytest.mark.parametrize("name", ["{name}", "no-such-guest", "11111111-1111-4111-8111-111111111111", ""])
 async def test_where_there_is_nothing_to_connect_to(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, name: str
 ) -> None:

@@ -19,6 +19,7 @@ from virtmux_cli.attach.session import Options, attach
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import checked
 from virtmux_cli.output import write
+from virtmux_cli.virsh.options import meant
 from virtmux_cli.virsh.talk import VirshTalk
 from virtmux_cli.virsh.text import (
     FAILED,
@@ -32,6 +33,7 @@ from virtmux_cli.virsh.text import (
     is_escape,
     no_device,
     no_domain,
+    no_value,
     start_error,
 )
 
@@ -53,9 +55,14 @@ class ConsoleCommand(click.Command):
         except click.UsageError as wrong:
             complain(error(wrong.format_message()))
             ctx.exit(FAILED)
-        if (ctx.params["domain"] or ctx.params["named"]) is None and not ctx.resilient_parsing:
-            complain(error("command 'console' requires <domain> option"))
-            ctx.exit(FAILED)
+        if not ctx.resilient_parsing:
+            words, domain, device = (ctx.params.pop(name) for name in ("words", "domain", "devname"))
+            try:
+                found = meant(words, domain, device)
+                ctx.params |= {name: value and sendable(value) for name, value in found._asdict().items()}
+            except ValueError as wrong:
+                complain(error(str(wrong)))
+                ctx.exit(FAILED)
         return rest
 
 
@@ -74,9 +81,9 @@ class Wanted(NamedTuple):
 
 
 @click.command("console", short_help="Do what `virsh console` does.", cls=ConsoleCommand)
-@click.argument("domain", required=False, callback=checked(sendable))
-@click.option("--domain", "named", hidden=True, callback=checked(sendable))
-@click.option("--devname", metavar="NAME", callback=checked(sendable), help="The console's device.")
+@click.argument("words", metavar="DOMAIN [NAME]", nargs=-1)
+@click.option("--domain", hidden=True)
+@click.option("--devname", metavar="NAME", help="The console's device.")
 @click.option("--force", is_flag=True, help="Take it from another libvirt client that holds it.")
 @click.option("--safe", is_flag=True, help="Only where libvirt gives it to one client at a time.")
 @click.option("--resume", is_flag=True, help="Resume a paused guest once connected.")
@@ -87,9 +94,8 @@ class Wanted(NamedTuple):
 def command(
     socket: Server,
     *,
-    domain: str | None,
-    named: str | None,
-    devname: str | None,
+    domain: str,
+    device: str | None,
     force: bool,
     safe: bool,
     resume: bool,
@@ -97,7 +103,7 @@ def command(
     uri: str | None,
     quiet: bool,
 ) -> int:
-    """Connect to the console of DOMAIN as `virsh console` does, for scripts that say so today.
+    """Connect to the console of DOMAIN, or to its device NAME, as `virsh console` does, for scripts that say so today.
 
     Flags, texts and exit statuses (0 and 1) are virsh's; -c and -e may also stand before `console`. Others may use the
     console at the same time. `virtmux attach` tells why a console ended.
@@ -105,8 +111,9 @@ def command(
     if not is_escape(escape):
         complain(bad_escape(escape))
         return FAILED
-    wanted = Wanted(socket, domain or named or "", devname, uri, escape, force, safe, resume, quiet)
-    return run_async(_console(wanted))
+    wanted = Wanted(socket, domain, device, uri, escape, force, safe, resume, quiet)
+    empty = next((option for option, value in (("domain", domain), ("devname", device)) if value == ""), None)
+    return _end(wanted, [no_value(empty)]) if empty else run_async(_console(wanted))
 
 
 async def _console(wanted: Wanted) -> int:

@@ -1,11 +1,35 @@
-"""Where virsh has its options: those of its own stand before the command. Pure."""
+"""Where virsh has its options: those of its own stand before the command; some need not be named. Pure."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 _WITH_VALUE = frozenset({"-c", "--connect", "-e", "--escape"})
 _FLAGS = frozenset({"-q", "--quiet"})
 #: Those of `virtmux` itself, which stay.
 _OURS = frozenset({"--socket", "-H", "--host"})
+
+
+class Meant(NamedTuple):
+    """Of which domain which device is meant."""
+
+    domain: str
+    device: str | None
+
+
+def meant(words: Sequence[str], domain: str | None, device: str | None) -> Meant:
+    """What `console` is to connect to: what no option says is said by a word, first the domain.
+
+    Raises:
+        ValueError: one is missing, or there is one too many; the text is virsh's.
+    """
+    left = list(words)
+    if domain is None and not left:
+        raise ValueError("command 'console' requires <domain> option")
+    domain = left.pop(0) if domain is None else domain
+    device = left.pop(0) if device is None and left else device
+    if left:
+        raise ValueError(f"unexpected data '{left[0]}'")
+    return Meant(domain, device)
 
 
 def behind_the_command(arguments: Sequence[str]) -> list[str]:

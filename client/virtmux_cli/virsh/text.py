@@ -72,6 +72,11 @@ def no_device(device: str | None) -> str:
     return error(f"internal error: cannot find character device {device or '<null>'}")
 
 
+def no_value(option: str) -> str:
+    """The error line for an option whose value is empty."""
+    return error(f"Failed to get option '{option}': Option argument is empty")
+
+
 def bad_escape(text: str) -> str:
     """The error line for a key that is none."""
     return error(f"Invalid string '{text}' for escape sequence")

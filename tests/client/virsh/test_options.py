@@ -1,8 +1,10 @@
 """virsh's options, where virsh takes them."""
 
+import re
+
 import pytest
 
-from virtmux_cli.virsh.options import behind_the_command
+from virtmux_cli.virsh.options import Meant, behind_the_command, meant
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,40 @@ from virtmux_cli.virsh.options import behind_the_command
 )
 def test_they_may_stand_before_the_command(given: str, understood: str) -> None:
     assert behind_the_command(given.split()) == understood.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "domain", "device", "found"),
+    [
+        ("web1", None, None, Meant("web1", None)),
+        ("web1 serial1", None, None, Meant("web1", "serial1")),
+        ("web1", None, "serial1", Meant("web1", "serial1")),
+        ("serial1", "web1", None, Meant("web1", "serial1")),
+        ("", "web1", "serial1", Meant("web1", "serial1")),
+    ],
+)
+def test_what_no_option_says_is_said_by_a_word(
+    words: str, domain: str | None, device: str | None, found: Meant
+) -> None:
+    assert meant(words.split(), domain, device) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "domain", "device", "wrong"),
+    [
+        ("", None, None, "command 'console' requires <domain> option"),
+        ("", None, "serial1", "command 'console' requires <domain> option"),
+        ("web1 serial1 more", None, None, "unexpected data 'more'"),
+        ("web1 serial1", None, "serial1", "unexpected data 'serial1'"),
+        ("serial1 more", "web1", None, "unexpected data 'more'"),
+    ],
+)
+def test_a_word_that_is_missing_or_too_many_is_said_as_virsh_does(
+    words: str, domain: str | None, device: str | None, wrong: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(wrong)):
+        meant(words.split(), domain, device)
+
+
+def test_a_word_may_be_empty_and_is_one() -> None:
+    assert meant(["", "serial1"], None, None) == Meant("", "serial1")
