@@ -54,13 +54,15 @@ class DomainState:
 
 
 def devices_of(xml: ET.Element) -> tuple[Device, ...]:
-    """The console devices in a domain's XML.
+    """The console devices in a domain's XML. The first is the one that libvirt opens where none is named: the first
+    `<console>`, and without one the first `<serial>` (docs/libvirt.md, "Devices").
 
     Aliases are in the live XML only; before that they are foretold the way QEMU's driver gives them: kind and order.
     The first `<console>` of most machines is the first `<serial>` once more: one device, two entries.
     """
     devices = xml.find("devices")
-    found: dict[str, Device] = {}
+    found: dict[str, str] = {}
+    first: str | None = None
     if devices is None:
         return ()
     for kind in _KINDS:
@@ -71,8 +73,11 @@ def devices_of(xml: ET.Element) -> tuple[Device, ...]:
                 continue
             named = node.find("alias")
             alias = (named.get("name") if named is not None else None) or f"{kind}{order}"
-            found.setdefault(alias, Device(alias, node.get("type", ""), len(found)))
-    return tuple(found.values())
+            found.setdefault(alias, node.get("type", ""))
+            if kind == "console" and order == 0:
+                first = alias
+    ordered = sorted(found, key=lambda alias: alias != first)
+    return tuple(Device(alias, found[alias], index) for index, alias in enumerate(ordered))
 
 
 def stopped_how(state: int, reason: int) -> LibvirtEvent | None:

@@ -32,6 +32,17 @@ def test_devices_come_in_the_order_in_which_people_count_them() -> None:
     )
 
 
+def test_the_first_is_the_one_that_libvirt_opens_where_none_is_named() -> None:
+    on_pci = "<serial type='pty'><target type='pci-serial' port='0'/><alias name='serial0'/></serial>"
+    virtio = "<console type='pty'><target type='virtio' port='0'/><alias name='console0'/></console>"
+
+    assert devices_of(domain(on_pci + virtio + VIRTIO)) == (
+        Device("console0", "pty", 0),
+        Device("serial0", "pty", 1),
+        Device("console1", "pty", 2),
+    )
+
+
 def test_before_the_start_aliases_are_foretold() -> None:
     inactive = (
         "<serial type='pty'><target port='0'/></serial><serial type='unix'><target port='1'/></serial>"
