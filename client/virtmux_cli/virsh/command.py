@@ -19,7 +19,7 @@ from virtmux_cli.attach.session import Options, attach
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import checked
 from virtmux_cli.output import write
-from virtmux_cli.virsh.options import meant
+from virtmux_cli.virsh.options import known, meant
 from virtmux_cli.virsh.talk import VirshTalk
 from virtmux_cli.virsh.text import (
     FAILED,
@@ -148,7 +148,7 @@ def _why_not(wanted: Wanted, domain: DomainInfo, *, exclusive: bool) -> list[str
         lines = [NO_TERMINAL]
     elif wanted.safe and not exclusive:
         lines = [error("this driver gives a console to several clients at once, so it is not safe")]
-    elif not devices or wanted.device not in (None, *devices):
+    elif not devices or known(wanted.device, devices) not in (None, *devices):
         write(_lines(wanted, domain).encode(errors="replace"))
         lines = [no_device(wanted.device)]
     return lines
@@ -159,6 +159,7 @@ def _lines(wanted: Wanted, domain: DomainInfo) -> str:
 
 
 async def _attach(wanted: Wanted, domain: DomainInfo) -> int:
+    device = known(wanted.device, [info.device for info in domain.devices])
     talk = VirshTalk(_lines(wanted, domain))
 
     async def resume() -> None:
@@ -167,7 +168,7 @@ async def _attach(wanted: Wanted, domain: DomainInfo) -> int:
                 await mux.guest(domain.uuid, "resume", uri=domain.uri)
 
     options = Options(
-        console=domain.uuid if wanted.device is None else f"{domain.uuid}:{wanted.device}",
+        console=domain.uuid if device is None else f"{domain.uuid}:{device}",
         socket=wanted.socket,
         uri=domain.uri,
         leave=Leave(once=True),

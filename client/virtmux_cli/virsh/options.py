@@ -7,6 +7,8 @@ _WITH_VALUE = frozenset({"-c", "--connect", "-e", "--escape"})
 _FLAGS = frozenset({"-q", "--quiet"})
 #: Those of `virtmux` itself, which stay.
 _OURS = frozenset({"--socket", "-H", "--host"})
+#: libvirt's other name for the first console, where that is a serial port and goes by its alias in the XML.
+_FIRST = "console0"
 
 
 class Meant(NamedTuple):
@@ -30,6 +32,11 @@ def meant(words: Sequence[str], domain: str | None, device: str | None) -> Meant
     if left:
         raise ValueError(f"unexpected data '{left[0]}'")
     return Meant(domain, device)
+
+
+def known(device: str | None, devices: Sequence[str]) -> str | None:
+    """A device by the name that it has among `devices`; None where the first is meant."""
+    return None if device == _FIRST and device not in devices else device
 
 
 def behind_the_command(arguments: Sequence[str]) -> list[str]:

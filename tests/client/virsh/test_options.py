@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from virtmux_cli.virsh.options import Meant, behind_the_command, meant
+from virtmux_cli.virsh.options import Meant, behind_the_command, known, meant
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,17 @@ def test_a_word_that_is_missing_or_too_many_is_said_as_virsh_does(
 
 def test_a_word_may_be_empty_and_is_one() -> None:
     assert meant(["", "serial1"], None, None) == Meant("", "serial1")
+
+
+@pytest.mark.parametrize(
+    ("device", "devices", "name"),
+    [
+        (None, ["serial0"], None),
+        ("serial1", ["serial0", "serial1"], "serial1"),
+        ("serial9", ["serial0"], "serial9"),
+        ("console0", ["serial0", "console1"], None),
+        ("console0", ["serial0", "console0"], "console0"),
+    ],
+)
+def test_the_first_console_has_a_second_name(device: str | None, devices: list[str], name: str | None) -> None:
+    assert known(device, devices) == name
