@@ -18,16 +18,27 @@ _STDOUT = 1
 #: What a person is shown first.
 _REPLAY = "bytes:16384"
 _LEAST_AGE = 0.001
+#: Options of `virsh console`, and what there is for them here.
+_VIRSH = {
+    "--devname": "a device is named as in web1:serial1",
+    "--force": "`virtmux console --force` takes a console from another libvirt client",
+}
 
 
 class AttachCommand(click.Command):
     """Lets `--wait` stand alone before the console's name: only `--wait=S` takes a value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Spell a bare `--wait` out."""
+        """Spell a bare `--wait` out, and help whoever comes from virsh."""
         options = args.index("--") if "--" in args else len(args)
         spelt = ["--wait=forever" if arg == "--wait" else arg for arg in args[:options]]
-        return super().parse_args(ctx, spelt + args[options:])
+        try:
+            return super().parse_args(ctx, spelt + args[options:])
+        except click.NoSuchOption as unknown:
+            if unknown.option_name not in _VIRSH:
+                raise
+            text = f"no such option '{unknown.option_name}': {_VIRSH[unknown.option_name]}"
+            raise click.UsageError(text, ctx) from None
 
 
 def parse_replay(text: str) -> str:
