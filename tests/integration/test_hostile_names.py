@@ -97,6 +97,8 @@ async def test_a_domain_that_libvirt_cannot_tell_of_is_no_matter_to_the_others(
         await boot_guest(libvirtd, state=state) for state in ("running", "defined", "defined")
     ]
     mux = await daemon(libvirtd.uri)
+    for guest in (unreadable, no_utf_8):
+        await mux.until_listed(guest.name, running=False)  # by their names of before
     try:
         await libvirtd.virsh("domrename", unreadable.name, unreadable.name + UNREADABLE)
         await libvirtd.virsh("domrename", no_utf_8.name, no_utf_8.name + os.fsdecode(NO_UTF_8))
