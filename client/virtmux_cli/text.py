@@ -75,9 +75,10 @@ def end_line(reason: Reason, status: int | None, *, begun: bool, option: str | N
     return f"{error_line(reason)}; leaving" + (f" ({option} {_OPTIONS[option]})" if option else "")
 
 
-def replayed_line(reason: Reason) -> str:
-    """One line for an end of long ago."""
-    return f"virtmux: {local_time(reason.at)}: {reason_text(reason)}"
+def replayed_line(what: Reason | Note) -> str:
+    """One line for an end of long ago, or for what happened to the guest then."""
+    text = note_text(what) if isinstance(what, Note) else reason_text(what)
+    return f"virtmux: {local_time(what.at)}: {text}"
 
 
 def gap_text(offset: int, to_offset: int, marks: int, why: str | None = None) -> str:

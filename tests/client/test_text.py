@@ -66,6 +66,7 @@ def test_an_end_is_one_line_that_says_why_and_what_next(
 def test_an_end_of_long_ago_has_its_time() -> None:
     line = text.replayed_line(reason(Cause.GUEST_SHUTDOWN))
     assert line == f"virtmux: {text.local_time(AT)}: guest web1 shut down (guest-shutdown)"
+    assert text.replayed_line(Note(AT, "paused")) == f"virtmux: {text.local_time(AT)}: guest paused"
 
 
 def test_what_libvirt_said_is_not_said_twice() -> None:

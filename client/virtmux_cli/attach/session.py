@@ -292,8 +292,8 @@ class AttachSession:
                     self._display.back()
                 case End():
                     self._ended(action)
-                case Replayed(reason):
-                    self._replayed(reason)
+                case Replayed():
+                    self._replayed(action)
                 case Gap() | Break() | OtherHistory() | Withheld():
                     self._talk.missing(action)
                 case Note():
@@ -332,14 +332,14 @@ class AttachSession:
         self._input.begin(console, tasks)
         tasks.create_task(self._do_once_attached(), name="once attached")
 
-    def _replayed(self, reason: Reason) -> None:
-        self._talk.replayed(reason)
-        if not lives_on(reason):
+    def _replayed(self, replayed: Replayed) -> None:
+        self._talk.replayed(replayed.what)
+        if _began_anew(replayed.what):
             self._display.away(for_good=True)
 
     def _noted(self, note: Note) -> None:
         self._talk.note(note)
-        if note.note == _REBOOTED:
+        if _began_anew(note):
             self._display.away(for_good=True)
 
     async def _do_once_attached(self) -> None:
@@ -392,3 +392,8 @@ class AttachSession:
             self._linger()
         else:
             self._detach()
+
+
+def _began_anew(what: Reason | Note) -> bool:
+    """Whether what the guest has switched on in the terminal is over with this."""
+    return what.note == _REBOOTED if isinstance(what, Note) else not lives_on(what)

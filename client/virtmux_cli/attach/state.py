@@ -37,9 +37,9 @@ class End(NamedTuple):
 
 
 class Replayed(NamedTuple):
-    """The console ended like this long ago."""
+    """The console ended like this long ago, or this happened to the guest."""
 
-    reason: Reason
+    what: Reason | Note
 
 
 class OtherHistory(NamedTuple):
@@ -90,7 +90,7 @@ class AttachState:
         actions = self._take(record)
         now = self._catch_up()
         match actions, now:
-            case [Replayed(replayed)], [End(reason)] if replayed.cause is reason.cause:
+            case [Replayed(Reason() as replayed)], [End(reason)] if replayed.cause is reason.cause:
                 return now  # a console that waits: its last mark and its state are the same
         return actions + now
 
@@ -118,13 +118,16 @@ class AttachState:
                 assert_never(record)
 
     def _mark(self, mark: MarkMessage) -> list[Action]:
+        past = mark.mark < self._replayed_before
         match mark.record:
             case Attached():
                 return []
             case Ended(reason=reason):
-                return [Replayed(reason)] if mark.mark < self._replayed_before else self._end(reason)
-            case Break() | Note():
+                return [Replayed(reason)] if past else self._end(reason)
+            case Break():
                 return [mark.record]
+            case Note():
+                return [Replayed(mark.record) if past else mark.record]
             case _:
                 assert_never(mark.record)
 

@@ -75,12 +75,12 @@ class Talk:
         else:
             self._say(end_line(end.reason, end.status, begun=begun, option=option), always=bool(end.status))
 
-    def replayed(self, reason: Reason) -> None:
-        """An end of long ago."""
+    def replayed(self, what: Reason | Note) -> None:
+        """An end of long ago, or what happened to the guest then."""
         if self._as_json:
-            self._say_json(reason)
+            self._say_json(what)
         else:
-            self._say(replayed_line(reason))
+            self._say(replayed_line(what))
 
     def missing(self, what: Gap | Break | OtherHistory | Withheld) -> None:
         """Output is missing here, or may be."""

@@ -165,6 +165,11 @@ class TestReplay:
         records: list[Record] = [ended(1, BUSY), output(b"old"), ended(2, BUSY, 3)]
         assert actions(first, records) == [Replayed(BUSY), Shown(b"old", replayed=True), End(BUSY, 8)]
 
+    def test_what_happened_to_the_guest_long_ago_is_told_as_such(self) -> None:
+        first = place(1, position=self.OLD, end=f"{HISTORY}:0:2")
+        past, now = Note(AT, "paused"), Note(AT, "resumed")
+        assert actions(first, [mark(1, past), mark(2, now)]) == [Live(first=True), Replayed(past), now]
+
     def test_a_history_that_is_gone_is_named(self) -> None:
         assert actions(place(1, missing=True)) == [OtherHistory(), Live(first=True)]
 
