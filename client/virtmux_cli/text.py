@@ -105,6 +105,14 @@ def break_line(record: Break) -> str:
     return f"virtmux: {break_text(record)}"
 
 
+def breaks_line(first: Break, last: Break) -> str:
+    """One break as a line of its own, or several by the first and the last."""
+    if first == last:
+        return break_line(first)
+    since, until = local_time(first.since), local_time(last.until)
+    return f"virtmux: at times nobody held the console, from {since} to {until}; output may be missing here"
+
+
 def note_text(record: Note) -> str:
     """Something that happened to the guest."""
     return printable(f"guest {record.note}" + (f": {record.detail}" if record.detail else ""))

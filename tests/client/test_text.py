@@ -86,6 +86,12 @@ def test_what_is_missing_is_counted() -> None:
     assert text.gap_line(Gap(7, 10, 3, 30, 5)).endswith("(10 to 30), and 2 marks")
     assert text.gap_line(Gap(7, 10, 3, 10, 5)) == "virtmux: 2 marks are missing here"
     assert "may be missing" in text.break_line(Break(AT, AT, AT))
+    first, last = Break(AT, AT, "2025-03-01T12:00:01Z"), Break(AT, "2025-03-01T12:00:02Z", "2025-03-01T12:00:03Z")
+    assert text.breaks_line(first, first) == text.break_line(first)
+    assert text.breaks_line(first, last) == (
+        f"virtmux: at times nobody held the console, from {text.local_time(AT)} to {text.local_time(last.until)}; "
+        "output may be missing here"
+    )
     assert text.note_line(Note(AT, "renamed", "web2\x1b")) == "virtmux: guest renamed: web2\\x1b"
 
 

@@ -4,6 +4,7 @@ command    the command line
 session    the guest's output to stdout, until it leaves
 input      stdin to the guest; typeahead is what waits between them
 state      each record             -> what is done about it
+abridged   what is done about them -> the same without what is of no use in the past
 policy     an end                  -> ride it out, or leave with its status
 replayed   output of the past      -> the same without what acts on the terminal
 display    output and lines, where both go to one terminal

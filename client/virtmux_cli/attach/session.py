@@ -21,6 +21,7 @@ from virtmux.messages import Company, Gap, Lag
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Reason, sentence
 from virtmux.records import Break, Note
+from virtmux_cli.attach.abridged import Abridged, Breaks
 from virtmux_cli.attach.company import RoleNews
 from virtmux_cli.attach.display import Display
 from virtmux_cli.attach.escape import DEFAULT, parse_escape
@@ -266,18 +267,23 @@ class AttachSession:
 
     async def _records(self, console: Console, tasks: asyncio.TaskGroup) -> None:
         state = AttachState(self._options.leave, console.progress)
-        await self._act(state.enter(), console, tasks)
-        await self._settle(console)
-        async for record in console:
-            await self._act(state.take(record), console, tasks)
+        abridged = Abridged()
+
+        async def act(actions: Sequence[Action]) -> None:
+            told = actions if self._options.as_json else abridged.take(actions, caught_up=console.progress.caught_up)
+            await self._act(told, console, tasks)
             await self._settle(console)
+
+        await act(state.enter())
+        async for record in console:
+            await act(state.take(record))
 
     async def _settle(self, console: Console) -> None:
         """Show what the past comes to, where all of it has come."""
         if console.progress.caught_up and (data := self._filter.caught_up()):
             await self._write(data)
 
-    async def _act(self, actions: Sequence[Action], console: Console, tasks: asyncio.TaskGroup) -> None:
+    async def _act(self, actions: Sequence[Action | Breaks], console: Console, tasks: asyncio.TaskGroup) -> None:
         for action in actions:
             if isinstance(action, Shown):
                 await self._show(action)
@@ -294,7 +300,7 @@ class AttachSession:
                     self._ended(action)
                 case Replayed():
                     self._replayed(action)
-                case Gap() | Break() | OtherHistory() | Withheld():
+                case Gap() | Break() | Breaks() | OtherHistory() | Withheld():
                     self._talk.missing(action)
                 case Note():
                     self._noted(action)

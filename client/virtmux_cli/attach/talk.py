@@ -9,10 +9,20 @@ from virtmux.people import Person, Role
 from virtmux.reasons import Reason
 from virtmux.records import Break, Note
 from virtmux.sanitize import printable
+from virtmux_cli.attach.abridged import Breaks
 from virtmux_cli.attach.company import Others, RoleNews, not_sent_text, role_text, waits_text
 from virtmux_cli.attach.escape import describe_escape
 from virtmux_cli.attach.state import End, OtherHistory, Withheld
-from virtmux_cli.text import break_line, end_line, error_line, gap_line, json_line, note_line, replayed_line
+from virtmux_cli.text import (
+    break_line,
+    breaks_line,
+    end_line,
+    error_line,
+    gap_line,
+    json_line,
+    note_line,
+    replayed_line,
+)
 
 _STDERR = 2
 
@@ -82,7 +92,7 @@ class Talk:
         else:
             self._say(replayed_line(what))
 
-    def missing(self, what: Gap | Break | OtherHistory | Withheld) -> None:
+    def missing(self, what: Gap | Break | Breaks | OtherHistory | Withheld) -> None:
         """Output is missing here, or may be."""
         match what:
             case OtherHistory() if self._as_json:
@@ -95,6 +105,8 @@ class Talk:
                 self._say(gap_line(what))
             case Break():
                 self._say(break_line(what))
+            case Breaks():
+                self._say(breaks_line(what.first, what.last))
             case OtherHistory():
                 self._say("virtmux: the console's history up to here is gone; output may be missing here")
             case Withheld():
