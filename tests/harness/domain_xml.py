@@ -1,5 +1,6 @@
 """Domain XML for the guests that `tests/harness/guests/` builds. Used by the tests and by `make demo`."""
 
+import os
 import uuid
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -60,6 +61,35 @@ DISK = """\
       <source file='{image}'/>
       <target dev='vda' bus='virtio'/>
     </disk>"""
+
+#: What a serial port may lead to that is no PTY.
+NOT_A_PTY = {
+    "file": "<source path='{directory}/file'/>",
+    "unix": "<source mode='bind' path='{directory}/socket'/>",
+    "tcp": "<source mode='bind' host='127.0.0.1' service='0'/><protocol type='raw'/>",
+    "udp": "<source mode='connect' host='127.0.0.1' service='9'/>",
+    "pipe": "<source path='{directory}/pipe'/>",
+    "dev": "<source path='/dev/ptmx'/>",
+    "null": "",
+    "stdio": "<log file='{directory}/log'/>",
+    "vc": "",
+    "spiceport": "<source channel='org.qemu.console.serial.0'/>",
+}
+_SPICE = "<graphics type='spice'><listen type='none'/></graphics>"
+
+
+def no_pty_xml(directory: Path, first: int = 1) -> str:
+    """A serial port for each of `NOT_A_PTY`, in its order, from this number on. What they need is made in `directory`.
+
+    They are on PCI: a machine has four ISA ports.
+    """
+    os.mkfifo(directory / "pipe")
+    ports = (
+        f"<serial type='{backend}'>{source.format(directory=escape(str(directory)))}"
+        f"<target type='pci-serial' port='{port}'/></serial>"
+        for port, (backend, source) in enumerate(NOT_A_PTY.items(), first)
+    )
+    return _SPICE + "".join(ports)
 
 
 def boot_sector_xml(

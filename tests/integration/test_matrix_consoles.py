@@ -9,11 +9,13 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tests.harness.counts import REPEAT, count
+from tests.harness.domain_xml import NOT_A_PTY, no_pty_xml
 from tests.harness.follower import follow
 from tests.harness.guest import FLOOD, PROMPT, Guest, linux_guest
 from tests.harness.matrix import (
@@ -131,28 +133,9 @@ async def test_a_console_held_by_somebody_else_is_busy_until_it_is_free(row: Hel
 
 # What cannot be opened.
 
-NOT_A_PTY = {
-    "file": "<source path='{base}/serial.log'/>",
-    "unix": "<source mode='bind' path='{base}/serial.sock'/>",
-    "tcp": "<source mode='bind' host='127.0.0.1' service='0'/><protocol type='raw'/>",
-    "udp": "<source mode='connect' host='127.0.0.1' service='9'/>",
-    "pipe": "<source path='{base}/serial.pipe'/>",
-    "dev": "<source path='/dev/ptmx'/>",
-    "null": "",
-    "stdio": "<log file='{base}/stdio.log'/>",
-    "vc": "",
-}
 
-
-async def test_a_device_that_is_no_pty_is_no_console(stage: Stage) -> None:
-    base = stage.libvirtd.base
-    os.mkfifo(base / "serial.pipe")
-    # A machine has four ISA ports, and any number on PCI.
-    devices = "".join(
-        f"<serial type='{backend}'>{source.format(base=base)}<target type='pci-serial' port='{port}'/></serial>"
-        for port, (backend, source) in enumerate(NOT_A_PTY.items(), 1)
-    )
-    guest = await stage.start(stage.libvirtd, extra_devices=devices)
+async def test_a_device_that_is_no_pty_is_no_console(stage: Stage, tmp_path: Path) -> None:
+    guest = await stage.start(stage.libvirtd, extra_devices=no_pty_xml(tmp_path))
     error = ("VIR_ERR_INTERNAL_ERROR", "VIR_FROM_QEMU")
     no_pty = Told(Cause.CONSOLE_NOT_PTY, 3, Phase.OPEN, error=error, will_retry=False)
 
