@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.harness.console_suite import TABLES
 from tools import diagram, manpages, schema
 from virtmux.messages import State
 from virtmux.reasons import CAUSES
@@ -131,3 +132,29 @@ def test_the_life_of_a_console_explains_every_event_of_its_diagram_and_every_sta
     edges = diagram.edges(diagram.console_table())
     assert explained == {name for names in edges.values() for name in names}
     assert [cells[0] for cells in rows(diagram.PAGE, "state | means")] == [f"`{state}`" for state in State]
+
+
+#: What the page calls the guest, and who else is at its console.
+NAMES = {
+    "name": "web1",
+    "id": "26",
+    "hex": "0x1a",
+    "uuid": "8afb79fd-53b9-4b71-b275-8313940c1c1e",
+    "device": "serial4",
+    "other": "alice (pid 812)",
+}
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_what_is_seen_beside_virsh_is_what_the_tests_see(heading: str) -> None:
+    table = rows(ROOT / "docs" / "beside-virsh.md", f"{heading} | `virsh` | `virtmux` | that is | why")
+    assert [row[:4] for row in table] == [
+        [
+            f"{each.name} ({each.variants})" if each.variants else each.name,
+            each.virsh.told(NAMES),
+            each.attach.told(NAMES),
+            each.attach_is,
+        ]
+        for each in TABLES[heading]
+    ]
+    assert all(row[4] or row[3] == "same" for row in table), "each difference has a reason"

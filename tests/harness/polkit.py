@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -40,17 +41,21 @@ Name=org.freedesktop.PolicyKit1
 Exec={program} --no-debug
 """
 
-ACTION = """\
-<policyconfig>
-  <action id="org.libvirt.unix.manage">
+POLICY = "<policyconfig>{actions}</policyconfig>"
+
+ACTION = """
+  <action id="org.libvirt.{name}">
     <description>libvirt's own has this id</description>
     <message>none</message>
     <defaults>
       <allow_any>{answer}</allow_any><allow_inactive>{answer}</allow_inactive><allow_active>{answer}</allow_active>
     </defaults>
   </action>
-</policyconfig>
 """
+
+#: What libvirt's access driver asks about whoever only looks, and about what a guest is made and ended by.
+_LOOKING = ("connect.getattr", "connect.read", "connect.search-domains", "domain.getattr", "domain.read")
+_CHANGING = ("domain.write", "domain.save", "domain.start", "domain.stop", "domain.delete")
 
 
 class Polkit:
@@ -82,7 +87,17 @@ class Polkit:
 
     def answer(self, answer: str) -> None:
         """Answer like this from now on; polkitd sees that the file has changed."""
-        (self.base / "actions" / "org.libvirt.unix.policy").write_text(ACTION.format(answer=answer))
+        self._write("unix", {"unix.manage": answer})
+
+    def answer_about_consoles(self, answer: str) -> None:
+        """Answer libvirt's access driver like this whether a console may be opened; whoever is not root may look
+        besides, and change nothing. To be told before polkitd is asked anything."""
+        answers = dict.fromkeys(_LOOKING, "yes") | dict.fromkeys(_CHANGING, "no") | {"domain.open-device": answer}
+        self._write("api", {f"api.{name}": answer for name, answer in answers.items()})
+
+    def _write(self, file: str, answers: Mapping[str, str]) -> None:
+        actions = "".join(ACTION.format(name=name, answer=answer) for name, answer in answers.items())
+        (self.base / "actions" / f"org.libvirt.{file}.policy").write_text(POLICY.format(actions=actions))
 
     def __enter__(self) -> Self:
         isolated = ["unshare", "--mount", "sh", "-euc", LAUNCH, "sh", str(self.base)]

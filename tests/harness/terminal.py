@@ -1,6 +1,7 @@
 """A program on a terminal of its own, as a person would run it."""
 
 import asyncio
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,12 @@ class Terminal:
         """`seconds` bounds every wait."""
         self.child = pexpect.spawn(str(program), list(arguments), timeout=seconds)
         self.child.delaybeforesend = None
+        self.child.logfile_read = self._shown = io.BytesIO()
+
+    @property
+    def shown(self) -> bytes:
+        """All that it has shown, as far as that was waited for."""
+        return self._shown.getvalue()
 
     def send(self, data: bytes) -> None:
         """Types `data`, as it is."""
@@ -47,6 +54,12 @@ class Terminal:
         assert isinstance(last_words, bytes)
         signal = self.child.signalstatus
         return (self.child.exitstatus if signal is None else -signal), last_words
+
+    async def hang_up(self) -> None:
+        """Closes the terminal, as one closes a window, and waits for the program's end."""
+        self.child.ptyproc.fileobj.close()
+        async with asyncio.timeout(self.child.timeout):
+            await asyncio.to_thread(self.child.wait)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,70 +1,37 @@
 """`virtmux console` beside `virsh console`: what a terminal shows of either, and what they end with, is the same."""
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.harness.daemon import PROGRAMS, Daemon
-from tests.harness.guest import BANNER, POWER_OFF, Guest
+from tests.harness.beside_virsh import VIRSH, VIRTMUX, Act, leave, own_words, power_off, shown, type_something
+from tests.harness.daemon import Daemon
+from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.matrix import virsh_console
 from tests.harness.terminal import Terminal
 from tests.integration.conftest import StartDaemon, StartGuest, State
 
-Act = Callable[[Terminal, Guest], Awaitable[None]]
-#: What virsh says where a terminal has no polkit agent; nothing of it is the console's.
-_AGENT = re.compile(rb"Authorization not available\.[^\n]*\n")
-VIRSH = Path("virsh")
-VIRTMUX = PROGRAMS / "virtmux"
-
-
-async def shown(program: Path, arguments: Sequence[str], act: Act | None, guest: Guest) -> tuple[int, bytes]:
-    """What a terminal shows of a program from its start to its end, and its exit status."""
-    async with Terminal(program, arguments) as terminal:
-        said = b""
-        if act is not None:
-            said = await terminal.expect(b"Escape character is") + b"Escape character is"
-            await act(terminal, guest)
-        status, last_words = await terminal.exit()
-    return status, _AGENT.sub(b"", said + last_words)
-
 
 async def both(mux: Daemon, guest: Guest, arguments: Sequence[str], act: Act | None = None) -> list[tuple[int, bytes]]:
-    """What virsh shows, and what virtmux shows, with the same guest in the same state."""
+    """What virsh says, and what virtmux says, with the same guest in the same state; and what they end with."""
     uri = guest.libvirtd.uri
     programs = [(VIRSH, ["-c", uri, *arguments]), (VIRTMUX, ["--socket", str(mux.socket), "-c", uri, *arguments])]
-    return [await shown(program, line, act, guest) for program, line in programs]
+    outcomes = [await shown(program, line, act, guest) for program, line in programs]
+    return [(status, own_words(said)) for status, said in outcomes]
 
 
-async def leave(terminal: Terminal, _guest: Guest) -> None:
-    """Somebody types, sees the guest's answer, and leaves."""
-    terminal.send(b"typed")
-    await terminal.expect(b"typed")
-    terminal.send(b"\x1d")
-
-
-async def leave_by_t(terminal: Terminal, _guest: Guest) -> None:
-    terminal.send(b"typed")
-    await terminal.expect(b"typed")
+async def leave_by_t(terminal: Terminal, guest: Guest) -> None:
+    await type_something(terminal, guest)
     terminal.send(b"\x14")
 
 
 async def destroy(terminal: Terminal, guest: Guest) -> None:
     """The guest ends, and is there again for the next."""
-    terminal.send(b"typed")
-    await terminal.expect(b"typed")
+    await type_something(terminal, guest)
     await guest.destroy()
-    await guest.start()
-
-
-async def power_off(terminal: Terminal, guest: Guest) -> None:
-    terminal.send(b"typed")
-    await terminal.expect(b"typed")
-    terminal.send(POWER_OFF)
-    await guest.until("shut off (shutdown)")
     await guest.start()
 
 
@@ -114,19 +81,14 @@ async def settled(
 async def test_at_a_guest_that_runs(settled: tuple[Guest, Daemon], options: list[str], act: Act | None) -> None:
     guest, mux = settled
     virsh, virtmux = await both(mux, guest, ["console", guest.name, *options], act)
-    assert _without_banner(virtmux) == _without_banner(virsh)
-
-
-def _without_banner(shown: tuple[int, bytes]) -> tuple[int, bytes]:
-    """What a guest says as it boots may come before a console is open, or behind."""
-    return shown[0], shown[1].replace(BANNER, b"")
+    assert virtmux == virsh
 
 
 @pytest.mark.parametrize(("escape", "act"), [("^t", leave_by_t), ("^]", leave), ("xyz", None)])
 async def test_with_another_escape_key(settled: tuple[Guest, Daemon], escape: str, act: Act | None) -> None:
     guest, mux = settled
     virsh, virtmux = await both(mux, guest, ["-e", escape, "console", guest.name], act)
-    assert _without_banner(virtmux) == _without_banner(virsh)
+    assert virtmux == virsh
 
 
 @pytest.mark.parametrize("name", ["{name}", "no-such-guest", "11111111-1111-4111-8111-111111111111", ""])
