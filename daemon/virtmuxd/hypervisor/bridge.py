@@ -170,6 +170,7 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
+        next(libvirtaio.Callback._iden_counter)  # noqa: SLF001  # a watch 0 is none to libvirt's local streams
         self._thread = threading.get_ident()
         self._changes: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._is_due = False

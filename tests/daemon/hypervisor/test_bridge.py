@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import count
 
 import libvirt
+import libvirtaio
 import pytest
 import uvloop
 
@@ -105,6 +107,18 @@ async def test_each_has_an_id_of_its_own_at_once(
     assert len(set(ids)) == 1600
     await turns()
     assert len(bridge.callbacks) == 1600
+
+
+async def test_none_has_the_number_0_by_which_a_local_stream_of_libvirt_knows_that_it_has_none(
+    monkeypatch: pytest.MonkeyPatch, freed: list[object], pair: tuple[socket.socket, socket.socket]
+) -> None:
+    monkeypatch.setattr(libvirtaio.Callback, "_iden_counter", count())
+    bridge = EventBridge(asyncio.get_running_loop())
+
+    watch = bridge._add_handle(pair[0].fileno(), READABLE, ignore, None)
+
+    assert watch != 0
+    bridge._remove_handle(watch)
 
 
 async def test_changes_from_a_thread_keep_their_order(
