@@ -50,6 +50,9 @@ _DENIED = frozenset(
     {_ERR_OPERATION_DENIED, _ERR_AUTH_FAILED, _ERR_AUTH_CANCELLED, _ERR_AUTH_UNAVAILABLE, _ERR_ACCESS_DENIED}
 )
 
+#: What is said where there is no such device; the latter by the driver of containers.
+_NO_DEVICE = ("cannot find character device", "cannot find console device")
+
 #: What an opening's error means, by its code.
 _OPEN_CAUSES: dict[int, Cause] = {
     _ERR_OPERATION_FAILED: Cause.CONSOLE_BUSY,
@@ -163,7 +166,7 @@ def opening_cause(error: SavedError) -> Cause:
         return Cause.HYPERVISOR_DENIED
     if error.code == _ERR_INTERNAL and "not using a PTY" in error.message:
         return Cause.CONSOLE_NOT_PTY
-    if error.code == _ERR_INTERNAL and "cannot find character device" in error.message:
+    if error.code == _ERR_INTERNAL and any(text in error.message for text in _NO_DEVICE):
         return Cause.CONSOLE_MISSING
     return _OPEN_CAUSES.get(error.code, Cause.STREAM_ERROR)
 

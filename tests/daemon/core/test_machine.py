@@ -289,6 +289,7 @@ def test_a_new_daemon_counts_a_start_that_nobody_saw(known: Evidence) -> None:
         (BUSY, Cause.CONSOLE_BUSY),
         (libvirt_error(9, 0, "Requested device is locked by lock file"), Cause.CONSOLE_BUSY),
         (libvirt_error(1, 10, "cannot find character device serial7"), Cause.CONSOLE_MISSING),
+        (libvirt_error(1, 17, "cannot find console device 'console7'"), Cause.CONSOLE_MISSING),
         (libvirt_error(99, 10, "device not found"), Cause.CONSOLE_MISSING),
         (libvirt_error(1, 10, "character device serial0 is not using a PTY"), Cause.CONSOLE_NOT_PTY),
         (libvirt_error(55, 20, "domain is not running"), Cause.GUEST_NOT_RUNNING),
