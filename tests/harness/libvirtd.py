@@ -29,19 +29,14 @@ REAPER = Path(__file__).with_name("reaper.py")
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 
-# Our directories are bound, not mounted as tmpfs: a libvirtd that is started again must find its running guests.
-LAUNCH = """
+# In a mount namespace of its own: what every libvirt of the tests needs.
+PREPARE = """
 set -eu
-base=$1 cache=$2 hostname=$3
+base=$1 cache=$2
 lay() {
     mkdir -p "$2"
     mount --bind "$1" "$2"
 }
-lay "$base/etc" /etc/libvirt
-lay "$base/run" /run/libvirt
-lay "$base/lib" /var/lib/libvirt
-lay "$base/log" /var/log/libvirt
-lay "$cache" /var/cache/libvirt
 # Our guests do without KVM, and where it is half there libvirt takes many seconds to find out.
 if [ -e /dev/kvm ]; then
     : >"$base/no-kvm"
@@ -54,11 +49,23 @@ if ! getent passwd libvirt-qemu >/dev/null; then
     echo 'libvirt-qemu:x:64055:' >>"$base/group"
     for file in passwd group; do mount --bind "$base/$file" "/etc/$file"; done
 fi
+"""
+
+# Our directories are bound, not mounted as tmpfs: a libvirtd that is started again must find its running guests.
+LAUNCH = (
+    PREPARE
+    + """
+lay "$base/etc" /etc/libvirt
+lay "$base/run" /run/libvirt
+lay "$base/lib" /var/lib/libvirt
+lay "$base/log" /var/log/libvirt
+lay "$cache" /var/cache/libvirt
 # Containers cannot be had where cgroup v1 and v2 are mixed.
 if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi
-echo "$hostname" >/proc/sys/kernel/hostname
+echo "$3" >/proc/sys/kernel/hostname
 exec libvirtd --config "$base/etc/libvirtd.conf" --pid-file "$base/pid"
 """
+)
 
 LIBVIRTD_CONF = """\
 host_uuid = "{host_uuid}"
