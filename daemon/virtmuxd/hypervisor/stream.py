@@ -18,7 +18,7 @@ import libvirtmod
 from virtmux.reasons import Phase, SavedError
 from virtmuxd.core.evidence import Failure
 from virtmuxd.hypervisor.connection import Connection
-from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, named, save
+from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, named, save, unreadable
 
 _log = logging.getLogger(__name__)
 
@@ -89,8 +89,12 @@ class ConsoleStream:
         if added == -1:
             self._finish(self._last_error("virStreamEventAddCallback"))
 
-    def _dispatchStreamEventCallback(self, _events: int, _opaque: dict[str, object]) -> int:  # noqa: N802
+    def _dispatchStreamEventCallback(self, events: int, _opaque: dict[str, object]) -> int:  # noqa: N802
         """Called by libvirt's Python binding, under this name, for each event of the stream."""
+        if events & libvirt.VIR_STREAM_EVENT_ERROR:
+            # Never over RPC. In the thread of whoever takes the console; behind that nobody is to listen any more.
+            self._finish(unreadable("libvirt has closed the stream", "virStreamRecv"))
+            return 0
         pieces: list[bytes] = []
         size = 0
         try:
@@ -127,7 +131,7 @@ class ConsoleStream:
     def _finish(self, error: SavedError | None) -> None:
         """The end of the stream: the error is saved, the callback removed, the rest is decided elsewhere."""
         self._remove_callback()
-        self._loop.call_soon(self._on_end, Failure(Phase.RECEIVE, time.time_ns(), error))
+        self._loop.call_soon_threadsafe(self._on_end, Failure(Phase.RECEIVE, time.time_ns(), error))
 
     def stop(self) -> None:
         """Receive no more, and tell nothing more. Local, so it may be done on the loop."""
@@ -141,7 +145,7 @@ class ConsoleStream:
             with suppress(libvirt.libvirtError):
                 self._stream.eventRemoveCallback()
             # Not within this dispatch: the binding still uses the dict.
-            self._loop.call_soon(self._opaque.clear)
+            self._loop.call_soon_threadsafe(self._opaque.clear)
 
     async def send(self, packets: Sequence[bytes], fence: int) -> None:
         """Give packets to libvirt, and then, where `fence` is not 0, a fence of so many empty packets.

@@ -1,96 +1,208 @@
-"""A console's stream: when its connection rests, and how much it takes."""
+"""A console's stream: how its output and its end are told, when its connection rests, and what it leaves behind."""
 
+import asyncio
+import threading
 import time
-from typing import Any, cast
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
-import libvirtmod
 import pytest
 
-from virtmuxd.hypervisor.connection import Connection
+from tests.harness.consoles import UUID
+from tests.harness.fake_libvirt import FakeLibvirt, Guest
+from tests.harness.libvirt_stage import turns, until
+from virtmux.reasons import Phase
+from virtmuxd.core.evidence import Failure
+from virtmuxd.hypervisor.connection import Route
+from virtmuxd.hypervisor.errors import CallFailed
 from virtmuxd.hypervisor.stream import ConsoleStream
+from virtmuxd.hypervisor.workers import Workers
 
 MILLISECOND = 1_000_000
-NOTHING = -2
+SHARE = 1 << 18
 
 
-class Resting:
-    """A connection, and how often it was told to rest."""
-
-    libvirt = None
+class Listener:
+    """What a console's stream tells, in its order: the output of each turn, and the end; and in which threads."""
 
     def __init__(self) -> None:
-        self.rests = 0
+        self.told: list[bytes | Failure] = []
+        self.threads: set[int] = set()
 
-    def rest(self, _seconds: float) -> None:
-        self.rests += 1
+    def hear(self, pieces: list[bytes], _at: int) -> None:
+        self._note(b"".join(pieces))
 
+    def end(self, failure: Failure) -> None:
+        self._note(failure)
 
-class Packets:
-    """libvirt's stream, with the packets that have come."""
+    def _note(self, told: bytes | Failure) -> None:
+        self.told.append(told)
+        self.threads.add(threading.get_ident())
 
-    _o = None
+    @property
+    def output(self) -> bytes:
+        return b"".join(each for each in self.told if isinstance(each, bytes))
 
-    def __init__(self) -> None:
-        self.come: list[bytes] = []
-
-    def recv(self, size: int) -> Any:
-        if not self.come:
-            return NOTHING
-        packet = self.come.pop(0)
-        if len(packet) > size:
-            self.come.insert(0, packet[size:])
-        return packet[:size]
-
-    def send(self, data: bytes) -> int:
-        return len(data)
+    @property
+    def ends(self) -> list[Failure]:
+        return [each for each in self.told if isinstance(each, Failure)]
 
 
-class Guest:
-    """A console's stream whose clock a test sets; what came of each packet is in `output`."""
+class Bench:
+    """A libvirt, a guest that runs, and its console."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.output: list[bytes] = []
+    def __init__(self, fake: FakeLibvirt, guest: Guest, stream: ConsoleStream) -> None:
+        self.fake, self.guest, self.stream = fake, guest, stream
+        self.listener = Listener()
+        stream.start(self.listener.hear, self.listener.end)
+
+    async def take(self) -> None:
+        """Somebody takes the console by force."""
+        other = await asyncio.to_thread(self.fake.open, "qemu:///fake")
+        domain, stream = other.lookupByUUIDString(UUID), other.newStream(1)
+        await asyncio.to_thread(domain.openConsole, self.guest.device, stream, 1)
+        stream.abort()
+        other.close()
+
+
+@asynccontextmanager
+async def opened(*, remote: bool = True) -> AsyncIterator[Bench]:
+    async with FakeLibvirt(remote=remote).installed() as fake:
+        guest = fake.add()
+        guest.start()
+        workers = Workers(2, "test")
+        connection = await Route("qemu:///fake", fake.bridge, workers, workers, 10.0).connect()
+        bench = Bench(fake, guest, await ConsoleStream.open(connection, UUID, guest.device))
+        yield bench
+        await bench.stream.close()
+        assert guest.holders == []
+        assert [(each.is_open, each.lost) for each in fake.connections] == [(False, None)] * len(fake.connections)
+        workers.close()
+
+
+# What is told.
+
+
+async def test_output_is_told_as_it_comes_and_the_end_once_behind_it() -> None:
+    async with opened() as bench:
+        for line in (b"one line\r\n", b"another\r\n"):
+            bench.guest.says(line)
+            await until(lambda: bench.listener.output.endswith(line))  # noqa: B023
+        bench.guest.says(b"the last\r\n")
+        bench.guest.stop()
+        await until(lambda: bench.listener.ends)
+        await turns()
+        *output, end = bench.listener.told
+        assert output == [b"one line\r\n", b"another\r\n", b"the last\r\n"]
+        assert isinstance(end, Failure)
+        assert (end.phase, end.error, end.cause, end.stalled) == (Phase.RECEIVE, None, None, False)
+
+
+async def take(bench: Bench) -> None:
+    await bench.take()
+
+
+@pytest.mark.parametrize(
+    ("remote", "error"), [(True, (39, 38, "stream had I/O failure")), (False, (-1, 0, "libvirt has closed the stream"))]
+)
+async def test_a_takeover_is_an_end_with_an_error_which_is_told_on_the_loop(
+    remote: bool, error: tuple[int, int, str]
+) -> None:
+    async with opened(remote=remote) as bench:
+        await bench.take()
+        await until(lambda: bench.listener.ends)
+        await turns()
+        (end,) = bench.listener.ends
+        assert end.error is not None
+        assert (end.error.code, end.error.domain, end.error.message) == error
+        assert end.error.api == "virStreamRecv"
+        assert bench.listener.threads == {threading.get_ident()}
+
+
+async def end(bench: Bench) -> None:
+    bench.guest.stop()
+
+
+@pytest.mark.parametrize("ends", [take, end])
+async def test_who_has_stopped_it_is_told_nothing_more(ends: Callable[[Bench], Awaitable[None]]) -> None:
+    async with opened() as bench:
+        bench.guest.says(b"too late")
+        bench.stream.stop()
+        await ends(bench)
+        await turns()
+        assert bench.listener.told == []
+
+
+async def test_input_reaches_the_guest_and_behind_its_end_fails() -> None:
+    async with opened() as bench:
+        await bench.stream.send([b"root", b"\r"], fence=3)
+        assert bench.guest.typed == b"root\r"
+        asked = [connection.asked_for_version for connection in bench.fake.connections]
+        assert asked == [1], "the fence"
+        await bench.take()
+        with pytest.raises(CallFailed) as failed:
+            await bench.stream.send([b"x"], fence=0)
+        assert failed.value.error.api == "virStreamSend"
+
+
+# How much, and when.
+
+
+class Clock:
+    """Where a test sets the time, and sees whether the connection rests."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._bench = bench
         self._now = 0
-        self._connection, self._packets = Resting(), Packets()
-        self._stream = ConsoleStream(cast(Connection, self._connection), self._packets, 1)
-        monkeypatch.setattr(libvirtmod, "virStreamEventAddCallback", lambda *_: 0)
+        self._rests: list[float] = []
+        monkeypatch.setattr(bench.fake.bridge, "rest", lambda _transport, seconds: self._rests.append(seconds))
         monkeypatch.setattr(time, "monotonic_ns", lambda: self._now)
-        self._stream.start(lambda pieces, _: self.output.extend(pieces), lambda _: None)
 
-    def prints(self, size: int, *, after: int = MILLISECOND) -> bool:
-        """Print so much, so long (ns) after the last time; gives whether the connection rests then."""
+    async def rests_when_it_prints(self, size: int, *, after: int = MILLISECOND) -> bool:
+        """Whether the connection rests if the guest prints so much, so long (ns) after the last time."""
         self._now += after
-        before = self._connection.rests
-        self._packets.come.append(bytes(size))
-        self._stream._dispatchStreamEventCallback(1, {})
-        return self._connection.rests > before
-
-    def is_typed_at(self) -> None:
-        self._stream.send_at_once([b"x"])
+        before, heard = len(self._rests), len(self._bench.listener.output)
+        self._bench.guest.says(bytes(size))
+        await until(lambda: len(self._bench.listener.output) == heard + size)
+        return len(self._rests) > before
 
 
 async def test_a_connection_rests_after_much_output_and_after_output_close_behind_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    guest = Guest(monkeypatch)
-    assert not guest.prints(1023)
-    assert guest.prints(1024)
-    assert not guest.prints(1)
-    assert guest.prints(1, after=MILLISECOND - 1)
-    assert guest.prints(1, after=0)
-    assert not guest.prints(1)
-    assert sum(map(len, guest.output)) == 1023 + 1024 + 4
+    async with opened() as bench:
+        clock = Clock(bench, monkeypatch)
+        assert not await clock.rests_when_it_prints(1023)
+        assert await clock.rests_when_it_prints(1024)
+        assert not await clock.rests_when_it_prints(1)
+        assert await clock.rests_when_it_prints(1, after=MILLISECOND - 1)
+        assert await clock.rests_when_it_prints(1, after=0)
+        assert not await clock.rests_when_it_prints(1)
 
 
 async def test_nobody_who_types_waits_for_a_connection_that_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    guest = Guest(monkeypatch)
-    guest.prints(1)
-    guest.is_typed_at()
-    assert not guest.prints(1, after=0)
-    assert guest.prints(1, after=0)
+    async with opened() as bench:
+        clock = Clock(bench, monkeypatch)
+        await clock.rests_when_it_prints(1)
+        assert bench.stream.can_send_at_once()
+        bench.stream.send_at_once([b"x"])
+        assert not await clock.rests_when_it_prints(1, after=0)
+        assert await clock.rests_when_it_prints(1, after=0)
 
 
-async def test_no_console_takes_more_than_its_share_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    guest = Guest(monkeypatch)
-    guest.prints(1 << 20)
-    assert sum(map(len, guest.output)) == 1 << 18
+async def test_no_console_takes_more_than_its_share_of_a_turn() -> None:
+    async with opened() as bench:
+        bench.guest.says(bytes(4 * SHARE))
+        await until(lambda: len(bench.listener.output) == 4 * SHARE)
+        assert [len(told) for told in bench.listener.told if isinstance(told, bytes)] == [SHARE] * 4
+
+
+# What it leaves behind.
+
+
+@pytest.mark.parametrize("ends", [take, end])
+async def test_a_console_that_has_ended_is_closed_as_any_other(ends: Callable[[Bench], Awaitable[None]]) -> None:
+    """That is what `opened` looks at: nobody has the console, and the connection was closed, not cut."""
+    async with opened() as bench:
+        await ends(bench)
+        await until(lambda: bench.listener.ends)
