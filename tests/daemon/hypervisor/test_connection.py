@@ -1,28 +1,28 @@
 """Connections: calls one at a time, their loss, what is undone at their end; and one to libvirt's own test driver."""
 
 import asyncio
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, cast
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import libvirt
 import pytest
 
+from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt
+from tests.harness.libvirt_stage import until
 from virtmux.reasons import Cause
-from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.connection import Connection, KeptConnection, Route
 from virtmuxd.hypervisor.errors import CallFailed
-from virtmuxd.hypervisor.link import Link, Means
 from virtmuxd.hypervisor.transport import Transport
 from virtmuxd.hypervisor.workers import Workers
 
 LONG = 60.0
 SHORT = 0.01
 QUOTA = 4
+NO_DOMAIN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -32,17 +32,37 @@ async def workers() -> AsyncIterator[Workers]:
     workers.close()
 
 
-def connection_of(
-    workers: Workers, handle: Any = None, transport: Transport | None = None, deadline: float = LONG
-) -> Connection:
-    """A connection of one's own whose calls are made in these threads, as if it had been opened."""
-    link = Link(Means("test:///default", cast(EventBridge, None), workers, workers, deadline))
-    link.libvirt, link.transport = handle, transport or link.transport
-    return Connection(link, link.close)
+@pytest.fixture
+async def hypervisor() -> AsyncIterator[FakeLibvirt]:
+    """What the routes of these tests lead to."""
+    async with FakeLibvirt().installed() as fake:
+        yield fake
 
 
-async def test_calls_on_one_connection_are_made_one_at_a_time(workers: Workers) -> None:
-    connection = connection_of(workers)
+class To:
+    """A route to it, and what is at both ends of the first connection."""
+
+    def __init__(self, hypervisor: FakeLibvirt, workers: Workers) -> None:
+        self._hypervisor = hypervisor
+        self._workers = workers
+
+    def route(self, *, pool: int = 0, deadline: float = LONG) -> Route:
+        there = self._hypervisor.bridge, self._workers, self._workers, deadline
+        return Route("qemu:///fake", *there, pool=pool)
+
+    async def connect(self, *, pool: int = 0, deadline: float = LONG) -> tuple[Connection, FakeConnection]:
+        """One's own connection, or one that is shared."""
+        connection = await self.route(pool=pool, deadline=deadline).connect()
+        return connection, self._hypervisor.connections[-1]
+
+
+@pytest.fixture
+def to(hypervisor: FakeLibvirt, workers: Workers) -> To:
+    return To(hypervisor, workers)
+
+
+async def test_calls_on_one_connection_are_made_one_at_a_time(to: To) -> None:
+    connection, _ = await to.connect()
     inside = threading.Lock()
     order: list[int] = []
 
@@ -56,194 +76,148 @@ async def test_calls_on_one_connection_are_made_one_at_a_time(workers: Workers) 
     assert order == list(range(20))
 
 
-async def test_closing_undoes_what_was_registered_last_first(workers: Workers) -> None:
+async def test_closing_undoes_what_was_registered_last_first(to: To) -> None:
+    connection, there = await to.connect()
     done: list[str] = []
 
-    class Handle:
-        def close(self) -> int:
-            done.append("close")
-            return 0
+    def undo(name: str) -> None:
+        assert there.is_open
+        done.append(name)
 
     def refuse() -> None:
-        done.append("refused")
+        undo("refused")
         raise libvirt.libvirtError("refused")
 
-    connection = connection_of(workers, Handle())
-    connection.undo_at_close(lambda: done.append("first"))
+    connection.undo_at_close(lambda: undo("first"))
     connection.undo_at_close(refuse)
-    connection.undo_at_close(lambda: done.append("last"))
+    connection.undo_at_close(lambda: undo("last"))
 
     await connection.close()
 
-    assert done == ["last", "refused", "first", "close"]
-
-
-@contextmanager
-def open_transport() -> Iterator[Transport]:
-    """The transport of a connection that is open."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        transport = Transport()
-        transport.add(ours.fileno(), 0)
-        yield transport
-        transport.close()
+    assert done == ["last", "refused", "first"]
+    assert not there.is_open
 
 
 # A connection for calls that are made now and then.
 
 
-class Opening:
-    """A route on which each connection is to be had."""
-
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
-        self.shared = False
-        self.opened: list[Connection] = []
-
-    async def connect(self) -> Connection:
-        self.opened.append(connection_of(self._workers, Closing()))
-        self.opened[-1].shared = self.shared
-        return self.opened[-1]
-
-
-class Closing:
-    """A handle that nothing else refers to."""
-
-    def close(self) -> int:
-        return 0
-
-
-@pytest.fixture
-def opening(workers: Workers) -> Opening:
-    return Opening(workers)
-
-
-def answer(_connection: object, *answers: str) -> str:
+def version(connection: Any) -> int:
     """A call that succeeds."""
-    return answers[0]
+    number: int = connection.getLibVersion()
+    return number
 
 
-def failing(*domains: int) -> Callable[[object], None]:
-    """A call that fails with an error out of each of these parts of libvirt, in turn, and then succeeds."""
-    left = list(domains)
-
-    def call(_connection: object) -> None:
-        if left:
-            error = libvirt.libvirtError("no")
-            error.err = (libvirt.VIR_ERR_INTERNAL_ERROR, left.pop(0), "no", 2, None, None, None, -1, -1)
-            raise error
-
-    return call
+def no_domain(connection: Any) -> None:
+    """One that fails through no fault of the connection."""
+    connection.lookupByUUIDString(NO_DOMAIN)
 
 
-async def test_a_connection_is_kept_for_the_next_call(opening: Opening) -> None:
-    kept = KeptConnection(cast(Route, opening))
-    assert [await kept.call("virTest", answer, each) for each in ("one", "two")] == ["one", "two"]
+async def test_a_connection_is_kept_for_the_next_call(to: To, hypervisor: FakeLibvirt) -> None:
+    kept = KeptConnection(to.route())
+    assert await kept.call("virTest", version) == await kept.call("virTest", version)
     with pytest.raises(CallFailed):
-        await kept.call("virTest", failing(libvirt.VIR_FROM_QEMU))  # that is no fault of the connection
-    assert await kept.call("virTest", answer, "three") == "three"
-    assert len(opening.opened) == 1
+        await kept.call("virTest", no_domain)
+    await kept.call("virTest", version)
+    (there,) = hypervisor.connections
+    assert there.is_open
 
     await kept.close()
     await kept.close()
-    assert opening.opened[0]._link.libvirt is None
-    assert not opening.opened[0]._link.transport.was_cut
+    assert (there.is_open, there.lost) == (False, None)
 
 
-async def test_that_a_kept_connection_was_lost_meanwhile_fails_no_call(opening: Opening) -> None:
-    kept = KeptConnection(cast(Route, opening))
-    await kept.call("virTest", answer, "one")
-    await kept.call("virTest", failing(libvirt.VIR_FROM_RPC))
-    assert len(opening.opened) == 2
-    assert opening.opened[0]._link.libvirt is None
+async def test_that_a_kept_connection_was_lost_meanwhile_fails_no_call(to: To, hypervisor: FakeLibvirt) -> None:
+    kept = KeptConnection(to.route())
 
-    with pytest.raises(CallFailed):
-        await kept.call("virTest", failing(libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_RPC))
+    def lose(connection: FakeConnection) -> None:
+        connection.lose()
+        connection.call()
+
     with pytest.raises(CallFailed):  # a new one is not asked twice
-        await kept.call("virTest", failing(libvirt.VIR_FROM_RPC))
+        await kept.call("virTest", lose)
+    await kept.call("virTest", version)
+    hypervisor.connections[-1].lose()
+    await kept.call("virTest", version)
+    assert [there.is_open for there in hypervisor.connections] == [False, False, True]
+
+    with pytest.raises(CallFailed):
+        await kept.call("virTest", lose)
+    assert len(hypervisor.connections) == 4
     await kept.close()
+    assert hypervisor.open_now == 0
 
 
-async def test_a_shared_connection_is_given_back_at_once(opening: Opening) -> None:
-    opening.shared = True
-    kept = KeptConnection(cast(Route, opening))
-    for number in (1, 2):
-        await kept.call("virTest", answer, "one")
-        assert len(opening.opened) == number
-        assert opening.opened[-1]._link.libvirt is None
+async def test_a_shared_connection_is_given_back_at_once(to: To) -> None:
+    route = to.route(pool=1)
+    kept = KeptConnection(route)
+    for _ in range(2):
+        await kept.call("virTest", version)
+        assert route._pool is not None
+        assert [seat.users for seat in route._pool._seats] == [0]
+    await route.close()
 
 
-async def test_a_kept_connection_is_cut_where_its_hypervisor_may_hang(opening: Opening) -> None:
-    kept = KeptConnection(cast(Route, opening))
+async def test_a_kept_connection_is_cut_where_its_hypervisor_may_hang(to: To, hypervisor: FakeLibvirt) -> None:
+    kept = KeptConnection(to.route())
     kept.cut()
-    await kept.call("virTest", answer, "one")
+    await kept.call("virTest", version)
     kept.cut()
-    assert opening.opened[0]._link.transport.was_cut
+    await until(lambda: hypervisor.connections[0].lost is not None)
     await kept.close()
 
 
 # Input that does not wait is sent by the loop itself.
 
 
-@pytest.mark.parametrize("shared", [False, True])
-async def test_only_a_connection_of_ones_own_may_be_free_for_input(shared: bool, workers: Workers) -> None:
-    with open_transport() as transport:
-        connection = connection_of(workers, object(), transport=transport)
-        connection._link.shared = shared
+@pytest.mark.parametrize("pool", [0, 1])
+async def test_only_a_connection_of_ones_own_may_be_free_for_input(to: To, pool: int) -> None:
+    connection, _ = await to.connect(pool=pool)
 
-        assert connection.can_send_at_once() is not shared
+    assert connection.can_send_at_once() is (pool == 0)
 
 
-async def test_a_connection_is_not_free_while_a_call_is_under_way(workers: Workers) -> None:
+async def test_a_connection_is_not_free_while_a_call_is_under_way(to: To) -> None:
+    connection, _ = await to.connect()
     free = threading.Event()
-    with open_transport() as transport:
-        connection = connection_of(workers, object(), transport=transport)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(connection.call("virTest", free.wait))
-            await asyncio.sleep(0)
-            try:
-                assert not connection.can_send_at_once()
-            finally:
-                free.set()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(connection.call("virTest", free.wait))
+        await asyncio.sleep(0)
+        try:
+            assert not connection.can_send_at_once()
+        finally:
+            free.set()
 
 
-async def test_a_connection_is_not_free_where_the_hypervisor_does_not_read(workers: Workers) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        transport = Transport()
-        transport.add(ours.fileno(), 0)
-        ours.setblocking(False)
-        with suppress(BlockingIOError):
-            while True:
-                ours.send(bytes(4096))
+async def test_a_connection_is_not_free_where_the_hypervisor_does_not_read(to: To) -> None:
+    connection, there = await to.connect()
+    there.socket.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            there.socket.send(bytes(4096))
 
-        assert not connection_of(workers, object(), transport=transport).can_send_at_once()
-        transport.close()
+    assert not connection.can_send_at_once()
 
 
-@pytest.mark.parametrize("lost", [None, Cause.HYPERVISOR_LOST])
-async def test_a_connection_that_was_cut_or_lost_is_not_free(lost: Cause | None, workers: Workers) -> None:
-    with open_transport() as transport:
-        connection = connection_of(workers, object(), transport=transport)
-        if lost is None:
-            connection.cut()
-        connection._link.lost = lost
+async def test_a_connection_that_was_cut_or_lost_is_not_free(to: To) -> None:
+    (cut, _), (lost, there) = await to.connect(), await to.connect()
+    await lost.watch_close(lambda _: None)
+    cut.cut()
+    there.lose()
 
-        assert not connection.can_send_at_once()
+    assert not cut.can_send_at_once()
+    assert not lost.can_send_at_once()
 
 
-@pytest.mark.parametrize("shared", [False, True])
-async def test_only_a_connection_of_ones_own_rests(shared: bool, workers: Workers) -> None:
+@pytest.mark.parametrize("pool", [0, 1])
+async def test_only_a_connection_of_ones_own_rests(
+    to: To, hypervisor: FakeLibvirt, monkeypatch: pytest.MonkeyPatch, pool: int
+) -> None:
     rests: list[float] = []
+    monkeypatch.setattr(hypervisor.bridge, "rest", lambda _, seconds: rests.append(seconds))
+    connection, _ = await to.connect(pool=pool)
+    connection.rest(0.001)
 
-    class Bridge:
-        def rest(self, _transport: Transport, seconds: float) -> None:
-            rests.append(seconds)
-
-    link = Link(Means("test:///default", cast(EventBridge, Bridge()), workers, workers, LONG), shared=shared)
-    Connection(link, link.close).rest(0.001)
-
-    assert rests == ([] if shared else [0.001])
+    assert rests == ([0.001] if pool == 0 else [])
 
 
 @asynccontextmanager
@@ -263,70 +237,56 @@ async def all_busy(workers: Workers) -> AsyncIterator[None]:
 # libvirtd goes on holding what was opened on a connection that is neither closed nor cut.
 
 
-async def test_a_connection_that_no_thread_is_free_to_close_is_cut(workers: Workers) -> None:
-    with open_transport() as transport:
-        connection = connection_of(workers, object(), transport=transport, deadline=SHORT)
-        async with all_busy(workers):
-            await connection.close()
-            assert transport.was_cut
-
-
-async def test_a_connection_whose_closing_is_cancelled_is_cut(workers: Workers) -> None:
-    with open_transport() as transport:
-        connection = connection_of(workers, object(), transport=transport)
-        async with all_busy(workers), asyncio.TaskGroup() as tasks:
-            closing = tasks.create_task(connection.close())
-            await asyncio.sleep(0)  # let it ask for a thread
-            closing.cancel()
-            await asyncio.wait({closing})
-            assert transport.was_cut
-
-
-@pytest.mark.parametrize("references", [0, 1])
-async def test_a_connection_that_something_still_refers_to_is_cut(references: int, workers: Workers) -> None:
-    class Handle:
-        def close(self) -> int:
-            return references
-
-    with open_transport() as transport:
-        await connection_of(workers, Handle(), transport=transport).close()
-        assert transport.was_cut is (references > 0)
-
-
-async def test_a_connection_in_a_hurry_is_cut_before_the_deadline_of_other_calls(workers: Workers) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        transport = Transport()
-        transport.add(ours.fileno(), 0)
-
-        class Hanging:
-            def close(self) -> int:
-                return len(ours.recv(1))
-
-        connection = connection_of(workers, Hanging(), transport=transport, deadline=LONG)
-        connection.hurry(SHORT)
+async def test_a_connection_that_no_thread_is_free_to_close_is_cut(to: To, workers: Workers) -> None:
+    connection, there = await to.connect()
+    connection.hurry(SHORT)
+    async with all_busy(workers):
         await connection.close()
-        assert transport.was_cut
+        await until(lambda: there.lost is not None)
 
 
-async def test_input_waits_as_long_as_the_guest_takes_none_until_the_connection_is_cut(workers: Workers) -> None:
-    ours, theirs = socket.socketpair()
-    transport = Transport()
-    transport.add(ours.fileno(), 0)
-    connection = connection_of(workers, transport=transport, deadline=SHORT)
+async def test_a_connection_whose_closing_is_cancelled_is_cut(to: To, workers: Workers) -> None:
+    connection, there = await to.connect()
+    async with all_busy(workers), asyncio.TaskGroup() as tasks:
+        closing = tasks.create_task(connection.close())
+        await asyncio.sleep(0)  # let it ask for a thread
+        closing.cancel()
+        await asyncio.wait({closing})
+        await until(lambda: there.lost is not None)
 
-    def refuse(data: bytes) -> None:
-        ours.recv(1)
-        raise libvirt.libvirtError(data.decode())
 
-    with ours, theirs:
-        async with asyncio.TaskGroup() as tasks:
-            sending = tasks.create_task(_failed(connection.send(refuse, b"ls")))
-            await workers.call(Transport(), LONG, "virTest", int)
-            assert not sending.done()
-            connection.cut()
+async def test_a_connection_that_something_still_refers_to_is_cut(to: To, hypervisor: FakeLibvirt) -> None:
+    connection, there = await to.connect()
+    guest = hypervisor.add()
+    guest.start()
+    stream = there.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    there.lookupByUUIDString(guest.uuid).openConsole(guest.device, stream, 0)
+
+    await connection.close()
+    await until(lambda: there.lost is not None)
+
+    assert guest.holders == []
+
+
+async def test_a_connection_in_a_hurry_is_cut_before_the_deadline_of_other_calls(to: To) -> None:
+    connection, there = await to.connect()
+    there.reads.close()
+    connection.hurry(SHORT)
+    await connection.close()
+    assert there.lost is not None
+
+
+async def test_input_waits_as_long_as_the_guest_takes_none_until_the_connection_is_cut(
+    to: To, workers: Workers
+) -> None:
+    connection, there = await to.connect(deadline=SHORT)
+    there.reads.close()
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(_failed(connection.send(there.call)))
+        await workers.call(Transport(), LONG, "virTest", int)
+        assert not sending.done()
+        connection.cut()
     assert sending.result() == "virStreamSend"
-    transport.close()
 
 
 async def _failed(call: Awaitable[object]) -> str:
@@ -336,54 +296,32 @@ async def _failed(call: Awaitable[object]) -> str:
     return failed.value.error.api
 
 
-class _Reporting:
-    """A libvirt connection that tells when it is closed."""
-
-    def __init__(self) -> None:
-        self._callback: Callable[[object, int, None], None] | None = None
-
-    def report(self, reason: int) -> None:
-        assert self._callback is not None
-        self._callback(self, reason, None)
-
-    def registerCloseCallback(self, callback: Callable[[object, int, None], None], _: None) -> None:  # noqa: N802
-        self._callback = callback
-
-    def unregisterCloseCallback(self) -> None:  # noqa: N802
-        """Registered for undoing."""
-
-    def close(self) -> int:
-        self.report(libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT)
-        self.report(libvirt.VIR_CONNECT_CLOSE_REASON_ERROR)
-        return 0
-
-
 @pytest.mark.parametrize(
     ("number", "cause"), [(0, Cause.HYPERVISOR_LOST), (1, Cause.HYPERVISOR_LOST), (2, Cause.HYPERVISOR_TIMEOUT)]
 )
-async def test_the_loss_of_a_connection_is_told_once_on_the_loop(workers: Workers, number: int, cause: Cause) -> None:
-    handle = _Reporting()
-    connection = connection_of(workers, handle)
+async def test_the_loss_of_a_connection_is_told_once_on_the_loop(
+    to: To, workers: Workers, number: int, cause: Cause
+) -> None:
+    connection, there = await to.connect()
     told: list[tuple[Cause, int]] = []
     await connection.watch_close(lambda cause: told.append((cause, threading.get_ident())))
 
-    def report_twice() -> None:
-        handle.report(number)
-        handle.report(0)
-
-    await workers.call(Transport(), LONG, "virTest", report_twice)
+    await workers.call(Transport(), LONG, "virTest", lambda: there.lose(number))
     await asyncio.sleep(0)
+    await connection.close()
 
     assert told == [(cause, threading.get_ident())]
 
 
-async def test_our_own_close_is_no_loss(workers: Workers) -> None:
-    handle = _Reporting()
-    connection = connection_of(workers, handle)
+async def test_our_own_close_is_no_loss(to: To) -> None:
+    connection, there = await to.connect()
     await connection.watch_close(lambda _: pytest.fail("it was closed by us"))
+    connection.undo_at_close(lambda: there.lose(libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT))
 
     await connection.close()
     await asyncio.sleep(0)
+
+    assert not there.is_open
 
 
 #: libvirt takes one event implementation in a process's life, so this one has a process of its own.
