@@ -39,20 +39,35 @@ class DeadlineMissed(Exception):  # noqa: N818
         self.api = api
 
 
+#: As the binding gives an error: code, domain, message, level, str1 to str3, int1 and int2.
+_Facts = tuple[int, int, str | None, int, str | None, str | None, str | None, int, int]
+
+
 def save(error: libvirt.libvirtError, api: str) -> SavedError:
     """Keep what `error` says; `api` is the C name of the call.
 
     `libvirtError.err` may be None where another call has reset libvirt's last error in between.
     """
-    code, domain, message, level, str1, str2, str3, int1, int2 = error.err or (
-        -1,
-        0,
-        str(error),
-        2,
-        *[None] * 3,
-        -1,
-        -1,
-    )
+    return unreadable(str(error), api) if error.err is None else _saved(error.err, api)
+
+
+def unreadable(message: str, api: str) -> SavedError:
+    """The error for what libvirt gave without one, and nobody can make sense of.
+
+    It is made of no `libvirtError`: that would take what this thread's last call failed with, whatever that was.
+    """
+    return _saved((-1, libvirt.VIR_FROM_NONE, message, libvirt.VIR_ERR_ERROR, None, None, None, -1, -1), api)
+
+
+def undecodable(error: UnicodeDecodeError, api: str) -> SavedError:
+    """The error for a text that is no UTF-8, which the binding cannot read: libvirt lets a domain be renamed to any
+    bytes. What stands around it is told."""
+    said = error.object[max(0, error.start - _AROUND) : error.end + _AROUND]
+    return unreadable(f"libvirt says something that is no UTF-8: {said!r}", api)
+
+
+def _saved(facts: _Facts, api: str) -> SavedError:
+    code, domain, message, level, str1, str2, str3, int1, int2 = facts
     return SavedError(
         code=code,
         code_name=_CODES.get(code, "unknown"),
@@ -89,18 +104,6 @@ class named:  # noqa: N801  # it is used as a function
     ) -> None:
         if isinstance(error, libvirt.libvirtError):
             raise CallFailed(save(error, self._api)) from None
-
-
-def unreadable(message: str, api: str) -> SavedError:
-    """The error for what libvirt gave without one, and nobody can make sense of."""
-    return save(libvirt.libvirtError(message), api)
-
-
-def undecodable(error: UnicodeDecodeError, api: str) -> SavedError:
-    """The error for a text that is no UTF-8, which the binding cannot read: libvirt lets a domain be renamed to any
-    bytes. What stands around it is told."""
-    said = error.object[max(0, error.start - _AROUND) : error.end + _AROUND]
-    return unreadable(f"libvirt says something that is no UTF-8: {said!r}", api)
 
 
 def _cut(text: str | None) -> str | None:

@@ -2,8 +2,9 @@
 
 import libvirt
 import msgspec
+import pytest
 
-from virtmuxd.hypervisor.errors import save
+from virtmuxd.hypervisor.errors import save, unreadable
 
 
 def error(*facts: object) -> libvirt.libvirtError:
@@ -45,6 +46,16 @@ def test_an_error_that_was_reset_meanwhile_is_still_one() -> None:
 
     assert (saved.code, saved.message, saved.api) == (-1, "raised", "virStreamRecv")
     msgspec.json.encode(saved)
+
+
+def test_what_was_given_without_an_error_does_not_take_the_last_one_of_its_thread() -> None:
+    with pytest.raises(libvirt.libvirtError):
+        libvirt.open("test:///nonexistent")
+
+    saved = unreadable("the hypervisor took no input in time", "virStreamSend")
+
+    assert (saved.code, saved.domain, saved.api) == (-1, 0, "virStreamSend")
+    assert saved.message == "the hypervisor took no input in time"
 
 
 def test_long_texts_are_cut() -> None:
