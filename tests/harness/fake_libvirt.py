@@ -11,7 +11,7 @@ import select
 import socket
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from itertools import count
 from typing import Any
@@ -94,6 +94,8 @@ class FakeLibvirt:
         #: Whether it answers who connects, and what it says instead of yes.
         self.answers = Gate()
         self.refusal: Refusal | None = None
+        #: What happens before a connection is given to who asked for it.
+        self.opened: Callable[[FakeConnection], object] = lambda _: None
         #: What the binding never gives back.
         self.leaked: list[dict[str, Any]] = []
         self.host = str(uuid4())
@@ -124,6 +126,11 @@ class FakeLibvirt:
         if refusal is not None:
             connection.end()
             refuse(refusal)
+        try:
+            self.opened(connection)
+        except Exception:
+            connection.end()
+            raise
         self.connections.append(connection)
         return connection
 
@@ -355,6 +362,13 @@ class FakeConnection:
 
     def _readable(self, *_: object) -> None:
         self.lose()
+
+    def fill(self) -> None:
+        """Its socket takes no more, until the server reads what it was sent."""
+        self.socket.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self.socket.send(bytes(4096))
 
     def lose(self, reason: int = libvirt.VIR_CONNECT_CLOSE_REASON_ERROR) -> None:
         """It is lost; that is told in this thread."""

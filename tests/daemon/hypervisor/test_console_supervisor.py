@@ -2,128 +2,77 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import cast
 
+import libvirt
 import pytest
 
-from tests.harness.consoles import RUNNING_ID, START, Bench, Consoles
+from tests.harness.consoles import START, Bench, Consoles
+from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt, Guest
+from tests.harness.fake_stream import Refusal
+from tests.harness.libvirt_stage import until
 from tests.harness.served import DEADLINE
 from virtmux.messages import State
-from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
+from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Attached, Break, Ended
 from virtmuxd.core.events import Demand, Down, Elapsed, Failed, Stopped, Timer, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.inputs import Writer
-from virtmuxd.hypervisor.connection import Connection, Route
+from virtmuxd.hypervisor.connection import Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
-from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed, unreadable
 from virtmuxd.hypervisor.stream import ConsoleStream
+from virtmuxd.hypervisor.workers import Workers
+
+LONG = 60.0
+SHORT = 0.05
 
 
-class Stream:
-    """A console's stream that carries nothing."""
-
-    running_id = RUNNING_ID
-    shared = False
-
-    def __init__(self) -> None:
-        self.closed = 0
-
-    def start(self, *_told: object) -> None:
-        """Nothing comes."""
-
-    def stop(self) -> None:
-        """Nothing came."""
-
-    async def close(self) -> tuple[SavedError, ...]:
-        self.closed += 1
-        return ()
+@pytest.fixture
+async def hypervisor() -> AsyncIterator[FakeLibvirt]:
+    """One with a guest that runs."""
+    async with FakeLibvirt().installed() as fake:
+        fake.add().start()
+        yield fake
 
 
-class Taking(Stream):
-    """One that takes input: at once while `takes_at_once`, or else by and by, or it fails."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.takes_at_once = True
-        self.failure: CallFailed | None = None
-        self.at_once: list[bytes] = []
-        self.by_and_by: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()
-
-    def can_send_at_once(self) -> bool:
-        return self.takes_at_once
-
-    def send_at_once(self, packets: Sequence[bytes]) -> None:
-        assert self.takes_at_once
-        if self.failure is not None:
-            raise self.failure
-        self.at_once += packets
-
-    async def send(self, packets: Sequence[bytes], fence: int) -> None:
-        await self.by_and_by.put((b"".join(packets), fence))
-
-
-class Anywhere:
-    """A route that leads to a connection."""
-
-    lost = None
-
-    async def connect(self) -> "Anywhere":
-        return self
-
-    async def watch_close(self, _closed: Callable[[Cause], None]) -> None:
-        """It is never lost."""
-
-
-class Emptied(Anywhere):
-    """A route to a hypervisor that has no domain any more."""
-
-    libvirt = None
-
-    def __init__(self) -> None:
-        self.left = asyncio.Event()
-
-    async def call(self, _api: str, *_function: object) -> None:
-        """Whatever is looked up is not there."""
-
-    async def close(self) -> None:
-        self.left.set()
-
-
-class Nowhere:
-    """A route whose connecting fails with each of these errors, in turn."""
-
-    def __init__(self, *errors: Exception) -> None:
-        self._errors = list(errors)
-
-    async def connect(self) -> Connection:
-        raise self._errors.pop(0)
+@pytest.fixture
+def guest(hypervisor: FakeLibvirt) -> Guest:
+    (guest,) = hypervisor.guests.values()
+    return guest
 
 
 @asynccontextmanager
 async def supervised(
-    route: Anywhere | Nowhere, at_the_stop: Callable[[Bench], object] = lambda _: None
+    hypervisor: FakeLibvirt, at_the_stop: Callable[[Bench], object] = lambda _: None, *, deadline: float = LONG
 ) -> AsyncIterator[Bench]:
-    """A console that somebody wants, of a running guest, at the end of a route.
+    """The console of its guest, which somebody wants.
 
     `at_the_stop` happens in the same turn of the loop in which the supervisor is told to end.
     """
+    (guest,) = hypervisor.guests.values()
     bench = Consoles().add()
+    workers = Workers(4, "test")
     supervisor = ConsoleSupervisor(
-        bench.console, cast(Route, route), Fence(8.0, 5, 35.0), retired=_never, departed=_never
+        bench.console,
+        Route("qemu:///fake", hypervisor.bridge, workers, workers, deadline),
+        Fence(8.0, 5, 35.0),
+        retired=_never,
+        departed=_never,
     )
     bench.console.hold_by(supervisor)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(supervisor.run())
         supervisor.post(Demand(START, present=True))
-        supervisor.post(Up(START, RUNNING_ID))
+        supervisor.post(Up(START, guest.running_id))
         try:
             yield bench
         finally:
             running.cancel()
             at_the_stop(bench)
+    assert hypervisor.open_now == 0
+    workers.close()
 
 
 async def until_decided(bench: Bench) -> None:
@@ -142,26 +91,35 @@ async def waits_for(bench: Bench) -> Cause:
     return bench.console.machine.waiting.cause
 
 
-async def test_a_hypervisor_that_cannot_be_connected_to_is_the_reason() -> None:
-    async with supervised(Nowhere(CallFailed(unreadable("Failed to connect", "virConnectOpen")))) as bench:
+async def test_a_hypervisor_that_cannot_be_connected_to_is_the_reason(hypervisor: FakeLibvirt) -> None:
+    hypervisor.refusal = Refusal(libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_FROM_RPC, "Failed to connect socket", 2)
+    async with supervised(hypervisor) as bench:
         assert await waits_for(bench) is Cause.HYPERVISOR_LOST
 
 
-async def test_a_call_that_misses_its_deadline_is_the_reason() -> None:
-    async with supervised(Nowhere(DeadlineMissed("virConnectOpen"))) as bench:
+async def test_a_call_that_misses_its_deadline_is_the_reason(hypervisor: FakeLibvirt) -> None:
+    hypervisor.answers.close()
+    async with supervised(hypervisor, deadline=SHORT) as bench:
         assert await waits_for(bench) is Cause.HYPERVISOR_TIMEOUT
 
 
-async def test_a_bug_is_told_as_one_and_the_console_lives_on(caplog: Any) -> None:
-    async with supervised(Nowhere(ZeroDivisionError(), DeadlineMissed("virConnectOpen"))) as bench:
+async def test_a_bug_is_told_as_one_and_the_console_lives_on(
+    hypervisor: FakeLibvirt, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode(_connection: FakeConnection) -> None:
+        raise ZeroDivisionError
+
+    hypervisor.opened = explode
+    async with supervised(hypervisor, deadline=SHORT) as bench:
         assert await waits_for(bench) is Cause.INTERNAL_ERROR
         assert "a bug at a console" in caplog.text
+        hypervisor.answers.close()
         bench.console.handle_event(Demand(START, present=True))
         assert await waits_for(bench) is Cause.HYPERVISOR_TIMEOUT
 
 
 async def test_it_ends_when_it_is_told_to_whatever_fails_meanwhile(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hypervisor: FakeLibvirt, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     began = asyncio.Event()
 
@@ -173,7 +131,7 @@ async def test_it_ends_when_it_is_told_to_whatever_fails_meanwhile(
             raise ValueError("a bug")
 
     monkeypatch.setattr(ConsoleStream, "open", fails_at_the_stop)
-    async with asyncio.timeout(DEADLINE), supervised(Emptied()):
+    async with asyncio.timeout(DEADLINE), supervised(hypervisor):
         await began.wait()
     assert "a bug at a console" in caplog.text
 
@@ -182,66 +140,71 @@ async def test_it_ends_when_it_is_told_to_whatever_fails_meanwhile(
 
 
 @asynccontextmanager
-async def typing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bench, Taking, Callable[[bytes], None]]]:
-    """A console that is held, its stream, and what types at it."""
-    stream = Taking()
-
-    async def opened(*_asked_for: object, **_how: object) -> Stream:
-        return stream
-
-    monkeypatch.setattr(ConsoleStream, "open", opened)
+async def typing(hypervisor: FakeLibvirt) -> AsyncIterator[tuple[Bench, FakeConnection, Callable[[bytes], None]]]:
+    """A console that is held, its connection, and what types at it."""
     writer = Writer(lambda: None)
 
     def type_(data: bytes) -> None:
         bench.console.inputs.offer(writer, 1, writer.account.received, data)
         bench.console._send_input()
 
-    async with supervised(Anywhere()) as bench:
+    async with supervised(hypervisor) as bench:
         await until_decided(bench)
-        yield bench, stream, type_
+        (connection,) = hypervisor.connections
+        yield bench, connection, type_
 
 
-async def test_keystrokes_are_sent_at_once_and_a_fence_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with typing(monkeypatch) as (bench, stream, type_):
+async def test_keystrokes_are_sent_at_once_and_a_fence_is_waited_for(hypervisor: FakeLibvirt, guest: Guest) -> None:
+    async with typing(hypervisor) as (bench, connection, type_):
         type_(b"l")
         type_(b"s")
-        assert stream.at_once == [b"l", b"s"]
+        assert guest.typed == b"ls"
 
         bench.console.inputs.ask()
         type_(b"\r")
-        assert stream.at_once == [b"l", b"s", b"\r"]
-        async with asyncio.timeout(DEADLINE):
-            assert await stream.by_and_by.get() == (b"", 5)
-        assert bench.console.inputs.accepted == 3
+        assert guest.typed == b"ls\r"
+        assert (bench.console.inputs.accepted, connection.asked_for_version) == (0, 0)
+        await until(lambda: bench.console.inputs.accepted)
+        assert (bench.console.inputs.accepted, connection.asked_for_version) == (3, 1)
 
 
-async def test_keystrokes_that_could_block_the_loop_are_sent_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with typing(monkeypatch) as (_, stream, type_):
-        stream.takes_at_once = False
+async def test_keystrokes_that_could_block_the_loop_are_sent_aside(hypervisor: FakeLibvirt, guest: Guest) -> None:
+    async with typing(hypervisor) as (_, connection, type_):
+        connection.fill()
         type_(b"l")
         type_(b"s")
-        async with asyncio.timeout(DEADLINE):
-            assert await stream.by_and_by.get() == (b"ls", 0)
-        assert stream.at_once == []
+        assert guest.typed == b""
+        await until(lambda: guest.typed == b"ls")
 
 
-async def test_what_waits_for_a_thread_at_the_end_was_not_given_to_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with typing(monkeypatch) as (bench, stream, type_):
-        stream.takes_at_once = False
+async def test_what_waits_for_a_thread_at_the_end_was_not_given_to_libvirt(
+    hypervisor: FakeLibvirt, guest: Guest
+) -> None:
+    async with typing(hypervisor) as (bench, connection, type_):
+        connection.fill()
         type_(b"ls")
         bench.console.handle_event(Failed(Failure(Phase.RECEIVE, START)))
         assert (bench.console.inputs.rejected, bench.console.inputs.unknown) == (2, 0)
+    assert guest.typed == b""
 
 
-async def test_input_that_libvirt_refuses_ends_the_console_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with typing(monkeypatch) as (bench, stream, type_):
-        stream.failure = CallFailed(unreadable("cannot write", "virStreamSend"))
+async def test_input_that_libvirt_refuses_ends_the_console_with_its_error(
+    hypervisor: FakeLibvirt, guest: Guest
+) -> None:
+    async with typing(hypervisor) as (bench, _, type_):
+        guest.holders[0].lose()
         type_(b"ls")
         # Not within the console's own step, and behind why the connection was lost, if that is known.
         assert bench.console.inputs.unknown == 0
         await asyncio.sleep(0)
         assert bench.console.inputs.unknown == 2
         assert bench.console.machine.state is State.ENDING
+        (mark,) = [mark.record for mark in bench.store.marks if isinstance(mark.record, Ended)]
+        assert mark.reason.error is not None
+        assert mark.reason.error.api == "virStreamSend"
+
+
+# What is open is closed.
 
 
 def nothing(_bench: Bench) -> None:
@@ -255,70 +218,51 @@ def release(bench: Bench) -> None:
 
 @pytest.mark.parametrize("at_the_stop", [nothing, release])
 async def test_a_stop_closes_what_is_open_also_what_was_to_be_closed(
-    at_the_stop: Callable[[Bench], None], monkeypatch: pytest.MonkeyPatch
+    hypervisor: FakeLibvirt, guest: Guest, at_the_stop: Callable[[Bench], None]
 ) -> None:
-    stream = Stream()
-
-    async def opened(*_asked_for: object, **_how: object) -> Stream:
-        return stream
-
-    monkeypatch.setattr(ConsoleStream, "open", opened)
-    async with supervised(Anywhere(), at_the_stop) as bench:
+    async with supervised(hypervisor, at_the_stop) as bench:
         await until_decided(bench)
         assert bench.console.machine.state is State.ATTACHED
-    assert stream.closed == 1
+        assert guest.holders
+    assert not guest.holders
 
 
 async def test_that_the_domain_is_gone_is_no_answer_where_the_event_says_how_it_ended(
-    monkeypatch: pytest.MonkeyPatch,
+    hypervisor: FakeLibvirt, guest: Guest
 ) -> None:
-    async def opened(*_asked_for: object, **_how: object) -> Stream:
-        return Stream()
-
-    monkeypatch.setattr(ConsoleStream, "open", opened)
-    route = Emptied()
-    async with supervised(route) as bench:
+    async with supervised(hypervisor) as bench:
         await until_decided(bench)
+        guest.undefine()
         bench.happen(Failed(Failure(Phase.RECEIVE, START)), Elapsed(START, Timer.EVIDENCE))
-        async with asyncio.timeout(DEADLINE):
-            await route.left.wait()
+        await until(lambda: len(hypervisor.connections) == 2 and hypervisor.open_now == 0)
         bench.happen(Stopped(START, LibvirtEvent("STOPPED", "DESTROYED")))
         await until_decided(bench)
     ends = [mark.record.reason.cause for mark in bench.store.marks if isinstance(mark.record, Ended)]
     assert ends == [Cause.GUEST_DESTROYED]
 
 
-async def test_what_was_opened_ahead_is_closed_where_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    streams: list[Stream] = []
-
-    async def opened(*_asked_for: object, **_how: object) -> Stream:
-        streams.append(Stream())
-        return streams[-1]
-
-    monkeypatch.setattr(ConsoleStream, "open", opened)
-    async with supervised(Anywhere()) as bench:
+async def test_what_was_opened_ahead_is_closed_where_it_is_not_used(hypervisor: FakeLibvirt, guest: Guest) -> None:
+    async with supervised(hypervisor) as bench:
         await until_decided(bench)
         supervisor = cast(ConsoleSupervisor, bench.console._holder)
-        supervisor.prepare()
         bench.console.release(START, None)
-        supervisor.settle()
         await until_decided(bench)
+        assert not guest.holders
+        supervisor.prepare()
+        await until(lambda: guest.holders)
+        supervisor.settle()
+        await until(lambda: not guest.holders)
         assert bench.console.machine.state is State.WAITING
-    assert [stream.closed for stream in streams] == [1, 1]
 
 
 async def test_that_output_may_be_missing_is_said_also_where_the_clock_was_set_back(
-    monkeypatch: pytest.MonkeyPatch,
+    hypervisor: FakeLibvirt, guest: Guest
 ) -> None:
-    async def opened(*_asked_for: object, **_how: object) -> Stream:
-        return Stream()
-
-    monkeypatch.setattr(ConsoleStream, "open", opened)
-    async with supervised(Anywhere()) as bench:
+    async with supervised(hypervisor) as bench:
         await until_decided(bench)
-        bench.console.handle_event(Down(time.time_ns() + 10**13, Cause.HYPERVISOR_LOST))
+        bench.happen(Down(time.time_ns() + 10**13, Cause.HYPERVISOR_LOST))
         await until_decided(bench)
-        bench.console.handle_event(Up(START, RUNNING_ID))
+        bench.happen(Up(START, guest.running_id))
         await until_decided(bench)
         marks = [type(mark.record) for mark in bench.store.marks]
     assert marks == [Attached, Ended, Break, Attached]

@@ -5,6 +5,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 import pytest
 
+from tests.harness.fake_libvirt import FakeLibvirt
 from virtmux.reasons import LibvirtEvent
 from virtmuxd.hypervisor.inventory import Device, devices_of, identify, stopped_how
 
@@ -87,39 +88,26 @@ def test_how_a_domain_was_shut_off_is_named_as_its_event_is(reason: int, detail:
     assert stopped_how(libvirt.VIR_DOMAIN_SHUTOFF, reason) == LibvirtEvent("SHUTOFF", detail)
 
 
-class _Connection:
-    """As much of a libvirt connection as says which one it is."""
-
-    def __init__(self, uri: str, *, uuid: str | None = "4a6b", kind: str = "QEMU") -> None:
-        self._uri, self._uuid, self._kind = uri, uuid, kind
-
-    def getCapabilities(self) -> str:  # noqa: N802
-        return f"<capabilities><host>{f'<uuid>{self._uuid}</uuid>' if self._uuid else ''}</host></capabilities>"
-
-    def getURI(self) -> str:  # noqa: N802
-        return self._uri
-
-    def getType(self) -> str:  # noqa: N802
-        return self._kind
-
-    def getHostname(self) -> str:  # noqa: N802
-        return "host1"
+async def identity(uri: str, host: str = "4a6b", *, exclusive: bool = True) -> str:
+    async with FakeLibvirt(exclusive=exclusive).installed() as fake:
+        fake.host = host
+        return identify(fake.open(uri))
 
 
 @pytest.mark.parametrize(
     "uri", ["qemu:///system", "qemu+unix:///system?socket=/run/x", "qemu+ssh://root@host1/system", "qemu:///system#x"]
 )
-def test_every_uri_of_one_libvirt_leads_to_one_identity(uri: str) -> None:
-    assert identify(_Connection(uri)) == "qemu/system/4a6b"
+async def test_every_uri_of_one_libvirt_leads_to_one_identity(uri: str) -> None:
+    assert await identity(uri) == "qemu/system/4a6b"
 
 
-def test_other_instances_drivers_and_hosts_are_others() -> None:
+async def test_other_instances_drivers_and_hosts_are_others() -> None:
     identities = {
-        identify(_Connection("qemu:///system")),
-        identify(_Connection("qemu:///session")),
-        identify(_Connection("lxc:///", kind="LXC")),
-        identify(_Connection("qemu:///system", uuid="5c7d")),
-        identify(_Connection("qemu:///system", uuid=None)),
+        await identity("qemu:///system"),
+        await identity("qemu:///session"),
+        await identity("lxc:///", exclusive=False),
+        await identity("qemu:///system", "5c7d"),
+        await identity("qemu:///system", ""),
     }
 
     assert len(identities) == 5
