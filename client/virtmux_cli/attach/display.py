@@ -37,8 +37,8 @@ class Display:
         self._terminal = terminal
         self._outlet = outlet
         self._loop = asyncio.get_running_loop()
-        #: Where stdout is no terminal, nothing of it is looked at.
         self._new_guest = partial(GuestTerminal, clipboard=clipboard)
+        #: Where stdout is no terminal, nothing of it is looked at.
         self._guest = self._new_guest() if os.isatty(_STDOUT) else None
         self.talks_to_terminal = os.isatty(_STDERR)
         self._is_shared = self._guest is not None and self.talks_to_terminal and _same_device(_STDOUT, _STDERR)

@@ -124,12 +124,12 @@ class GuestTerminal:
         was_command = self._unended.is_command
         seen = self._unended.take(unit)
         if self._unended.is_command and not was_command:
-            return self._keep_title() + unit.data
-        if seen != unit.data:
-            if seen:
-                self._take(Unit(unit.kind, seen))
-            return unit.data
-        return self._take(unit)
+            return self._keep_title() + unit.data  # it may be a title
+        if seen == unit.data:
+            return self._take(unit)
+        if seen:
+            self._take(Unit(unit.kind, seen))
+        return unit.data
 
     def _take(self, unit: Unit) -> bytes:
         was_home, self._at_home = self._at_home, False

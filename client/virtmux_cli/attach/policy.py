@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from virtmux.reasons import CAUSES, Cause, Reason
+from virtmux.records import Note
 
 TIMED_OUT = 7
 
@@ -25,6 +26,11 @@ class Leave(NamedTuple):
 def lives_on(reason: Reason) -> bool:
     """Whether the guest still runs, as far as this end of its console tells."""
     return _is_followed(reason) or reason.exit_status not in _NEXT_START
+
+
+def begins_anew(what: Reason | Note) -> bool:
+    """Whether what the guest has switched on in the terminal is over with this."""
+    return what.note == "rebooted" if isinstance(what, Note) else not lives_on(what)
 
 
 def _is_followed(reason: Reason) -> bool:

@@ -56,7 +56,7 @@ class Shown(NamedTuple):
     replayed: bool
 
 
-class RequestFilter:
+class PastFilter:
     """Takes what a terminal might answer, or what would act, out of what is replayed; what comes behind it passes
     unchanged."""
 

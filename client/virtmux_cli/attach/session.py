@@ -26,8 +26,8 @@ from virtmux_cli.attach.company import RoleNews
 from virtmux_cli.attach.display import Display
 from virtmux_cli.attach.escape import DEFAULT, parse_escape
 from virtmux_cli.attach.input import AttachInput
-from virtmux_cli.attach.policy import TIMED_OUT, Leave, leaves_refused, lives_on, option_to_wait
-from virtmux_cli.attach.replayed import RequestFilter, Shown
+from virtmux_cli.attach.policy import TIMED_OUT, Leave, begins_anew, leaves_refused, lives_on, option_to_wait
+from virtmux_cli.attach.replayed import PastFilter, Shown
 from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed, Withheld
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.options import by_name
@@ -43,7 +43,6 @@ _STDIN, _STDOUT = 0, 1
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 2.0
 _USAGE = 2
-_REBOOTED = "rebooted"
 _CONNECTION_LOST = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
 #: Who comes and goes within so many seconds is told in one line; of more after a lost connection, when all come again.
 _TOGETHER_S = 0.2
@@ -122,7 +121,7 @@ class AttachSession:
             ended=self._input_ended,
         )
         self._filter = self._filter_of_the_past()
-        #: Whether the guest's output comes to a terminal, there or through what reads stdout.
+        #: Whether the guest's output comes to a terminal: that is stdout, or may be behind what reads it (`| tee log`).
         self._is_seen = terminal.present or os.isatty(_STDOUT)
         self._begun = False
         self._company: asyncio.TimerHandle | None = None
@@ -149,9 +148,9 @@ class AttachSession:
         await self._display.finish_talking()
         return self._leaving.result().status
 
-    def _filter_of_the_past(self) -> "RequestFilter | Repaint":
+    def _filter_of_the_past(self) -> "PastFilter | Repaint":
         if self._options.replay != REPLAY:
-            return RequestFilter()
+            return PastFilter()
         from virtmux_cli.screen.repainted import Repaint
 
         return Repaint.for_terminal(_STDOUT)
@@ -340,12 +339,12 @@ class AttachSession:
 
     def _replayed(self, replayed: Replayed) -> None:
         self._talk.replayed(replayed.what)
-        if _began_anew(replayed.what):
+        if begins_anew(replayed.what):
             self._display.away(for_good=True)
 
     def _noted(self, note: Note) -> None:
         self._talk.note(note)
-        if _began_anew(note):
+        if begins_anew(note):
             self._display.away(for_good=True)
 
     async def _do_once_attached(self) -> None:
@@ -398,8 +397,3 @@ class AttachSession:
             self._linger()
         else:
             self._detach()
-
-
-def _began_anew(what: Reason | Note) -> bool:
-    """Whether what the guest has switched on in the terminal is over with this."""
-    return what.note == _REBOOTED if isinstance(what, Note) else not lives_on(what)

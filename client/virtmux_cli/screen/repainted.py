@@ -2,17 +2,17 @@
 
 import os
 
-from virtmux_cli.attach.replayed import RequestFilter, Shown
+from virtmux_cli.attach.replayed import PastFilter, Shown
 from virtmux_cli.screen.drawing import repaint
 from virtmux_cli.screen.emulator import Emulator
 
 
 class Repaint:
-    """Takes the place of a `virtmux_cli.attach.replayed.RequestFilter`."""
+    """Takes the place of a `virtmux_cli.attach.replayed.PastFilter`."""
 
     def __init__(self, columns: int, lines: int) -> None:
         self._emulator: Emulator | None = Emulator(columns, lines)
-        self._begun = RequestFilter()
+        self._begun = PastFilter()
         """Given what of the past is still open, it judges that once it ends."""
 
     @classmethod

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.harness.hostile_output import ACTIONS, REQUESTS
 from virtmux.escapes import MAX_SEQUENCE
-from virtmux_cli.attach.replayed import RequestFilter, Shown, split
+from virtmux_cli.attach.replayed import PastFilter, Shown, split
 
 HARMLESS = [
     b"\x1b[1;31m", b"\x1b[38:2::1:2:3m", b"\x1b[2J", b"\x1b[?2004h", b"\x1b[10;20H", b"\x1b]0;title?\x07",
@@ -26,7 +26,7 @@ HIDDEN = [
 
 def shown(*pieces: bytes, live: bytes = b"") -> bytes:
     """What is shown of pieces of the past, and of what comes behind them."""
-    replay = RequestFilter()
+    replay = PastFilter()
     past = b"".join(replay.show(Shown(piece, replayed=True)) for piece in pieces)
     return past + (replay.show(Shown(live, replayed=False)) if live else b"")
 
@@ -86,7 +86,7 @@ def test_what_began_in_the_past_is_of_the_past_wherever_it_ends(request_: bytes)
 
 
 def test_live_output_that_does_not_end_what_began_in_the_past_is_not_held_for_long() -> None:
-    replay = RequestFilter()
+    replay = PastFilter()
     assert replay.show(Shown(b"a\x1b]52;c;", replayed=True)) == b"a"
     assert replay.show(Shown(b"b" * MAX_SEQUENCE, replayed=False)) == b"52;c;" + b"b" * MAX_SEQUENCE
     assert replay.show(Shown(b"\x07\x1b[6n", replayed=False)) == b"\x07\x1b[6n"

@@ -8,7 +8,7 @@ from virtmux.replay_cut import first_cut
 from virtmux.sanitize import Sanitizer
 from virtmux_cli.attach.escape import describe_escape, parse_escape, until_escape
 from virtmux_cli.attach.guest_terminal import GuestTerminal
-from virtmux_cli.attach.replayed import RequestFilter, Shown
+from virtmux_cli.attach.replayed import PastFilter, Shown
 
 #: An introducer, a sequence of characters of four bytes each, and the beginning of what ends it.
 _MOST_HELD = 4 * MAX_SEQUENCE + 2 * MAX_SEQUENCE
@@ -73,13 +73,13 @@ def terminal(data: bytes) -> None:
     """The terminal of `attach` is written what the guest said, however that is cut, and is given back in the same way.
     Of what is replayed nothing is left that is asked."""
     pieces = list(Cuts(data).pieces(8))
-    whole, guest, replay = GuestTerminal(), GuestTerminal(), RequestFilter()
+    whole, guest, replay = GuestTerminal(), GuestTerminal(), PastFilter()
     stream = b"".join(pieces)
     assert b"".join(map(guest.feed, pieces)) == whole.feed(stream)
     for state in (GuestTerminal.undo, GuestTerminal.redo, GuestTerminal.go_on):
         assert state(guest) == state(whole)
     past = b"".join(replay.show(Shown(piece, replayed=True)) for piece in pieces)
-    again, live = RequestFilter(), Shown(b".", replayed=False)
+    again, live = PastFilter(), Shown(b".", replayed=False)
     assert again.show(Shown(past, replayed=True)) + again.show(live) == past + live.data
 
 
