@@ -320,8 +320,8 @@ class Machine:
     def _opened(self, event: Opened) -> None:
         unheld = [at for at in (self._unheld_since, self._held.started_at) if at is not None]
         since = event.at if event.since is None else max(event.since, self._arrived_at)
-        was_set_back = event.since is None and max(unheld, default=0) > since  # the clock
-        if unheld and (max(unheld) < since or was_set_back):
+        clock_was_set_back = event.since is None and max(unheld, default=0) > since
+        if unheld and (max(unheld) < since or clock_was_set_back):
             self._sequence.mark(self._break(event.at, max(unheld), since))
         self._attach(event)
 

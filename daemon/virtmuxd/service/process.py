@@ -1,4 +1,4 @@
-"""The daemon's own process: as the kernel counts it, and what it may tell of it."""
+"""The daemon's own process: who may look into it, and what the kernel counts of it."""
 
 import ctypes
 import os
