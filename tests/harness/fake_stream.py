@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import libvirt
 
 if TYPE_CHECKING:
-    from tests.harness.fake_libvirt import FakeConnection, Guest
+    from tests.harness.fake_guest import FakeGuest
+    from tests.harness.fake_libvirt import FakeConnection
 
 #: What the line of a guest takes that reads nothing, in bytes.
 LINE = 11776
@@ -89,7 +90,7 @@ class FakeStream:
         self._connection = connection
         self._remote = connection.at.remote
         self._loop = connection.at.loop
-        self._guest: Guest | None = None
+        self._guest: FakeGuest | None = None
         self._holder = Holder(self, connection)
         self._arrived = bytearray()
         self._ended = False
@@ -103,7 +104,7 @@ class FakeStream:
         """The binding's functions are given this."""
         return self
 
-    def open(self, guest: "Guest") -> Holder:
+    def open(self, guest: "FakeGuest") -> Holder:
         """It is the console of this guest from now on."""
         self._guest = guest
         return self._holder
@@ -182,9 +183,6 @@ class FakeStream:
 
     # Calls.
 
-    def connect(self) -> "FakeConnection":
-        return self._connection
-
     def recv(self, size: int) -> bytes | int:
         if self._failure is not None:
             refuse(self._failure)
@@ -224,8 +222,6 @@ class FakeStream:
             self._release()
             self._close()
         return 0
-
-    finish = abort
 
     def _release(self) -> None:
         if self._guest is not None and self._holder in self._guest.holders:

@@ -10,7 +10,8 @@ import libvirt
 import pytest
 
 from tests.harness.consoles import START, Bench, Consoles
-from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt, Guest
+from tests.harness.fake_guest import FakeGuest
+from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt
 from tests.harness.fake_stream import Refusal
 from tests.harness.libvirt_stage import until
 from tests.harness.served import DEADLINE
@@ -38,7 +39,7 @@ async def hypervisor() -> AsyncIterator[FakeLibvirt]:
 
 
 @pytest.fixture
-def guest(hypervisor: FakeLibvirt) -> Guest:
+def guest(hypervisor: FakeLibvirt) -> FakeGuest:
     (guest,) = hypervisor.guests.values()
     return guest
 
@@ -154,7 +155,7 @@ async def typing(hypervisor: FakeLibvirt) -> AsyncIterator[tuple[Bench, FakeConn
         yield bench, connection, type_
 
 
-async def test_keystrokes_are_sent_at_once_and_a_fence_is_waited_for(hypervisor: FakeLibvirt, guest: Guest) -> None:
+async def test_keystrokes_are_sent_at_once_and_a_fence_is_waited_for(hypervisor: FakeLibvirt, guest: FakeGuest) -> None:
     async with typing(hypervisor) as (bench, connection, type_):
         type_(b"l")
         type_(b"s")
@@ -168,7 +169,7 @@ async def test_keystrokes_are_sent_at_once_and_a_fence_is_waited_for(hypervisor:
         assert (bench.console.inputs.accepted, connection.asked_for_version) == (3, 1)
 
 
-async def test_keystrokes_that_could_block_the_loop_are_sent_aside(hypervisor: FakeLibvirt, guest: Guest) -> None:
+async def test_keystrokes_that_could_block_the_loop_are_sent_aside(hypervisor: FakeLibvirt, guest: FakeGuest) -> None:
     async with typing(hypervisor) as (_, connection, type_):
         connection.fill()
         type_(b"l")
@@ -178,7 +179,7 @@ async def test_keystrokes_that_could_block_the_loop_are_sent_aside(hypervisor: F
 
 
 async def test_what_waits_for_a_thread_at_the_end_was_not_given_to_libvirt(
-    hypervisor: FakeLibvirt, guest: Guest
+    hypervisor: FakeLibvirt, guest: FakeGuest
 ) -> None:
     async with typing(hypervisor) as (bench, connection, type_):
         connection.fill()
@@ -189,7 +190,7 @@ async def test_what_waits_for_a_thread_at_the_end_was_not_given_to_libvirt(
 
 
 async def test_input_that_libvirt_refuses_ends_the_console_with_its_error(
-    hypervisor: FakeLibvirt, guest: Guest
+    hypervisor: FakeLibvirt, guest: FakeGuest
 ) -> None:
     async with typing(hypervisor) as (bench, _, type_):
         guest.holders[0].lose()
@@ -218,7 +219,7 @@ def release(bench: Bench) -> None:
 
 @pytest.mark.parametrize("at_the_stop", [nothing, release])
 async def test_a_stop_closes_what_is_open_also_what_was_to_be_closed(
-    hypervisor: FakeLibvirt, guest: Guest, at_the_stop: Callable[[Bench], None]
+    hypervisor: FakeLibvirt, guest: FakeGuest, at_the_stop: Callable[[Bench], None]
 ) -> None:
     async with supervised(hypervisor, at_the_stop) as bench:
         await until_decided(bench)
@@ -228,7 +229,7 @@ async def test_a_stop_closes_what_is_open_also_what_was_to_be_closed(
 
 
 async def test_that_the_domain_is_gone_is_no_answer_where_the_event_says_how_it_ended(
-    hypervisor: FakeLibvirt, guest: Guest
+    hypervisor: FakeLibvirt, guest: FakeGuest
 ) -> None:
     async with supervised(hypervisor) as bench:
         await until_decided(bench)
@@ -241,7 +242,7 @@ async def test_that_the_domain_is_gone_is_no_answer_where_the_event_says_how_it_
     assert ends == [Cause.GUEST_DESTROYED]
 
 
-async def test_what_was_opened_ahead_is_closed_where_it_is_not_used(hypervisor: FakeLibvirt, guest: Guest) -> None:
+async def test_what_was_opened_ahead_is_closed_where_it_is_not_used(hypervisor: FakeLibvirt, guest: FakeGuest) -> None:
     async with supervised(hypervisor) as bench:
         await until_decided(bench)
         supervisor = cast(ConsoleSupervisor, bench.console._holder)
@@ -256,7 +257,7 @@ async def test_what_was_opened_ahead_is_closed_where_it_is_not_used(hypervisor: 
 
 
 async def test_that_output_may_be_missing_is_said_also_where_the_clock_was_set_back(
-    hypervisor: FakeLibvirt, guest: Guest
+    hypervisor: FakeLibvirt, guest: FakeGuest
 ) -> None:
     async with supervised(hypervisor) as bench:
         await until_decided(bench)

@@ -8,7 +8,8 @@ import libvirt
 import pytest
 
 from tests.harness.consoles import START, console_over
-from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt, Guest
+from tests.harness.fake_guest import FakeGuest
+from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt
 from tests.harness.libvirt_stage import until
 from tests.harness.memory_store import MemoryStore
 from tests.harness.served import DEADLINE
@@ -29,7 +30,7 @@ SHORT = 0.05
 class Bench:
     """A hypervisor that was looked at, its one guest, which runs, and the registry of the guest's console."""
 
-    def __init__(self, hypervisor: FakeLibvirt, guest: Guest, registry: Registry) -> None:
+    def __init__(self, hypervisor: FakeLibvirt, guest: FakeGuest, registry: Registry) -> None:
         self.hypervisor, self.guest, self.registry = hypervisor, guest, registry
 
     async def plug_in(self) -> None:

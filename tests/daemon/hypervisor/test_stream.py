@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.harness.consoles import UUID
-from tests.harness.fake_libvirt import FakeLibvirt, Guest
+from tests.harness.fake_guest import FakeGuest
+from tests.harness.fake_libvirt import FakeLibvirt
 from tests.harness.libvirt_stage import turns, until
 from virtmux.reasons import Phase
 from virtmuxd.core.evidence import Failure
@@ -51,7 +52,7 @@ class Listener:
 class Bench:
     """A libvirt, a guest that runs, and its console."""
 
-    def __init__(self, fake: FakeLibvirt, guest: Guest, stream: ConsoleStream) -> None:
+    def __init__(self, fake: FakeLibvirt, guest: FakeGuest, stream: ConsoleStream) -> None:
         self.fake, self.guest, self.stream = fake, guest, stream
         self.listener = Listener()
         stream.start(self.listener.hear, self.listener.end)
