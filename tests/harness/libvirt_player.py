@@ -119,16 +119,15 @@ async def play(uri: str, xml: str) -> None:
     remote, qemu = urlsplit(uri).path != "/embed", control.getType() == "QEMU"
     line = Line()
     stage = Stage(connect, domain.UUIDString(), line.type, BANNER if qemu else GREETING, remote=remote, exclusive=qemu)
-    for name, behaviour in BEHAVIOURS.items():
-        if behaviour.concerns(remote=remote, exclusive=qemu):
-            faulthandler.dump_traceback_later(_LONG, exit=True)
-            verdict = None
-            try:
-                await stage.set(running=behaviour.running)
-                await behaviour.play(stage)
-            except Exception:  # noqa: BLE001  # whatever it is, it is told
-                verdict = traceback.format_exc()
-            print(json.dumps([name, verdict]), flush=True)
+    for name, behaviour in BEHAVIOURS.of(remote=remote, exclusive=qemu).items():
+        faulthandler.dump_traceback_later(_LONG, exit=True)
+        verdict = None
+        try:
+            await stage.set(running=behaviour.running)
+            await behaviour.play(stage)
+        except Exception:  # noqa: BLE001  # whatever it is, it is told
+            verdict = traceback.format_exc()
+        print(json.dumps([name, verdict]), flush=True)
     await stage.set(running=False)
     await asyncio.to_thread(domain.undefine)
 

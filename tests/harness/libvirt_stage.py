@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import libvirt
 import libvirtmod
 
-from tests.harness.follower import PATIENCE
+from tests.harness.turns import turns, until
 
 #: What a console's stream says where it has nothing now.
 NOTHING = -2
@@ -31,23 +31,6 @@ def failure(call: Callable[..., object], *arguments: object) -> Failed | None:
     except libvirt.libvirtError as error:
         return error.err[:3] if error.err is not None else (-1, 0, str(error))
     return None
-
-
-async def until(true: Callable[[], object]) -> None:
-    """Wait until something holds, of which nobody tells that it does.
-
-    Raises:
-        TimeoutError: it never did.
-    """
-    async with asyncio.timeout(PATIENCE):
-        while not true():
-            await asyncio.sleep(0)
-
-
-async def turns(number: int = 20) -> None:
-    """Let the loop turn, so that all comes that is on its way to a callback."""
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 class Call(NamedTuple):
@@ -216,3 +199,34 @@ class Stage:
         self.domain = None
         self.ours.close()
         self.theirs.close()
+
+
+class Behaviour(NamedTuple):
+    """What is done on a stage, where its guest runs or does not, and on which stages; None: it does not matter."""
+
+    play: Callable[[Stage], Awaitable[None]]
+    running: bool
+    remote: bool | None
+    exclusive: bool | None
+
+
+class Behaviours(dict[str, Behaviour]):
+    """Behaviours by their names."""
+
+    def add(
+        self, *, running: bool = True, remote: bool | None = None, exclusive: bool | None = None
+    ) -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
+        """Decorates what is played; it is named after that."""
+
+        def add(play: Callable[[Stage], Awaitable[None]]) -> None:
+            self[play.__name__] = Behaviour(play, running, remote, exclusive)
+
+        return add
+
+    def of(self, *, remote: bool, exclusive: bool) -> "Behaviours":
+        """Those that such a stage shows."""
+        return Behaviours(
+            (name, each)
+            for name, each in self.items()
+            if each.remote in (None, remote) and each.exclusive in (None, exclusive)
+        )

@@ -49,27 +49,23 @@ def containers(lxc: Libvirtd, tmp_path_factory: pytest.TempPathFactory) -> Itera
     play.close()
 
 
-def shown_by(*, remote: bool, exclusive: bool) -> list[str]:
-    return [name for name, each in BEHAVIOURS.items() if each.concerns(remote=remote, exclusive=exclusive)]
-
-
 def check(play: Play, name: str) -> None:
     verdict = play.verdict(name)
     if verdict is not None:
         pytest.fail(verdict, pytrace=False)
 
 
-@pytest.mark.parametrize("name", shown_by(remote=True, exclusive=True))
+@pytest.mark.parametrize("name", BEHAVIOURS.of(remote=True, exclusive=True))
 def test_qemu_behind_libvirtd(system: Play, name: str) -> None:
     check(system, name)
 
 
-@pytest.mark.parametrize("name", shown_by(remote=False, exclusive=True))
+@pytest.mark.parametrize("name", BEHAVIOURS.of(remote=False, exclusive=True))
 def test_qemu_in_the_process(embed: Play, name: str) -> None:
     check(embed, name)
 
 
 @pytest.mark.where_it_can_be_had
-@pytest.mark.parametrize("name", shown_by(remote=True, exclusive=False))
+@pytest.mark.parametrize("name", BEHAVIOURS.of(remote=True, exclusive=False))
 def test_containers(containers: Play, name: str) -> None:
     check(containers, name)

@@ -15,6 +15,7 @@ import libvirtaio
 import pytest
 import uvloop
 
+from tests.harness.turns import turns
 from virtmuxd.hypervisor import bridge as bridge_module
 from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.transport import Transport
@@ -51,12 +52,6 @@ async def in_thread(work: Callable[[], object]) -> None:
     """Do it in another thread; the loop goes on meanwhile."""
     async with asyncio.timeout(DEADLINE):
         await asyncio.to_thread(work)
-
-
-async def turns(count: int = 3) -> None:
-    """Let the loop turn a few times."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 def ignore(*_: object) -> None:
@@ -105,7 +100,7 @@ async def test_each_has_an_id_of_its_own_at_once(
     await asyncio.gather(*(in_thread(work) for _ in range(8)))
 
     assert len(set(ids)) == 1600
-    await turns()
+    await turns(3)
     assert len(bridge.callbacks) == 1600
 
 
@@ -158,7 +153,7 @@ async def test_a_removed_handle_never_calls_back(
         thread = threading.Thread(target=bridge._remove_handle, args=(watch,))
         thread.start()
         thread.join(DEADLINE)
-        await turns()
+        await turns(3)
     else:
         bridge._remove_handle(watch)
     theirs.send(b"x")
@@ -196,18 +191,18 @@ async def test_two_handles_of_one_file_want_different_things(
     called: list[str] = []
     reader = bridge._add_handle(ours.fileno(), READABLE, lambda *_: called.append("read"), None)
     writer = bridge._add_handle(ours.fileno(), WRITABLE, lambda *_: called.append("write"), None)
-    await turns()
+    await turns(3)
     assert set(called) == {"write"}
 
     bridge._update_handle(writer, 0)
     called.clear()
     theirs.send(b"x")
-    await turns()
+    await turns(3)
     assert set(called) == {"read"}
 
     bridge._remove_handle(writer)
     called.clear()
-    await turns()
+    await turns(3)
     assert set(called) == {"read"}
     bridge._remove_handle(reader)
 
@@ -240,7 +235,7 @@ async def test_a_call_that_finds_nothing_to_read_changes_nothing_at_the_loop(
     for _ in range(3):
         bridge._update_handle(watch, 0)
         bridge._update_handle(watch, READABLE)
-        await turns()
+        await turns(3)
 
     assert watching.changes == []
     bridge._remove_handle(watch)
@@ -256,11 +251,11 @@ async def test_what_comes_while_nobody_wants_it_is_read_once_somebody_does(
     watching = Watching(bridge.loop, monkeypatch)
     bridge._update_handle(watch, 0)
     theirs.send(b"x")
-    await turns()
+    await turns(3)
     assert (called, watching.changes) == ([], ["remove_reader"]), "the loop would call for ever"
 
     bridge._update_handle(watch, READABLE)
-    await turns()
+    await turns(3)
     assert (called, watching.changes) == ([b"x"], ["remove_reader", "add_reader"])
     bridge._remove_handle(watch)
 
@@ -307,7 +302,7 @@ async def test_a_connection_that_has_rested_is_read_to_its_end_but_no_endless_ro
     for number in range(11, 16):
         await turns(1)
         assert len(read) <= number
-    await turns()
+    await turns(3)
     assert len(read) == 15
     bridge._remove_handle(watch)
     transport.close()
@@ -369,7 +364,7 @@ async def test_a_connection_that_rests_is_not_read_until_it_goes_on(
     assert len(clock.waiting) == 1
     for piece in (b"one ", b"two"):
         theirs.send(piece)
-        await turns()
+        await turns(3)
         bridge._update_handle(watch, 0)  # a call comes and goes meanwhile
         bridge._update_handle(watch, READABLE)
     assert read == []
@@ -378,7 +373,7 @@ async def test_a_connection_that_rests_is_not_read_until_it_goes_on(
     assert read == [b"one two"]
 
     theirs.send(b"three")
-    await turns()
+    await turns(3)
     assert read == [b"one two", b"three"]
     bridge._remove_handle(watch)
     transport.close()
@@ -398,7 +393,7 @@ async def test_a_connection_that_ends_while_it_rests_leaves_its_number_to_anothe
     bridge.rest(transport, 0.001)
     assert len(clock.waiting) == 1
     theirs.send(b"at once")
-    await turns()
+    await turns(3)
     assert read == [b"at once"]
     bridge._remove_handle(other)
     transport.close()
@@ -426,7 +421,7 @@ def test_all_that_came_before_an_error_is_read_and_then_the_error(freed: list[ob
             theirs.close()
             async with asyncio.timeout(DEADLINE):
                 await ended.wait()
-            await turns()
+            await turns(3)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(killed_with_something_unread())
@@ -558,7 +553,7 @@ async def test_draining_waits_until_everything_is_freed(bridge: EventBridge, fre
     timers = [bridge._add_timeout(-1, ignore, number) for number in range(3)]
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         drained = tasks.create_task(bridge.drain())
-        await turns()
+        await turns(3)
         assert not drained.done()
         for timer in timers:
             await in_thread(lambda timer=timer: bridge._remove_timeout(timer))  # type: ignore[misc]
@@ -674,4 +669,4 @@ async def test_sockets_belong_to_the_connection_that_their_thread_opens(
     for watch in watches:
         bridge._remove_handle(watch)
     transport.close()
-    await turns()
+    await turns(3)

@@ -12,7 +12,7 @@ import libvirt
 import pytest
 
 from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt
-from tests.harness.libvirt_stage import until
+from tests.harness.turns import until
 from virtmux.reasons import Cause
 from virtmuxd.hypervisor.connection import Connection, KeptConnection, Route
 from virtmuxd.hypervisor.errors import CallFailed

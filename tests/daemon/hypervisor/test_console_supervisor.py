@@ -13,8 +13,8 @@ from tests.harness.consoles import START, Bench, Consoles
 from tests.harness.fake_guest import FakeGuest
 from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt
 from tests.harness.fake_stream import Refusal
-from tests.harness.libvirt_stage import until
 from tests.harness.served import DEADLINE
+from tests.harness.turns import until
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Attached, Break, Ended

@@ -8,8 +8,8 @@ import libvirt
 import pytest
 
 from tests.harness.fake_libvirt import FakeLibvirt
-from tests.harness.libvirt_behaviours import BEHAVIOURS, Behaviour
-from tests.harness.libvirt_stage import Stage
+from tests.harness.libvirt_behaviours import BEHAVIOURS
+from tests.harness.libvirt_stage import Behaviour, Stage
 from virtmuxd.hypervisor.transport import Transport
 
 #: Whether it is another process, and whether it gives a console to one client alone.
@@ -17,8 +17,7 @@ KINDS = {"over RPC": (True, True), "in this process": (False, True), "containers
 SHOWN = [
     pytest.param(kind, behaviour, id=f"{kind}-{name}")
     for kind, (remote, exclusive) in KINDS.items()
-    for name, behaviour in BEHAVIOURS.items()
-    if behaviour.concerns(remote=remote, exclusive=exclusive)
+    for name, behaviour in BEHAVIOURS.of(remote=remote, exclusive=exclusive).items()
 ]
 
 

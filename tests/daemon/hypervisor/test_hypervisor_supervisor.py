@@ -10,9 +10,9 @@ import pytest
 from tests.harness.consoles import START, console_over
 from tests.harness.fake_guest import FakeGuest
 from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt
-from tests.harness.libvirt_stage import until
 from tests.harness.memory_store import MemoryStore
 from tests.harness.served import DEADLINE
+from tests.harness.turns import until
 from virtmux.reasons import Cause, LibvirtEvent
 from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.registry import Registry

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.consoles import UUID
 from tests.harness.fake_guest import FakeGuest
 from tests.harness.fake_libvirt import FakeLibvirt
-from tests.harness.libvirt_stage import turns, until
+from tests.harness.turns import turns, until
 from virtmux.reasons import Phase
 from virtmuxd.core.evidence import Failure
 from virtmuxd.hypervisor.connection import Route
