@@ -13,7 +13,6 @@ from tests.harness.turns import turns, until
 
 _FROM_RPC, _FROM_STREAMS = libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_STREAMS
 
-
 STREAMS = Behaviours()
 
 

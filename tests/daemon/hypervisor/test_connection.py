@@ -40,7 +40,7 @@ async def hypervisor() -> AsyncIterator[FakeLibvirt]:
 
 
 class To:
-    """A route to it, and what is at both ends of the first connection."""
+    """Routes to it."""
 
     def __init__(self, hypervisor: FakeLibvirt, workers: Workers) -> None:
         self._hypervisor = hypervisor
@@ -51,7 +51,7 @@ class To:
         return Route("qemu:///fake", *there, pool=pool)
 
     async def connect(self, *, pool: int = 0, deadline: float = LONG) -> tuple[Connection, FakeConnection]:
-        """One's own connection, or one that is shared."""
+        """Both ends of a new connection, one's own or one that is shared."""
         connection = await self.route(pool=pool, deadline=deadline).connect()
         return connection, self._hypervisor.connections[-1]
 

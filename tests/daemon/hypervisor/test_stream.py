@@ -65,6 +65,10 @@ class Bench:
         stream.abort()
         other.close()
 
+    async def end(self) -> None:
+        """The guest ends."""
+        self.guest.stop()
+
 
 @asynccontextmanager
 async def opened(*, remote: bool = True) -> AsyncIterator[Bench]:
@@ -99,10 +103,6 @@ async def test_output_is_told_as_it_comes_and_the_end_once_behind_it() -> None:
         assert (end.phase, end.error, end.cause, end.stalled) == (Phase.RECEIVE, None, None, False)
 
 
-async def take(bench: Bench) -> None:
-    await bench.take()
-
-
 @pytest.mark.parametrize(
     ("remote", "error"), [(True, (39, 38, "stream had I/O failure")), (False, (-1, 0, "libvirt has closed the stream"))]
 )
@@ -120,11 +120,7 @@ async def test_a_takeover_is_an_end_with_an_error_which_is_told_on_the_loop(
         assert bench.listener.threads == {threading.get_ident()}
 
 
-async def end(bench: Bench) -> None:
-    bench.guest.stop()
-
-
-@pytest.mark.parametrize("ends", [take, end])
+@pytest.mark.parametrize("ends", [Bench.take, Bench.end])
 async def test_who_has_stopped_it_is_told_nothing_more(ends: Callable[[Bench], Awaitable[None]]) -> None:
     async with opened() as bench:
         bench.guest.says(b"too late")
@@ -201,7 +197,7 @@ async def test_no_console_takes_more_than_its_share_of_a_turn() -> None:
 # What it leaves behind.
 
 
-@pytest.mark.parametrize("ends", [take, end])
+@pytest.mark.parametrize("ends", [Bench.take, Bench.end])
 async def test_a_console_that_has_ended_is_closed_as_any_other(ends: Callable[[Bench], Awaitable[None]]) -> None:
     """That is what `opened` looks at: nobody has the console, and the connection was closed, not cut."""
     async with opened() as bench:
