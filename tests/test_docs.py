@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.harness.console_suite import TABLES
+from tests.harness.beside_virsh_suite import TABLES
 from tools import diagram, manpages, schema
 from virtmux.messages import State
 from virtmux.reasons import CAUSES

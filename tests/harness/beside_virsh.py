@@ -34,23 +34,23 @@ def something() -> bytes:
     return b"<%04d>" % next(_numbers)
 
 
-async def type_something(terminal: Terminal, _guest: Guest) -> bytes:
-    """Somebody types this and sees the guest's answer."""
+async def type_something(terminal: Terminal) -> bytes:
+    """Somebody types something and sees the guest's answer; gives what was typed."""
     typed = something()
     terminal.send(typed)
     await terminal.expect(typed)
     return typed
 
 
-async def leave(terminal: Terminal, guest: Guest) -> None:
+async def leave(terminal: Terminal, _guest: Guest) -> None:
     """The same, and leaves."""
-    await type_something(terminal, guest)
+    await type_something(terminal)
     terminal.send(ESCAPE)
 
 
 async def power_off(terminal: Terminal, guest: Guest) -> None:
     """Somebody powers the guest off from within. It is there again for the next."""
-    await type_something(terminal, guest)
+    await type_something(terminal)
     terminal.send(POWER_OFF)
     await guest.until("shut off (shutdown)")
     await guest.start()

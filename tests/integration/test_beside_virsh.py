@@ -1,6 +1,6 @@
 """`virtmux attach` in the place of `virsh console`, in all that a test suite of libvirt's consoles does with that.
 
-The scenarios, and what is seen of either in each, are in tests/harness/console_suite.py.
+The scenarios, and what is seen of either in each, are in tests/harness/beside_virsh_suite.py.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 
 from tests.harness.beside_virsh import VIRSH, VIRTMUX, Scenario, Seen, shown, type_something
-from tests.harness.console_suite import MAY, MAY_NOT, NO_PTY, SCENARIOS
-from tests.harness.console_words import log_of
+from tests.harness.beside_virsh_suite import MAY, MAY_NOT, NO_PTY, SCENARIOS
+from tests.harness.beside_virsh_words import log_of
 from tests.harness.daemon import Daemon
 from tests.harness.domain_xml import NOT_A_PTY, no_pty_xml
 from tests.harness.follower import follow
@@ -145,7 +145,7 @@ async def test_a_terminal_that_is_closed_ends_either_and_the_console_is_free(hos
     for run in (virsh, attach, virsh):
         async with run() as terminal:
             await terminal.expect(b"Escape character is")
-            await type_something(terminal, guest)
+            await type_something(terminal)
             await terminal.hang_up()
         await host.mux.until_listed(guest.name, state="absent")
 

@@ -23,14 +23,14 @@ async def both(mux: Daemon, guest: Guest, arguments: Sequence[str], act: Act | N
     return [(status, own_words(said)) for status, said in outcomes]
 
 
-async def leave_by_t(terminal: Terminal, guest: Guest) -> None:
-    await type_something(terminal, guest)
+async def leave_by_t(terminal: Terminal, _guest: Guest) -> None:
+    await type_something(terminal)
     terminal.send(b"\x14")
 
 
 async def destroy(terminal: Terminal, guest: Guest) -> None:
     """The guest ends, and is there again for the next."""
-    await type_something(terminal, guest)
+    await type_something(terminal)
     await guest.destroy()
     await guest.start()
 

@@ -1,5 +1,5 @@
-"""The words in which tests/harness/console_suite.py is written: what somebody does at a console, who else is there, and
-what is seen of `virsh console` and of `virtmux attach`.
+"""The words in which tests/harness/beside_virsh_suite.py is written: what somebody does at a console, who else is
+there, and what is seen of `virsh console` and of `virtmux attach`.
 """
 
 import os
@@ -25,7 +25,6 @@ from tests.harness.matrix import ESCAPE, held_by_virsh, virsh_console
 from tests.harness.privilege import run_as_root
 from tests.harness.terminal import Terminal, at_terminal
 
-DETACHED = "virtmux: detached"
 #: Ends the lines that say that it is connected.
 _CONNECTED = b" ^] (Ctrl + ])\r\n"
 
@@ -75,17 +74,17 @@ async def hear_who_is_there(terminal: Terminal, guest: Guest) -> None:
 
 async def find_it_in_the_log(terminal: Terminal, guest: Guest) -> None:
     """Type, see that QEMU has logged it, and leave. A byte is logged once it was said, and before the next is."""
-    typed = await type_something(terminal, guest)
-    await type_something(terminal, guest)
+    typed = await type_something(terminal)
+    await type_something(terminal)
     assert typed.decode() in run_as_root("cat", log_of(guest))
     terminal.send(ESCAPE)
 
 
 async def be_displaced(terminal: Terminal, guest: Guest, told: bytes = b"error: ") -> None:
     """Type; then somebody else takes the console by force, and leaves once this one has been told."""
-    await type_something(terminal, guest)
+    await type_something(terminal)
     async with virsh_console(guest, "--force") as thief:
-        await type_something(thief, guest)
+        await type_something(thief)
         await terminal.expect(told)
         thief.send(ESCAPE)
         assert (await thief.exit())[0] == 0
@@ -120,7 +119,7 @@ async def virsh_holds_it(_mux: Daemon, guest: Guest) -> AsyncIterator[dict[str, 
 async def virsh_has_it(_mux: Daemon, guest: Guest) -> AsyncIterator[dict[str, str]]:
     """Another one is there, and is displaced."""
     async with virsh_console(guest) as holder:
-        await type_something(holder, guest)
+        await type_something(holder)
         yield {}
         status, last_words = await holder.exit()
         assert (status, b"error: stream had I/O failure" in last_words) == (1, True)
@@ -131,7 +130,7 @@ async def attach_is_there(mux: Daemon, guest: Guest) -> AsyncIterator[dict[str, 
     """Another `virtmux attach` is at the console, to the end."""
     async with at_terminal(mux.socket, "attach", guest.name) as other:
         await other.expect(_CONNECTED)
-        await type_something(other, guest)
+        await type_something(other)
         yield {"other": f"{pwd.getpwuid(os.getuid()).pw_name} (pid {other.child.pid})"}
         await leave(other, guest)
         assert (await other.exit())[0] == 0
@@ -153,9 +152,9 @@ def fails(given: str, says: str, *, connected: bool = False, others: Others = no
 # What is seen of `virtmux attach`.
 
 
-def attaches(given: str = "{name}", *says: str, status: int = 0, act: Act = leave, others: Others = nobody) -> Side:
+def attaches(given: str = "{name}", *says: str, act: Act = leave, others: Others = nobody) -> Side:
     """It connects, and says this until it is left."""
-    return Side(f"attach {given}", Seen(status, (*says, DETACHED), connected=True), act, others)
+    return Side(f"attach {given}", Seen(0, (*says, "virtmux: detached"), connected=True), act, others)
 
 
 def refuses(given: str, status: int, says: str, *, others: Others = nobody) -> Side:
@@ -181,8 +180,11 @@ def missing(device: str, only: str) -> Side:
     return refuses(f"{{name}}:{device}", 3, text)
 
 
-def at(kind: str, name: str, variants: str, device: str | None) -> Scenario:
-    """A device of a kind of guest to which one can connect, and of which the guest says nothing by itself."""
+# What is seen of either.
+
+
+def both_connect(kind: str, name: str, variants: str, device: str | None) -> Scenario:
+    """They connect to a device of a kind of guest, at which the guest says nothing by itself."""
     virsh = connects("{name}" if device is None else f"{{name}} --devname {device}", act=look)
     attach = attaches("{name}" if device is None else f"{{name}}:{device}", act=look)
     return Scenario(name, variants, virsh, attach, "same", kind)

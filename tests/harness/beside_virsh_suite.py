@@ -5,12 +5,12 @@ docs/beside-virsh.md has the same table, with the reasons (tests/test_docs.py).
 """
 
 from tests.harness.beside_virsh import Scenario, Seen, Side, power_off
-from tests.harness.console_words import (
-    at,
+from tests.harness.beside_virsh_words import (
     attach_is_there,
     attaches,
     be_displaced,
     be_displaced_and_come_back,
+    both_connect,
     connects,
     fails,
     find_it_in_the_log,
@@ -214,13 +214,13 @@ OTHERS = [
 ]
 
 DEVICES = [
-    at("many", "a second serial port", "", "serial1"),
-    at("many", "a serial port on PCI", "type_pty_pci_serial, pci_target", "serial2"),
-    at("many", "a serial port on USB", "", "serial3"),
-    at("many", "a virtio console", "console_target_type_virtio", "console1"),
-    at("virtio", "a virtio console alone, not named", "virtio_target", None),
-    at("pci", "a serial port on PCI alone, not named", "pci_target", None),
-    at("both", "a virtio console beside a serial port on PCI, not named", "", None),
+    both_connect("many", "a second serial port", "", "serial1"),
+    both_connect("many", "a serial port on PCI", "type_pty_pci_serial, pci_target", "serial2"),
+    both_connect("many", "a serial port on USB", "", "serial3"),
+    both_connect("many", "a virtio console", "console_target_type_virtio", "console1"),
+    both_connect("virtio", "a virtio console alone, not named", "virtio_target", None),
+    both_connect("pci", "a serial port on PCI alone, not named", "pci_target", None),
+    both_connect("both", "a virtio console beside a serial port on PCI, not named", "", None),
     Scenario(
         "a log file beside the PTY",
         "serial.pty.log, chardev.log",
