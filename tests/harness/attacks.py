@@ -71,14 +71,12 @@ def _until(word: bytes) -> Callable[[socket.socket], None]:
     def read(made: socket.socket) -> None:
         said = b""
         while word not in said:
-            said += made.recv(65536) or _gone()
-            said = said[-65536:]
+            data = made.recv(65536)
+            if not data:
+                raise ConnectionError("it ended")
+            said = (said + data)[-65536:]
 
     return read
-
-
-def _gone() -> bytes:
-    raise ConnectionError("it ended")
 
 
 def _header(kind: int, size: int) -> bytes:

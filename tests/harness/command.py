@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tests.harness.processes import python_path
+
 DEADLINE_S = 30.0
 #: Runs the command from the sources, installed or not.
 COMMAND = (sys.executable, "-c", "from virtmux_cli.main import main; main()")
@@ -18,7 +20,7 @@ def environment(socket: Path) -> dict[str, str]:
     """What the command needs, and nothing of the person's who runs the tests."""
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONPATH": python_path(),
         # What is left open shows on stderr. Not all of PYTHONDEVMODE: asyncio then tells there how slow the machine is.
         "PYTHONWARNINGS": "default",
         "LANG": "C.UTF-8",

@@ -16,6 +16,7 @@ import virtmux
 from tests.harness.logged import unknown_facts
 from tests.harness.memory import kib
 from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY, run_as_root, send_signal
+from tests.harness.processes import ended, python_path
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 from tests.harness.watched_daemon import WatchPort
 
@@ -62,7 +63,7 @@ class Daemon:
         self._environment: dict[str, str] = {}
         if watched:
             self._command = [sys.executable, "-m", "tests.harness.watched_daemon", self.watch.path]
-            self._environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+            self._environment = {"PYTHONPATH": python_path()}
         self._command += [
             "--socket",
             str(self.socket),
@@ -162,13 +163,7 @@ class Daemon:
     async def run_client(self, *arguments: str, stdin: bytes = b"", seconds: float = 30.0) -> tuple[int, bytes, str]:
         """Runs `virtmux ARGUMENTS` on its socket: exit status, stdout, stderr."""
         process = await self.client(*arguments)
-        try:
-            async with asyncio.timeout(seconds):
-                output, error = await process.communicate(stdin)
-        except BaseException:
-            process.kill()
-            await process.wait()
-            raise
+        output, error = await ended(process, stdin, seconds=seconds)
         assert process.returncode is not None
         return process.returncode, output, error.decode()
 

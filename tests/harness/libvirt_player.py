@@ -27,6 +27,7 @@ from tests.harness.libvirt_behaviours import BEHAVIOURS
 from tests.harness.libvirt_stage import Stage
 from tests.harness.libvirtd import REAPER, STOP_SECONDS
 from tests.harness.privilege import AS_ROOT
+from tests.harness.processes import python_path
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.transport import Transport
@@ -47,7 +48,7 @@ class Play:
                 [
                     *AS_ROOT,
                     "env",
-                    f"PYTHONPATH={os.pathsep.join(path for path in sys.path if path)}",
+                    f"PYTHONPATH={python_path()}",
                     sys.executable,
                     REAPER,
                     *through,

@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.harness.privilege import AS_ROOT, run_as_root, send_signal, wait_for_exit
+from tests.harness.processes import ended
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 
 # What libvirt found out about QEMU, which takes it seconds: the one thing that is kept and shared. libvirt checks it.
@@ -214,14 +214,7 @@ class Libvirtd:
             env={**os.environ, "LC_ALL": "C"},
             start_new_session=True,  # on a terminal virsh would start polkit's agent there
         )  # fmt: skip
-        try:
-            async with asyncio.timeout(seconds):
-                output, error = await process.communicate()
-        except BaseException:
-            with suppress(ProcessLookupError):  # it has just ended
-                process.kill()
-            await process.wait()
-            raise
+        output, error = await ended(process, seconds=seconds)
         if process.returncode != 0:
             raise VirshError(f"{program} {' '.join(map(str, arguments))}: {error.decode().strip()}")
         return output.decode().strip()

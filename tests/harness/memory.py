@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.harness.processes import ended, python_path
+
 #: Runs the command, which tells as it ends, in a file, what it has taken.
 _TELLING = """\
 import atexit, pathlib, sys
@@ -41,19 +43,9 @@ async def run_measured(socket: Path, journal: Path, *arguments: str, seconds: fl
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _TELLING, told.name, "--socket", str(socket), *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=asyncio.subprocess.PIPE,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-                "VIRTMUX_JOURNAL": str(journal),
-            },
+            env={**os.environ, "PYTHONPATH": python_path(), "VIRTMUX_JOURNAL": str(journal)},
         )  # fmt: skip
-        try:
-            async with asyncio.timeout(seconds):
-                _, talk = await process.communicate()
-        except BaseException:
-            process.kill()
-            await process.wait()
-            raise
+        _, talk = await ended(process, seconds=seconds)
         assert process.returncode is not None
         output.seek(0)
         return Ran(process.returncode, output.read(), talk.decode(), kib(Path(told.name), "VmHWM"))

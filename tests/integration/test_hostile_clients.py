@@ -19,6 +19,7 @@ from tests.harness.echo import Echoes, echoing, quiet_echoes
 from tests.harness.follower import PATIENCE, Follower
 from tests.harness.guest import Guest
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.processes import ended, python_path
 from tests.integration.conftest import bystanding
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -44,10 +45,9 @@ class Scene(NamedTuple):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.harness.attacks", name, self.mux.socket, self.guest.name, str(seed()),
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env={**os.environ, "PYTHONPATH": python_path()},
         )  # fmt: skip
-        async with asyncio.timeout(4 * PATIENCE):
-            said, _ = await process.communicate()
+        said, _ = await ended(process, seconds=4 * PATIENCE)
         assert process.returncode == 0
         return int(said)
 
