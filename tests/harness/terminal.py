@@ -73,3 +73,10 @@ class Terminal:
 def at_terminal(socket: Path, *arguments: str, seconds: float = 20.0) -> Terminal:
     """`virtmux ARGUMENTS`, as installed, on a terminal of its own."""
     return Terminal(PROGRAMS / "virtmux", ["--socket", str(socket), *arguments], seconds=seconds)
+
+
+async def shown(socket: Path, *arguments: str) -> bytes:
+    """All that a terminal shows of `virtmux ARGUMENTS`, which ends by itself."""
+    async with at_terminal(socket, *arguments) as terminal:
+        await terminal.exit()
+        return terminal.shown

@@ -21,7 +21,7 @@ from tests.harness.follower import follow
 from tests.harness.hostile_output import is_harmless
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.memory import Ran, kib, run_measured
-from tests.harness.terminal import at_terminal
+from tests.harness.terminal import shown
 from tests.integration.conftest import StartDaemon, StartGuest
 
 pytestmark = pytest.mark.where_it_can_be_had
@@ -74,8 +74,7 @@ async def test_a_line_that_never_ends_costs_no_reader_more_than_a_part_of_it(
         await watcher.until_offset(end)
         after = await read_by_all(mux, readers(name))
         assert mux.rss_kib - memory < HELD_KIB
-        async with at_terminal(mux.socket, "log", name, "-n", "1") as person:
-            assert is_harmless((await person.exit())[1])
+        assert is_harmless(await shown(mux.socket, "log", name, "-n", "1"))
     assert after[f"log {name} -o raw"].output == GREETING + ENDLESS
     assert ENDLESS in after[f"log {name}"].output
     assert len(after[f"log {name} -n 10"].output) < 2 * MIB

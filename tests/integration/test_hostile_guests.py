@@ -13,12 +13,12 @@ import shlex
 import pytest
 
 from tests.harness.counts import seed
-from tests.harness.daemon import PROGRAMS, Daemon
+from tests.harness.daemon import PROGRAMS
 from tests.harness.follower import Follower, follow
 from tests.harness.guest import BANNER, PROMPT
 from tests.harness.hostile_output import ACTIONS, REQUESTS, is_harmless
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.terminal import at_terminal
+from tests.harness.terminal import at_terminal, shown
 from tests.harness.tmux import SESSION, Tmux
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux.escapes import MAX_SEQUENCE
@@ -98,12 +98,6 @@ async def test_a_sequence_that_never_ends_hides_nothing_that_attach_says(
         await tmux.until_shown(f"{SESSION}:", f"virtmux: guest {guest.name} was destroyed (guest-destroyed)")
 
 
-async def shown(mux: Daemon, *arguments: str) -> bytes:
-    """What a command shows on a terminal."""
-    async with at_terminal(mux.socket, *arguments) as person:
-        return (await person.exit())[1]
-
-
 async def test_whatever_a_guest_says_acts_nowhere_else_and_is_whole_in_a_pipe(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
@@ -133,10 +127,10 @@ async def test_whatever_a_guest_says_acts_nowhere_else_and_is_whole_in_a_pipe(
             ["doctor", name],
         ]
         for command, words in zip(
-            commands, await asyncio.gather(*(shown(mux, *each) for each in commands)), strict=True
+            commands, await asyncio.gather(*(shown(mux.socket, *each) for each in commands)), strict=True
         ):
             assert is_harmless(words, colours=command[0] in {"who", "list"}), f"{command}: {words!r}"
-        assert is_harmless(await shown(mux, "screen", "--ansi", name), colours=True)
+        assert is_harmless(await shown(mux.socket, "screen", "--ansi", name), colours=True)
         async with at_terminal(mux.socket, "log", "-f", name) as person:
             words = await person.expect(b"the end")
             await says(watcher, HOSTILE + b"\r\nand more")

@@ -8,7 +8,8 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import follow
 from tests.harness.hostile_output import is_harmless
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.terminal import at_terminal
+from tests.harness.matrix import ESCAPE
+from tests.harness.terminal import at_terminal, shown
 from tests.integration.conftest import StartDaemon, StartGuest
 
 FORGED = "virtmux: forged"
@@ -17,7 +18,6 @@ RUNNING = f"\x9d0;titled\x9cb\tc\"'\\ \x9b31m\u202e\x85\n{FORGED}\u2028c\n"
 #: What it may be renamed to, but not be run with: of these libvirt itself makes no XML that can be read.
 UNREADABLE = "\x1b]0;titled\x07"
 NO_UTF_8 = b"\xff\xfe"
-ESCAPE = b"\x1d"
 
 
 def harmless(shown: bytes, *, colours: bool = False) -> bool:
@@ -29,13 +29,6 @@ async def said(mux: Daemon, *arguments: str) -> tuple[bytes, bytes]:
     """What a command prints in a pipe, and says."""
     _, output, talk = await mux.run_client(*arguments)
     return output, talk.encode()
-
-
-async def shown(mux: Daemon, *arguments: str) -> bytes:
-    """What it shows on a terminal."""
-    async with at_terminal(mux.socket, *arguments) as person:
-        _, words = await person.exit()
-    return words
 
 
 def commands(name: str) -> list[list[str]]:
@@ -79,7 +72,7 @@ async def test_no_name_acts_on_a_terminal_or_forges_a_line(
             if "--json" in command:
                 assert all(map(json.loads, output.splitlines()))
         for each in [*own[:5], ["status", "--openmetrics"]]:
-            assert harmless(await shown(mux, *each), colours=True), each
+            assert harmless(await shown(mux.socket, *each), colours=True), each
         async with at_terminal(mux.socket, "attach", name) as person:
             words = await person.expect(b"Escape character")
             person.send(ESCAPE)
