@@ -73,6 +73,11 @@ class Follower:
         async with asyncio.timeout(PATIENCE):
             await self.console.write(text)
 
+    async def echo(self, text: bytes) -> None:
+        """Send input, and wait until the guest has said it again."""
+        await self.write(text)
+        await self.until_output(text)
+
     async def press(self, key: bytes) -> None:
         """Send what may end the guest, without waiting for its fate."""
         await self.console.send(key)

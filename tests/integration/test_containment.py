@@ -44,8 +44,7 @@ async def test_nothing_blocks_the_loop(
             for _ in range(4):
                 async with follow(mux.socket, visited.name) as visitor:
                     await visitor.until_attached()
-                    await visitor.write(b"knock")
-                    await visitor.until_output(b"knock")
+                    await visitor.echo(b"knock")
             await ending.destroy()
             await at_the_end.until_ended()
             await ending.start()

@@ -34,8 +34,7 @@ async def test_a_client_that_comes_later_sees_what_follows_at_its_true_offset(
         await guest.resume()
         await early.until_output(BANNER)
         async with follow(mux.socket, guest.name) as late:
-            await late.write(b"echo")
-            await late.until_output(b"echo")
+            await late.echo(b"echo")
             assert late.offsets == [(len(BANNER), len(BANNER) + 4)]
 
 

@@ -45,8 +45,7 @@ async def test_with_force_it_is_taken_for_all_who_wait_and_virsh_is_told(
             assert status == 1
             assert b"error: " in last_words
         await waiter.until_attached()
-        await waiter.write(b"=ours=")
-        await waiter.until_output(b"=ours=")
+        await waiter.echo(b"=ours=")
     await mux.until_logged("a console is taken by force")
 
 

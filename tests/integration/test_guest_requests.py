@@ -134,8 +134,7 @@ async def test_a_start_that_takes_long_holds_up_nothing_else(
         starting = tasks.create_task(client.guest(guest.name, "start"))
         async with follow(mux.socket, other.name) as watcher:
             await watcher.until_attached()
-            await watcher.write(b"=meanwhile=")
-            await watcher.until_output(b"=meanwhile=")
+            await watcher.echo(b"=meanwhile=")
         assert [info.running for info in await client.domains(other.name)] == [True]
         assert not starting.done()
         slow.unlink()

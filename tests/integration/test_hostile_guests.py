@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.counts import seed
 from tests.harness.daemon import PROGRAMS
-from tests.harness.follower import Follower, follow
+from tests.harness.follower import follow
 from tests.harness.guest import BANNER, PROMPT
 from tests.harness.hostile_output import ACTIONS, REQUESTS, is_harmless
 from tests.harness.libvirtd import Libvirtd
@@ -30,12 +30,6 @@ HOSTILE = b"".join(each for each in (*REQUESTS, *ACTIONS) if not _COMMANDS.searc
 #: What `attach` has the terminal do itself before the guest may set a title.
 KEEP_TITLE = b"\x1b[22;0t"
 ANSWER = re.compile(rb"\x1b\[\d+;\d+R")
-
-
-async def says(watcher: Follower, text: bytes) -> None:
-    """The boot-sector guest says this, as it is typed."""
-    await watcher.write(text)
-    await watcher.until_output(text)
 
 
 async def test_a_terminal_that_is_attached_gets_every_byte_as_the_guest_says_it(
@@ -67,7 +61,7 @@ async def test_a_terminal_answers_what_is_asked_now_and_nothing_of_the_past(
         await watcher.until_attached()
         await guest.resume()
         await watcher.until_output(BANNER)
-        await says(watcher, HOSTILE + b"\r\nthe past> \x1b[6")
+        await watcher.echo(HOSTILE + b"\r\nthe past> \x1b[6")
         before = len(watcher.output)
         command = [PROGRAMS / "virtmux", "--socket", mux.socket, "attach", *replay, guest.name]
         tmux.run("new-session", "-d", "-s", SESSION, shlex.join(map(str, command)))
@@ -76,7 +70,7 @@ async def test_a_terminal_answers_what_is_asked_now_and_nothing_of_the_past(
         tmux.type(f"{SESSION}:", b"!")
         await watcher.until(lambda one: len(one.output) > before + 1)
         assert watcher.output[before:] == b"n!", "what the terminal had answered would stand before it"
-        await says(watcher, b"\x1b[6n")
+        await watcher.echo(b"\x1b[6n")
         await watcher.until(lambda one: ANSWER.search(one.output, before))
 
 
@@ -90,7 +84,7 @@ async def test_a_sequence_that_never_ends_hides_nothing_that_attach_says(
         command = [PROGRAMS / "virtmux", "--socket", mux.socket, "attach", "--replay", "none", guest.name]
         tmux.run("new-session", "-d", "-s", SESSION, f"{shlex.join(map(str, command))}; sleep 1000")
         await tmux.until_shown(f"{SESSION}:", "is attached too")
-        await says(watcher, b"login: \x1b]2;" + b"x" * (2 * MAX_SEQUENCE))
+        await watcher.echo(b"login: \x1b]2;" + b"x" * (2 * MAX_SEQUENCE))
         await tmux.until_shown(f"{SESSION}:", "login: ")
         await guest.suspend()
         await tmux.until_shown(f"{SESSION}:", "login: \nvirtmux: guest paused")
@@ -108,7 +102,7 @@ async def test_whatever_a_guest_says_acts_nowhere_else_and_is_whole_in_a_pipe(
         await watcher.until_attached()
         await guest.resume()
         await watcher.until_output(BANNER)
-        await says(watcher, HOSTILE + bytes(range(0x80, 0x100)) + "\r\n\u202e\u2028-- forged --\r\nthe end".encode())
+        await watcher.echo(HOSTILE + bytes(range(0x80, 0x100)) + "\r\n\u202e\u2028-- forged --\r\nthe end".encode())
         said = watcher.output
         commands = [
             ["log", name],
@@ -133,7 +127,7 @@ async def test_whatever_a_guest_says_acts_nowhere_else_and_is_whole_in_a_pipe(
         assert is_harmless(await shown(mux.socket, "screen", "--ansi", name), colours=True)
         async with at_terminal(mux.socket, "log", "-f", name) as person:
             words = await person.expect(b"the end")
-            await says(watcher, HOSTILE + b"\r\nand more")
+            await watcher.echo(HOSTILE + b"\r\nand more")
             words += await person.expect(b"and more")
             person.send(INTERRUPT)
             assert (await person.exit())[0] == 130

@@ -106,8 +106,7 @@ async def test_a_domain_that_libvirt_cannot_tell_of_is_no_matter_to_the_others(
             assert [each["connected"] for each in await mux.hypervisors()] == [True]
             async with follow(mux.socket, well.name) as client:
                 await client.until_attached()
-                await client.write(b"typed")
-                await client.until_output(b"typed")
+                await client.echo(b"typed")
         assert harmless(mux.log.encode())
     finally:
         for guest in (unreadable, no_utf_8):

@@ -50,12 +50,6 @@ async def following(mux: Daemon, guests: list[Guest]) -> AsyncIterator[list[Foll
         yield followers
 
 
-async def echo(follower: Follower, text: bytes) -> None:
-    """Hold that the guest answers."""
-    await follower.write(text)
-    await follower.until_output(text)
-
-
 async def until_connections(libvirtd: Libvirtd, number: int) -> None:
     """Wait until it has so many connections: that it has dropped one that was closed is no event for anybody."""
     async with asyncio.timeout(PATIENCE):
@@ -73,7 +67,7 @@ async def test_guests_of_two_hypervisors_are_served_side_by_side_one_with_shared
         for guest, follower in zip([here, *there], followers, strict=True):
             await guest.resume()
             await follower.until_output(BANNER)
-            await echo(follower, b"hello " + guest.name.encode())
+            await follower.echo(b"hello " + guest.name.encode())
         assert len(await own_libvirtd.clients()) == 3, "events, and two that are shared"
 
         await there[0].destroy()
@@ -81,7 +75,7 @@ async def test_guests_of_two_hypervisors_are_served_side_by_side_one_with_shared
         await here.destroy()
         assert (await followers[0].until_ended()).cause is Cause.GUEST_DESTROYED
         for follower in followers[2:]:
-            await echo(follower, b"still here")
+            await follower.echo(b"still here")
             assert not follower.reasons
             assert follower.output.startswith(BANNER + b"hello ")
 
@@ -96,7 +90,7 @@ async def test_consoles_that_are_let_go_leave_one_shared_connection(
     await until_connections(own_libvirtd, 2)
     async with following(mux, guests) as followers:
         for follower in followers:
-            await echo(follower, b"again")
+            await follower.echo(b"again")
     assert await mux.stop() == 0
     await until_connections(own_libvirtd, 0)
 
@@ -113,9 +107,9 @@ async def test_a_shared_connection_that_is_killed_ends_its_consoles_alone_and_th
         for follower in ended:
             assert (await follower.until_ended()).cause is Cause.HYPERVISOR_LOST
             await follower.until(lambda one: len(one.marks(Attached)) == 2 and one.console.attachment is not None)
-            await echo(follower, b"back")
+            await follower.echo(b"back")
         for follower in followers[::2]:
-            await echo(follower, b"never gone")
+            await follower.echo(b"never gone")
             assert not follower.reasons
         assert len(await own_libvirtd.clients()) == 3
 
@@ -139,7 +133,7 @@ async def test_a_guest_that_takes_no_input_and_a_paste_leave_the_others_on_its_c
             pasting = tasks.create_task(followers[0].console.write(paste))
             for turn in range(20):  # longer than a call may take: a connection that is stuck would be cut by then
                 for follower in followers[1:]:
-                    await echo(follower, b"%d alive " % turn)
+                    await follower.echo(b"%d alive " % turn)
                 await asyncio.sleep(0.2)
             assert not pasting.done()
             if why == "paused":
@@ -164,7 +158,7 @@ async def test_a_hypervisor_beyond_ssh_has_a_few_connections_and_comes_back_when
             for guest, follower in zip(guests, followers, strict=True):
                 await guest.resume()
                 await follower.until_output(BANNER)
-                await echo(follower, b"over ssh")
+                await follower.echo(b"over ssh")
             assert len(sshd.connections) == 5, "events, and four that are shared"
             await guests[0].destroy()
             assert (await followers[0].until_ended()).cause is Cause.GUEST_DESTROYED
@@ -173,7 +167,7 @@ async def test_a_hypervisor_beyond_ssh_has_a_few_connections_and_comes_back_when
             for follower in followers[1:]:
                 assert (await follower.until_ended()).cause is Cause.HYPERVISOR_LOST
                 await follower.until(lambda one: len(one.marks(Attached)) == 2 and one.console.attachment is not None)
-                await echo(follower, b"back")
+                await follower.echo(b"back")
         assert await mux.stop() == 0
 
 
@@ -211,7 +205,7 @@ async def test_hypervisors_that_cannot_be_reached_harm_nobody_and_are_told(
         for uri, cause in sick.items():
             reason = await refusal(mux, uri)
             assert (reason.cause, uri in reason.text) == (cause, True), reason
-        await echo(follower, b"unharmed")
+        await follower.echo(b"unharmed")
         assert not follower.reasons
     rows = [row for row in await mux.consoles() if row["id"]["uri"] in sick]
     assert rows == []

@@ -175,8 +175,7 @@ async def test_consoles_that_are_not_for_the_disk_leave_nothing_there(
         async with follow(mux.socket, guest.name) as client:
             await guest.resume()
             await client.until_output(BANNER)
-            await client.write(guest.name.encode())
-            await client.until_output(guest.name.encode())
+            await client.echo(guest.name.encode())
     await ConsoleLog(mux.journal, disk.name).until_data(BANNER + disk.name.encode())
     for guest in guests:
         async with follow(mux.socket, guest.name, replay="all") as late:

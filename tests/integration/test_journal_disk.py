@@ -148,8 +148,7 @@ async def test_a_directory_that_cannot_be_made_is_made_once_it_can(
     async with follow(mux.socket, guest.name) as live, watching(mux) as watcher:
         await guest.resume()
         await live.until_output(BANNER)
-        await live.write(b"early")
-        await live.until_output(b"early")
+        await live.echo(b"early")
         assert "the journal cannot be used" in mux.log
         assert (await _told(mux))[0] == "failing"
         obstacle.unlink()

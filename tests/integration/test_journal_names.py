@@ -48,8 +48,7 @@ async def test_guests_of_one_name_on_two_hypervisors_have_a_log_each(
     for guest in (one, other):
         async with follow(mux.socket, guest.name, uri=guest.libvirtd.uri) as client:
             await client.until_attached()
-            await client.write(str(guest.uuid).encode())
-            await client.until_output(str(guest.uuid).encode())
+            await client.echo(str(guest.uuid).encode())
         status, output, error = await mux.run_client("log", "-o", "raw", guest.name, "--uri", guest.libvirtd.uri)
         assert (status, error) == (0, "")
         assert output.endswith(str(guest.uuid).encode())
@@ -164,8 +163,7 @@ async def _say(mux: Daemon, guest: Guest, said: bytes) -> None:
         await client.until_attached()
         await guest.resume()
         await client.until_output(BANNER)
-        await client.write(said)
-        await client.until_output(said)
+        await client.echo(said)
         await ConsoleLog(mux.journal, guest.name).until_data(BANNER + said)
 
 

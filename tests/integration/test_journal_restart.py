@@ -74,8 +74,7 @@ async def _goes_on(guest: Guest, mux: Daemon, machine: Machine | None = None) ->
         _restart(mux, machine)
         await mux.start()
         await client.until(lambda one: len(one.marks(Attached)) == 2)
-        await client.write(b"after")
-        await client.until_output(b"after")
+        await client.echo(b"after")
         assert client.output == BANNER + b"after"
         assert client.offsets == [(0, len(BANNER) + 5)]
         assert len(client.marks(Break)) == 1
@@ -131,8 +130,7 @@ async def _begins_anew(guest: Guest, mux: Daemon, machine: Machine | None = None
         await client.until_attached()
         assert client.console.place.missing, "its history is not the one that goes on"
         assert client.console.position.history != former.history
-        await client.write(b"anew")
-        await client.until_output(b"anew")
+        await client.echo(b"anew")
         assert client.offsets[0][0] == 0
         assert client.output == b"anew"
     await log.until(lambda log: log.path.read_bytes() == b"anew")

@@ -29,8 +29,7 @@ async def attach_and_leave(mux: Daemon, guest: Guest) -> None:
     """A client types, reads and goes; the console is let go."""
     async with follow(mux.socket, guest.name) as client:
         await client.until_attached()
-        await client.write(b"knock")
-        await client.until_output(b"knock")
+        await client.echo(b"knock")
 
 
 async def be_killed(mux: Daemon, guest: Guest) -> None:

@@ -47,8 +47,7 @@ async def test_records_have_their_fields_in_the_journal(
         mux = await daemon(libvirtd.uri, through=journald.as_service)
         async with follow(mux.socket, guest.name) as client:
             await client.until_attached()
-            await client.write(SECRET)
-            await client.until_output(SECRET)
+            await client.echo(SECRET)
             await guest.destroy()
             await client.until_ended()
         about = f"VIRTMUX_DOMAIN={guest.name}"

@@ -33,8 +33,7 @@ async def test_one_sits_at_a_container_and_is_told_of_its_end(guest: Guest, daem
     mux = await daemon(guest.libvirtd.uri)
     async with follow(mux.socket, guest.name) as client:
         await client.until_output(GREETING)
-        await client.write(b"hello\n")
-        await client.until_output(b"hello\n")
+        await client.echo(b"hello\n")
         await client.console.send(END)  # it may end before it is known to have heard
         reason = await client.until_ended()
         assert reason.error is None
@@ -64,6 +63,5 @@ async def test_nothing_keeps_other_libvirt_clients_from_a_containers_console(gue
             await other.expect(b"Escape character is")
             other.send(b"\x1d")
             await other.exit()
-        await client.write(b"still ours\n")
-        await client.until_output(b"still ours\n")
+        await client.echo(b"still ours\n")
         assert not client.reasons

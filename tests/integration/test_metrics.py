@@ -68,8 +68,7 @@ async def test_the_series_of_a_console_vanish_with_it_and_the_sums_stay(
     guest = await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri, attach="always", through=activated(metrics))
     async with follow(mux.socket, guest.name, replay="all") as client:
-        await client.write(b"hello")
-        await client.until_output(b"hello")
+        await client.echo(b"hello")
     before = await scrape(metrics)
     assert before("virtmux_console_output_bytes_total", domain=guest.name) > 0
 

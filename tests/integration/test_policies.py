@@ -84,8 +84,7 @@ async def test_a_console_that_is_busy_when_the_daemon_starts_is_asked_for_ever_l
         await events.communicate()
     async with follow(mux.socket, guest.name) as client:
         await client.until_attached()
-        await client.write(b"taken")
-        await client.until_output(b"taken")
+        await client.echo(b"taken")
 
 
 async def test_a_policy_may_be_for_some_consoles_only(

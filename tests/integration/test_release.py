@@ -70,8 +70,7 @@ async def test_when_its_time_is_over_a_released_console_is_taken_back_as_soon_as
             status, _ = await person.exit()
         assert status == 0
         await watcher.until_attached()
-        await watcher.write(b"=back=")
-        await watcher.until_output(b"=back=")
+        await watcher.echo(b"=back=")
     assert [reason.cause for reason in watcher.reasons] == [Cause.CONSOLE_RELEASED, Cause.CONSOLE_BUSY]
 
 

@@ -28,8 +28,7 @@ async def test_a_policy_holds_and_lets_go_its_consoles_and_leaves_the_others_alo
         await mux.reload(f'[[console]]\nmatch = "{one.name}"\nattach = "never"\n')
         await mux.until_listed(one.name, state="absent", policy="never")
 
-        await bystander.write(b"still here")
-        await bystander.until_output(b"still here")
+        await bystander.echo(b"still here")
         assert not bystander.reasons
         assert bystander.console.progress.attachment == 1
 
@@ -58,8 +57,7 @@ async def test_hypervisors_come_and_go_and_the_others_go_on(
         await mux.reload(both)
         async with follow(mux.socket, there.name) as client:
             await client.until_attached()
-        await bystander.write(b"still here")
-        await bystander.until_output(b"still here")
+        await bystander.echo(b"still here")
         assert not bystander.reasons
     assert await mux.stop() == 0
 
@@ -89,8 +87,7 @@ async def test_a_bad_file_changes_nothing_and_says_why(
 
         assert f"{mux.settings}: lingr: there is no such key; did you mean linger?" in mux.log
         assert f"{mux.settings}: ring: expected int >= 16384, got 5" in mux.log
-        await client.write(b"still here")
-        await client.until_output(b"still here")
+        await client.echo(b"still here")
         assert not client.reasons
 
 
@@ -133,8 +130,7 @@ async def test_rights_are_given_and_taken_at_once_and_nobody_else_notices(
         assert [row["id"]["domain"] for row in rows] == [guest.name]
         await mux.reload("")
         assert (await as_nobody(mux, "list"))[0] == 4
-        await root.write(b"still here")
-        await root.until_output(b"still here")
+        await root.echo(b"still here")
         assert not root.reasons
 
 

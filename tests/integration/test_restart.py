@@ -23,8 +23,7 @@ async def test_after_a_sigkill_a_client_goes_on_where_it_was(
         await client.until(lambda one: any(isinstance(each, Disconnected) for each in one.records))
         await mux.start()
         await client.until(lambda one: len(one.marks(Attached)) == 2)
-        await client.write(b"after")
-        await client.until_output(b"after")
+        await client.echo(b"after")
 
         assert client.output == BANNER + b"after"
         assert client.offsets == [(0, len(BANNER) + 5)], "what it had seen keeps its address"
@@ -45,8 +44,7 @@ async def test_a_client_that_was_away_meanwhile_resumes_at_its_position(
         await before.until_output(BANNER)
         position = before.console.position
     async with follow(mux.socket, guest.name) as other:
-        await other.write(b"while away")
-        await other.until_output(b"while away")
+        await other.echo(b"while away")
     await mux.kill()
     await mux.start()
     async with follow(mux.socket, guest.name, position=str(position)) as again:
@@ -93,8 +91,7 @@ async def test_a_hypervisor_that_hangs_holds_neither_start_nor_stop_up(
         own_libvirtd.thaw()
         await client.until(lambda one: any(isinstance(each, Resumed) for each in one.records))
         await client.until_attached()
-        await client.write(b"thawed")
-        await client.until_output(b"thawed")
+        await client.echo(b"thawed")
 
 
 async def test_a_stop_with_input_on_its_way_is_no_end_of_the_console(

@@ -51,8 +51,7 @@ async def test_exclusivity_outlives_a_lost_connection_and_a_role_never_changes_w
             person.send(ESCAPE)
             await person.exit()
         await other.until(lambda one: roles(one) == [Role.WATCHER, Role.WRITER])
-        await other.write(b"at last")
-        await other.until_output(b"at last")
+        await other.echo(b"at last")
 
 
 async def test_who_does_not_come_back_loses_it_after_ten_seconds(
