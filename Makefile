@@ -56,7 +56,7 @@ repeat:
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory integration PARALLEL='-o faulthandler_timeout=3600'
 
-# Chance begins with VIRTMUX_SEED; whose turn it is, is the machine's doing.
+# VIRTMUX_SEED, which a run prints, repeats what chance decided; when it happens is the machine's doing.
 chaos: export VIRTMUX_CHAOS_MINUTES = $(MINUTES)
 chaos:
 	@$(MAKE) --no-print-directory setup
@@ -67,8 +67,8 @@ soak:
 	@tools/setup bench
 	$(BIN)python3 -m tests.soak --minutes $(MINUTES)
 
-# Full counts for the bytes that pass the whole chain.
-soak-bytes: export VIRTMUX_SOAK = 1
+# Full amounts of the bytes that pass the whole chain.
+soak-bytes: export VIRTMUX_SOAK_BYTES = 1
 soak-bytes:
 	@$(MAKE) --no-print-directory setup
 	$(BIN)python3 -m pytest -o faulthandler_timeout=3600 tests/integration/test_byte_streams.py

@@ -1,4 +1,4 @@
-"""How often tests repeat what only repetition proves, and how long they last: the environment says so."""
+"""How often tests repeat what only repetition proves, how much they send, and for how long: the environment says so."""
 
 import os
 import secrets
@@ -6,9 +6,11 @@ import secrets
 #: `make repeat` sets it.
 REPEAT = os.environ.get("VIRTMUX_REPEAT", "") not in ("", "0")
 #: `make soak-bytes` sets it.
-SOAK = os.environ.get("VIRTMUX_SOAK", "") not in ("", "0")
+SOAK_BYTES = os.environ.get("VIRTMUX_SOAK_BYTES", "") not in ("", "0")
 #: `make chaos` sets how long it lasts.
 CHAOS_MINUTES = float(os.environ.get("VIRTMUX_CHAOS_MINUTES") or 0)
+#: Whether somebody waits for one of these.
+IS_LONG = REPEAT or SOAK_BYTES or CHAOS_MINUTES > 0
 
 
 def count(small: int, full: int) -> int:
@@ -16,9 +18,9 @@ def count(small: int, full: int) -> int:
     return full if REPEAT else small
 
 
-def soak(small: int, full: int) -> int:
+def amount(small: int, full: int) -> int:
     """`small` in `make test` and `make repeat`, `full` in `make soak-bytes`."""
-    return full if SOAK else small
+    return full if SOAK_BYTES else small
 
 
 def seed() -> int:

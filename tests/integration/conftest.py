@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.harness.container import remove_cgroups, talker
-from tests.harness.counts import CHAOS_MINUTES, REPEAT, SOAK
+from tests.harness.counts import IS_LONG
 from tests.harness.daemon import Daemon
 from tests.harness.follower import Follower, follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest, linux_guest
@@ -236,7 +236,7 @@ def progress(request: pytest.FixtureRequest) -> Callable[[str], None]:
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def tell(text: str) -> None:
-        if (REPEAT or SOAK or CHAOS_MINUTES) and capture is not None:
+        if IS_LONG and capture is not None:
             with capture.global_and_fixture_disabled():
                 print(f"\n{request.node.name}: {text}", end="", flush=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.container import GREETING, exchange
-from tests.harness.counts import seed, soak
+from tests.harness.counts import amount, seed
 from tests.harness.follower import follow
 from tests.harness.guest import PROMPT
 from tests.harness.libvirtd import Libvirtd
@@ -20,14 +20,14 @@ from tests.integration.conftest import StartDaemon, StartGuest
 CLIENTS = 3
 MIB = 1 << 20
 #: Bytes; `make soak-bytes` asks for the large ones.
-OUT = soak(4 * MIB, 256 * MIB)
-IN = soak(MIB // 4, 16 * MIB)
+OUT = amount(4 * MIB, 256 * MIB)
+IN = amount(MIB // 4, 16 * MIB)
 #: What is typed with one `write`.
 WRITE = MIB // 16
 #: To and from a guest whose serial line is emulated: each byte costs it an interrupt. What it echoes at once must be
 #: taken by its terminal's buffer, 4 KiB.
 ECHO_WRITE = 1024
-ECHOED = soak(8, 128) * ECHO_WRITE
+ECHOED = amount(8, 128) * ECHO_WRITE
 
 
 @pytest.mark.where_it_can_be_had
