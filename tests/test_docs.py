@@ -37,6 +37,12 @@ def rows(page: Path, heading: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_make_is_to_do_is_in_the_makefile(page: Path) -> None:
+    targets = re.findall(r"^([\w-]+):(?! export)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`make ([\w-]+)", page.read_text())) <= set(targets)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for path, fragment in re.findall(r"\]\(((?!https?:)[^)#]*)#?([^)]*)\)", page.read_text()):
         target = page.parent / path if path else page
