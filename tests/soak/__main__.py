@@ -11,18 +11,20 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
 from tests.bench.tables import keep, machine
+from tests.harness.chaos.clients import Resident
 from tests.harness.chaos.faults import exhaust_descriptors, fill_disk, reload, step_clock
 from tests.harness.chaos.run import become_well, judge, let_happen, opened
 from tests.harness.chaos.stage import Stage
 from tests.harness.container import remove_cgroups
 from tests.harness.counts import seed
 from tests.harness.echo import echoes_for
-from tests.harness.follower import follow
+from tests.harness.follower import Follower, follow
 from tests.harness.guest import BANNER, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.small_disk import small_disk
@@ -71,21 +73,32 @@ async def soak(directory: Path, minutes: float) -> bool:
             for ticker in stage.tickers:
                 await ticker.guest.resume()
             over = asyncio.Event()
-            samples: list[Sample] = []
             async with asyncio.TaskGroup() as tasks:
                 daemon = (reload, exhaust_descriptors, fill_disk, step_clock)
                 let_happen(stage, residents, tasks, over, guest_pause=GUEST_PAUSE_S, pause=PAUSE_S, daemon=daemon)
-                began = asyncio.get_running_loop().time()
-                while (now := (asyncio.get_running_loop().time() - began) / 60) < minutes:
-                    (echoes,) = await echoes_for(SAMPLE_S, bystander)
-                    samples.append(sample(stage.mux, now, echoes))
-                    if len(samples) % 12 == 0:
-                        print(f"{now:5.1f} min, {len(stage.deeds)} faults: {samples[-1]}", flush=True)
+                samples = await look_on(stage, bystander, minutes)
                 over.set()
             await become_well(stage, residents)
             for each in crowded:
                 each.cancel()
             assert not bystander.reasons
+    return report(minutes, stage, residents, crowd, samples)
+
+
+async def look_on(stage: Stage, bystander: Follower, minutes: float) -> list[Sample]:
+    """Look at the daemon again and again, for so long, and show how far it has come."""
+    samples: list[Sample] = []
+    began = asyncio.get_running_loop().time()
+    while (now := (asyncio.get_running_loop().time() - began) / 60) < minutes:
+        (echoes,) = await echoes_for(SAMPLE_S, bystander)
+        samples.append(sample(stage.mux, now, echoes))
+        if len(samples) % 12 == 0:
+            print(f"{now:5.1f} min, {len(stage.deeds)} faults: {samples[-1]}", flush=True)
+    return samples
+
+
+def report(minutes: float, stage: Stage, residents: list[Resident], crowd: Crowd, samples: Sequence[Sample]) -> bool:
+    """Keep the table and the plots; gives whether all was well."""
     oracle = judge(stage, residents)
     for contradiction in oracle.contradictions + crowd.lost:
         print(contradiction, file=sys.stderr)
