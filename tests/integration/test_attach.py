@@ -9,7 +9,7 @@ from tests.harness.guest import BANNER, PROMPT
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.seat import EVERYTHING, differences, seat
 from tests.harness.seat import PROMPT as SHELL
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
 #: Lines that differ, 100 KiB of them. The guest echoes some 6 KB a second: each byte is an interrupt.
@@ -75,7 +75,7 @@ async def test_a_paste_of_100_kib_loses_nothing(
     mux = await daemon(libvirtd.uri)
     async with (
         follow(mux.socket, guest.name) as watcher,
-        Terminal(PROGRAMS / "virtmux", ["--socket", str(mux.socket), "attach", guest.name], seconds=120) as person,
+        at_terminal(mux.socket, "attach", guest.name, seconds=120) as person,
     ):
         await guest.resume()
         await watcher.until_output(BANNER)

@@ -15,7 +15,7 @@ import pytest
 from tests.harness.counts import seed
 from tests.harness.daemon import PROGRAMS
 from tests.harness.follower import follow
-from tests.harness.guest import BANNER, PROMPT
+from tests.harness.guest import BANNER, PROMPT, SAY_AGAIN, SAYS_AGAIN
 from tests.harness.hostile_output import ACTIONS, REQUESTS, is_harmless
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import at_terminal, shown
@@ -42,9 +42,8 @@ async def test_a_terminal_that_is_attached_gets_every_byte_as_the_guest_says_it(
     end = b"\x1b\\\r\n.the end."
     async with follow(mux.socket, guest.name) as watcher:
         await watcher.until_output(PROMPT)
-        # The kernel would speak in between.
-        await watcher.write(b"dmesg -n 1; stty raw -echo; echo; echo it is raw; exec cat\n")
-        await watcher.until_output(b"\nit is raw\n")
+        await watcher.write(SAY_AGAIN)
+        await watcher.until_output(SAYS_AGAIN)
         async with at_terminal(mux.socket, "attach", guest.name, "--replay", "none") as person:
             await person.expect(b"attached too and may type\r\n")
             await watcher.write(said + end)

@@ -3,10 +3,10 @@
 import asyncio
 import time
 
-from tests.harness.daemon import PROGRAMS, Daemon
+from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import Terminal, at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause
 
@@ -23,8 +23,7 @@ async def test_while_a_command_runs_the_console_is_its_own(
     virsh = ["virsh", "-c", libvirtd.uri, "console", guest.name]
     async with follow(mux.socket, guest.name) as watcher:
         await watcher.until_attached()
-        arguments = ["--socket", str(mux.socket), "release", guest.name, "--", *virsh]
-        async with Terminal(PROGRAMS / "virtmux", arguments) as person:
+        async with at_terminal(mux.socket, "release", guest.name, "--", *virsh) as person:
             await person.expect(b"Escape character is")
             assert await _released(mux, guest.name) == "while-in-use"
             person.send(b"\x1d")

@@ -5,11 +5,11 @@ from typing import Any
 
 import pyte
 
-from tests.harness.daemon import PROGRAMS, Daemon
+from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, Follower, follow
 from tests.harness.guest import PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
 #: What busybox's editor shows at its bottom.
@@ -53,8 +53,8 @@ async def test_attach_repaints_it_and_what_is_typed_then_appears_in_its_place(
     guest, mux = await editing(libvirtd, linux, daemon)
     shown = pyte.Screen(80, 24)
     stream = pyte.ByteStream(shown)
-    arguments = ["--socket", str(mux.socket), "attach", guest.name, "--replay", "screen", "--quiet"]
-    async with Terminal(PROGRAMS / "virtmux", arguments, seconds=PATIENCE) as person:
+    arguments = ["attach", guest.name, "--replay", "screen", "--quiet"]
+    async with at_terminal(mux.socket, *arguments, seconds=PATIENCE) as person:
         stream.feed(await person.expect(STATUS.replace(b"1/2 50%", b"2/2 100%")))
         assert [line.rstrip() for line in shown.display[:3]] == ["PS1='virtmux-guest# '", "cd /root", "~"]
         person.send(b"otyped")

@@ -1,10 +1,9 @@
 """`virtmux start`: with `--attach` not a byte of what a guest says is missed."""
 
 from tests.harness.counts import count
-from tests.harness.daemon import PROGRAMS
 from tests.harness.guest import BANNER, POWER_OFF
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
 STARTS = count(20, 200)
@@ -29,8 +28,7 @@ async def test_on_a_terminal_one_sits_at_the_guest_from_its_first_byte(
 ) -> None:
     guest = await boot_guest(libvirtd, state="defined")
     mux = await daemon(libvirtd.uri)
-    arguments = ["--socket", str(mux.socket), "start", guest.name, "--attach"]
-    async with Terminal(PROGRAMS / "virtmux", arguments) as person:
+    async with at_terminal(mux.socket, "start", guest.name, "--attach") as person:
         await person.expect(f"Connected to domain '{guest.name}'\r\nEscape character is ^] (Ctrl + ])\r\n".encode())
         before = await person.expect(BANNER)
         assert all(line.startswith(b"virtmux: guest resumed") for line in before.splitlines()), before
@@ -47,8 +45,7 @@ async def test_a_guest_that_is_to_stay_paused_does(
     assert await mux.run_client("start", guest.name, "--paused") == (0, b"", "")
     assert "paused" in await guest.state()
     await guest.destroy()
-    arguments = ["--socket", str(mux.socket), "start", guest.name, "--paused", "--attach"]
-    async with Terminal(PROGRAMS / "virtmux", arguments) as person:
+    async with at_terminal(mux.socket, "start", guest.name, "--paused", "--attach") as person:
         await person.expect(b"Escape character")
         assert "paused" in await guest.state()
         await guest.resume()
@@ -88,8 +85,7 @@ async def test_keys_an_nmi_and_who_is_there_are_for_the_command_too(
     mux = await daemon(libvirtd.uri)
     assert await mux.run_client("key", guest.name, "alt-sysrq-b", "f2", "--hold", "20") == (0, b"", "")
     assert await mux.run_client("nmi", f"{guest.name}:serial0") == (0, b"", "")
-    arguments = ["--socket", str(mux.socket), "attach", guest.name]
-    async with Terminal(PROGRAMS / "virtmux", arguments) as person:
+    async with at_terminal(mux.socket, "attach", guest.name) as person:
         await person.expect(b"Escape character")
         status, output, _ = await mux.run_client("who", guest.name)
         heading, row = output.decode().splitlines()

@@ -86,7 +86,7 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
 
 @pytest.fixture
 def impatient() -> Iterator[tuple[Libvirtd, list[str]]]:
-    """A libvirtd that waits for 3 s until input is taken, in chaos for its usual 30, and arguments for virtmuxd."""
+    """A libvirtd that waits for 3 s until input is taken, in `make repeat` its usual 30, and arguments for virtmuxd."""
     with Libvirtd(conf="" if REPEAT else "keepalive_interval = 1\nkeepalive_count = 2\n") as libvirtd:
         config = libvirtd.base / "virtmuxd.toml"
         config.write_text("" if REPEAT else "fence_deadline = 1\nfence_patience = 5\n")
