@@ -25,6 +25,9 @@ MOST = 8
 #: Seconds for a new daemon to have looked round.
 _FIND_DEADLINE = 10.0
 
+#: Called with what there is at all hypervisors that could be asked, and why one could not.
+_Then = Callable[[list[DomainInfo], Reason | None], None]
+
 
 class GuestRequests(Contained):
     """The requests of one client, answered as libvirt answers. `client` is whose failure boundary this is in."""
@@ -53,40 +56,45 @@ class GuestRequests(Contained):
 
     @contained
     def _begin(self, request: Guest | Domains) -> None:
-        if isinstance(request, Guest):
-            try:
-                console = self._registry.find(request.domain, None, request.uri)
-            except NotFoundError:
-                pass  # it may have no console
-            else:
-                self._act(request, console.key.uuid, console.naming.domain, console.naming.uri)
-                return
-        _Search(self._registry.served_at(request.uri), request.domain, partial(self._found, request)).begin()
+        if isinstance(request, Domains):
+            self._search(request, partial(self._tell_domains, request))
+            return
+        try:
+            console = self._registry.find(request.domain, None, request.uri)
+        except NotFoundError:  # it may have no console
+            self._search(request, partial(self._act_on_one, request))
+        else:
+            self._act(request, console.key.uuid, console.naming.domain, console.naming.uri)
+
+    def _search(self, request: Guest | Domains, then: _Then) -> None:
+        _Search(self._registry.served_at(request.uri), request.domain, then).begin()
 
     @contained
-    def _found(self, request: Guest | Domains, found: list[DomainInfo], why_not: Reason | None) -> None:
-        """All hypervisors have said what they have; `why_not` is set where one has not."""
-        if isinstance(request, Guest):
-            found = [info for info in found if info.served]
-            found = [info for info in found if info.running] or found
+    def _tell_domains(self, request: Domains, found: list[DomainInfo], why_not: Reason | None) -> None:
+        seen = [info for info in found if self._sees(info)]
+        if seen:
+            self._answer(*(Domain(request.id, info) for info in seen), Done(request.id))
         else:
-            found = [info for info in found if self._sees(info)]
-        needed, several = _right(request), isinstance(request, Guest) and len(found) > 1
-        if (several or not found) and needed not in self._rights.on(request.domain):
-            # Who may not, learns nothing of what there is.
-            self._answer(Refused(request.id, self._rights.denied(needed, request.domain, {})))
-        elif not found:
-            where = f" at {request.uri}" if request.uri else ""
-            none = reason_now(Cause.CONSOLE_MISSING, text=f"no domain {request.domain!r}{where} is known")
-            self._answer(Refused(request.id, why_not or none))
-        elif isinstance(request, Domains):
-            self._answer(*(Domain(request.id, info) for info in found), Done(request.id))
-        elif several:
-            uris = ", ".join(info.uri for info in found)
-            text = f"domain {request.domain!r} is at several hypervisors, name one with --uri: {uris}"
-            self._answer(refused(request.id, Cause.CONSOLE_MISSING, text))
-        else:
-            self._act(request, found[0].uuid, found[0].domain, found[0].uri)
+            self._refuse(request, why_not or _none(request))
+
+    @contained
+    def _act_on_one(self, request: Guest, found: list[DomainInfo], why_not: Reason | None) -> None:
+        served = [info for info in found if info.served]
+        match [info for info in served if info.running] or served:
+            case []:
+                self._refuse(request, why_not or _none(request))
+            case [one]:
+                self._act(request, one.uuid, one.domain, one.uri)
+            case several:
+                uris = ", ".join(info.uri for info in several)
+                text = f"domain {request.domain!r} is at several hypervisors, name one with --uri: {uris}"
+                self._refuse(request, reason_now(Cause.CONSOLE_MISSING, text=text))
+
+    def _refuse(self, request: Guest | Domains, reason: Reason) -> None:
+        """For this reason; but who may not do it learns nothing of what there is."""
+        needed = _right(request)
+        may = needed in self._rights.on(request.domain)
+        self._answer(Refused(request.id, reason if may else self._rights.denied(needed, request.domain, {})))
 
     def _sees(self, info: DomainInfo) -> bool:
         """Whether the client may know of the domain: by that itself, or by one of its devices."""
@@ -136,12 +144,15 @@ class _Device(NamedTuple):
     device: str
 
 
+def _none(request: Guest | Domains) -> Reason:
+    where = f" at {request.uri}" if request.uri else ""
+    return reason_now(Cause.CONSOLE_MISSING, text=f"no domain {request.domain!r}{where} is known")
+
+
 class _Search:
     """Looks for a domain at several hypervisors, and calls `then` once all have said whether they have it."""
 
-    def __init__(
-        self, hypervisors: list[Hypervisor], domain: str, then: Callable[[list[DomainInfo], Reason | None], None]
-    ) -> None:
+    def __init__(self, hypervisors: list[Hypervisor], domain: str, then: _Then) -> None:
         self._hypervisors = hypervisors
         self._domain = domain
         self._then = then
