@@ -9,7 +9,9 @@ import re
 
 from virtmux.escapes import EXECUTED_WITHIN
 
-_AFFECTED = re.compile(rb"\x1b[\]P]|\xc2?[\x90\x9d]|\x1b\Z")
+#: What tmux may take for the beginning of such a string, or for what comes before one.
+_SUSPECT = re.compile(rb"\x1b[\]P]|\xc2?[\x90\x9d]|\x1b\Z")
+#: Those that are surely another one, and have ended.
 _OTHER = re.compile(
     rb"(?:\x1b\]|\xc2?\x9d)(?!52(?!\d)|0\d|\d{5}).*(?:\x07|\x1b\\)|(?:\x1bP|\xc2?\x90)(?!.*tmux;).*\x1b\\", re.DOTALL
 )
@@ -18,4 +20,4 @@ _OTHER = re.compile(
 def may_reach_clipboard(sequence: bytes) -> bool:
     """Whether it is one for somebody, or may become one with what comes behind it."""
     sequence = EXECUTED_WITHIN.sub(b"", sequence)
-    return _AFFECTED.match(sequence) is not None and _OTHER.fullmatch(sequence) is None
+    return _SUSPECT.match(sequence) is not None and _OTHER.fullmatch(sequence) is None

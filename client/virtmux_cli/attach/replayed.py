@@ -41,7 +41,7 @@ _HARMLESS = re.compile(
     re.DOTALL,
 )
 _RESET = b"\x1bc"
-#: It takes the lines that are kept with it: so what was switched is undone, and the screen made empty.
+#: What is shown instead, behind what undoes all that was switched: a reset also takes the lines that are kept.
 _SOFT_RESET = b"\x1b[!p\x1b[H\x1b[2J"
 #: C1 control functions that stand alone: IND, NEL, HTS, RI, SS2, SS3.
 _C1 = b"\x84\x85\x88\x8d\x8e\x8f"

@@ -92,7 +92,8 @@ class ConsoleStream:
     def _dispatchStreamEventCallback(self, events: int, _opaque: dict[str, object]) -> int:  # noqa: N802
         """Called by libvirt's Python binding, under this name, for each event of the stream."""
         if events & libvirt.VIR_STREAM_EVENT_ERROR:
-            # Never over RPC. In the thread of whoever takes the console; behind that nobody is to listen any more.
+            # Never over RPC: it comes in the thread of whoever takes the console, and behind it nobody may listen any
+            # more (docs/libvirt.md, "A driver in the process").
             self._finish(unreadable("libvirt has closed the stream", "virStreamRecv"))
             return 0
         pieces: list[bytes] = []
