@@ -11,6 +11,7 @@ from typing import Any
 import libvirt
 import pytest
 
+from tests.daemon.hypervisor.conftest import QUOTA
 from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt
 from tests.harness.turns import until
 from virtmux.reasons import Cause
@@ -21,22 +22,7 @@ from virtmuxd.hypervisor.workers import Workers
 
 LONG = 60.0
 SHORT = 0.01
-QUOTA = 4
 NO_DOMAIN = "00000000-0000-4000-8000-000000000000"
-
-
-@pytest.fixture
-async def workers() -> AsyncIterator[Workers]:
-    workers = Workers(QUOTA, "test")
-    yield workers
-    workers.close()
-
-
-@pytest.fixture
-async def hypervisor() -> AsyncIterator[FakeLibvirt]:
-    """What the routes of these tests lead to."""
-    async with FakeLibvirt().installed() as fake:
-        yield fake
 
 
 class To:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -18,20 +17,6 @@ from virtmuxd.hypervisor.workers import Workers
 
 LONG = 60.0
 SHORT = 0.05
-
-
-@pytest.fixture
-async def hypervisor() -> AsyncIterator[FakeLibvirt]:
-    """What the routes of these tests lead to."""
-    async with FakeLibvirt().installed() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def workers() -> AsyncIterator[Workers]:
-    workers = Workers(8, "test")
-    yield workers
-    workers.close()
 
 
 def route(workers: Workers, hypervisor: FakeLibvirt, *, pool: int, deadline: float = LONG) -> Route:
