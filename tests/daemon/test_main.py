@@ -16,9 +16,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-import virtmux
-import virtmuxd
 from tests.harness.privilege import wait_for_exit
+from tests.harness.processes import python_path
 from tests.harness.readiness import ReadinessSocket
 
 DEADLINE_S = 30
@@ -26,8 +25,7 @@ DEADLINE_S = 30
 
 def environment(**more: str) -> dict[str, str]:
     """This one, so that virtmuxd is found also where nothing is installed."""
-    roots = [str(Path(package.__path__[0]).parent) for package in (virtmux, virtmuxd)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(roots), **more}
+    return {**os.environ, "PYTHONPATH": python_path(), **more}
 
 
 def virtmuxd_command(*arguments: str, python: tuple[str, ...] = ()) -> list[str]:

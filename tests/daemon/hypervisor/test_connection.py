@@ -1,6 +1,7 @@
 """Connections: calls one at a time, their loss, what is undone at their end; and one to libvirt's own test driver."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from tests.daemon.hypervisor.conftest import QUOTA
 from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt
+from tests.harness.processes import python_path
 from tests.harness.turns import until
 from virtmux.reasons import Cause
 from virtmuxd.hypervisor.connection import Connection, KeptConnection, Route
@@ -363,11 +365,9 @@ asyncio.run(main(), debug=True)
 
 
 def test_the_bridge_serves_libvirt_itself() -> None:
-    from tests.daemon.test_main import environment
-
     result = subprocess.run(
         [sys.executable, "-c", _TEST_DRIVER],
-        env=environment(),
+        env={**os.environ, "PYTHONPATH": python_path()},
         capture_output=True,
         text=True,
         timeout=60,
