@@ -74,9 +74,10 @@ class Follower:
             await self.console.write(text)
 
     async def echo(self, text: bytes) -> None:
-        """Send input, and wait until the guest has said it again."""
+        """Send input, and wait until the guest says it again."""
+        seen = len(self.output)
         await self.write(text)
-        await self.until_output(text)
+        await self.until(lambda self: text in self.output[seen:])
 
     async def press(self, key: bytes) -> None:
         """Send what may end the guest, without waiting for its fate."""

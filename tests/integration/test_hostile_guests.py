@@ -13,7 +13,7 @@ import shlex
 import pytest
 
 from tests.harness.counts import seed
-from tests.harness.daemon import PROGRAMS
+from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER, PROMPT, SAY_AGAIN, SAYS_AGAIN
 from tests.harness.hostile_output import ACTIONS, REQUESTS, is_harmless
@@ -24,6 +24,7 @@ from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux.escapes import MAX_SEQUENCE
 
 INTERRUPT = b"\x03"
+PANE = f"{SESSION}:"
 #: What the boot-sector guest does not merely echo.
 _COMMANDS = re.compile(rb"[\x04\x06\x10\x12\x13]")
 HOSTILE = b"".join(each for each in (*REQUESTS, *ACTIONS) if not _COMMANDS.search(each))
@@ -50,6 +51,12 @@ async def test_a_terminal_that_is_attached_gets_every_byte_as_the_guest_says_it(
             assert (await person.expect(end)).replace(KEEP_TITLE, b"", 1) == said
 
 
+def attach_in(tmux: Tmux, mux: Daemon, *arguments: str) -> None:
+    """Run `virtmux attach ARGUMENTS` in the pane of a new tmux, which stays when that ends."""
+    command = [PROGRAMS / "virtmux", "--socket", mux.socket, "attach", *arguments]
+    tmux.run("new-session", "-d", "-s", SESSION, f"{shlex.join(map(str, command))}; sleep 1000")
+
+
 @pytest.mark.parametrize("replay", [[], ["--replay", "all"], ["--replay", "screen"]])
 async def test_a_terminal_answers_what_is_asked_now_and_nothing_of_the_past(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon, tmux: Tmux, replay: list[str]
@@ -62,11 +69,10 @@ async def test_a_terminal_answers_what_is_asked_now_and_nothing_of_the_past(
         await watcher.until_output(BANNER)
         await watcher.echo(HOSTILE + b"\r\nthe past> \x1b[6")
         before = len(watcher.output)
-        command = [PROGRAMS / "virtmux", "--socket", mux.socket, "attach", *replay, guest.name]
-        tmux.run("new-session", "-d", "-s", SESSION, shlex.join(map(str, command)))
-        await tmux.until_shown(f"{SESSION}:", "the past>")
+        attach_in(tmux, mux, *replay, guest.name)
+        await tmux.until_shown(PANE, "the past>")
         await watcher.write(b"n")  # which makes a request of the last that was said before
-        tmux.type(f"{SESSION}:", b"!")
+        tmux.type(PANE, b"!")
         await watcher.until(lambda one: len(one.output) > before + 1)
         assert watcher.output[before:] == b"n!", "what the terminal had answered would stand before it"
         await watcher.echo(b"\x1b[6n")
@@ -80,15 +86,14 @@ async def test_a_sequence_that_never_ends_hides_nothing_that_attach_says(
     mux = await daemon(libvirtd.uri)
     async with follow(mux.socket, guest.name) as watcher:
         await watcher.until_attached()
-        command = [PROGRAMS / "virtmux", "--socket", mux.socket, "attach", "--replay", "none", guest.name]
-        tmux.run("new-session", "-d", "-s", SESSION, f"{shlex.join(map(str, command))}; sleep 1000")
-        await tmux.until_shown(f"{SESSION}:", "is attached too")
+        attach_in(tmux, mux, "--replay", "none", guest.name)
+        await tmux.until_shown(PANE, "is attached too")
         await watcher.echo(b"login: \x1b]2;" + b"x" * (2 * MAX_SEQUENCE))
-        await tmux.until_shown(f"{SESSION}:", "login: ")
+        await tmux.until_shown(PANE, "login: ")
         await guest.suspend()
-        await tmux.until_shown(f"{SESSION}:", "login: \nvirtmux: guest paused")
+        await tmux.until_shown(PANE, "login: \nvirtmux: guest paused")
         await guest.destroy()
-        await tmux.until_shown(f"{SESSION}:", f"virtmux: guest {guest.name} was destroyed (guest-destroyed)")
+        await tmux.until_shown(PANE, f"virtmux: guest {guest.name} was destroyed (guest-destroyed)")
 
 
 async def test_whatever_a_guest_says_acts_nowhere_else_and_is_whole_in_a_pipe(

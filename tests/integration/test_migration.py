@@ -63,13 +63,6 @@ async def boots(guest: Guest, *clients: Follower) -> None:
         await client.until_output(BANNER)
 
 
-async def echoes(client: Follower, text: bytes) -> None:
-    """The guest hears and answers."""
-    seen = len(client.output)
-    await client.write(text)
-    await client.until(lambda one: text in one.output[seen:])
-
-
 @pytest.mark.parametrize("options", [DEFINITION_TOO, ()], ids=["definition and all", "the definition stays"])
 async def test_clients_stay_attached_while_their_guest_moves_away_and_back(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon, options: tuple[str, ...]
@@ -89,7 +82,7 @@ async def test_clients_stay_attached_while_their_guest_moves_away_and_back(
                 reason = client.reasons[-1]
                 assert (told(reason), reason.moved_to) == (MOVED, to.uri)
                 assert reason.offset == first.console.position.offset
-            await echoes(first, f"move {moves}".encode())
+            await first.echo(f"move {moves}".encode())
             await second.until_output(f"move {moves}".encode())
             (listed,) = [row for row in await consoles_of(mux, guest) if row["state"] == "attached"]
             assert (listed["console"], listed["id"]["uri"]) == (handle, to.uri)
@@ -110,11 +103,11 @@ async def test_the_history_is_found_again_where_the_guest_went(
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name) as client:
         await client.until_attached()
-        await echoes(client, b"before")
+        await client.echo(b"before")
         position = client.console.position
         await guest.migrate(there)
         await client.until(lambda one: one.console.attachment == 2)
-        await echoes(client, b"after")
+        await client.echo(b"after")
     await mux.kill()
     await mux.start()
     async with follow(mux.socket, guest.name, position=str(position)) as again:
@@ -222,7 +215,7 @@ async def test_a_paused_guest_that_moves_is_followed_too(
         await client.until(lambda one: len(one.marks(Attached)) == 2)
         assert [reason.moved_to for reason in client.reasons] == [there.uri]
         await guest.resume()
-        await echoes(client, b"awake at the new host")
+        await client.echo(b"awake at the new host")
 
 
 async def test_a_migration_that_fails_leaves_notes_and_no_end(
@@ -237,7 +230,7 @@ async def test_a_migration_that_fails_leaves_notes_and_no_end(
             await guest.fail_to_migrate(there)
             await client.until(lambda one, failures=failures: len(notes(one)) == 2 * failures)  # type: ignore[misc]
             assert notes(client) == ["migrating", "migration-failed"] * failures
-            await echoes(client, f"stayed {failures}".encode())
+            await client.echo(f"stayed {failures}".encode())
         assert openings_and_ends(client) == [Attached]
         await guest.migrate(there)
         await client.until(lambda one: len(one.marks(Attached)) == 2)
@@ -256,11 +249,11 @@ async def test_a_migration_that_fails_on_its_way_is_no_end_however_late(
         async with asyncio.TaskGroup() as tasks:
             moving = tasks.create_task(_fail(guest, own_libvirtd, "canceled by client"))
             await client.until(lambda one: notes(one) == ["migrating"])
-            await echoes(client, b"echo on its way\r")
+            await client.echo(b"echo on its way\r")
             await libvirtd.virsh("domjobabort", guest.name)
             await moving
         await client.until(lambda one: notes(one) == ["migrating", "migration-failed"])
-        await echoes(client, b"echo called off\r")
+        await client.echo(b"echo called off\r")
 
         # The destination dies when the guest stands still already.
         async with asyncio.TaskGroup() as tasks:
@@ -273,7 +266,7 @@ async def test_a_migration_that_fails_on_its_way_is_no_end_however_late(
             own_libvirtd.kill()
             await moving
         await client.until(lambda one: notes(one)[2:] == ["migrating", "migration-failed"])
-        await echoes(client, b"echo stayed\r")
+        await client.echo(b"echo stayed\r")
         assert openings_and_ends(client) == [Attached]
 
 
@@ -320,7 +313,7 @@ async def test_attach_rides_out_a_move_that_is_followed_and_once_does_not(
             (reason,) = client.reasons
             assert (told(reason), reason.moved_to) == (MOVED, there.uri)
             await _leaves_with(once, reason)
-            await echoes(client, b"at its new host")
+            await client.echo(b"at its new host")
             assert await riding.stdout.readexactly(15) == b"at its new host"
         assert riding.returncode is None
 
@@ -363,12 +356,12 @@ async def test_two_domains_of_one_uuid_are_two_consoles(
         await twin.start(paused=True)
         async with follow(mux.socket, guest.name, uri=there.uri) as other:
             await boots(twin, other)
-            await echoes(client, b"one")
-            await echoes(other, b"the other")
+            await client.echo(b"one")
+            await other.echo(b"the other")
             assert b"other" not in client.output
             assert len({row["console"] for row in await consoles_of(mux, guest)}) == 2
             await twin.destroy()
             assert (await other.until_ended()).cause is Cause.GUEST_DESTROYED
-            await echoes(client, b"still one")
+            await client.echo(b"still one")
             assert openings_and_ends(client) == [Attached]
             assert not notes(client)
