@@ -37,7 +37,7 @@ async def come_and_go(daemon: Daemon, domain: str, number: int) -> int:
     for _ in range(number):
         virtmux(str(daemon.socket), domain).close()
     await until_gone(daemon, before)
-    return daemon.rss_kib
+    return daemon.anonymous_kib
 
 
 async def measure() -> tuple[list[tuple[float, float]], int, float]:
@@ -57,7 +57,7 @@ async def measure() -> tuple[list[tuple[float, float]], int, float]:
             points: list[tuple[float, float]] = []
             for number in STAY:
                 clients += [virtmux(str(daemon.socket), guest.name) for _ in range(number - len(clients))]
-                points.append((float(number), float(daemon.rss_kib)))
+                points.append((float(number), float(daemon.anonymous_kib)))
             for client in clients:
                 client.close()
             return points, left, each

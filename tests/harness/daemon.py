@@ -95,7 +95,7 @@ class Daemon:
         return [int(name) for name in run_as_root("ls", f"/proc/{self.pid}/fd").split()]
 
     @property
-    def rss_kib(self) -> int:
+    def anonymous_kib(self) -> int:
         """Its memory that is not shared with files, in KiB: code and rings are mapped as they are used."""
         return kib(self._status, "RssAnon")
 

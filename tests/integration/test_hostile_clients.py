@@ -65,7 +65,7 @@ async def test_an_attack_harms_nobody_else_and_leaves_nothing_behind(scene: Scen
     for _ in range(2):
         await scene.attack(name)  # what it has imported, cached and laid out stays
     before = await scene.mux.watch.census()
-    rss, seen = scene.mux.rss_kib, len(scene.bystander.output)
+    memory, seen = scene.mux.anonymous_kib, len(scene.bystander.output)
     async with echoing(scene.bystander) as echoes:
         assert await scene.attack(name) > 0
 
@@ -75,4 +75,4 @@ async def test_an_attack_harms_nobody_else_and_leaves_nothing_behind(scene: Scen
     assert not scene.bystander.reasons
     after = await scene.mux.watch.settled(before)
     assert not after.more_than(before), after.grown(before)
-    assert scene.mux.rss_kib - rss < KEPT_KIB
+    assert scene.mux.anonymous_kib - memory < KEPT_KIB

@@ -53,7 +53,7 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
         for bystander in bystanders:
             await bystander.until_attached()
         quiet = [await quiet_echoes(bystander) for bystander in bystanders]
-        memory = mux.rss_kib
+        memory = mux.anonymous_kib
         await paused.suspend()
         async with asyncio.TaskGroup() as tasks:
             pasting = tasks.create_task(paster.type(PASTE))
@@ -61,7 +61,7 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
             meanwhile = await echoes_for(PAUSED_FOR, *bystanders)
             for now, before in zip(meanwhile, quiet, strict=True):
                 now.hold_against(before)
-            held_kib = mux.rss_kib - memory
+            held_kib = mux.anonymous_kib - memory
             assert held_kib < HELD_KIB
             told = paster.fate(1)
             assert told.held
@@ -79,7 +79,7 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
         assert not paster.ends
         for bystander in bystanders:
             assert not bystander.reasons
-        passed_kib = mux.rss_kib - memory
+        passed_kib = mux.anonymous_kib - memory
         print(f"memory: {held_kib} KiB more while held, {passed_kib} KiB in the end")
         assert passed_kib < PASSED_KIB
 
@@ -140,7 +140,7 @@ async def test_many_guests_that_read_nothing_are_no_matter_to_others_and_whoever
         person = await stack.enter_async_context(at_terminal(mux.socket, "attach", last.name, seconds=CUT_WITHIN))
         await person.expect(b"Escape character is")
         await bystander.until_attached()
-        quiet, memory = await quiet_echoes(bystander), mux.rss_kib
+        quiet, memory = await quiet_echoes(bystander), mux.anonymous_kib
         for paster in pasters:
             await paster.type(STOP_READING)
         async with echoing(bystander) as meanwhile, asyncio.TaskGroup() as tasks:
@@ -153,7 +153,7 @@ async def test_many_guests_that_read_nothing_are_no_matter_to_others_and_whoever
                 await paster.until_decided(1)
         meanwhile.hold_against(quiet)
         assert re.search(rb"virtmux: \d+ of \d+ \Z", told)
-        assert mux.rss_kib - memory < (DEAF + 1) * HELD_KIB
+        assert mux.anonymous_kib - memory < (DEAF + 1) * HELD_KIB
         for paster in pasters:
             assert paster.fate(1).unknown > 0
             assert not paster.ends, "the console did not end"

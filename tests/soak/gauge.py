@@ -27,7 +27,7 @@ class Sample(NamedTuple):
 def sample(mux: Daemon, minutes: float, echoes: Echoes) -> Sample:
     """What the daemon takes now."""
     times = statistics.median(echoes.times) * 1000, echoes.p95 * 1000
-    return Sample(minutes, mux.rss_kib, len(mux.descriptors), mux.threads, *times)
+    return Sample(minutes, mux.anonymous_kib, len(mux.descriptors), mux.threads, *times)
 
 
 def targets(samples: Sequence[Sample]) -> list[Target]:
