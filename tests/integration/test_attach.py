@@ -7,6 +7,7 @@ from tests.harness.daemon import PROGRAMS
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER, PROMPT
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.matrix import ESCAPE
 from tests.harness.seat import EVERYTHING, differences, seat
 from tests.harness.seat import PROMPT as SHELL
 from tests.harness.terminal import at_terminal
@@ -15,7 +16,6 @@ from tests.integration.conftest import StartDaemon, StartGuest
 #: Lines that differ, 100 KiB of them. The guest echoes some 6 KB a second: each byte is an interrupt.
 PASTE = b"".join(b"paste %09d\r" % number for number in range(6400))
 ECHOED_WITHIN = 120.0
-ESCAPE = b"\x1d"
 #: What the shell of the Linux guest says behind its prompt: where is the cursor?
 ASKS_WHERE = b"\x1b[6n"
 

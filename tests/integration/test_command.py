@@ -8,11 +8,10 @@ from tests.harness.command import running
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, POWER_OFF
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.matrix import ESCAPE
 from tests.harness.terminal import at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import CAUSES, Cause
-
-ESCAPE = b"\x1d"
 
 
 async def test_on_a_terminal_one_sits_at_the_guest_and_leaves_by_the_escape(

@@ -10,7 +10,7 @@ from tests.harness.beside_virsh import VIRSH, VIRTMUX, Act, leave, own_words, po
 from tests.harness.daemon import Daemon
 from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import virsh_console
+from tests.harness.matrix import ESCAPE, virsh_console
 from tests.harness.terminal import Terminal
 from tests.integration.conftest import StartDaemon, StartGuest, State
 
@@ -156,7 +156,7 @@ async def test_a_paused_guest_is_resumed_once_connected(
     async with Terminal(VIRTMUX, arguments) as person:
         await person.expect(b"Escape character is ^] (Ctrl + ])\r\n")
         assert await person.expect(BANNER) == b"", "from its first byte, and nothing of ours"
-        person.send(b"\x1d")
+        person.send(ESCAPE)
         assert await person.exit() == (0, b"\r\n")
 
 
@@ -166,7 +166,7 @@ async def test_quiet_says_nothing(libvirtd: Libvirtd, boot_guest: StartGuest, da
     arguments = ["--socket", str(mux.socket), "-q", "console", "--resume", guest.name]
     async with Terminal(VIRTMUX, arguments) as person:
         assert await person.expect(BANNER) == b""
-        person.send(b"\x1d")
+        person.send(ESCAPE)
         assert await person.exit() == (0, b"")
 
 

@@ -1,25 +1,15 @@
 """The harness itself: its guests do what the other tests take for granted, and its libvirtd can be hurt and heals."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.harness.guest import BANNER, FLOOD, POWER_OFF, PROMPT, RESET, STOP_READING, Guest
+from tests.harness.guest import BANNER, FLOOD, POWER_OFF, PROMPT, RESET, STOP_READING
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.matrix import virsh_console
 from tests.harness.systemd_machine import SystemdMachine
-from tests.harness.terminal import Terminal
 from tests.integration.conftest import StartGuest
-
-
-@asynccontextmanager
-async def virsh_console(guest: Guest) -> AsyncIterator[Terminal]:
-    """The console by libvirt's own client, which has it once it has said so."""
-    async with Terminal("virsh", ["--connect", guest.libvirtd.uri, "console", guest.name]) as console:
-        await console.expect(b"Escape character is ^] (Ctrl + ])\r\n")
-        yield console
 
 
 async def test_a_guest_started_paused_loses_no_byte_of_its_banner(libvirtd: Libvirtd, boot_guest: StartGuest) -> None:

@@ -9,7 +9,7 @@ from tests.harness.command import running
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import virsh_console
+from tests.harness.matrix import ESCAPE, virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause
 
@@ -100,7 +100,7 @@ async def test_a_console_that_is_lent_stays_so_while_its_domain_is_defined_anew(
         async with virsh_console(guest) as virsh:
             virsh.send(b"ours")
             await virsh.expect(b"ours")
-            virsh.send(b"\x1d")
+            virsh.send(ESCAPE)
             await virsh.exit()
         (row,) = [row for row in await mux.consoles() if row["id"]["domain"] == guest.name]
         assert row["released"] == "while-in-use"

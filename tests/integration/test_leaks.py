@@ -11,7 +11,7 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.terminal import Terminal
+from tests.harness.matrix import ESCAPE, virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause
 
@@ -60,11 +60,10 @@ async def be_taken_over(mux: Daemon, guest: Guest) -> None:
     """Another libvirt client takes the console by force, and gives it back."""
     async with follow(mux.socket, guest.name) as client:
         await client.until_attached()
-        async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", "--force", guest.name]) as thief:
-            await thief.expect(b"Escape character is")
+        async with virsh_console(guest, "--force") as thief:
             reason = await client.until_ended()
             assert reason.cause is Cause.CONSOLE_TAKEN_OVER, reason
-            thief.send(b"\x1d")
+            thief.send(ESCAPE)
             await thief.exit()
         await client.until_attached()
 

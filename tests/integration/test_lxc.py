@@ -8,7 +8,7 @@ from tests.harness.container import END, GREETING, container
 from tests.harness.follower import follow
 from tests.harness.guest import Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.terminal import Terminal
+from tests.harness.matrix import ESCAPE, virsh_console
 from tests.integration.conftest import StartDaemon, container_factory
 from virtmux import Cause, LibvirtEvent
 
@@ -59,9 +59,8 @@ async def test_nothing_keeps_other_libvirt_clients_from_a_containers_console(gue
             row["exclusive"] for row in await mux.consoles() if row.get("id", {}).get("domain") == guest.name
         ]
         assert exclusive is False
-        async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", guest.name]) as other:
-            await other.expect(b"Escape character is")
-            other.send(b"\x1d")
+        async with virsh_console(guest) as other:
+            other.send(ESCAPE)
             await other.exit()
         await client.echo(b"still ours\n")
         assert not client.reasons

@@ -8,7 +8,7 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import Follower, follow
 from tests.harness.guest import DEFINITION_TOO, PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import virsh_console
+from tests.harness.matrix import ESCAPE, virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Cause, Ended, MarkMessage, Note, PlaceEnded
 
@@ -59,7 +59,7 @@ async def test_a_console_that_is_released_is_free_where_its_guest_arrives(
         async with virsh_console(guest) as virsh:
             virsh.send(b"\r")
             await virsh.expect(PROMPT)
-            virsh.send(b"\x1d")
+            virsh.send(ESCAPE)
             await virsh.exit()
         assert (await mux.run_client("reclaim", guest.name))[0] == 0
         await client.until(lambda one: len(one.marks(Attached)) == 2)

@@ -9,8 +9,7 @@ from tests.harness.daemon import PROGRAMS
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import held_by_virsh
-from tests.harness.terminal import Terminal
+from tests.harness.matrix import ESCAPE, held_by_virsh, virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Cause
 
@@ -21,9 +20,8 @@ async def test_on_demand_nothing_is_held_until_somebody_attaches(
     guest = await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri)
     await mux.until_listed(guest.name, state="absent")
-    async with Terminal("virsh", ["-c", libvirtd.uri, "console", guest.name]) as virsh:
-        await virsh.expect(b"Escape character is")
-        virsh.send(b"\x1d")
+    async with virsh_console(guest) as virsh:
+        virsh.send(ESCAPE)
         await virsh.exit()
 
 
@@ -38,9 +36,8 @@ async def test_on_demand_the_console_is_let_go_when_the_last_client_has_left(
         await client.until_attached()
         position = client.console.position
     await mux.until_listed(guest.name, state="absent")
-    async with Terminal("virsh", ["-c", libvirtd.uri, "console", guest.name]) as virsh:
-        await virsh.expect(b"Escape character is")
-        virsh.send(b"\x1d")
+    async with virsh_console(guest) as virsh:
+        virsh.send(ESCAPE)
         await virsh.exit()
     async with follow(mux.socket, guest.name, position=str(position)) as again:
         await again.until(lambda one: one.console.position.mark > position.mark + 2)

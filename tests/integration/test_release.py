@@ -6,7 +6,8 @@ import time
 from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.terminal import Terminal, at_terminal
+from tests.harness.matrix import ESCAPE, virsh_console
+from tests.harness.terminal import at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause
 
@@ -26,7 +27,7 @@ async def test_while_a_command_runs_the_console_is_its_own(
         async with at_terminal(mux.socket, "release", guest.name, "--", *virsh) as person:
             await person.expect(b"Escape character is")
             assert await _released(mux, guest.name) == "while-in-use"
-            person.send(b"\x1d")
+            person.send(ESCAPE)
             status, _ = await person.exit()
         assert status == 0
         await watcher.until(lambda one: one.console.attachment == 2)
@@ -59,13 +60,12 @@ async def test_when_its_time_is_over_a_released_console_is_taken_back_as_soon_as
     async with follow(mux.socket, guest.name) as watcher:
         await watcher.until_attached()
         assert await mux.run_client("release", guest.name, "--for", "2") == (0, b"", "")
-        async with Terminal("virsh", ["-c", libvirtd.uri, "console", guest.name]) as person:
-            await person.expect(b"Escape character is")
+        async with virsh_console(guest) as person:
             await watcher.until(lambda one: len(one.reasons) == 2)
             assert await _released(mux, guest.name) is None
             person.send(b"still mine")
             await person.expect(b"still mine")
-            person.send(b"\x1d")
+            person.send(ESCAPE)
             status, _ = await person.exit()
         assert status == 0
         await watcher.until_attached()
@@ -85,8 +85,8 @@ async def test_a_release_with_an_end_lasts_over_a_crash_and_is_over_when_its_tim
         await mux.kill()
         await mux.start()
         assert await _released(mux, guest.name) == until
-        async with Terminal("virsh", ["-c", libvirtd.uri, "console", guest.name]) as person:
-            await person.expect(b"Escape character is")
+        async with virsh_console(guest):
+            pass
 
         assert await mux.run_client("release", guest.name, "--for", "2") == (0, b"", "")
         over = time.time() + 2

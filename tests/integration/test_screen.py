@@ -9,6 +9,7 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, Follower, follow
 from tests.harness.guest import PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.matrix import ESCAPE
 from tests.harness.terminal import at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
@@ -59,7 +60,7 @@ async def test_attach_repaints_it_and_what_is_typed_then_appears_in_its_place(
         assert [line.rstrip() for line in shown.display[:3]] == ["PS1='virtmux-guest# '", "cd /root", "~"]
         person.send(b"otyped")
         await person.expect(b"typed")
-        person.send(b"\x1d")
+        person.send(ESCAPE)
         status, _ = await person.exit()
     assert status == 0
     status, out, _ = await mux.run_client("screen", guest.name)

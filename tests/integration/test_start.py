@@ -3,6 +3,7 @@
 from tests.harness.counts import count
 from tests.harness.guest import BANNER, POWER_OFF
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.matrix import ESCAPE
 from tests.harness.terminal import at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
@@ -32,7 +33,7 @@ async def test_on_a_terminal_one_sits_at_the_guest_from_its_first_byte(
         await person.expect(f"Connected to domain '{guest.name}'\r\nEscape character is ^] (Ctrl + ])\r\n".encode())
         before = await person.expect(BANNER)
         assert all(line.startswith(b"virtmux: guest resumed") for line in before.splitlines()), before
-        person.send(b"\x1d")
+        person.send(ESCAPE)
         assert (await person.exit())[0] == 0
     assert "running" in await guest.state()
 

@@ -7,12 +7,12 @@ from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.matrix import ESCAPE
 from tests.harness.privilege import wait_for_exit
 from tests.harness.terminal import Terminal, at_terminal
 from tests.harness.tmux import SESSION, Tmux
 from tests.integration.conftest import StartDaemon, StartGuest
 
-ESCAPE = b"\x1d"
 HOSTILE = "a.b:c #(touch ran)#[bg=red]#{host}"
 HOSTILE_WINDOW = "a_b_c___touch_ran___bg_red___host_"
 READY = BANNER.decode().strip()
