@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.harness.libvirtd import REAPER
 from tests.harness.privilege import wait_for_exit
+from tests.harness.processes import REAPER
 
 SECONDS = 10.0
 

@@ -25,9 +25,9 @@ from tests.harness.container import GREETING
 from tests.harness.guest import BANNER
 from tests.harness.libvirt_behaviours import BEHAVIOURS
 from tests.harness.libvirt_stage import Stage
-from tests.harness.libvirtd import REAPER, STOP_SECONDS
+from tests.harness.libvirtd import STOP_SECONDS
 from tests.harness.privilege import AS_ROOT
-from tests.harness.processes import python_path
+from tests.harness.processes import REAPER, python_path
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.transport import Transport

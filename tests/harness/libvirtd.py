@@ -18,13 +18,11 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.privilege import AS_ROOT, run_as_root, send_signal, wait_for_exit
-from tests.harness.processes import ended
+from tests.harness.processes import REAPER, ended
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 
 # What libvirt found out about QEMU, which takes it seconds: the one thing that is kept and shared. libvirt checks it.
 CACHE = Path(__file__).parents[2] / "build" / "libvirt-cache"
-
-REAPER = Path(__file__).with_name("reaper.py")
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0

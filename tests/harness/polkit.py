@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.privilege import AS_NOBODY, AS_ROOT, run_as_root
+from tests.harness.processes import REAPER
 
 ACTIONS = Path("/usr/share/polkit-1/actions")
 PROGRAMS = (Path("/usr/lib/polkit-1/polkitd"), Path("/usr/libexec/polkitd"))
-REAPER = Path(__file__).with_name("reaper.py")
 
 LAUNCH = f"""
 mount --bind "$1/actions" {ACTIONS}

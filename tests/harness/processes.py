@@ -4,6 +4,10 @@ import asyncio
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
+
+#: Runs a command, and ends all that it has left behind once its own stdin is closed.
+REAPER = Path(__file__).with_name("reaper.py")
 
 
 def python_path() -> str:

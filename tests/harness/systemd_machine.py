@@ -34,12 +34,12 @@ from uuid import uuid4
 from tests.harness.domain_xml import boot_sector_xml
 from tests.harness.libvirtd import CACHE, QEMU_CONF
 from tests.harness.privilege import AS_ROOT, run_as_root, send_signal, wait_for_exit
+from tests.harness.processes import REAPER
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
 
 CHECKOUT = Path(__file__).parents[2]
 #: Debian's libvirt-daemon-system, unpacked.
 LIBVIRT = CHECKOUT / "build" / "libvirt-daemon-system"
-REAPER = Path(__file__).with_name("reaper.py")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 BOOT_SECONDS = 60.0
