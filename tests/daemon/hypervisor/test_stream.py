@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import libvirt
 import pytest
 
 from tests.harness.consoles import UUID
@@ -60,8 +61,9 @@ class Bench:
     async def take(self) -> None:
         """Somebody takes the console by force."""
         other = await asyncio.to_thread(self.fake.open, "qemu:///fake")
-        domain, stream = other.lookupByUUIDString(UUID), other.newStream(1)
-        await asyncio.to_thread(domain.openConsole, self.guest.device, stream, 1)
+        stream = other.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        open_ = other.lookupByUUIDString(UUID).openConsole
+        await asyncio.to_thread(open_, self.guest.device, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
         stream.abort()
         other.close()
 
