@@ -307,6 +307,6 @@ def census(watch: LoopWatch) -> dict[str, Any]:
         },
         "workers": len(workers),
         # One that has nothing to do waits in the pool's own function.
-        "busy workers": sum(functions.get(ident or 0, "_worker") != "_worker" for ident in workers),
+        "busy_workers": sum(functions.get(ident or 0, "_worker") != "_worker" for ident in workers),
         "types": dict(Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in objects)),
     }

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,9 +134,6 @@ def main() -> None:
         calls = sum(each.calls for each in watch.measured.copy().values())
         return Report(dict(watch.offences), most, calls)._asdict()
 
-    def count() -> dict[str, Any]:
-        return {name.replace(" ", "_"): value for name, value in census(watch).items()}
-
     def plant() -> None:
         planted = threading.Event()
         assert watch.loop is not None
@@ -145,7 +143,7 @@ def main() -> None:
     answers: dict[str, Callable[..., Any]] = {
         "arm": watch.arm,
         "report": report,
-        "census": count,
+        "census": partial(census, watch),
         "plant": plant,
         "step": clock.step,
     }
