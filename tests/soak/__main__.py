@@ -67,9 +67,7 @@ async def soak(directory: Path, minutes: float) -> bool:
             crowd = Crowd(stage.mux.socket, guests, chance)
             clients = await stack.enter_async_context(asyncio.TaskGroup())
             crowded = [clients.create_task(crowd.come_and_go()) for _ in range(PASSING)]
-            for number in range(STAYING):
-                crowded.append(clients.create_task(crowd.stay(number)))
-                await asyncio.sleep(0.01)  # that many at once would not all find room in the socket's queue
+            crowded += [clients.create_task(crowd.stay(number)) for number in range(STAYING)]
             for ticker in stage.tickers:
                 await ticker.guest.resume()
             over = asyncio.Event()
