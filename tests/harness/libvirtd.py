@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -108,6 +109,8 @@ class Libvirtd:
         self.pid = 0
         self._bus = bus
         self._reapers: list[subprocess.Popen[bytes]] = []
+        #: Held while it starts: in a thread that nobody waits for any more, it must not outlive `close`.
+        self._starting = threading.Lock()
         CACHE.mkdir(parents=True, exist_ok=True)
         for name in ("etc", "run", "lib", "log", "sock"):
             (self.base / name).mkdir()
@@ -131,7 +134,7 @@ class Libvirtd:
     def start(self) -> None:
         """Starts libvirtd on its directories and returns once it answers; guests that still run are found again."""
         assert self.pid == 0, "it runs"
-        with ReadinessSocket(self.base / "notify") as ready:
+        with self._starting, ReadinessSocket(self.base / "notify") as ready:
             environment = ["env", f"NOTIFY_SOCKET={ready.path}", "LC_ALL=C"]
             if self._bus is not None:
                 environment.append(f"DBUS_SYSTEM_BUS_ADDRESS=unix:path={self._bus}")
@@ -226,8 +229,9 @@ class Libvirtd:
     def close(self) -> None:
         """Ends libvirtd and all its guests, whatever state they are in, and removes the directories."""
         try:
-            if self.pid:
-                self.kill()
+            with self._starting:
+                if self.pid:
+                    self.kill()
         finally:
             for reaper in self._reapers:
                 assert reaper.stdin is not None

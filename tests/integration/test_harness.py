@@ -1,6 +1,9 @@
 """The harness itself: its guests do what the other tests take for granted, and its libvirtd can be hurt and heals."""
 
 import asyncio
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,6 +81,18 @@ async def test_a_guest_outlives_the_death_of_its_libvirtd(own_libvirtd: Libvirtd
     own_libvirtd.start()
     assert (guest.qemu_pid(), await own_libvirtd.virsh("hostname")) == (pid, host)
     assert await guest.state() == "running (booted)"
+
+
+def test_a_libvirtd_that_is_started_by_another_thread_ends_with_its_directory() -> None:
+    with ThreadPoolExecutor() as threads, Libvirtd() as libvirtd:
+        libvirtd.kill()
+        threads.submit(libvirtd.start)
+        while not (libvirtd.base / "notify").exists():
+            time.sleep(0.01)
+    assert not libvirtd.base.exists()
+    commands = Path("/proc").glob("[0-9]*/cmdline")
+    found = subprocess.run(["grep", "--quiet", "--no-messages", libvirtd.base, *commands], check=False)
+    assert found.returncode != 0, "something of it runs"
 
 
 async def test_a_libvirtd_that_was_frozen_goes_on(own_libvirtd: Libvirtd) -> None:
