@@ -5,14 +5,26 @@ from math import inf
 
 import pytest
 
-from tests.harness.chaos.deeds import Deed, Typed
+from tests.harness.chaos.deeds import (
+    DAEMON_KILLED,
+    DESTROY,
+    LIBVIRTD_HUNG,
+    LIBVIRTD_KILLED,
+    LIBVIRTD_SLOW,
+    TAKEOVER,
+    Deed,
+    Kind,
+    Typed,
+)
 from tests.harness.chaos.oracle import Oracle, Story
 from tests.harness.chaos.printed import NeverPrintedError, Printed, Stretch, came_in
 from tests.harness.chaos.told import Heard
+from tests.harness.scripted_daemon import place
 from virtmux import (
     Attached,
     Break,
     Cause,
+    Disconnected,
     Ended,
     Gap,
     Mark,
@@ -22,6 +34,7 @@ from virtmux import (
     Position,
     Reason,
     Record,
+    Resumed,
     Retry,
 )
 
@@ -62,19 +75,19 @@ def attached(number: int = 1) -> Attached:
     return Attached(NOW, number, 1)
 
 
-def ended(cause: Cause) -> Ended:
-    return Ended(NOW, 1, reason(cause))
+def ended(cause: Cause, attachment: int | None = 1) -> Ended:
+    return Ended(NOW, attachment, reason(cause))
 
 
 def missing() -> Break:
     return Break(NOW, NOW, NOW)
 
 
-def deed(what: str, *causes: Cause, began: float, over: float, ends: bool = False) -> Deed:
-    return Deed(what, frozenset({"web1"}), frozenset(causes), frozenset(), began, over, ends=ends)
+def deed(kind: Kind, began: float, over: float) -> Deed:
+    return Deed(kind, frozenset({"web1"}), began, over)
 
 
-DESTROYED = deed("destroy", Cause.GUEST_DESTROYED, began=10, over=12, ends=True)
+DESTROYED = deed(DESTROY, 10, 12)
 #: A guest that is destroyed and started again, and whose console is told of it as it is.
 STORY = Story(
     "web1",
@@ -128,10 +141,11 @@ def test_bytes_that_are_not_those_that_were_printed_are_found(resident: Heard, f
 
 
 def test_what_was_printed_while_nobody_held_the_console_may_be_missing_where_a_break_says_so() -> None:
+    killed = deed(DAEMON_KILLED, 2.5, 3)
     told = heard((1, attached()), (2, FIRST), (3, missing()), (3, attached(2)), (4, SECOND[190:]))
-    assert contradictions(replace(STORY, resident=told)) == []
+    assert contradictions(replace(STORY, resident=told), killed) == []
     told = heard((1, attached()), (2, FIRST), (3, attached(2)), (4, SECOND[190:]))
-    assert "190 bytes are missing" in contradictions(replace(STORY, resident=told))[0]
+    assert "190 bytes are missing" in contradictions(replace(STORY, resident=told), killed)[0]
 
 
 def test_a_client_that_is_told_something_else_than_another_is_found() -> None:
@@ -158,11 +172,11 @@ def test_an_end_whose_reason_does_not_fit_is_found(cause: Cause) -> None:
 
 def test_a_deed_of_which_nobody_is_told_is_found() -> None:
     told = heard((1, attached()), (2, FIRST + SECOND))
-    assert contradictions(replace(STORY, resident=told), DESTROYED) == ["web1: destroy was told as None"]
+    assert contradictions(replace(STORY, resident=told), DESTROYED) == [f"web1: destroy has not ended {attached()}"]
 
 
 def test_an_end_that_is_never_told_is_found_although_another_is_told_later() -> None:
-    later = deed("destroy", Cause.GUEST_DESTROYED, began=60, over=62, ends=True)
+    later = deed(DESTROY, 60, 62)
     told = heard(
         (1, attached()),
         (2, FIRST),
@@ -171,7 +185,9 @@ def test_an_end_that_is_never_told_is_found_although_another_is_told_later() -> 
         (63, attached(2)),
         (64, SECOND),
     )
-    assert contradictions(replace(STORY, resident=told), DESTROYED, later) == ["web1: destroy was told as None"]
+    assert contradictions(replace(STORY, resident=told), DESTROYED, later) == [
+        f"web1: destroy has not ended {attached()}"
+    ]
 
 
 def test_output_of_no_attachment_is_found() -> None:
@@ -188,7 +204,7 @@ def test_output_of_no_attachment_is_found() -> None:
 
 
 def test_what_two_deeds_may_have_ended_may_be_told_as_either() -> None:
-    lost = deed("libvirtd killed", Cause.HYPERVISOR_LOST, began=9.5, over=9.9)
+    lost = deed(LIBVIRTD_KILLED, 9.5, 9.9)
     told = heard(
         (1, attached()),
         (2, FIRST),
@@ -198,6 +214,100 @@ def test_what_two_deeds_may_have_ended_may_be_told_as_either() -> None:
         (14, SECOND),
     )
     assert contradictions(replace(STORY, resident=told), DESTROYED, lost) == []
+
+
+def test_what_a_deed_ends_it_ends_once() -> None:
+    twice = heard(
+        (1, attached()),
+        (2, FIRST),
+        (11, ended(Cause.GUEST_DESTROYED)),
+        (13, missing()),
+        (13, attached(2)),
+        (14, SECOND),
+        (15, ended(Cause.GUEST_DESTROYED, 2)),
+        (16, missing()),
+        (16, attached(3)),
+    )
+    (contradiction,) = contradictions(replace(STORY, resident=twice), DESTROYED)
+    assert "ended after nothing" in contradiction
+    again = deed(DESTROY, 14.5, 15)
+    assert contradictions(replace(STORY, resident=twice), DESTROYED, again) == []
+
+
+def test_what_was_over_before_a_console_was_attached_has_not_ended_it() -> None:
+    told = heard((13, attached()), (14, FIRST + SECOND), (15, ended(Cause.GUEST_DESTROYED)), (16, attached(2)))
+    assert "ended after nothing" in contradictions(replace(STORY, resident=told), DESTROYED)[0]
+
+
+def test_an_attachment_ends_once_and_by_its_number() -> None:
+    end = ended(Cause.GUEST_DESTROYED)
+    told = heard((1, attached()), (2, FIRST + SECOND), (11, end), (11, end), (13, attached(2)))
+    assert "an end of attachment 1, which was not there" in contradictions(replace(STORY, resident=told), DESTROYED)[0]
+    told = heard((1, attached(3)), (2, FIRST + SECOND), (11, end), (13, attached(4)))
+    assert "an end of attachment 1, which was not there" in contradictions(replace(STORY, resident=told), DESTROYED)[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "later"),
+    [
+        (LIBVIRTD_KILLED, Cause.HYPERVISOR_LOST, Cause.HYPERVISOR_TIMEOUT),
+        (TAKEOVER, Cause.CONSOLE_TAKEN_OVER, Cause.CONSOLE_BUSY),
+    ],
+)
+def test_what_only_who_waits_may_be_told_is_no_end_of_an_attachment(kind: Kind, cause: Cause, later: Cause) -> None:
+    before = (1, attached()), (2, FIRST + SECOND)
+    told = heard(*before, (11, ended(cause)), (11, ended(later, None)), (13, missing()), (13, attached(2)))
+    assert contradictions(replace(STORY, resident=told), deed(kind, 10, 12)) == []
+    told = heard(*before, (11, ended(later)), (13, missing()), (13, attached(2)))
+    assert f"ended after {kind.what}" in contradictions(replace(STORY, resident=told), deed(kind, 10, 12))[0]
+
+
+def test_who_waits_must_be_told_what_is_so() -> None:
+    told = heard((1, attached()), (2, FIRST), (11, ended(Cause.GUEST_DESTROYED)), (12, ended(Cause.CONSOLE_BUSY, None)))
+    story = replace(STORY, printed=Printed(FIRST, [0, len(FIRST)]), resident=told)
+    assert "not to be had after destroy" in contradictions(story, DESTROYED)[0]
+
+
+def test_a_reason_may_be_missing_where_the_daemon_ended_meanwhile() -> None:
+    told = heard(
+        (1, attached()),
+        (2, FIRST),
+        (13, ended(Cause.STREAM_ENDED)),
+        (13, missing()),
+        (13, attached(2)),
+        (14, SECOND),
+    )
+    story = replace(STORY, resident=told)
+    assert contradictions(story, DESTROYED, deed(DAEMON_KILLED, 11, 12.5)) == []
+    assert "ended after destroy" in contradictions(story, DESTROYED)[0]
+    assert "ended after nothing" in contradictions(story, deed(DAEMON_KILLED, 11, 12.5))[0]
+
+
+def test_a_console_is_not_broken_off_without_need() -> None:
+    told = heard((1, attached()), (2, FIRST), (3, missing()), (3, attached(2)), (4, SECOND))
+    story = replace(STORY, resident=told)
+    for kind in (DAEMON_KILLED, TAKEOVER, LIBVIRTD_HUNG):
+        assert contradictions(story, deed(kind, 2, 3)) == []
+    assert "broken off after libvirtd hung for a moment" in contradictions(story, deed(LIBVIRTD_SLOW, 2, 3))[0]
+    told = heard((1, attached()), (2, FIRST), (3, attached(2)), (4, SECOND))
+    assert "without an end or a break" in contradictions(replace(STORY, resident=told), deed(DAEMON_KILLED, 2, 3))[0]
+
+
+def test_what_ends_with_the_daemon_needs_no_other_end() -> None:
+    told = heard((1, attached()), (2, FIRST), (30, missing()), (30, attached(2)), (31, SECOND))
+    deeds = deed(DAEMON_KILLED, 9, 11), DESTROYED, deed(LIBVIRTD_HUNG, 13, 29)
+    assert contradictions(replace(STORY, resident=told), *deeds) == []
+
+
+def test_who_was_away_knows_not_when_a_mark_was_made() -> None:
+    records = STORY.resident.records
+    end = next(index for index, (_, record) in enumerate(records) if getattr(record, "mark", 0) == 2)
+    at, now = Position(HISTORY, len(FIRST), 2), Position(HISTORY, len(FIRST), 4)
+    back = Resumed(at, place(1, position=str(at), end=str(now)))
+    away: list[tuple[float, Record]] = [(10.5, Disconnected(reason(Cause.SERVER_LOST))), (40.0, back)]
+    later = [(at + 30, record) for at, record in records[end:]]
+    told = Heard("resident", STORY.resident.began, [*records[:end], *away, *later])
+    assert [(each.earliest, each.at) for each in told.marks()] == [(1, 1), (10.5, 41), (10.5, 43), (43, 43)]
 
 
 def test_a_console_that_does_not_come_back_in_time_is_found() -> None:

@@ -1,4 +1,4 @@
-"""What was done to guests, and what was typed at their consoles. Pure."""
+"""What was done to guests, libvirtd and the daemon, what clients may be told of it, and what was typed. Pure."""
 
 from dataclasses import dataclass
 from math import inf
@@ -9,26 +9,73 @@ from virtmux import Cause
 #: where they come late, as those of a takeover in silence, which a probe finds.
 SOON, LATE = 8.0, 15.0
 
+NOTHING: frozenset[Cause] = frozenset()
+OFF = frozenset({Cause.GUEST_NOT_RUNNING})
+LOST, TIMEOUT = frozenset({Cause.HYPERVISOR_LOST}), frozenset({Cause.HYPERVISOR_TIMEOUT})
+#: What is said of an end where nobody could find out more.
+UNEXPLAINED = frozenset({Cause.STREAM_ENDED, Cause.STREAM_ERROR})
 
-@dataclass
-class Deed:
-    """What was done, from when to when, by the tests' clock, and to which guests.
 
-    Of it their consoles may be told `causes`, and what comes `meanwhile` besides.
+@dataclass(frozen=True)
+class Kind:
+    """What can be done, and what of it is told where.
+
+    It ends every attachment that it finds, by one of `causes`, if there are any. Of these, and of what comes
+    `meanwhile`, who waits for the console may be told too.
     """
 
     what: str
-    guests: frozenset[str]
-    causes: frozenset[Cause]
-    meanwhile: frozenset[Cause]
-    began: float
-    over: float = inf
-    #: Whether it ends each console that is attached.
-    ends: bool = False
+    causes: frozenset[Cause] = NOTHING
+    meanwhile: frozenset[Cause] = NOTHING
+    #: Whether attachments may end by it without an `ended`: a `break` is all that is told.
+    breaks: bool = False
+    #: Whether the ends that others make meanwhile may be told without their reasons.
+    blurs: bool = False
     #: Whether the consoles can be attached meanwhile.
     attachable: bool = False
     #: Whether its consequences may come long after it.
     lingers: bool = False
+
+
+DESTROY = Kind("destroy", frozenset({Cause.GUEST_DESTROYED}), OFF)
+SAVE = Kind("save", frozenset({Cause.GUEST_SAVED}), OFF)
+# libvirt's event says the one, what it answers to a question afterwards the other.
+QEMU_END = Kind("QEMU's end", frozenset({Cause.GUEST_FAILED, Cause.GUEST_CRASHED}), OFF)
+RESET = Kind("reset", attachable=True)
+PAUSE = Kind("pause", attachable=True)
+# Where virsh has left before anybody could see it, only libvirt's error tells of it; or, where that was not told
+# either, nothing but that the console could be opened again.
+TAKEOVER = Kind(
+    "takeover",
+    frozenset({Cause.CONSOLE_TAKEN_OVER, Cause.STREAM_ERROR}),
+    frozenset({Cause.CONSOLE_BUSY}),
+    breaks=True,
+    lingers=True,
+)
+
+LIBVIRTD_KILLED = Kind("libvirtd killed", LOST, TIMEOUT)
+LIBVIRTD_RESTARTED = Kind("libvirtd restarted", LOST, TIMEOUT)
+# A probe may find it first, and by the time that the console is opened again to see why, libvirtd goes on.
+LIBVIRTD_HUNG = Kind("libvirtd hung", TIMEOUT, LOST, breaks=True)
+LIBVIRTD_SLOW = Kind("libvirtd hung for a moment")
+
+# It tells no end: a `break` says that nobody held the console. Of one that it has just seen what is known is saved.
+DAEMON_KILLED = Kind("virtmuxd killed", breaks=True, blurs=True)
+DAEMON_RESTARTED = Kind("virtmuxd restarted", breaks=True, blurs=True)
+DAEMON_RELOADED = Kind("virtmuxd reloaded", attachable=True)
+DESCRIPTORS_EXHAUSTED = Kind("descriptors exhausted", meanwhile=LOST)
+DISK_FULL = Kind("disk full", attachable=True)
+CLOCK_STEPPED = Kind("clock stepped", attachable=True)
+
+
+@dataclass
+class Deed:
+    """What was done, to which guests, and from when to when, by the tests' clock."""
+
+    kind: Kind
+    guests: frozenset[str]
+    began: float
+    over: float = inf
 
     def overlaps(self, start: float, end: float) -> bool:
         """Whether it was done at any time between these."""
@@ -37,11 +84,7 @@ class Deed:
     @property
     def until(self) -> float:
         """Until when its consequences may be told."""
-        return self.over + (LATE if self.lingers else SOON)
-
-    def may_have_ended(self, start: float, end: float) -> bool:
-        """Whether, done at any time between these or just before, it may have ended a console."""
-        return bool(self.causes | self.meanwhile) and self.overlaps(start - (LATE if self.lingers else 1.0), end)
+        return self.over + (LATE if self.kind.lingers else SOON)
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,36 @@
 import asyncio
 import resource
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
+from tests.harness.chaos.deeds import (
+    CLOCK_STEPPED,
+    DAEMON_KILLED,
+    DAEMON_RELOADED,
+    DAEMON_RESTARTED,
+    DESCRIPTORS_EXHAUSTED,
+    DESTROY,
+    DISK_FULL,
+    LIBVIRTD_HUNG,
+    LIBVIRTD_KILLED,
+    LIBVIRTD_RESTARTED,
+    LIBVIRTD_SLOW,
+    PAUSE,
+    QEMU_END,
+    RESET,
+    SAVE,
+    TAKEOVER,
+    Kind,
+)
 from tests.harness.chaos.stage import Stage, Ticker
 from tests.harness.matrix import ESCAPE
 from tests.harness.terminal import Terminal
-from virtmux import Cause
 
 #: One that concerns all.
 Fault = Callable[[Stage], Awaitable[None]]
 
 #: Longer than all of `keepalive_interval` * (`keepalive_count` + 1): hung.
-HUNG = 14.0
-OFF = {Cause.GUEST_NOT_RUNNING}
-#: What was only seen to end: when the daemon ended itself, or before it had heard libvirt's events again.
-UNEXPLAINED = {Cause.STREAM_ENDED, Cause.STREAM_ERROR}
-LOST = {Cause.HYPERVISOR_LOST, Cause.HYPERVISOR_TIMEOUT}
+HUNG = 16.0
 
 
 # To one guest.
@@ -26,14 +40,12 @@ LOST = {Cause.HYPERVISOR_LOST, Cause.HYPERVISOR_TIMEOUT}
 
 async def destroy(stage: Stage, ticker: Ticker) -> None:
     """Its power is cut, and it is started again."""
-    with stage.deed("destroy", ticker, {Cause.GUEST_DESTROYED}, OFF, ends=True):
-        await _off_and_on(stage, ticker, ticker.guest.destroy)
+    await _off_and_on(stage, ticker, DESTROY, ticker.guest.destroy)
 
 
 async def save(stage: Stage, ticker: Ticker) -> None:
     """It is saved, and goes on where it was."""
-    with stage.deed("save", ticker, {Cause.GUEST_SAVED}, OFF, ends=True):
-        await _off_and_on(stage, ticker, ticker.guest.save)
+    await _off_and_on(stage, ticker, SAVE, ticker.guest.save)
 
 
 async def kill(stage: Stage, ticker: Ticker) -> None:
@@ -43,30 +55,31 @@ async def kill(stage: Stage, ticker: Ticker) -> None:
         await asyncio.to_thread(ticker.guest.kill_qemu)
         await ticker.guest.until("shut off (crashed)")
 
-    # libvirt's event says the one, what it answers to a question afterwards the other.
-    with stage.deed("QEMU's end", ticker, {Cause.GUEST_FAILED, Cause.GUEST_CRASHED}, OFF, ends=True):
-        await _off_and_on(stage, ticker, off)
+    await _off_and_on(stage, ticker, QEMU_END, off)
 
 
-async def _off_and_on(stage: Stage, ticker: Ticker, off: Callable[[], Awaitable[None]]) -> None:
-    async with ticker.lock:
-        await off()
-    await stage.moment(3.0)
-    async with ticker.lock:
-        await ticker.start()
+async def _off_and_on(stage: Stage, ticker: Ticker, kind: Kind, off: Callable[[], Awaitable[None]]) -> None:
+    with ExitStack() as deed:
+        async with ticker.lock:
+            deed.enter_context(stage.deed(kind, ticker))
+            await off()
+        await stage.moment(3.0)
+        async with ticker.lock:
+            await ticker.start()
 
 
 async def reset(stage: Stage, ticker: Ticker) -> None:
     """It boots anew, in the same QEMU."""
     async with ticker.lock:
-        with stage.deed("reset", ticker, attachable=True):
+        with stage.deed(RESET, ticker):
             await ticker.guest.reset()
 
 
 async def pause(stage: Stage, ticker: Ticker) -> None:
     """Its processor is stopped for a while."""
-    with stage.deed("pause", ticker, attachable=True):
+    with ExitStack() as deed:
         async with ticker.lock:
+            deed.enter_context(stage.deed(PAUSE, ticker))
             await ticker.guest.suspend()
         await stage.moment(4.0)
         async with ticker.lock:
@@ -75,15 +88,14 @@ async def pause(stage: Stage, ticker: Ticker) -> None:
 
 async def take_over(stage: Stage, ticker: Ticker) -> None:
     """virsh takes the console by force, and uses it for a while."""
-    # Where virsh has left before anybody could see it, only libvirt's error tells of it.
-    causes = {Cause.CONSOLE_TAKEN_OVER, Cause.STREAM_ERROR}
-    with stage.deed("takeover", ticker, causes, {Cause.CONSOLE_BUSY}, lingers=True):
-        arguments = ["-c", stage.libvirtd.uri, "console", ticker.guest.name, "--force"]
-        async with ticker.lock, Terminal("virsh", arguments) as virsh:
-            await virsh.expect(b"Escape character is")
-            await stage.moment(3.0)
-            virsh.send(ESCAPE)
-            await virsh.exit()
+    arguments = ["-c", stage.libvirtd.uri, "console", ticker.guest.name, "--force"]
+    async with ticker.lock:
+        with stage.deed(TAKEOVER, ticker):
+            async with Terminal("virsh", arguments) as virsh:
+                await virsh.expect(b"Escape character is")
+                await stage.moment(3.0)
+                virsh.send(ESCAPE)
+                await virsh.exit()
 
 
 # To libvirtd.
@@ -92,7 +104,7 @@ async def take_over(stage: Stage, ticker: Ticker) -> None:
 async def kill_libvirtd(stage: Stage) -> None:
     """It is killed and started again; guests run on."""
     async with stage.host():
-        with stage.deed("libvirtd killed", causes=LOST, meanwhile=UNEXPLAINED):
+        with stage.deed(LIBVIRTD_KILLED):
             await asyncio.to_thread(stage.libvirtd.kill)
             await stage.moment()
             await asyncio.to_thread(stage.libvirtd.start)
@@ -101,17 +113,17 @@ async def kill_libvirtd(stage: Stage) -> None:
 async def restart_libvirtd(stage: Stage) -> None:
     """It is restarted in order."""
     async with stage.host():
-        with stage.deed("libvirtd restarted", causes=LOST, meanwhile=UNEXPLAINED):
+        with stage.deed(LIBVIRTD_RESTARTED):
             await asyncio.to_thread(stage.libvirtd.stop)
             await asyncio.to_thread(stage.libvirtd.start)
 
 
 async def hang_libvirtd(stage: Stage) -> None:
     """It hangs: for a moment, or for longer than anybody waits."""
-    seconds = stage.chance.choice([1.0, HUNG])
+    kind, seconds = stage.chance.choice([(LIBVIRTD_SLOW, 1.0), (LIBVIRTD_HUNG, HUNG)])
     async with stage.awake, stage.host():
         await stage.until_nothing_opens()
-        with stage.deed("libvirtd hung", causes=LOST, meanwhile=UNEXPLAINED):
+        with stage.deed(kind):
             stage.libvirtd.freeze()
             try:
                 await asyncio.sleep(seconds)
@@ -125,7 +137,7 @@ async def hang_libvirtd(stage: Stage) -> None:
 async def kill_daemon(stage: Stage) -> None:
     """It is killed and started again."""
     async with stage.awake:
-        with stage.deed("virtmuxd killed", meanwhile=UNEXPLAINED):
+        with stage.deed(DAEMON_KILLED):
             await stage.mux.kill()
             await stage.moment()
             await stage.mux.start()
@@ -134,14 +146,14 @@ async def kill_daemon(stage: Stage) -> None:
 async def restart_daemon(stage: Stage) -> None:
     """It is restarted in order."""
     async with stage.awake:
-        with stage.deed("virtmuxd restarted", meanwhile=UNEXPLAINED):
+        with stage.deed(DAEMON_RESTARTED):
             assert await stage.mux.stop() == 0
             await stage.mux.start()
 
 
 async def reload(stage: Stage) -> None:
     """It reads another configuration, which concerns nobody's records."""
-    with stage.deed("virtmuxd reloaded", attachable=True):
+    with stage.deed(DAEMON_RELOADED):
         await stage.mux.reload(f"linger = {stage.chance.randint(1, 60)}\n{stage.config}")
 
 
@@ -153,7 +165,7 @@ async def exhaust_descriptors(stage: Stage) -> None:
                 await stage.mux.until_listed(name, seconds=2 * HUNG)
         pid = stage.mux.pid
         limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        with stage.deed("descriptors exhausted", causes={Cause.HYPERVISOR_LOST}):
+        with stage.deed(DESCRIPTORS_EXHAUSTED):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(stage.mux.descriptors), limits[1]))
             try:
                 await stage.moment(4.0)
@@ -164,7 +176,7 @@ async def exhaust_descriptors(stage: Stage) -> None:
 
 async def fill_disk(stage: Stage) -> None:
     """The journal's disk is full for a while."""
-    with stage.deed("disk full", attachable=True):
+    with stage.deed(DISK_FULL):
         stage.disk.fill()
         try:
             await stage.moment(4.0)
@@ -174,7 +186,7 @@ async def fill_disk(stage: Stage) -> None:
 
 async def step_clock(stage: Stage) -> None:
     """The time of day is another, until the next step or start."""
-    with stage.deed("clock stepped", attachable=True):
+    with stage.deed(CLOCK_STEPPED):
         await stage.mux.watch.step_clock(stage.chance.choice([-86400, -3600, -1, 1, 3600, 86400]))
 
 

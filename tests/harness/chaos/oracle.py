@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 
-from tests.harness.chaos.deeds import Deed, Typed
+from tests.harness.chaos.deeds import SAVE, Deed, Typed
+from tests.harness.chaos.ends import Ends
 from tests.harness.chaos.printed import NeverPrintedError, Printed
 from tests.harness.chaos.told import Heard, Held, Told
-from virtmux import Ended
 
 #: What is missing of a break is missing behind what the PTY kept, some 20 KB, and up to a second later QEMU throws away
 #: what is not read quickly enough (docs/libvirt.md, "Devices"): within so many bytes, or seconds.
@@ -65,7 +65,7 @@ class Oracle:
 
     def __init__(self, deeds: Sequence[Deed]) -> None:
         self.contradictions: list[str] = []
-        self.figures = Figures(faults=Counter(deed.what for deed in deeds))
+        self.figures = Figures(faults=Counter(deed.kind.what for deed in deeds))
         self._deeds = deeds
 
     def judge(self, story: Story, recovers_within: float) -> None:
@@ -163,40 +163,22 @@ class _Case:
     @property
     def _was_saved(self) -> bool:
         """Whether the guest may have taken along to its next run what had come in."""
-        return any(deed.what == "save" for deed in self._deeds)
+        return any(deed.kind is SAVE for deed in self._deeds)
 
     # Ends.
 
     def check_ends(self) -> None:
-        """Each end has a reason that fits, and what was ended is told as that."""
-        ends = self._resident.ends()
-        for at, end in ends:
-            self._figures.ends += 1
-            near = [deed for deed in self._deeds if deed.began <= at <= deed.until]
-            if not any(end.reason.cause in deed.causes | deed.meanwhile for deed in near):
-                names = ", ".join(deed.what for deed in near)
-                self.contradictions.append(f"ended after {names or 'nothing'}: {end.reason}")
-        spans = self._resident.attached()
-        for deed in self._deeds:
-            if deed.ends and any(since < deed.began <= until for since, until in spans):
-                self._check_end(deed, next((each for each in ends if each[0] >= deed.began), None))
-
-    def _check_end(self, deed: Deed, told: tuple[float, Ended] | None) -> None:
-        """What a deed ended was told next, unless anything else can have ended it first."""
-        if told is not None and told[0] > deed.until:
-            told = None
-        at = deed.until if told is None else told[0]
-        if any(one is not deed and one.may_have_ended(deed.began, at) for one in self._deeds):
-            return
-        self._figures.ends_alone += 1
-        if told is None or told[1].reason.cause not in deed.causes:
-            self.contradictions.append(f"{deed.what} was told as {told and told[1].reason}")
+        """Each end has one reason that fits, and what was ended is told as that."""
+        ends = Ends(self._resident.marks(), self._deeds)
+        self.contradictions += ends.contradictions
+        self._figures.ends += ends.told
+        self._figures.ends_alone += ends.alone
 
     # Recovery.
 
     def check_recovery(self, within: float) -> None:
         """While nothing hinders it, the console is attached again `within` so many seconds."""
-        hindrances = [deed for deed in self._deeds if not deed.attachable]
+        hindrances = [deed for deed in self._deeds if not deed.kind.attachable]
         spans = self._resident.attached()
         for (_, ended), (back, _) in pairwise([*spans, (inf, inf)]):
             for start, end in _without(ended, back, hindrances):

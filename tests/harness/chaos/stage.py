@@ -1,14 +1,14 @@
 """Where the chaos happens: a libvirtd, tickers, and a virtmuxd with a disk of its own; and what was done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import virtmux
-from tests.harness.chaos.deeds import Deed
+from tests.harness.chaos.deeds import Deed, Kind
 from tests.harness.chaos.printed import Printed
 from tests.harness.chaos.told import Heard
 from tests.harness.daemon import Daemon
@@ -16,7 +16,6 @@ from tests.harness.follower import PATIENCE
 from tests.harness.guest import Guest, ticker_guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.small_disk import SmallDisk
-from virtmux import Cause
 
 #: The journal's disk is never empty enough for the usual share. The first guest's ring is small: who reads slowly there
 #: has gaps, but no more is lost than that.
@@ -97,17 +96,11 @@ class Stage:
         return [ticker.guest.name for ticker in self.tickers]
 
     @contextmanager
-    def deed(
-        self,
-        what: str,
-        to: Ticker | None = None,
-        causes: Iterable[Cause] = (),
-        meanwhile: Iterable[Cause] = (),
-        **facts: bool,
-    ) -> Iterator[None]:
-        """What is done until the context is left, to one guest or to all; see `Deed`."""
+    def deed(self, kind: Kind, to: Ticker | None = None) -> Iterator[None]:
+        """It is done until the context is left, to one guest or to all. To be entered once nothing has to be waited for
+        first: what is told before does not come of it."""
         guests = frozenset(self.names if to is None else [to.guest.name])
-        deed = Deed(what, guests, frozenset(causes), frozenset(meanwhile), self._loop.time(), **facts)
+        deed = Deed(kind, guests, self._loop.time())
         self.deeds.append(deed)
         try:
             yield

@@ -19,6 +19,19 @@ from virtmux import (
 )
 
 
+@dataclass(frozen=True)
+class ToldMark:
+    """Mark number `number` as one client heard it: made not before `earliest` and not after `at`, by the tests' clock.
+
+    Who was disconnected meanwhile knows no better.
+    """
+
+    earliest: float
+    at: float
+    number: int
+    mark: Mark
+
+
 @dataclass
 class Heard:
     """What one client was given at a console, each record with the time at which it came, by the tests' clock."""
@@ -27,10 +40,21 @@ class Heard:
     began: Position
     records: list[tuple[float, Record]] = field(default_factory=list)
 
-    def ends(self) -> list[tuple[float, Ended]]:
-        """The `ended` marks, with their times."""
-        marks = ((at, record.record) for at, record in self.records if isinstance(record, MarkMessage))
-        return [(at, mark) for at, mark in marks if isinstance(mark, Ended)]
+    def marks(self) -> list[ToldMark]:
+        """The marks."""
+        marks: list[ToldMark] = []
+        away_since, live_from = 0.0, 0
+        for at, record in self.records:
+            match record:
+                case Disconnected():
+                    away_since = at
+                case Resumed(place=place):
+                    live_from = Position.parse(place.info.position).mark
+                case MarkMessage(mark=number, record=mark):
+                    marks.append(ToldMark(away_since if number < live_from else at, at, number, mark))
+                case _:
+                    pass
+        return marks
 
     def told(self, mark: int) -> float:
         """When the mark of this number came; inf where it did not."""
@@ -48,6 +72,8 @@ class Heard:
         for at, record in self.records:
             match record:
                 case MarkMessage(record=Attached()):
+                    if since is not None:
+                        spans.append((since, at))
                     since = at
                 case Resumed(place=place) if place.info.attachment is not None:
                     since = at
