@@ -56,7 +56,7 @@ repeat:
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory integration PARALLEL='-o faulthandler_timeout=3600'
 
-# VIRTMUX_SEED, which a run prints, repeats what chance decided; when it happens is the machine's doing.
+# VIRTMUX_SEED, which a run prints, says what each does next; whose turn it is, is the machine's doing.
 chaos: export VIRTMUX_CHAOS_MINUTES = $(MINUTES)
 chaos:
 	@$(MAKE) --no-print-directory setup

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from random import Random
 
 from tests.bench.tables import keep, machine
 from tests.harness.chaos.clients import Resident
@@ -43,7 +42,6 @@ SAMPLE_S = 5.0
 
 async def soak(directory: Path, minutes: float) -> bool:
     """Let it happen for so long; gives whether all was well."""
-    chance = Random(seed())
     output = directory / "output"
     output.write_bytes(b"".join(b"%015d\n" % number for number in range(4096)))
     (directory / "disk").mkdir()
@@ -53,7 +51,7 @@ async def soak(directory: Path, minutes: float) -> bool:
         Libvirtd("lxc") as lxc,
         small_disk(directory / "disk", 256) as disk,
     ):
-        stage = Stage(directory, sick, disk, TICKERS, chance, others=[well.uri, lxc.uri])
+        stage = Stage(directory, sick, disk, TICKERS, seed(), others=[well.uri, lxc.uri])
         async with AsyncExitStack() as stack:
             residents = await stack.enter_async_context(opened(stage))
             guests = [printer(lxc, output) for _ in range(CONTAINERS)]
@@ -64,7 +62,7 @@ async def soak(directory: Path, minutes: float) -> bool:
                 await stage.mux.until_listed(guest.name, running=True)
             bystander = await stack.enter_async_context(follow(stage.mux.socket, timed.name, replay="all"))
             await bystander.until_output(BANNER)
-            crowd = Crowd(stage.mux.socket, guests, chance)
+            crowd = Crowd(stage.mux.socket, guests, stage.chance("crowd"))
             clients = await stack.enter_async_context(asyncio.TaskGroup())
             crowded = [clients.create_task(crowd.come_and_go()) for _ in range(PASSING)]
             crowded += [clients.create_task(crowd.stay(number)) for number in range(STAYING)]

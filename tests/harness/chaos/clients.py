@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import virtmux
 from tests.harness.chaos.deeds import Typed
 from tests.harness.chaos.printed import came_in
-from tests.harness.chaos.stage import Stage, Ticker
+from tests.harness.chaos.stage import Stage, Ticker, moment
 from tests.harness.chaos.told import Heard
 from virtmux import Attached, Console, Gap, MarkMessage, Output, Position
 from virtmux.messages import Attach, ClientHello, Lag, Place, encode
@@ -82,12 +83,12 @@ class Resident(Listener):
         super().__init__(who, console)
         self.typed: list[Typed] = []
 
-    async def type(self, stage: Stage, over: asyncio.Event) -> None:
+    async def type(self, chance: Random, over: asyncio.Event) -> None:
         """Type one token after the other, until it is over."""
         while not over.is_set():
-            await stage.moment(1.0)
+            await moment(chance, 1.0)
             with suppress(virtmux.VirtmuxError):
-                await (self.console.send(FLOOD) if stage.chance.random() < 0.05 else self.say())
+                await (self.console.send(FLOOD) if chance.random() < 0.05 else self.say())
 
     async def say(self) -> bytes:
         """Type one token, and give it. Raises VirtmuxError where it could not be sent."""
@@ -126,32 +127,34 @@ async def resident(path: Path, ticker: Ticker) -> AsyncIterator[Resident]:
             task.cancel()
 
 
-async def visit(stage: Stage, over: asyncio.Event) -> None:
+async def visit(stage: Stage, chance: Random, over: asyncio.Event) -> None:
     """Come to some console, stay a while, and go; again and again, until it is over."""
     while not over.is_set():
-        await stage.moment()
-        ticker = stage.chance.choice(stage.tickers)
-        stay = stage.chance.choice((_listen, _listen, _oversleep))
+        await moment(chance)
+        ticker = chance.choice(stage.tickers)
+        if chance.random() < 1 / 3:
+            stay = _oversleep(stage, ticker, chance.uniform(0.05, 6.0))
+        else:
+            stay = _listen(stage, ticker, chance.choice(REPLAYS), chance.uniform(0.1, 5.0))
         # The daemon may be gone, or take nobody now: that a visitor is told so is shown elsewhere.
         with suppress(virtmux.VirtmuxError, OSError, TimeoutError):
             async with asyncio.timeout(30):
-                await stay(stage, ticker)
+                await stay
 
 
-async def _listen(stage: Stage, ticker: Ticker) -> None:
-    replay = stage.chance.choice(REPLAYS)
+async def _listen(stage: Stage, ticker: Ticker, replay: str, seconds: float) -> None:
     async with (
         virtmux.connect(stage.mux.socket, reconnect_for=10) as mux,
         mux.attach(ticker.guest.name, replay=replay) as console,
     ):
         one = Listener(f"visitor ({replay})", console)
         ticker.visitors.append(one.heard)
-        async with asyncio.timeout(stage.chance.uniform(0.1, 5.0)):
+        async with asyncio.timeout(seconds):
             await one.run()
 
 
-async def _oversleep(stage: Stage, ticker: Ticker) -> None:
-    """On a bare socket, which the library would read all the time: for a while nothing is read."""
+async def _oversleep(stage: Stage, ticker: Ticker, seconds: float) -> None:
+    """On a bare socket, which the library would read all the time: for so long nothing is read."""
     loop, session = asyncio.get_running_loop(), ClientSession()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.setblocking(False)
@@ -166,7 +169,7 @@ async def _oversleep(stage: Stage, ticker: Ticker) -> None:
                         case Place():
                             one = Heard("visitor who overslept", Position.parse(said.position))
                             ticker.visitors.append(one)
-                            await stage.moment(6.0)
+                            await asyncio.sleep(seconds)
                         case Output() | MarkMessage() | Gap() if one is not None:
                             one.records.append((loop.time(), said))
                         case _:

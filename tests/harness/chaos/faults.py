@@ -4,6 +4,7 @@ import asyncio
 import resource
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
+from random import Random
 
 from tests.harness.chaos.deeds import (
     CLOCK_STEPPED,
@@ -24,12 +25,12 @@ from tests.harness.chaos.deeds import (
     TAKEOVER,
     Kind,
 )
-from tests.harness.chaos.stage import Stage, Ticker
+from tests.harness.chaos.stage import Stage, Ticker, moment
 from tests.harness.matrix import ESCAPE
 from tests.harness.terminal import Terminal
 
 #: One that concerns all.
-Fault = Callable[[Stage], Awaitable[None]]
+Fault = Callable[[Stage, Random], Awaitable[None]]
 
 #: Longer than all of `keepalive_interval` * (`keepalive_count` + 1): hung.
 HUNG = 16.0
@@ -38,62 +39,64 @@ HUNG = 16.0
 # To one guest.
 
 
-async def destroy(stage: Stage, ticker: Ticker) -> None:
+async def destroy(stage: Stage, ticker: Ticker, chance: Random) -> None:
     """Its power is cut, and it is started again."""
-    await _off_and_on(stage, ticker, DESTROY, ticker.guest.destroy)
+    await _off_and_on(stage, ticker, chance, DESTROY, ticker.guest.destroy)
 
 
-async def save(stage: Stage, ticker: Ticker) -> None:
+async def save(stage: Stage, ticker: Ticker, chance: Random) -> None:
     """It is saved, and goes on where it was."""
-    await _off_and_on(stage, ticker, SAVE, ticker.guest.save)
+    await _off_and_on(stage, ticker, chance, SAVE, ticker.guest.save)
 
 
-async def kill(stage: Stage, ticker: Ticker) -> None:
+async def kill(stage: Stage, ticker: Ticker, chance: Random) -> None:
     """Its QEMU is killed."""
 
     async def off() -> None:
         await asyncio.to_thread(ticker.guest.kill_qemu)
         await ticker.guest.until("shut off (crashed)")
 
-    await _off_and_on(stage, ticker, QEMU_END, off)
+    await _off_and_on(stage, ticker, chance, QEMU_END, off)
 
 
-async def _off_and_on(stage: Stage, ticker: Ticker, kind: Kind, off: Callable[[], Awaitable[None]]) -> None:
+async def _off_and_on(
+    stage: Stage, ticker: Ticker, chance: Random, kind: Kind, off: Callable[[], Awaitable[None]]
+) -> None:
     with ExitStack() as deed:
         async with ticker.lock:
             deed.enter_context(stage.deed(kind, ticker))
             await off()
-        await stage.moment(3.0)
+        await moment(chance, 3.0)
         async with ticker.lock:
             await ticker.start()
 
 
-async def reset(stage: Stage, ticker: Ticker) -> None:
+async def reset(stage: Stage, ticker: Ticker, chance: Random) -> None:
     """It boots anew, in the same QEMU."""
     async with ticker.lock:
         with stage.deed(RESET, ticker):
             await ticker.guest.reset()
 
 
-async def pause(stage: Stage, ticker: Ticker) -> None:
+async def pause(stage: Stage, ticker: Ticker, chance: Random) -> None:
     """Its processor is stopped for a while."""
     with ExitStack() as deed:
         async with ticker.lock:
             deed.enter_context(stage.deed(PAUSE, ticker))
             await ticker.guest.suspend()
-        await stage.moment(4.0)
+        await moment(chance, 4.0)
         async with ticker.lock:
             await ticker.guest.resume()
 
 
-async def take_over(stage: Stage, ticker: Ticker) -> None:
+async def take_over(stage: Stage, ticker: Ticker, chance: Random) -> None:
     """virsh takes the console by force, and uses it for a while."""
     arguments = ["-c", stage.libvirtd.uri, "console", ticker.guest.name, "--force"]
     async with ticker.lock:
         with stage.deed(TAKEOVER, ticker):
             async with Terminal("virsh", arguments) as virsh:
                 await virsh.expect(b"Escape character is")
-                await stage.moment(3.0)
+                await moment(chance, 3.0)
                 virsh.send(ESCAPE)
                 await virsh.exit()
 
@@ -101,16 +104,16 @@ async def take_over(stage: Stage, ticker: Ticker) -> None:
 # To libvirtd.
 
 
-async def kill_libvirtd(stage: Stage) -> None:
+async def kill_libvirtd(stage: Stage, chance: Random) -> None:
     """It is killed and started again; guests run on."""
     async with stage.host():
         with stage.deed(LIBVIRTD_KILLED):
             await asyncio.to_thread(stage.libvirtd.kill)
-            await stage.moment()
+            await moment(chance)
             await asyncio.to_thread(stage.libvirtd.start)
 
 
-async def restart_libvirtd(stage: Stage) -> None:
+async def restart_libvirtd(stage: Stage, chance: Random) -> None:
     """It is restarted in order."""
     async with stage.host():
         with stage.deed(LIBVIRTD_RESTARTED):
@@ -118,9 +121,9 @@ async def restart_libvirtd(stage: Stage) -> None:
             await asyncio.to_thread(stage.libvirtd.start)
 
 
-async def hang_libvirtd(stage: Stage) -> None:
+async def hang_libvirtd(stage: Stage, chance: Random) -> None:
     """It hangs: for a moment, or for longer than anybody waits."""
-    kind, seconds = stage.chance.choice([(LIBVIRTD_SLOW, 1.0), (LIBVIRTD_HUNG, HUNG)])
+    kind, seconds = chance.choice([(LIBVIRTD_SLOW, 1.0), (LIBVIRTD_HUNG, HUNG)])
     async with stage.awake, stage.host():
         await stage.until_nothing_opens()
         with stage.deed(kind):
@@ -134,16 +137,16 @@ async def hang_libvirtd(stage: Stage) -> None:
 # To the daemon.
 
 
-async def kill_daemon(stage: Stage) -> None:
+async def kill_daemon(stage: Stage, chance: Random) -> None:
     """It is killed and started again."""
     async with stage.awake:
         with stage.deed(DAEMON_KILLED):
             await stage.mux.kill()
-            await stage.moment()
+            await moment(chance)
             await stage.mux.start()
 
 
-async def restart_daemon(stage: Stage) -> None:
+async def restart_daemon(stage: Stage, chance: Random) -> None:
     """It is restarted in order."""
     async with stage.awake:
         with stage.deed(DAEMON_RESTARTED):
@@ -151,13 +154,13 @@ async def restart_daemon(stage: Stage) -> None:
             await stage.mux.start()
 
 
-async def reload(stage: Stage) -> None:
+async def reload(stage: Stage, chance: Random) -> None:
     """It reads another configuration, which concerns nobody's records."""
     with stage.deed(DAEMON_RELOADED):
-        await stage.mux.reload(f"linger = {stage.chance.randint(1, 60)}\n{stage.config}")
+        await stage.mux.reload(f"linger = {chance.randint(1, 60)}\n{stage.config}")
 
 
-async def exhaust_descriptors(stage: Stage) -> None:
+async def exhaust_descriptors(stage: Stage, chance: Random) -> None:
     """It can open nothing more."""
     async with stage.awake:
         async with stage.host():
@@ -168,26 +171,26 @@ async def exhaust_descriptors(stage: Stage) -> None:
         with stage.deed(DESCRIPTORS_EXHAUSTED):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(stage.mux.descriptors), limits[1]))
             try:
-                await stage.moment(4.0)
+                await moment(chance, 4.0)
             finally:
                 with suppress(ProcessLookupError):
                     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
-async def fill_disk(stage: Stage) -> None:
+async def fill_disk(stage: Stage, chance: Random) -> None:
     """The journal's disk is full for a while."""
     with stage.deed(DISK_FULL):
         stage.disk.fill()
         try:
-            await stage.moment(4.0)
+            await moment(chance, 4.0)
         finally:
             stage.disk.make_room()
 
 
-async def step_clock(stage: Stage) -> None:
+async def step_clock(stage: Stage, chance: Random) -> None:
     """The time of day is another, until the next step or start."""
     with stage.deed(CLOCK_STEPPED):
-        await stage.mux.watch.step_clock(stage.chance.choice([-86400, -3600, -1, 1, 3600, 86400]))
+        await stage.mux.watch.step_clock(chance.choice([-86400, -3600, -1, 1, 3600, 86400]))
 
 
 GUEST = (destroy, save, kill, reset, pause, take_over)
@@ -195,20 +198,20 @@ HOST = (kill_libvirtd, restart_libvirtd, hang_libvirtd)
 DAEMON = (kill_daemon, restart_daemon, reload, exhaust_descriptors, fill_disk, step_clock)
 
 
-async def befall_guest(stage: Stage, ticker: Ticker, over: asyncio.Event, *, pause: float) -> None:
+async def befall_guest(stage: Stage, ticker: Ticker, chance: Random, over: asyncio.Event, *, pause: float) -> None:
     """Do one thing after the other to a guest, each kind as often as any other, until it is over; with pauses of up to
     so many seconds."""
     while not over.is_set():
-        for fault in stage.chance.sample(GUEST, len(GUEST)):
-            await stage.moment(pause)
+        for fault in chance.sample(GUEST, len(GUEST)):
+            await moment(chance, pause)
             if not over.is_set():
-                await fault(stage, ticker)
+                await fault(stage, ticker, chance)
 
 
-async def befall(stage: Stage, kinds: Sequence[Fault], over: asyncio.Event, *, pause: float) -> None:
+async def befall(stage: Stage, kinds: Sequence[Fault], chance: Random, over: asyncio.Event, *, pause: float) -> None:
     """The same to all."""
     while not over.is_set():
-        for fault in stage.chance.sample(kinds, len(kinds)):
-            await stage.moment(pause)
+        for fault in chance.sample(kinds, len(kinds)):
+            await moment(chance, pause)
             if not over.is_set():
-                await fault(stage)
+                await fault(stage, chance)

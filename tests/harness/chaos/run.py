@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from random import Random
 
 import virtmux
 from tests.harness.chaos.clients import Listener, Resident, resident, visit
@@ -27,14 +26,14 @@ class ContradictionsError(AssertionError):
 
 
 async def chaos(directory: Path, seed: int, seconds: float, tell: Callable[[str], None]) -> Figures:
-    """Let everything happen for so long. Chance begins with `seed`; whose turn it is, is the machine's doing.
+    """Let everything happen for so long. `seed` says what each does next; whose turn it is, is the machine's doing.
 
     Raises:
         ContradictionsError: the oracle has found some.
     """
     (directory / "disk").mkdir()
     with Libvirtd() as libvirtd, small_disk(directory / "disk", 64) as disk:
-        stage = Stage(directory, libvirtd, disk, GUESTS, Random(seed))
+        stage = Stage(directory, libvirtd, disk, GUESTS, seed)
         async with opened(stage) as residents:
             before = await stage.mux.watch.census()
             for ticker in stage.tickers:
@@ -42,8 +41,8 @@ async def chaos(directory: Path, seed: int, seconds: float, tell: Callable[[str]
             over = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 let_happen(stage, residents, tasks, over, guest_pause=6.0, pause=6.0)
-                for _ in range(VISITORS):
-                    tasks.create_task(visit(stage, over))
+                for number in range(VISITORS):
+                    tasks.create_task(visit(stage, stage.chance(f"visitor {number}"), over))
                 await _watch(stage, seconds, tell)
                 over.set()
             await become_well(stage, residents)
@@ -85,12 +84,11 @@ def let_happen(
     daemon: Sequence[Fault] = DAEMON,
 ) -> None:
     """Begin what happens until it is over: faults after pauses of up to so many seconds, and what residents type."""
-    for ticker in stage.tickers:
-        tasks.create_task(befall_guest(stage, ticker, over, pause=guest_pause))
-    for kinds in (HOST, daemon):
-        tasks.create_task(befall(stage, kinds, over, pause=pause))
-    for one in residents:
-        tasks.create_task(one.type(stage, over))
+    for number, (ticker, one) in enumerate(zip(stage.tickers, residents, strict=True)):
+        tasks.create_task(befall_guest(stage, ticker, stage.chance(f"guest {number}"), over, pause=guest_pause))
+        tasks.create_task(one.type(stage.chance(f"resident {number}"), over))
+    tasks.create_task(befall(stage, HOST, stage.chance("libvirtd"), over, pause=pause))
+    tasks.create_task(befall(stage, daemon, stage.chance("virtmuxd"), over, pause=pause))
 
 
 async def become_well(stage: Stage, residents: list[Resident]) -> None:

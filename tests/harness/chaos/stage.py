@@ -68,14 +68,13 @@ class Stage:
         libvirtd: Libvirtd,
         disk: SmallDisk,
         guests: int,
-        chance: Random,
+        seed: int,
         *,
         others: Sequence[str] = (),
     ) -> None:
         """`others` are URIs of hypervisors to which nothing is done."""
         self.libvirtd = libvirtd
         self.disk = disk
-        self.chance = chance
         self.deeds: list[Deed] = []
         #: Held by whoever ends the daemon, has it take nobody in, or has libvirtd hang: see `until_nothing_opens`.
         self.awake = asyncio.Lock()
@@ -88,7 +87,12 @@ class Stage:
             journal=disk.journal,
             watched=True,
         )
+        self._seed = seed
         self._loop = asyncio.get_running_loop()
+
+    def chance(self, whose: str) -> Random:
+        """What somebody draws alone: whatever the others do, it is the same for a seed."""
+        return Random(f"{self._seed} {whose}")
 
     @property
     def names(self) -> list[str]:
@@ -122,6 +126,7 @@ class Stage:
             while any(each.state in ("opening", "ending") for each in await client.consoles()):
                 await asyncio.sleep(0.05)
 
-    async def moment(self, longest: float = 1.5) -> None:
-        """Some time."""
-        await asyncio.sleep(self.chance.uniform(0.05, longest))
+
+async def moment(chance: Random, longest: float = 1.5) -> None:
+    """Wait for some time, at most so many seconds."""
+    await asyncio.sleep(chance.uniform(0.05, longest))
