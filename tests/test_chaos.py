@@ -11,12 +11,13 @@ from tests.harness.chaos.deeds import (
     LIBVIRTD_HUNG,
     LIBVIRTD_KILLED,
     LIBVIRTD_SLOW,
+    SAVE,
     TAKEOVER,
     Deed,
     Kind,
     Typed,
 )
-from tests.harness.chaos.oracle import Oracle, Story
+from tests.harness.chaos.oracle import LAST_WORDS, Oracle, Story
 from tests.harness.chaos.printed import NeverPrintedError, Printed, Stretch, came_in
 from tests.harness.chaos.told import Heard
 from tests.harness.scripted_daemon import place
@@ -146,6 +147,28 @@ def test_what_was_printed_while_nobody_held_the_console_may_be_missing_where_a_b
     assert contradictions(replace(STORY, resident=told), killed) == []
     told = heard((1, attached()), (2, FIRST), (3, attached(2)), (4, SECOND[190:]))
     assert "190 bytes are missing" in contradictions(replace(STORY, resident=told), killed)[0]
+
+
+def test_what_a_guest_says_last_may_be_missing_up_to_what_its_port_keeps() -> None:
+    long = lines("aaaaaaaa", 1, 3001)
+    for lost, found in ((LAST_WORDS, False), (LAST_WORDS + 1, True)):
+        told = heard(
+            (1, attached()),
+            (2, long[:-lost]),
+            (11, ended(Cause.GUEST_DESTROYED)),
+            (13, missing()),
+            (13, attached(2)),
+            (14, SECOND),
+        )
+        story = replace(STORY, printed=Printed(long + SECOND, [0, len(long)]), resident=told)
+        assert [f"the last {lost} bytes of a run" in each for each in contradictions(story, DESTROYED)] == [
+            True
+        ] * found
+
+
+def test_what_is_missing_of_the_next_run_is_no_last_word_of_the_one_before() -> None:
+    told = heard((1, attached()), (2, FIRST), (11, ended(Cause.GUEST_DESTROYED)), (13, attached(2)), (14, SECOND[19:]))
+    assert "19 bytes are missing" in contradictions(replace(STORY, resident=told), DESTROYED)[0]
 
 
 def test_a_client_that_is_told_something_else_than_another_is_found() -> None:
@@ -335,6 +358,21 @@ def test_input_must_come_in_where_it_was_typed() -> None:
         "web1: b'7' was typed at run 0 and came in at run 1"
     ]
     assert contradictions(story, DESTROYED) == ["web1: b'7' came in, and was never typed"]
+
+
+def test_input_for_a_guest_that_is_saved_may_come_in_where_it_goes_on() -> None:
+    rest = lines("aaaaaaaa", 101, 103) + b"".join(b"aaaaaaaa 000002%02d %c\r\n" % each for each in enumerate(b"(7)"))
+    for restored in (rest, rest.replace(b"aaaaaaaa 00000101", b"bbbbbbbb 00000001")):
+        told = heard(
+            (1, attached()),
+            (2, FIRST),
+            (11, ended(Cause.GUEST_SAVED)),
+            (13, missing()),
+            (13, attached(2)),
+            (14, restored),
+        )
+        story = Story("web1", Printed(FIRST + restored, [0, len(FIRST)]), told, [], [Typed(b"7", 1)])
+        assert len(contradictions(story, deed(SAVE, 10, 12))) == (restored is not rest)
 
 
 def test_input_that_comes_in_twice_is_found() -> None:

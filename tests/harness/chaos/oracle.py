@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 
-from tests.harness.chaos.deeds import SAVE, Deed, Typed
+from tests.harness.chaos.deeds import DESTROY, QEMU_END, SAVE, Deed, Typed
 from tests.harness.chaos.ends import Ends
 from tests.harness.chaos.printed import NeverPrintedError, Printed
 from tests.harness.chaos.told import Heard, Held, Told
@@ -15,9 +15,11 @@ from tests.harness.chaos.told import Heard, Held, Told
 #: What is missing of a break is missing behind what the PTY kept, some 20 KB, and up to a second later QEMU throws away
 #: what is not read quickly enough (docs/libvirt.md, "Devices"): within so many bytes, or seconds.
 KEPT, NOTICED_S = 32768, 3.0
-#: A guest that is gone takes along what was on its way: its serial port, its PTY and libvirtd had it. One that is reset
-#: takes along what the port had.
-LAST_WORDS, PORT = 1 << 20, 17
+#: Of a guest that ends while its console is attached that much is lost at most: what the PTY kept, which is dropped.
+#: One that is reset takes along what its serial port had. Each byte went to the file first.
+LAST_WORDS, PORT = KEPT, 17
+#: By which a guest takes along what it said last.
+GUEST_ENDS = frozenset().union(*(kind.causes for kind in (DESTROY, QEMU_END, SAVE)))
 _TOKEN = re.compile(rb"\((\d+)\)")
 
 
@@ -103,6 +105,7 @@ class _Case:
         self._figures.received += len(told.output)
         self._figures.in_gaps += told.gaps
         come_to = end = 0
+        last: Held | None = None  # the attachment that brought what is before
         for held in told.attachments():
             if held.start != end:
                 self.contradictions.append(f"output before {held} that belongs to no attachment")
@@ -114,21 +117,32 @@ class _Case:
                     self.contradictions.append(f"was told what it has not printed, in {held}: {error}")
                     return
                 for stretch in stretches:
-                    if stretch.printed > come_to:
-                        self._excuse(come_to, stretch.printed, start + stretch.received, held)
-                    come_to = stretch.printed + stretch.length
+                    missing_from = come_to
+                    if last is not None and last is not held:
+                        missing_from = self._take_last_words(come_to, stretch.printed, last)
+                    if missing_from < stretch.printed:
+                        self._excuse(missing_from, stretch.printed, start + stretch.received, held)
+                    come_to, last = stretch.printed + stretch.length, held
                 self._runs[held.mark] = self._printed.run_of(come_to - 1)
         left = len(self._printed.data) - come_to
         if left > 1:  # what is stopped just now may have written one byte to the file only
             self.contradictions.append(f"the last {left} bytes did not arrive")
 
+    def _take_last_words(self, since: int, until: int, last: Held) -> int:
+        """Of what has not arrived, that from `since` to `until`, what the guest said last in a run that ended while the
+        console was attached, by the attachment `last`. Gives where the rest begins."""
+        end = self._printed.end_of_run(since - 1)
+        if last.ended not in GUEST_ENDS or until < end:
+            return since
+        self._figures.last_words += end - since
+        if end - since > LAST_WORDS:
+            self.contradictions.append(f"the last {end - since} bytes of a run are missing, behind {last}")
+        return end
+
     def _excuse(self, since: int, until: int, offset: int, held: Held) -> None:
         """What was printed from `since` to `until` has not arrived, where the output has come to an offset."""
         lost = until - since
-        run_begins = self._printed.runs[self._printed.run_of(until)]
-        ended = offset == held.start and since < run_begins == until and lost < LAST_WORDS
-        was_reset = lost <= PORT and self._printed.begins_boot(until)
-        if ended or was_reset:
+        if lost <= PORT and self._printed.begins_boot(until):
             self._figures.last_words += lost
         elif held.after is not None and (offset - held.start < KEPT or self._age(held, offset) < NOTICED_S):
             self._figures.in_breaks += lost
@@ -143,8 +157,8 @@ class _Case:
     # Input.
 
     def check_input(self) -> None:
-        """What came in was typed at an attachment of the same run. Of a token that was on its way to what ended then, a
-        part may be lost."""
+        """What came in was typed at an attachment of the same run; or of the one before, which was saved with it. Of a
+        token that was on its way to what ended then, a part may be lost."""
         sent = {each.token: each.mark for each in self._typed}
         self._figures.typed += len(sent)
         arrived: list[int] = []
@@ -154,16 +168,11 @@ class _Case:
                 there = self._runs.get(sent.get(token, 0), run)
                 if token not in sent:
                     self.contradictions.append(f"{token!r} came in, and was never typed")
-                elif there != run and not (there == run - 1 and self._was_saved):
+                elif there != run and not (there == run - 1 and self._printed.is_restored(run)):
                     self.contradictions.append(f"{token!r} was typed at run {there} and came in at run {run}")
         self._figures.echoed += len(arrived)
         if arrived != sorted(set(arrived)):
             self.contradictions.append(f"what was typed came in twice, or in another order: {arrived}")
-
-    @property
-    def _was_saved(self) -> bool:
-        """Whether the guest may have taken along to its next run what had come in."""
-        return any(deed.kind is SAVE for deed in self._deeds)
 
     # Ends.
 

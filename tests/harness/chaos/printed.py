@@ -48,6 +48,14 @@ class Printed:
         """In which run the byte at `place` was printed, from 0."""
         return max(index for index, start in enumerate(self.runs) if start <= place)
 
+    def end_of_run(self, place: int) -> int:
+        """Where the run ends in which the byte at `place` was printed."""
+        return min((start for start in self.runs if start > place), default=len(self.data))
+
+    def is_restored(self, run: int) -> bool:
+        """Whether a run goes on where the one before it was saved."""
+        return not self.begins_boot(self.runs[run])
+
     def find(self, piece: bytes, start: int) -> list[Stretch]:
         """Where the bytes of `piece` stand, in order, from `start` on: one stretch, unless bytes are missing before or
         in it. Where it cannot be told which bytes are missing, since lines begin alike, it is the earliest ones.

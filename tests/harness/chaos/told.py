@@ -6,6 +6,7 @@ from math import inf
 from virtmux import (
     Attached,
     Break,
+    Cause,
     Disconnected,
     Ended,
     Gap,
@@ -87,14 +88,15 @@ class Heard:
 
 @dataclass(frozen=True)
 class Held:
-    """An attachment, which begins with mark number `mark`: output from `start` to `end`, and the `break` that came
-    before it, if there was one."""
+    """An attachment, which begins with mark number `mark`: output from `start` to `end`, the `break` that came before
+    it, if there was one, and the cause of its end, where it has one."""
 
     mark: int
     attached: Attached
     after: Break | None
     start: int
     end: int
+    ended: Cause | None
 
 
 class Told:
@@ -174,8 +176,10 @@ class Told:
                 case Break():
                     after = mark
                 case Attached():
-                    ends = (at for at, later in marks[index + 1 :] if isinstance(later, Attached | Ended))
-                    held.append(Held(numbers[index], mark, after, offset, next(ends, len(self.output))))
+                    later = ((at, each) for at, each in marks[index + 1 :] if isinstance(each, Attached | Ended))
+                    end, by = next(later, (len(self.output), None))
+                    ended = by.reason.cause if isinstance(by, Ended) else None
+                    held.append(Held(numbers[index], mark, after, offset, end, ended))
                     after = None
                 case _:
                     pass
