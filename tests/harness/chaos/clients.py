@@ -23,7 +23,7 @@ REPLAYS = ("none", "bytes:65536", "boot", "all")
 #: Has a ticker print 16384 lines at once.
 FLOOD = b"\x06"
 #: What comes next for who reads nothing: a gap.
-LAG = Lag(16384, 0.5)
+LAG = Lag(65536, 0.5)
 
 
 class Listener:
