@@ -15,6 +15,7 @@ from tests.harness.chaos.deeds import (
     TAKEOVER,
     Deed,
     Kind,
+    TurnedAway,
     Typed,
 )
 from tests.harness.chaos.oracle import LAST_WORDS, Oracle, Story
@@ -331,6 +332,20 @@ def test_who_was_away_knows_not_when_a_mark_was_made() -> None:
     later = [(at + 30, record) for at, record in records[end:]]
     told = Heard("resident", STORY.resident.began, [*records[:end], *away, *later])
     assert [(each.earliest, each.at) for each in told.marks()] == [(1, 1), (10.5, 41), (10.5, 43), (43, 43)]
+
+
+@pytest.mark.parametrize(
+    ("visitor", "found"),
+    [
+        pytest.param(TurnedAway("visitor", 9, 11, "refused"), False, id="while it was killed"),
+        pytest.param(TurnedAway("visitor", 13, 14, "refused"), True, id="for no reason"),
+        pytest.param(TurnedAway("visitor", 9, 54, "", stuck=True), True, id="never"),
+    ],
+)
+def test_a_visitor_is_turned_away_only_where_the_daemon_cannot_serve_it(visitor: TurnedAway, found: bool) -> None:
+    oracle = Oracle([deed(DAEMON_KILLED, 10, 12), deed(DESTROY, 13, 15)])
+    oracle.judge_visits([visitor])
+    assert oracle.contradictions == ([str(visitor)] if found else [])
 
 
 def test_a_console_that_does_not_come_back_in_time_is_found() -> None:

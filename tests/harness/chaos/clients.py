@@ -10,18 +10,20 @@ from pathlib import Path
 from random import Random
 
 import virtmux
-from tests.harness.chaos.deeds import Typed
+from tests.harness.chaos.deeds import TurnedAway, Typed
 from tests.harness.chaos.printed import came_in
 from tests.harness.chaos.stage import Stage, Ticker, moment
 from tests.harness.chaos.told import Heard
 from virtmux import Attached, Console, Gap, MarkMessage, Output, Position
-from virtmux.messages import Attach, ClientHello, Lag, Place, encode
+from virtmux.messages import Attach, ClientHello, Goodbye, Lag, Place, PlaceEnded, Refused, encode
 from virtmux.session import ClientSession
 
 #: How a visitor begins.
 REPLAYS = ("none", "bytes:65536", "boot", "all")
 #: Has a ticker print 16384 lines at once.
 FLOOD = b"\x06"
+#: Long enough for every visit, in seconds.
+VISIT_S = 45.0
 #: What comes next for who reads nothing: a gap.
 LAG = Lag(65536, 0.5)
 
@@ -129,17 +131,21 @@ async def resident(path: Path, ticker: Ticker) -> AsyncIterator[Resident]:
 
 async def visit(stage: Stage, chance: Random, over: asyncio.Event) -> None:
     """Come to some console, stay a while, and go; again and again, until it is over."""
+    loop = asyncio.get_running_loop()
     while not over.is_set():
         await moment(chance)
         ticker = chance.choice(stage.tickers)
         if chance.random() < 1 / 3:
-            stay = _oversleep(stage, ticker, chance.uniform(0.05, 6.0))
+            who, stay = "visitor who overslept", _oversleep(stage, ticker, chance.uniform(0.05, 6.0))
         else:
-            stay = _listen(stage, ticker, chance.choice(REPLAYS), chance.uniform(0.1, 5.0))
-        # The daemon may be gone, or take nobody now: that a visitor is told so is shown elsewhere.
-        with suppress(virtmux.VirtmuxError, OSError, TimeoutError):
-            async with asyncio.timeout(30):
+            who, stay = "visitor", _listen(stage, ticker, chance.choice(REPLAYS), chance.uniform(0.1, 5.0))
+        came = loop.time()
+        try:
+            async with asyncio.timeout(VISIT_S):
                 await stay
+        except (virtmux.VirtmuxError, OSError) as error:
+            stuck = isinstance(error, TimeoutError)
+            stage.turned_away.append(TurnedAway(who, came, loop.time(), repr(error), stuck))
 
 
 async def _listen(stage: Stage, ticker: Ticker, replay: str, seconds: float) -> None:
@@ -149,8 +155,10 @@ async def _listen(stage: Stage, ticker: Ticker, replay: str, seconds: float) -> 
     ):
         one = Listener(f"visitor ({replay})", console)
         ticker.visitors.append(one.heard)
-        async with asyncio.timeout(seconds):
-            await one.run()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await one.run()
+                raise ConnectionAbortedError(one.heard.records[-1])
 
 
 async def _oversleep(stage: Stage, ticker: Ticker, seconds: float) -> None:
@@ -162,15 +170,20 @@ async def _oversleep(stage: Stage, ticker: Ticker, seconds: float) -> None:
         attach = Attach(session.next_id(), ticker.guest.name, lag=LAG)
         await loop.sock_sendall(connection, encode(ClientHello()) + encode(attach))
         one: Heard | None = None
-        async with asyncio.timeout(10):
-            while data := await loop.sock_recv(connection, 65536):
-                for said in session.receive(data):
-                    match said:
-                        case Place():
-                            one = Heard("visitor who overslept", Position.parse(said.position))
-                            ticker.visitors.append(one)
-                            await asyncio.sleep(seconds)
-                        case Output() | MarkMessage() | Gap() if one is not None:
-                            one.records.append((loop.time(), said))
-                        case _:
-                            pass
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as staying:
+                while data := await loop.sock_recv(connection, 65536):
+                    for said in session.receive(data):
+                        match said:
+                            case Place():
+                                one = Heard("visitor who overslept", Position.parse(said.position))
+                                ticker.visitors.append(one)
+                                await asyncio.sleep(seconds)
+                                staying.reschedule(loop.time() + 4.0)
+                            case Output() | MarkMessage() | Gap() if one is not None:
+                                one.records.append((loop.time(), said))
+                            case Refused(reason=reason) | PlaceEnded(reason=reason) | Goodbye(reason=reason):
+                                raise virtmux.VirtmuxError(reason)
+                            case _:
+                                pass
+                raise ConnectionAbortedError("without a word")

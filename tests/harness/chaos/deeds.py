@@ -35,6 +35,8 @@ class Kind:
     attachable: bool = False
     #: Whether its consequences may come long after it.
     lingers: bool = False
+    #: Whether the daemon may turn clients away meanwhile.
+    shuts: bool = False
 
 
 DESTROY = Kind("destroy", frozenset({Cause.GUEST_DESTROYED}), OFF)
@@ -60,10 +62,10 @@ LIBVIRTD_HUNG = Kind("libvirtd hung", TIMEOUT, LOST, breaks=True)
 LIBVIRTD_SLOW = Kind("libvirtd hung for a moment")
 
 # It tells no end: a `break` says that nobody held the console. Of one that it has just seen what is known is saved.
-DAEMON_KILLED = Kind("virtmuxd killed", breaks=True, blurs=True)
-DAEMON_RESTARTED = Kind("virtmuxd restarted", breaks=True, blurs=True)
+DAEMON_KILLED = Kind("virtmuxd killed", breaks=True, blurs=True, shuts=True)
+DAEMON_RESTARTED = Kind("virtmuxd restarted", breaks=True, blurs=True, shuts=True)
 DAEMON_RELOADED = Kind("virtmuxd reloaded", attachable=True)
-DESCRIPTORS_EXHAUSTED = Kind("descriptors exhausted", meanwhile=LOST)
+DESCRIPTORS_EXHAUSTED = Kind("descriptors exhausted", meanwhile=LOST, shuts=True)
 DISK_FULL = Kind("disk full", attachable=True)
 CLOCK_STEPPED = Kind("clock stepped", attachable=True)
 
@@ -93,3 +95,14 @@ class Typed:
 
     token: bytes
     mark: int
+
+
+@dataclass(frozen=True)
+class TurnedAway:
+    """A visitor who came at a time and was not served until it wanted to go, but sent away by another, or `stuck`."""
+
+    who: str
+    came: float
+    went: float
+    why: str
+    stuck: bool = False

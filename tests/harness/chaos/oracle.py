@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 
-from tests.harness.chaos.deeds import DESTROY, QEMU_END, SAVE, Deed, Typed
+from tests.harness.chaos.deeds import DESTROY, QEMU_END, SAVE, Deed, TurnedAway, Typed
 from tests.harness.chaos.ends import Ends
 from tests.harness.chaos.printed import NeverPrintedError, Printed
 from tests.harness.chaos.told import Heard, Held, Told
@@ -37,6 +37,7 @@ class Figures:
     last_words: int = 0
     typed: int = 0
     echoed: int = 0
+    turned_away: int = 0
     worst_recovery: float = 0.0
 
     def __str__(self) -> str:
@@ -47,6 +48,7 @@ class Figures:
             f"bytes: {self.received} received, {self.in_gaps} in gaps of slow clients, {self.in_breaks} lost within "
             f"breaks, {self.last_words} on their way as a guest ended or was reset\n"
             f"input: {self.typed} tokens typed, {self.echoed} came in, each at its boot\n"
+            f"visitors: {self.turned_away} turned away while the daemon could not serve them\n"
             f"worst recovery: {self.worst_recovery:.1f} s"
         )
 
@@ -69,6 +71,14 @@ class Oracle:
         self.contradictions: list[str] = []
         self.figures = Figures(faults=Counter(deed.kind.what for deed in deeds))
         self._deeds = deeds
+
+    def judge_visits(self, turned_away: Sequence[TurnedAway]) -> None:
+        """Nobody is turned away who could have been served, and nobody is left waiting."""
+        self.figures.turned_away += len(turned_away)
+        shut = [deed for deed in self._deeds if deed.kind.shuts]
+        for each in turned_away:
+            if each.stuck or not any(deed.overlaps(each.came, each.went) for deed in shut):
+                self.contradictions.append(str(each))
 
     def judge(self, story: Story, recovers_within: float) -> None:
         """Hold one story against the facts; `recovers_within` in seconds."""

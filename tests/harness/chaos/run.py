@@ -103,6 +103,7 @@ async def become_well(stage: Stage, residents: list[Resident]) -> None:
 def judge(stage: Stage, residents: list[Resident]) -> Oracle:
     """What the oracle says of all that was told."""
     oracle = Oracle(stage.deeds)
+    oracle.judge_visits(stage.turned_away)
     for ticker, one in zip(stage.tickers, residents, strict=True):
         story = Story(ticker.guest.name, ticker.printed(), one.heard, ticker.visitors, one.typed)
         oracle.judge(story, RECOVERS_WITHIN)

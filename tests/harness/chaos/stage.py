@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import virtmux
-from tests.harness.chaos.deeds import Deed, Kind
+from tests.harness.chaos.deeds import Deed, Kind, TurnedAway
 from tests.harness.chaos.printed import Printed
 from tests.harness.chaos.told import Heard
 from tests.harness.daemon import Daemon
@@ -60,7 +60,7 @@ class Ticker:
 
 
 class Stage:
-    """See the module. `deeds` is what was done so far."""
+    """See the module. `deeds` is what was done so far, `turned_away` who was."""
 
     def __init__(
         self,
@@ -76,6 +76,7 @@ class Stage:
         self.libvirtd = libvirtd
         self.disk = disk
         self.deeds: list[Deed] = []
+        self.turned_away: list[TurnedAway] = []
         #: Held by whoever ends the daemon, has it take nobody in, or has libvirtd hang: see `until_nothing_opens`.
         self.awake = asyncio.Lock()
         made = [directory / f"printed-{number}" for number in range(guests)]
