@@ -20,8 +20,10 @@ from tests.harness.chaos.deeds import (
 )
 from tests.harness.chaos.oracle import LAST_WORDS, Oracle, Story
 from tests.harness.chaos.printed import NeverPrintedError, Printed, Stretch, came_in
+from tests.harness.chaos.stage import GROWTH_KIB, Stock
 from tests.harness.chaos.told import Heard
 from tests.harness.scripted_daemon import place
+from tests.harness.watched_daemon import Census
 from virtmux import (
     Attached,
     Break,
@@ -346,6 +348,24 @@ def test_a_visitor_is_turned_away_only_where_the_daemon_cannot_serve_it(visitor:
     oracle = Oracle([deed(DAEMON_KILLED, 10, 12), deed(DESTROY, 13, 15)])
     oracle.judge_visits([visitor])
     assert oracle.contradictions == ([str(visitor)] if found else [])
+
+
+def test_what_the_daemon_keeps_is_found() -> None:
+    first = Stock(Census({"tasks": 20, "timers": 8}, workers=8, busy_workers=0, types={"builtins.dict": 900}), 40_000)
+    fewer = replace_held(first, tasks=19, memory=30_000)
+    assert fewer.more_than(first) == first.more_than(first) == []
+    assert replace_held(first, tasks=20, memory=40_000 + GROWTH_KIB).more_than(first) == []
+    (leak,) = replace_held(first, tasks=21, memory=40_000).more_than(first)
+    assert "{'tasks': 1}" in leak
+    assert first.with_timers(4).more_than(first.with_timers(4)) == first.more_than(first.with_timers(4)) == []
+    (leak,) = first.with_timers(5).more_than(first.with_timers(4))
+    assert "{'timers': 1}" in leak
+    (leak,) = replace_held(first, tasks=20, memory=40_001 + GROWTH_KIB).more_than(first)
+    assert "KiB of memory" in leak
+
+
+def replace_held(stock: Stock, *, tasks: int, memory: int) -> Stock:
+    return Stock(stock.census._replace(held={**stock.census.held, "tasks": tasks}), memory)
 
 
 def test_a_console_that_does_not_come_back_in_time_is_found() -> None:

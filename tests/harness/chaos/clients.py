@@ -136,16 +136,18 @@ async def visit(stage: Stage, chance: Random, over: asyncio.Event) -> None:
         await moment(chance)
         ticker = chance.choice(stage.tickers)
         if chance.random() < 1 / 3:
-            who, stay = "visitor who overslept", _oversleep(stage, ticker, chance.uniform(0.05, 6.0))
+            who, stay = "visitor who overslept", partial(_oversleep, stage, ticker, chance.uniform(0.05, 6.0))
         else:
-            who, stay = "visitor", _listen(stage, ticker, chance.choice(REPLAYS), chance.uniform(0.1, 5.0))
-        came = loop.time()
-        try:
-            async with asyncio.timeout(VISIT_S):
-                await stay
-        except (virtmux.VirtmuxError, OSError) as error:
-            stuck = isinstance(error, TimeoutError)
-            stage.turned_away.append(TurnedAway(who, came, loop.time(), repr(error), stuck))
+            replay, seconds = chance.choice(REPLAYS), chance.uniform(0.1, 5.0)
+            who, stay = "visitor", partial(_listen, stage, ticker, replay, seconds)
+        async with stage.chairs:
+            came = loop.time()
+            try:
+                async with asyncio.timeout(VISIT_S):
+                    await stay()
+            except (virtmux.VirtmuxError, OSError) as error:
+                stuck = isinstance(error, TimeoutError)
+                stage.turned_away.append(TurnedAway(who, came, loop.time(), repr(error), stuck))
 
 
 async def _listen(stage: Stage, ticker: Ticker, replay: str, seconds: float) -> None:

@@ -32,6 +32,8 @@ from tests.harness.terminal import Terminal
 #: One that concerns all.
 Fault = Callable[[Stage, Random], Awaitable[None]]
 
+#: So many timers has a console at most that prints, or is waited for.
+TIMERS = 4
 #: Longer than all of `keepalive_interval` * (`keepalive_count` + 1): hung.
 HUNG = 16.0
 
@@ -147,8 +149,10 @@ async def kill_daemon(stage: Stage, chance: Random) -> None:
 
 
 async def restart_daemon(stage: Stage, chance: Random) -> None:
-    """It is restarted in order."""
+    """It is restarted in order. Before, it is seen whether it has kept in its life what it needs no more."""
     async with stage.awake:
+        async with stage.rest():
+            await stage.take_stock(passing=TIMERS * len(stage.tickers))
         with stage.deed(DAEMON_RESTARTED):
             assert await stage.mux.stop() == 0
             await stage.mux.start()

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import virtmux
 from tests.harness.chaos.deeds import Deed, Kind, TurnedAway
@@ -16,7 +17,12 @@ from tests.harness.follower import PATIENCE
 from tests.harness.guest import Guest, ticker_guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.small_disk import SmallDisk
+from tests.harness.watched_daemon import Census
 
+#: Who come and go at the same time.
+VISITORS = 3
+#: So much more memory than at first the daemon may have at rest, in KiB: caches fill, the more the longer it lives.
+GROWTH_KIB = 16384
 #: The journal's disk is never empty enough for the usual share. The first guest's ring is small: who reads slowly there
 #: has gaps, but no more is lost than that.
 CONFIG = """
@@ -59,6 +65,25 @@ class Ticker:
         await self.guest.start(paused=paused)
 
 
+class Stock(NamedTuple):
+    """What the daemon has; memory in KiB, without what it shares with files."""
+
+    census: Census
+    memory: int
+
+    def with_timers(self, more: int) -> "Stock":
+        """The same with so many timers more."""
+        held = self.census.held
+        return self._replace(census=self.census._replace(held={**held, "timers": held["timers"] + more}))
+
+    def more_than(self, first: "Stock") -> list[str]:
+        """What there is more of than at first, in words; of memory, much more."""
+        more: dict[str, int] = self.census.more_than(first.census)
+        if (grown := self.memory - first.memory) > GROWTH_KIB:
+            more["KiB of memory"] = grown
+        return [f"the daemon has more than at first: {more}, {self.census.grown(first.census)}"] if more else []
+
+
 class Stage:
     """See the module. `deeds` is what was done so far, `turned_away` who was."""
 
@@ -88,6 +113,11 @@ class Stage:
             journal=disk.journal,
             watched=True,
         )
+        #: A visitor has one of these while it is there.
+        self.chairs = asyncio.Semaphore(VISITORS)
+        #: What the daemon was seen to have, at rest, more than at first.
+        self.leaks: list[str] = []
+        self._first: Stock | None = None
         self._seed = seed
         self._loop = asyncio.get_running_loop()
 
@@ -119,6 +149,26 @@ class Stage:
             for ticker in self.tickers:
                 await stack.enter_async_context(ticker.lock)
             yield
+
+    @asynccontextmanager
+    async def rest(self) -> AsyncIterator[None]:
+        """No visitor is there, none of us asks libvirtd for anything, and no console is being opened or let go."""
+        async with AsyncExitStack() as stack:
+            for _ in range(VISITORS):
+                await stack.enter_async_context(self.chairs)
+            await stack.enter_async_context(self.host())
+            await self.until_nothing_opens()
+            yield
+
+    async def take_stock(self, *, passing: int = 0) -> None:
+        """Hold what the daemon has, at rest, against what it had the first time, when no guest had printed yet. So many
+        timers may pass by themselves: where guests print some always do."""
+        first = self._first
+        if first is None:
+            self._first = Stock(await self.mux.watch.census(), self.mux.rss_kib)
+            return
+        first = first.with_timers(passing)
+        self.leaks += Stock(await self.mux.watch.settled(first.census), self.mux.rss_kib).more_than(first)
 
     async def until_nothing_opens(self) -> None:
         """Wait until the daemon is opening no console. Where libvirtd hangs while one is opened, and who asked for it
