@@ -7,7 +7,9 @@ import pytest
 
 from tests.harness.chaos.deeds import (
     DAEMON_KILLED,
+    DESCRIPTORS_EXHAUSTED,
     DESTROY,
+    DISK_FULL,
     LIBVIRTD_HUNG,
     LIBVIRTD_KILLED,
     LIBVIRTD_SLOW,
@@ -57,10 +59,12 @@ def reason(cause: Cause) -> Reason:
     return Reason(cause=cause, text="", phase=Phase.RECEIVE, at=NOW, retry=Retry(will_retry=True, after_s=None))
 
 
-def heard(*said: tuple[float, bytes | Mark | Gap], who: str = "resident") -> Heard:
-    """What a client was given at these times, from the beginning; offsets and numbers are filled in."""
+def heard(*said: tuple[float, bytes | Mark | Gap], who: str = "resident", start: int = 0) -> Heard:
+    """What a client was given at these times, from the beginning, or behind the first mark from an offset on; offsets
+    and numbers are filled in."""
     records: list[tuple[float, Record]] = []
-    offset, number = 0, 1
+    offset, number = start, 1 + (start > 0)
+    began = Position(HISTORY, offset, number)
     for at, each in said:
         match each:
             case bytes():
@@ -72,7 +76,7 @@ def heard(*said: tuple[float, bytes | Mark | Gap], who: str = "resident") -> Hea
             case _:
                 records.append((at, MarkMessage(1, offset, number, each)))
                 number += 1
-    return Heard(who, Position(HISTORY, 0, 1), records)
+    return Heard(who, began, records)
 
 
 def attached(number: int = 1) -> Attached:
@@ -348,6 +352,34 @@ def test_a_visitor_is_turned_away_only_where_the_daemon_cannot_serve_it(visitor:
     oracle = Oracle([deed(DAEMON_KILLED, 10, 12), deed(DESTROY, 13, 15)])
     oracle.judge_visits([visitor])
     assert oracle.contradictions == ([str(visitor)] if found else [])
+
+
+def test_who_comes_last_is_given_all_that_is_kept() -> None:
+    total = len(FIRST + SECOND)
+    told = heard((1, attached()), (2, FIRST), (10, SECOND))
+    story = replace(STORY, resident=told, kept=500, stored=1000)
+
+    def found(
+        *said: bytes | Mark | Gap, start: int = 0, kind: Kind = DISK_FULL, during: tuple[float, float] = (90, 91)
+    ) -> list[str]:
+        last = heard(*((inf, each) for each in said), who="who came last", start=start)
+        return contradictions(replace(story, last=last), deed(kind, *during))
+
+    def given(start: int, until: int) -> list[str]:
+        return [f"web1: who came last was not given {start} to {until} of {total}"]
+
+    assert found(attached(), FIRST + SECOND) == []
+    assert found((FIRST + SECOND)[total - 1500 :], start=total - 1500) == []
+    assert found((FIRST + SECOND)[total - 1000 :], start=total - 1000) == []
+    assert found((FIRST + SECOND)[total - 999 :], start=total - 999) == given(0, total - 999)
+    assert found(attached(), FIRST + SECOND[:-1]) == [f"web1: who came last came to {total - 1} of {total}"]
+
+    gap = Gap(console=1, offset=len(FIRST), to_offset=total - 500, mark=2, to_mark=2)
+    assert found(attached(), FIRST, gap, SECOND[-500:], during=(9, 11)) == []
+    assert found(attached(), FIRST, gap, SECOND[-500:], during=(20, 21)) == given(len(FIRST), total - 500)
+    gap = Gap(console=1, offset=len(FIRST), to_offset=total - 499, mark=2, to_mark=2)
+    assert found(attached(), FIRST, gap, SECOND[-499:], during=(9, 11)) == given(len(FIRST), total - 499)
+    assert found(attached(), FIRST, gap, SECOND[-499:], kind=DESCRIPTORS_EXHAUSTED, during=(9, 11)) == []
 
 
 def test_what_the_daemon_keeps_is_found() -> None:

@@ -37,6 +37,8 @@ class Kind:
     lingers: bool = False
     #: Whether the daemon may turn clients away meanwhile.
     shuts: bool = False
+    #: Whether the journal may not be written meanwhile.
+    unwritten: bool = False
 
 
 DESTROY = Kind("destroy", frozenset({Cause.GUEST_DESTROYED}), OFF)
@@ -65,8 +67,8 @@ LIBVIRTD_SLOW = Kind("libvirtd hung for a moment")
 DAEMON_KILLED = Kind("virtmuxd killed", breaks=True, blurs=True, shuts=True)
 DAEMON_RESTARTED = Kind("virtmuxd restarted", breaks=True, blurs=True, shuts=True)
 DAEMON_RELOADED = Kind("virtmuxd reloaded", attachable=True)
-DESCRIPTORS_EXHAUSTED = Kind("descriptors exhausted", meanwhile=LOST, shuts=True)
-DISK_FULL = Kind("disk full", attachable=True)
+DESCRIPTORS_EXHAUSTED = Kind("descriptors exhausted", meanwhile=LOST, shuts=True, unwritten=True)
+DISK_FULL = Kind("disk full", attachable=True, unwritten=True)
 CLOCK_STEPPED = Kind("clock stepped", attachable=True)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 
-from tests.harness.chaos.deeds import DESTROY, QEMU_END, SAVE, Deed, TurnedAway, Typed
+from tests.harness.chaos.deeds import DESCRIPTORS_EXHAUSTED, DESTROY, QEMU_END, SAVE, Deed, TurnedAway, Typed
 from tests.harness.chaos.ends import Ends
 from tests.harness.chaos.printed import NeverPrintedError, Printed
 from tests.harness.chaos.told import Heard, Held, Told
@@ -35,6 +35,7 @@ class Figures:
     in_gaps: int = 0
     in_breaks: int = 0
     last_words: int = 0
+    gone: int = 0
     typed: int = 0
     echoed: int = 0
     turned_away: int = 0
@@ -46,7 +47,7 @@ class Figures:
             f"faults: {sum(self.faults.values())} ({faults})\n"
             f"ends: {self.ends}, each with one reason that fits; {self.ends_alone} could have one reason only\n"
             f"bytes: {self.received} received, {self.in_gaps} in gaps of slow clients, {self.in_breaks} lost within "
-            f"breaks, {self.last_words} on their way as a guest ended or was reset\n"
+            f"breaks, {self.last_words} on their way as a guest ended or was reset, {self.gone} gone by the end\n"
             f"input: {self.typed} tokens typed, {self.echoed} came in, each at its boot\n"
             f"visitors: {self.turned_away} turned away while the daemon could not serve them\n"
             f"worst recovery: {self.worst_recovery:.1f} s"
@@ -55,13 +56,18 @@ class Figures:
 
 @dataclass(frozen=True)
 class Story:
-    """All that is known of one guest and its console. The `resident` has heard it from the first byte to the last."""
+    """All that is known of one guest and its console. The `resident` has heard it from the first byte to the last; who
+    came `last` asked for all of it again: the last `kept` bytes are in the ring, where that could grow, and the last
+    `stored` ones in the journal, where that could be written."""
 
     guest: str
     printed: Printed
     resident: Heard
     visitors: Sequence[Heard]
     typed: Sequence[Typed]
+    last: Heard | None = None
+    kept: int = 0
+    stored: int = 0
 
 
 class Oracle:
@@ -84,6 +90,7 @@ class Oracle:
         """Hold one story against the facts; `recovers_within` in seconds."""
         case = _Case(story, [deed for deed in self._deeds if story.guest in deed.guests], self.figures)
         case.check_bytes()
+        case.check_kept()
         case.check_input()
         case.check_ends()
         case.check_recovery(recovers_within)
@@ -103,6 +110,7 @@ class _Case:
         self._runs: dict[int, int] = {}
         for heard in (story.resident, *story.visitors):
             self._told.add(heard)
+        self._last, self._kept, self._stored = story.last, story.kept, story.stored
 
     # Bytes.
 
@@ -163,6 +171,30 @@ class _Case:
     def _age(self, held: Held, offset: int) -> float:
         """How long the console had been attached, in seconds, when the byte at `offset` came."""
         return self._resident.came(offset) - self._resident.told(held.mark)
+
+    # What is kept.
+
+    def check_kept(self) -> None:
+        """Who comes last is given all again that must still be there, up to the end."""
+        if self._last is None:
+            return
+        end, known = len(self._told.output), len(self._told.contradictions)
+        came_to = self._told.add(self._last)
+        self.contradictions += self._told.contradictions[known:]
+        if came_to != end:
+            self.contradictions.append(f"who came last came to {came_to} of {end}")
+        # A ring that cannot grow stays as it is.
+        kept = 0 if any(deed.kind is DESCRIPTORS_EXHAUSTED for deed in self._deeds) else self._kept
+        for start, until in self._last.missing():
+            self._figures.gone += until - start
+            if until > end - kept or (until > end - self._stored and not self._came_unwritten(start, until)):
+                self.contradictions.append(f"who came last was not given {start} to {until} of {end}")
+
+    def _came_unwritten(self, start: int, until: int) -> bool:
+        """Whether bytes came while the journal could not be written, or was not yet again."""
+        first, last = self._resident.came(start), self._resident.came(until - 1)
+        unwritten = [deed for deed in self._deeds if deed.kind.unwritten]
+        return any(deed.began - NOTICED_S <= first and last <= deed.until for deed in unwritten)
 
     # Input.
 

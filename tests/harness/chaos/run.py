@@ -3,19 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import zip_longest
+from math import inf
 from pathlib import Path
 
 import virtmux
 from tests.harness.chaos.clients import Listener, Resident, resident, visit
 from tests.harness.chaos.faults import DAEMON, HOST, Fault, befall, befall_guest
 from tests.harness.chaos.oracle import Figures, Oracle, Story
-from tests.harness.chaos.stage import VISITORS, Stage
+from tests.harness.chaos.stage import JOURNAL_SIZE, VISITORS, Stage
+from tests.harness.chaos.told import Heard
 from tests.harness.follower import PATIENCE
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.small_disk import small_disk
 from virtmux import Position
 
 GUESTS = 4
+#: So many of a console's last bytes are in its journal, whatever is rotated away and however much its index takes.
+STORED = JOURNAL_SIZE // 2
 #: How long it may take until a console is attached once nothing hinders that, in seconds.
 RECOVERS_WITHIN = 15.0
 
@@ -46,8 +51,8 @@ async def chaos(directory: Path, seed: int, seconds: float, tell: Callable[[str]
                 over.set()
             await become_well(stage, residents)
             await stage.take_stock()
-            await _hear_all_again(stage)
-        oracle = judge(stage, residents)
+            again = await _hear_all_again(stage)
+        oracle = judge(stage, residents, again)
         if oracle.contradictions:
             raise ContradictionsError("\n".join([*oracle.contradictions, str(oracle.figures)]))
         return oracle.figures
@@ -97,13 +102,22 @@ async def become_well(stage: Stage, residents: list[Resident]) -> None:
         await one.until_output(ticker.end()[:-1], PATIENCE)  # the last byte may not have come to the port
 
 
-def judge(stage: Stage, residents: list[Resident]) -> Oracle:
-    """What the oracle says of all that was told."""
+def judge(stage: Stage, residents: Sequence[Resident], again: Sequence[Heard] = ()) -> Oracle:
+    """What the oracle says of all that was told; `again`: to those who came last."""
     oracle = Oracle(stage.deeds)
     oracle.contradictions += stage.leaks
     oracle.judge_visits(stage.turned_away)
-    for ticker, one in zip(stage.tickers, residents, strict=True):
-        story = Story(ticker.guest.name, ticker.printed(), one.heard, ticker.visitors, one.typed)
+    for ticker, one, last in zip_longest(stage.tickers, residents, again):
+        story = Story(
+            ticker.guest.name,
+            ticker.printed(),
+            one.heard,
+            ticker.visitors,
+            one.typed,
+            last,
+            kept=ticker.ring // 2,
+            stored=STORED,
+        )
         oracle.judge(story, RECOVERS_WITHIN)
     return oracle
 
@@ -117,12 +131,15 @@ async def _watch(stage: Stage, seconds: float, tell: Callable[[str], None]) -> N
         tell(f"{len(stage.deeds)} faults, {max(0.0, end - loop.time()):.0f} s are left")
 
 
-async def _hear_all_again(stage: Stage) -> None:
-    """Somebody who comes last is told the same, as far as it was kept."""
+async def _hear_all_again(stage: Stage) -> list[Heard]:
+    """Somebody comes last to each console and asks for all of it."""
+    again = []
     async with virtmux.connect(stage.mux.socket) as mux:
         for ticker in stage.tickers:
-            async with mux.attach(ticker.guest.name, replay="all") as console:
+            async with mux.attach(ticker.guest.name, replay="all") as console, asyncio.timeout(PATIENCE):
                 last = Listener("who came last", console)
-                ticker.visitors.append(last.heard)
-                while console.position.offset < Position.parse(console.place.info.position).offset:
-                    last.heard.records.append((0.0, await anext(console)))
+                again.append(last.heard)
+                end = Position.parse(console.place.info.position)
+                while (console.position.offset, console.position.mark) < (end.offset, end.mark):
+                    last.heard.records.append((inf, await anext(console)))
+    return again

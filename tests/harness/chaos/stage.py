@@ -23,26 +23,30 @@ from tests.harness.watched_daemon import Census
 VISITORS = 3
 #: So much more memory than at first the daemon may have at rest, in KiB: caches fill, the more the longer it lives.
 GROWTH_KIB = 16384
-#: The journal's disk is never empty enough for the usual share. The first guest's ring is small: who reads slowly there
-#: has gaps, but no more is lost than that.
+#: In bytes. The first guest's ring is small: who reads slowly there has gaps, but no more is lost than that.
+JOURNAL_SIZE, SMALL_RING, RING = 1 << 20, 1 << 17, 1 << 20
+#: The journal's disk is never empty enough for the usual share.
 CONFIG = """
 attach = "always"
 journal_free = 0
-journal_size = 1048576
+journal_size = {journal_size}
 journal_total = 16777216
+ring = {ring}
 
 [[console]]
 match = "{small}"
-ring = 131072
+ring = {small_ring}
 """
 
 
 @dataclass
 class Ticker:
-    """A guest, the file that it writes all it prints to, and where in that each of its runs began."""
+    """A guest, the file that it writes all it prints to, the size of its console's ring, and where in the file each of
+    its runs began."""
 
     guest: Guest
     truth: Path
+    ring: int
     runs: list[int] = field(default_factory=list)
     #: What visitors of its console were told.
     visitors: list[Heard] = field(default_factory=list)
@@ -105,8 +109,12 @@ class Stage:
         #: Held by whoever ends the daemon, has it take nobody in, or has libvirtd hang: see `until_nothing_opens`.
         self.awake = asyncio.Lock()
         made = [directory / f"printed-{number}" for number in range(guests)]
-        self.tickers = [Ticker(ticker_guest(libvirtd, truth), truth) for truth in made]
-        self.config = CONFIG.format(small=self.tickers[0].guest.name)
+        rings = [SMALL_RING, *[RING] * (guests - 1)]
+        self.tickers = [
+            Ticker(ticker_guest(libvirtd, truth), truth, ring) for truth, ring in zip(made, rings, strict=True)
+        ]
+        small = self.tickers[0].guest.name
+        self.config = CONFIG.format(journal_size=JOURNAL_SIZE, ring=RING, small=small, small_ring=SMALL_RING)
         self.mux = Daemon(
             [libvirtd.uri, *others],
             config=self.config,

@@ -66,6 +66,11 @@ class Heard:
         output = ((at, record) for at, record in self.records if isinstance(record, Output))
         return next((at for at, record in output if record.offset + len(record.data) > offset), inf)
 
+    def missing(self) -> list[tuple[int, int]]:
+        """The ranges of offsets, from 0 on, that were there and that it was not given."""
+        gaps = [(each.offset, each.to_offset) for _, each in self.records if isinstance(each, Gap)]
+        return [(start, end) for start, end in [(0, self.began.offset), *gaps] if start < end]
+
     def attached(self) -> list[tuple[float, float]]:
         """From when to when the console was attached, as far as the client knew."""
         spans: list[tuple[float, float]] = []
@@ -120,8 +125,9 @@ class Told:
         """How many bytes nobody was given: gaps for all."""
         return self._known.count(0)
 
-    def add(self, heard: Heard) -> None:
-        """Take what a client heard: it must begin where it was said to, and leave nothing out that is not named."""
+    def add(self, heard: Heard) -> int:
+        """Take what a client heard: it must begin where it was said to, and leave nothing out that is not named. Gives
+        the offset that it came to."""
         at = heard.began
         if self._history not in (None, at.history):
             self.contradictions.append(f"{heard.who}: another history")
@@ -146,6 +152,7 @@ class Told:
                     self._expect(heard, at, record, fits=record.continuous and asked == at)
                 case _:
                     pass  # it says nothing of the sequence
+        return at.offset
 
     def _expect(self, heard: Heard, at: Position, record: Record, *, fits: bool) -> None:
         if not fits:
