@@ -14,6 +14,7 @@ from tests.harness.chaos.deeds import (
     LIBVIRTD_KILLED,
     LIBVIRTD_SLOW,
     SAVE,
+    SHUT_DOWN,
     TAKEOVER,
     Deed,
     Kind,
@@ -194,10 +195,14 @@ def test_what_a_client_is_not_given_must_be_named() -> None:
     assert "visitor: Output" in contradictions(replace(STORY, visitors=[unnamed]), DESTROYED)[0]
 
 
-@pytest.mark.parametrize("cause", [Cause.GUEST_SHUTDOWN, Cause.STREAM_ENDED])
-def test_an_end_whose_reason_does_not_fit_is_found(cause: Cause) -> None:
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [(DESTROY, Cause.GUEST_SHUTDOWN), (DESTROY, Cause.STREAM_ENDED), (SHUT_DOWN, Cause.GUEST_DESTROYED)],
+)
+def test_an_end_whose_reason_does_not_fit_is_found(kind: Kind, cause: Cause) -> None:
     told = heard((1, attached()), (2, FIRST), (11, ended(cause)), (13, missing()), (13, attached(2)), (14, SECOND))
-    assert any("ended after destroy" in each for each in contradictions(replace(STORY, resident=told), DESTROYED))
+    (contradiction,) = contradictions(replace(STORY, resident=told), deed(kind, 10, 12))
+    assert f"ended after {kind.what}" in contradiction
 
 
 def test_a_deed_of_which_nobody_is_told_is_found() -> None:

@@ -42,6 +42,7 @@ class Kind:
 
 
 DESTROY = Kind("destroy", frozenset({Cause.GUEST_DESTROYED}), OFF)
+SHUT_DOWN = Kind("shutdown", frozenset({Cause.GUEST_SHUTDOWN}), OFF)
 SAVE = Kind("save", frozenset({Cause.GUEST_SAVED}), OFF)
 # libvirt's event says the one, what it answers to a question afterwards the other.
 QEMU_END = Kind("QEMU's end", frozenset({Cause.GUEST_FAILED, Cause.GUEST_CRASHED}), OFF)

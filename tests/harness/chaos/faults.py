@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, suppress
 from random import Random
 
+import virtmux
 from tests.harness.chaos.deeds import (
     CLOCK_STEPPED,
     DAEMON_KILLED,
@@ -22,10 +23,13 @@ from tests.harness.chaos.deeds import (
     QEMU_END,
     RESET,
     SAVE,
+    SHUT_DOWN,
     TAKEOVER,
     Kind,
 )
 from tests.harness.chaos.stage import Stage, Ticker, moment
+from tests.harness.follower import PATIENCE
+from tests.harness.guest import POWER_OFF
 from tests.harness.matrix import ESCAPE
 from tests.harness.terminal import Terminal
 
@@ -49,6 +53,25 @@ async def destroy(stage: Stage, ticker: Ticker, chance: Random) -> None:
 async def save(stage: Stage, ticker: Ticker, chance: Random) -> None:
     """It is saved, and goes on where it was."""
     await _off_and_on(stage, ticker, chance, SAVE, ticker.guest.save)
+
+
+async def shut_down(stage: Stage, ticker: Ticker, chance: Random) -> None:
+    """It is told at its console to power itself off."""
+
+    async def off() -> None:
+        while not (await ticker.guest.state()).startswith("shut off"):
+            with suppress(virtmux.VirtmuxError):  # the daemon is ended, or the console taken away: once more
+                await _power_off(stage, ticker)
+            with suppress(TimeoutError):
+                await ticker.guest.until("shut off (shutdown)", seconds=5.0)
+
+    await _off_and_on(stage, ticker, chance, SHUT_DOWN, off)
+
+
+async def _power_off(stage: Stage, ticker: Ticker) -> None:
+    async with virtmux.connect(stage.mux.socket, reconnect_for=0) as mux, mux.attach(ticker.guest.name) as console:
+        await console.until_attached(timeout=PATIENCE)
+        await console.send(POWER_OFF)
 
 
 async def kill(stage: Stage, ticker: Ticker, chance: Random) -> None:
@@ -197,7 +220,7 @@ async def step_clock(stage: Stage, chance: Random) -> None:
         await stage.mux.watch.step_clock(chance.choice([-86400, -3600, -1, 1, 3600, 86400]))
 
 
-GUEST = (destroy, save, kill, reset, pause, take_over)
+GUEST = (destroy, shut_down, save, kill, reset, pause, take_over)
 HOST = (kill_libvirtd, restart_libvirtd, hang_libvirtd)
 DAEMON = (kill_daemon, restart_daemon, reload, exhaust_descriptors, fill_disk, step_clock)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 
-from tests.harness.chaos.deeds import DESCRIPTORS_EXHAUSTED, DESTROY, QEMU_END, SAVE, Deed, TurnedAway, Typed
+from tests.harness.chaos.deeds import DESCRIPTORS_EXHAUSTED, DESTROY, QEMU_END, SAVE, SHUT_DOWN, Deed, TurnedAway, Typed
 from tests.harness.chaos.ends import Ends
 from tests.harness.chaos.printed import NeverPrintedError, Printed
 from tests.harness.chaos.told import Heard, Held, Told
@@ -19,7 +19,7 @@ KEPT, NOTICED_S = 32768, 3.0
 #: One that is reset takes along what its serial port had. Each byte went to the file first.
 LAST_WORDS, PORT = KEPT, 17
 #: By which a guest takes along what it said last.
-GUEST_ENDS = frozenset().union(*(kind.causes for kind in (DESTROY, QEMU_END, SAVE)))
+GUEST_ENDS = frozenset().union(*(kind.causes for kind in (DESTROY, QEMU_END, SAVE, SHUT_DOWN)))
 _TOKEN = re.compile(rb"\((\d+)\)")
 
 
