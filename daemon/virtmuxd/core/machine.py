@@ -184,7 +184,7 @@ class Machine:
         self._unheld_since = unheld_since
         #: Since when the guest runs where it was migrated to; 0 where it was not.
         self._arrived_at = 0
-        #: Whether the last attachment lasted until the guest left by migration.
+        #: Whether the last attachment lasted until the guest ended, or left by migration, and it is not back yet.
         self._held_to_the_end = False
         self._undefined_by: Undefined | None = None
         #: Since when the hypervisor answers.
@@ -267,6 +267,8 @@ class Machine:
         self._effects += self.claim.learn(event, held=self.state is not State.ABSENT)
         if self._incarnations.learn(event):
             self._backoff.reset()
+            if self._held_to_the_end:  # a guest that did not run has said nothing
+                self._unheld_since, self._held_to_the_end = event.at, False
         if isinstance(event, Opened):
             self._held = self._incarnations.opened(event.running_id)
 
@@ -318,11 +320,11 @@ class Machine:
         self._effects.append(Open(force))
 
     def _opened(self, event: Opened) -> None:
-        unheld = [at for at in (self._unheld_since, self._held.started_at) if at is not None]
+        unheld = self._held.started_at if self._unheld_since is None else self._unheld_since
         since = event.at if event.since is None else max(event.since, self._arrived_at)
-        clock_was_set_back = event.since is None and max(unheld, default=0) > since
-        if unheld and (max(unheld) < since or clock_was_set_back):
-            self._sequence.mark(self._break(event.at, max(unheld), since))
+        clock_was_set_back = event.since is None and unheld is not None and unheld > since
+        if unheld is not None and (unheld < since or clock_was_set_back):
+            self._sequence.mark(self._break(event.at, unheld, since))
         self._attach(event)
 
     def _break(self, at: int, since: int, until: int) -> Break:
@@ -490,6 +492,7 @@ class Machine:
         self._enter(State.ENDING)
         self.silence.end()
         self._unheld_since = self.silence.served_at if failure.stalled else failure.at
+        self._held_to_the_end = False
         if not 0 <= failure.at - self._attached_at <= _LASTING:  # the clock may have been set back
             self._backoff.reset()
         provisional = self._reason(classify(failure, self._held) or assume(failure, self._held), failure, self._held)
@@ -597,7 +600,7 @@ class Machine:
             return
         ending.verdict = verdict
         self._marked = verdict.cause
-        self._held_to_the_end = verdict.cause is Cause.GUEST_MIGRATED
+        self._held_to_the_end = verdict.cause in GUEST_ENDS and self.newest.number == ending.evidence.number
         self._effects += [ClearTimer(Timer.EVIDENCE), Explain(verdict.cause)]
         reason = self._reason(verdict, ending.failure, ending.evidence)
         reason = structs.replace(reason, offset=ending.mark.offset, later_errors=tuple(ending.later_errors))

@@ -555,6 +555,20 @@ def test_a_guest_that_starts_again_is_attached_again() -> None:
     ]
 
 
+def test_what_a_guest_said_while_nobody_held_its_console_is_in_a_break_also_where_another_start_is_attached() -> None:
+    life = attached()
+    life.happen(stream_error(2), Cleaned(at(3)), OpenFailed(at(4), BUSY))
+    life.happen(stopped(5), Started(at(6), NEXT_ID), Opened(at(7), NEXT_ID))
+    assert life.marks[-2] == Break(rfc3339(at(7)), rfc3339(at(2)), rfc3339(at(7)))
+
+
+def test_a_start_that_nobody_attached_is_in_a_break_too() -> None:
+    life = attached()
+    life.happen(eof(2), stopped(2), Cleaned(at(3)), Started(at(4), NEXT_ID), OpenFailed(at(5), BUSY))
+    life.happen(stopped(6), Started(at(7), NEXT_ID + 1), Opened(at(8), NEXT_ID + 1))
+    assert life.marks[-2] == Break(rfc3339(at(8)), rfc3339(at(4)), rfc3339(at(8)))
+
+
 _RESTART: list[Event] = [eof(2), stopped(2, "DESTROYED"), Started(at(2), NEXT_ID), Cleaned(at(2))]
 
 
