@@ -124,6 +124,15 @@ def stopped_cause(stopped: LibvirtEvent) -> Cause | None:
     return _STOPPED_CAUSES.get(stopped.detail or "")
 
 
+def is_another_end(known: LibvirtEvent, stopped: LibvirtEvent) -> bool:
+    """Whether a guest that ended as `known`, and is found `stopped`, has ended once more in between.
+
+    Of a QEMU that died libvirt's event says FAILED, its answer to a question CRASHED.
+    """
+    causes = {stopped_cause(known), stopped_cause(stopped)}
+    return len(causes) > 1 and None not in causes and causes != {Cause.GUEST_FAILED, Cause.GUEST_CRASHED}
+
+
 def connection_cause(error: SavedError | None) -> Cause | None:
     """The cause where `error` says that a connection is gone; None where it says something else.
 

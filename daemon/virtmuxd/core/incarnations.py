@@ -20,7 +20,7 @@ from virtmuxd.core.events import (
     Unplugged,
     Up,
 )
-from virtmuxd.core.evidence import Evidence
+from virtmuxd.core.evidence import Evidence, is_another_end
 
 
 class Incarnations:
@@ -63,8 +63,11 @@ class Incarnations:
         that is behind still means that one by it.
         """
         if running_id < 0:
+            known = self.newest.stopped
             if self.newest.running:
                 self.newest.stopped = stopped or LibvirtEvent("SHUTOFF", None)
+            elif known is not None and stopped is not None and is_another_end(known, stopped):
+                self._count(-1).stopped = stopped  # it was started, and has ended, unseen
             self.newest = replace(self.newest, running_id=-1)
         elif running_id != self.newest.running_id or self.newest.stopped is not None:
             self._count(running_id)

@@ -254,6 +254,8 @@ class Machine:
                 self._down = self._undefined_by = None
             case Down():
                 self._down = event
+                if self._journey is None:  # the next start that is seen need not be the next
+                    self._held_to_the_end = False
             case Undefined() if self._journey is None and (event.gone or not self.newest.running):
                 self._undefined_by = event  # else it goes on without a definition, or elsewhere
             case Incoming(uri=uri):

@@ -49,6 +49,28 @@ def test_one_that_is_found_stopped_somehow_has_stopped() -> None:
     assert incarnations.newest.stopped == LibvirtEvent("SHUTOFF", None)
 
 
+@pytest.mark.parametrize(
+    ("known", "found", "counted"),
+    [
+        ("SAVED", LibvirtEvent("SHUTOFF", "CRASHED"), True),
+        ("SAVED", LibvirtEvent("SHUTOFF", "SAVED"), False),
+        ("FAILED", LibvirtEvent("SHUTOFF", "CRASHED"), False),
+        ("SAVED", LibvirtEvent("SHUTOFF", "UNKNOWN"), False),
+        ("SAVED", None, False),
+    ],
+)
+def test_one_that_is_found_stopped_in_another_way_has_been_started_unseen(
+    known: str, found: LibvirtEvent | None, counted: bool
+) -> None:
+    incarnations = running()
+    incarnations.stopped(LibvirtEvent("STOPPED", known))
+    incarnations.found(-1, found)
+
+    newest = incarnations.newest
+    assert (newest.number, newest.running) == (1 + counted, False)
+    assert newest.stopped == (found if counted else LibvirtEvent("STOPPED", known))
+
+
 def test_a_start_with_the_running_id_of_one_that_was_found_stopped_is_counted() -> None:
     incarnations = running()
     incarnations.found(-1, STOPPED)

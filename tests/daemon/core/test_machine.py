@@ -569,6 +569,19 @@ def test_a_start_that_nobody_attached_is_in_a_break_too() -> None:
     assert life.marks[-2] == Break(rfc3339(at(8)), rfc3339(at(4)), rfc3339(at(8)))
 
 
+def test_a_start_that_nobody_saw_is_in_a_break_too() -> None:
+    life = attached()
+    life.happen(eof(2), stopped(2, "SAVED"), Cleaned(at(3)), down(4, Cause.HYPERVISOR_LOST))
+    crashed = LibvirtEvent("SHUTOFF", "CRASHED")
+    life.happen(Up(at(5), -1, crashed))
+    assert life.machine.waiting is not None
+    assert life.machine.waiting.event == crashed
+    life.happen(Started(at(7), NEXT_ID), Opened(at(8), NEXT_ID))
+    assert life.marks[-2] == Break(rfc3339(at(8)), rfc3339(at(2)), rfc3339(at(8)))
+    assert isinstance(life.marks[-1], Attached)
+    assert life.marks[-1].incarnation == 3
+
+
 _RESTART: list[Event] = [eof(2), stopped(2, "DESTROYED"), Started(at(2), NEXT_ID), Cleaned(at(2))]
 
 
