@@ -282,6 +282,13 @@ def _count(objects: list[object], *kinds: type) -> int:
     return sum(isinstance(each, kinds) for each in objects)
 
 
+def _type_of(each: object) -> str:
+    """By its qualified name; of a timer, what it runs."""
+    if isinstance(each, Timer):
+        return f"timer of {each.name}"
+    return f"{type(each).__module__}.{type(each).__qualname__}"
+
+
 def census(watch: LoopWatch) -> dict[str, Any]:
     """What there is in this process, counted: `held` must not grow, `types` names what did."""
     gc.collect()
@@ -308,5 +315,5 @@ def census(watch: LoopWatch) -> dict[str, Any]:
         "workers": len(workers),
         # One that has nothing to do waits in the pool's own function.
         "busy_workers": sum(functions.get(ident or 0, "_worker") != "_worker" for ident in workers),
-        "types": dict(Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in objects)),
+        "types": dict(Counter(_type_of(each) for each in objects)),
     }
