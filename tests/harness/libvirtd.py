@@ -132,7 +132,8 @@ class Libvirtd:
             path.chmod(0o755)
 
     def start(self) -> None:
-        """Starts libvirtd on its directories and returns once it answers; guests that still run are found again."""
+        """Starts libvirtd on its directories and returns once it answers; guests that still run are being found again.
+        See `until_in_hand`."""
         assert self.pid == 0, "it runs"
         with self._starting, ReadinessSocket(self.base / "notify") as ready:
             environment = ["env", f"NOTIFY_SOCKET={ready.path}", "LC_ALL=C"]
@@ -219,6 +220,17 @@ class Libvirtd:
         if process.returncode != 0:
             raise VirshError(f"{program} {' '.join(map(str, arguments))}: {error.decode().strip()}")
         return output.decode().strip()
+
+    async def until_in_hand(self, *, seconds: float = START_SECONDS) -> None:
+        """Waits until one that was started again has QEMU's guests in hand. Raises TimeoutError.
+
+        It answers before it has, and of a guest that is destroyed then it says that it does not run
+        (docs/libvirt.md, "How a console ends").
+        """
+        async with asyncio.timeout(seconds):
+            for name in (await self.virsh("list", "--name")).split():
+                while await self.virsh("domcontrol", name) != "ok":
+                    await asyncio.sleep(0.02)
 
     async def define(self, name: str, xml: str) -> None:
         """Makes a persistent domain of `xml`."""

@@ -1,6 +1,7 @@
 """The harness itself: its guests do what the other tests take for granted, and its libvirtd can be hurt and heals."""
 
 import asyncio
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 from tests.harness.guest import BANNER, FLOOD, POWER_OFF, PROMPT, RESET, STOP_READING
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.matrix import virsh_console
+from tests.harness.privilege import send_signal
 from tests.harness.systemd_machine import SystemdMachine
 from tests.integration.conftest import StartGuest
 
@@ -81,6 +83,21 @@ async def test_a_guest_outlives_the_death_of_its_libvirtd(own_libvirtd: Libvirtd
     own_libvirtd.start()
     assert (guest.qemu_pid(), await own_libvirtd.virsh("hostname")) == (pid, host)
     assert await guest.state() == "running (booted)"
+
+
+async def test_a_libvirtd_that_was_started_again_has_its_guests_in_hand_once_they_answer(
+    own_libvirtd: Libvirtd, boot_guest: StartGuest
+) -> None:
+    guest = await boot_guest(own_libvirtd)
+    pid = guest.qemu_pid()
+    own_libvirtd.kill()
+    send_signal(pid, signal.SIGSTOP)
+    own_libvirtd.start()
+    with pytest.raises(TimeoutError):
+        await own_libvirtd.until_in_hand(seconds=1.0)
+    send_signal(pid, signal.SIGCONT)
+    await own_libvirtd.until_in_hand()
+    await guest.destroy()
 
 
 def test_a_libvirtd_that_is_started_by_another_thread_ends_with_its_directory() -> None:

@@ -136,6 +136,7 @@ async def kill_libvirtd(stage: Stage, chance: Random) -> None:
             await asyncio.to_thread(stage.libvirtd.kill)
             await moment(chance)
             await asyncio.to_thread(stage.libvirtd.start)
+        await stage.libvirtd.until_in_hand()
 
 
 async def restart_libvirtd(stage: Stage, chance: Random) -> None:
@@ -144,6 +145,7 @@ async def restart_libvirtd(stage: Stage, chance: Random) -> None:
         with stage.deed(LIBVIRTD_RESTARTED):
             await asyncio.to_thread(stage.libvirtd.stop)
             await asyncio.to_thread(stage.libvirtd.start)
+        await stage.libvirtd.until_in_hand()
 
 
 async def hang_libvirtd(stage: Stage, chance: Random) -> None:
