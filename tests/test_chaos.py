@@ -6,6 +6,7 @@ from math import inf
 import pytest
 
 from tests.harness.chaos.deeds import (
+    CLOCK_STEPPED,
     DAEMON_KILLED,
     DESCRIPTORS_EXHAUSTED,
     DESTROY,
@@ -177,6 +178,21 @@ def test_what_a_guest_says_last_may_be_missing_up_to_what_its_port_keeps() -> No
 def test_what_is_missing_of_the_next_run_is_no_last_word_of_the_one_before() -> None:
     told = heard((1, attached()), (2, FIRST), (11, ended(Cause.GUEST_DESTROYED)), (13, attached(2)), (14, SECOND[19:]))
     assert "19 bytes are missing" in contradictions(replace(STORY, resident=told), DESTROYED)[0]
+
+
+@pytest.mark.parametrize(("lasted", "found"), [(8, False), (2, True)])
+def test_a_break_must_reach_back_to_what_is_missing(lasted: int, found: bool) -> None:
+    told = heard(
+        (1, attached()),
+        (2, FIRST[:400]),
+        (7, ended(Cause.CONSOLE_TAKEN_OVER)),
+        (15, Break(NOW, NOW, NOW.replace(":00.", f":{lasted:02}."))),
+        (15, attached(2)),
+        (16, SECOND),
+    )
+    story, taken = replace(STORY, resident=told), deed(TAKEOVER, 7, 9)
+    assert any("are missing at 400 from before" in each for each in contradictions(story, taken, DESTROYED)) == found
+    assert contradictions(story, taken, DESTROYED, deed(CLOCK_STEPPED, 13, 13)) == []
 
 
 def test_a_client_that_is_told_something_else_than_another_is_found() -> None:

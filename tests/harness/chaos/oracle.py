@@ -7,10 +7,24 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 
-from tests.harness.chaos.deeds import DESCRIPTORS_EXHAUSTED, DESTROY, QEMU_END, SAVE, SHUT_DOWN, Deed, TurnedAway, Typed
+from tests.harness.chaos.deeds import (
+    CLOCK_STEPPED,
+    DAEMON_KILLED,
+    DAEMON_RESTARTED,
+    DESCRIPTORS_EXHAUSTED,
+    DESTROY,
+    QEMU_END,
+    SAVE,
+    SHUT_DOWN,
+    Deed,
+    TurnedAway,
+    Typed,
+)
 from tests.harness.chaos.ends import Ends
 from tests.harness.chaos.printed import NeverPrintedError, Printed
 from tests.harness.chaos.told import Heard, Held, Told
+from virtmux import Break
+from virtmux.records import parse_time
 
 #: What is missing of a break is missing behind what the PTY kept, some 20 KB, and up to a second later QEMU throws away
 #: what is not read quickly enough (docs/libvirt.md, "Devices"): within so many bytes, or seconds.
@@ -18,8 +32,10 @@ KEPT, NOTICED_S = 32768, 3.0
 #: Of a guest that ends while its console is attached that much is lost at most: what the PTY kept, which is dropped.
 #: One that is reset takes along what its serial port had. Each byte went to the file first.
 LAST_WORDS, PORT = KEPT, 17
-#: By which a guest takes along what it said last.
-GUEST_ENDS = frozenset().union(*(kind.causes for kind in (DESTROY, QEMU_END, SAVE, SHUT_DOWN)))
+#: Each ends a run, and begins another one. What the guest said last goes by their causes.
+OFF_AND_ON = DESTROY, QEMU_END, SAVE, SHUT_DOWN
+GUEST_ENDS = frozenset().union(*(kind.causes for kind in OFF_AND_ON))
+SETS_CLOCK = CLOCK_STEPPED, DAEMON_KILLED, DAEMON_RESTARTED
 _TOKEN = re.compile(rb"\((\d+)\)")
 
 
@@ -164,9 +180,23 @@ class _Case:
             self._figures.last_words += lost
         elif held.after is not None and (offset - held.start < KEPT or self._age(held, offset) < NOTICED_S):
             self._figures.in_breaks += lost
+            if not self._reaches(held.after, self._printed.run_of(since), held):
+                self.contradictions.append(f"{lost} bytes are missing at {offset} from before {held.after}")
         else:
             around = self._printed.data[since - 20 : since], self._printed.data[until : until + 20]
             self.contradictions.append(f"{lost} bytes are missing at {offset}, between {around}, in {held}")
+
+    def _reaches(self, gone: Break, run: int, held: Held) -> bool:
+        """Whether a break, with which an attachment began, begins before a run was over; true where the daemon's clock
+        may have been set meanwhile."""
+        offs = sorted((deed for deed in self._deeds if deed.kind in OFF_AND_ON), key=lambda deed: deed.began)
+        if run >= len(offs):
+            return True
+        back = self._resident.told(held.mark)
+        if any(deed.kind in SETS_CLOCK and deed.overlaps(offs[run].began, back) for deed in self._deeds):
+            return True
+        lasted = (parse_time(gone.until) - parse_time(gone.since)) / 1e9
+        return back - lasted < offs[run].over
 
     def _age(self, held: Held, offset: int) -> float:
         """How long the console had been attached, in seconds, when the byte at `offset` came."""
