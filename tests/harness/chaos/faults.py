@@ -233,8 +233,9 @@ async def befall_guest(stage: Stage, ticker: Ticker, chance: Random, over: async
     while not over.is_set():
         for fault in chance.sample(GUEST, len(GUEST)):
             await moment(chance, pause)
-            if not over.is_set():
-                await fault(stage, ticker, chance)
+            if over.is_set():
+                return
+            await fault(stage, ticker, chance)
 
 
 async def befall(stage: Stage, kinds: Sequence[Fault], chance: Random, over: asyncio.Event, *, pause: float) -> None:
@@ -242,5 +243,6 @@ async def befall(stage: Stage, kinds: Sequence[Fault], chance: Random, over: asy
     while not over.is_set():
         for fault in chance.sample(kinds, len(kinds)):
             await moment(chance, pause)
-            if not over.is_set():
-                await fault(stage, chance)
+            if over.is_set():
+                return
+            await fault(stage, chance)
