@@ -61,11 +61,10 @@ def reason(cause: Cause) -> Reason:
     return Reason(cause=cause, text="", phase=Phase.RECEIVE, at=NOW, retry=Retry(will_retry=True, after_s=None))
 
 
-def heard(*said: tuple[float, bytes | Mark | Gap], who: str = "resident", start: int = 0) -> Heard:
-    """What a client was given at these times, from the beginning, or behind the first mark from an offset on; offsets
-    and numbers are filled in."""
+def heard(*said: tuple[float, bytes | Mark | Gap], who: str = "resident", start: int = 0, mark: int = 1) -> Heard:
+    """What a client was given at these times, from an offset and a mark on; offsets and numbers are filled in."""
     records: list[tuple[float, Record]] = []
-    offset, number = start, 1 + (start > 0)
+    offset, number = start, mark
     began = Position(HISTORY, offset, number)
     for at, each in said:
         match each:
@@ -383,7 +382,7 @@ def test_who_comes_last_is_given_all_that_is_kept() -> None:
     def found(
         *said: bytes | Mark | Gap, start: int = 0, kind: Kind = DISK_FULL, during: tuple[float, float] = (90, 91)
     ) -> list[str]:
-        last = heard(*((inf, each) for each in said), who="who came last", start=start)
+        last = heard(*((inf, each) for each in said), who="who came last", start=start, mark=1 + (start > 0))
         return contradictions(replace(story, last=last), deed(kind, *during))
 
     def given(start: int, until: int) -> list[str]:
@@ -427,6 +426,12 @@ def test_a_console_that_does_not_come_back_in_time_is_found() -> None:
     assert contradictions(story, DESTROYED) == ["web1: was not attached for 16.0 s from 12.0 on"]
     story = replace(story, resident=heard((1, attached()), (2, FIRST), (11, ended(Cause.GUEST_DESTROYED))))
     assert contradictions(story, DESTROYED) == [f"web1: was not attached for {inf} s from 12.0 on"]
+
+
+def test_a_console_is_attached_until_it_is_broken_off() -> None:
+    told = replace(STORY.resident, records=[*STORY.resident.records])
+    told.records += heard((40, missing()), (40, attached(3)), start=len(FIRST + SECOND), mark=5).records
+    assert contradictions(replace(STORY, resident=told), DESTROYED, deed(TAKEOVER, 39, 39.5)) == []
 
 
 def test_input_must_come_in_where_it_was_typed() -> None:
