@@ -343,6 +343,19 @@ def test_a_console_is_not_broken_off_without_need() -> None:
     assert "without an end or a break" in contradictions(replace(STORY, resident=told), deed(DAEMON_KILLED, 2, 3))[0]
 
 
+def test_who_has_taken_a_console_and_has_it_still_is_seen() -> None:
+    told = heard(
+        (1, attached()), (2, FIRST + SECOND), (11, ended(Cause.STREAM_ERROR)), (13, missing()), (13, attached(2))
+    )
+    story = replace(STORY, resident=told)
+    assert contradictions(story, deed(TAKEOVER, 10, 11.5)) == []
+    assert "ended after takeover" in contradictions(story, deed(TAKEOVER, 10, 12.5))[0]
+    told = heard((1, attached()), (2, FIRST + SECOND), (13, missing()), (13, attached(2)))
+    story = replace(STORY, resident=told)
+    assert contradictions(story, deed(TAKEOVER, 10, 11.5)) == []
+    assert "broken off after takeover" in contradictions(story, deed(TAKEOVER, 10, 14.5))[0]
+
+
 def test_what_ends_with_the_daemon_needs_no_other_end() -> None:
     told = heard((1, attached()), (2, FIRST), (30, missing()), (30, attached(2)), (31, SECOND))
     deeds = deed(DAEMON_KILLED, 9, 11), DESTROYED, deed(LIBVIRTD_HUNG, 13, 29)

@@ -8,6 +8,8 @@ from virtmux import Cause
 #: So long after a deed its consequences may be told, in seconds: evidence is waited for, and asked for; and so long
 #: where they come late, as those of a takeover in silence, which a probe finds.
 SOON, LATE = 8.0, 15.0
+#: So long before it is over, in seconds, as far as the tests know, it may be.
+NEARLY = 1.0
 
 NOTHING: frozenset[Cause] = frozenset()
 OFF = frozenset({Cause.GUEST_NOT_RUNNING})
@@ -27,7 +29,9 @@ class Kind:
     what: str
     causes: frozenset[Cause] = NOTHING
     meanwhile: frozenset[Cause] = NOTHING
-    #: Whether attachments may end by it without an `ended`: a `break` is all that is told.
+    #: Those of the causes that are only told once it is over, and nobody can see any more what it was.
+    afterwards: frozenset[Cause] = NOTHING
+    #: Whether attachments may end by it without an `ended`: once it is over, a `break` is all that is told.
     breaks: bool = False
     #: Whether the ends that others make meanwhile may be told without their reasons.
     blurs: bool = False
@@ -54,6 +58,7 @@ TAKEOVER = Kind(
     "takeover",
     frozenset({Cause.CONSOLE_TAKEN_OVER, Cause.STREAM_ERROR}),
     frozenset({Cause.CONSOLE_BUSY}),
+    frozenset({Cause.STREAM_ERROR}),
     breaks=True,
     lingers=True,
 )
@@ -85,6 +90,10 @@ class Deed:
     def overlaps(self, start: float, end: float) -> bool:
         """Whether it was done at any time between these."""
         return self.began <= end and start <= self.over
+
+    def is_over(self, at: float) -> bool:
+        """Whether it may be over by this time."""
+        return at > self.over - NEARLY
 
     @property
     def until(self) -> float:

@@ -5,7 +5,7 @@ from math import inf
 
 from tests.harness.chaos.deeds import UNEXPLAINED, Deed
 from tests.harness.chaos.told import ToldMark
-from virtmux import Attached, Break, Ended
+from virtmux import Attached, Break, Cause, Ended
 
 
 class Ends:
@@ -57,7 +57,7 @@ class Ends:
         cause = end.reason.cause
         near = [deed for deed in self._left if _is_near(deed, told) and begun.earliest <= deed.over]
         blurred = cause in UNEXPLAINED and any(deed.kind.blurs and _is_near(deed, told) for deed in self._deeds)
-        fitting = [deed for deed in near if blurred or cause in deed.kind.causes]
+        fitting = [deed for deed in near if blurred or _has_made(deed, told, cause)]
         if fitting:
             self._left.remove(min(fitting, key=lambda deed: deed.until))
             self.alone += len(fitting) == 1
@@ -75,7 +75,7 @@ class Ends:
         near = [deed for deed in self._deeds if _is_near(deed, told)]
         if not is_named:
             self.contradictions.append(f"attached again, without an end or a break: {told.mark}")
-        elif not any(deed.kind.breaks for deed in near):
+        elif not any(deed.kind.breaks and deed.is_over(told.at) for deed in near):
             self.contradictions.append(f"broken off after {_names(near)}: {told.mark}")
 
     def _check_outlived(self) -> None:
@@ -87,6 +87,11 @@ class Ends:
             for deed in later:
                 if deed.kind.causes and deed.until < end:
                     self.contradictions.append(f"{deed.kind.what} has not ended {begun.mark}")
+
+
+def _has_made(deed: Deed, told: ToldMark, cause: Cause) -> bool:
+    """Whether an end may be one that it makes."""
+    return cause in deed.kind.causes and (cause not in deed.kind.afterwards or deed.is_over(told.at))
 
 
 def _is_near(deed: Deed, told: ToldMark) -> bool:
