@@ -229,9 +229,10 @@ class Inputs:
             account = self._begin_again(writer)
         account.received += len(data)
         if writer.refusal is None and self._open and attachment == self._attachment:
-            self._queue.append((writer, data))
-            if self._waits:
-                self._tell_held()
+            self._enqueue(writer, data)
+            if self._waits and not account.held:  # whoever else waits knows it
+                account.held = True
+                writer.changed()
             return
         self._reject(writer, len(data))
         if writer.refusal is not None:
@@ -242,6 +243,15 @@ class Inputs:
             self._unexplained[writer] = None
         else:
             writer.changed()
+
+    def _enqueue(self, writer: Writer, data: bytes) -> None:
+        """Keystrokes that wait are one piece, up to a packet: else a window full of them is as many pieces."""
+        if self._queue:
+            last, before = self._queue[-1]
+            if last is writer and len(before) + len(data) <= PACKET:
+                self._queue[-1] = writer, before + data
+                return
+        self._queue.append((writer, data))
 
     def _reject(self, writer: Writer, size: int) -> None:
         writer.account.rejected += size

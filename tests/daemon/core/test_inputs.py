@@ -1,5 +1,7 @@
 """Input on its way to one attachment: nothing reaches another, and the fate of every byte is told."""
 
+import time
+
 import pytest
 
 from virtmux.messages import InputStatus
@@ -8,6 +10,8 @@ from virtmux.wire import ProtocolError
 from virtmuxd.core.inputs import BUDGET, PACKET, SETTLE_BEYOND, SETTLE_FROM, UNFENCED_SIZE, Batch, Inputs, Writer
 
 WINDOW = 20
+#: As much as a client may have.
+WIDE = 65536
 
 
 class Typist:
@@ -273,6 +277,24 @@ def test_the_input_of_a_paused_guest_waits_and_its_writer_is_told() -> None:
 
     assert typist.told[-1] == status()
     assert take(inputs) == b"onetwo"
+
+
+def test_a_window_of_single_keys_that_wait_takes_no_time() -> None:
+    inputs = started()
+    typists = [Typist(inputs, window=WIDE) for _ in range(2)]
+    inputs.hold(held=True)
+
+    began = time.process_time()
+    for typist in typists:
+        for _ in range(WIDE):
+            typist.type(b"x")
+    assert time.process_time() - began < 5
+
+    assert [typist.told for typist in typists] == [[status(held=True)]] * 2
+    inputs.hold(held=False)
+    while inputs.waiting:
+        confirmed(inputs)
+    assert [typist.status for typist in typists] == [status(accepted=WIDE)] * 2
 
 
 def test_nothing_is_asked_of_a_paused_guest_that_has_input_to_take() -> None:
