@@ -1,6 +1,7 @@
 """What one client asks about letting consoles go: for a time, until they are reclaimed, or while it is connected."""
 
 import time
+from collections import Counter
 from functools import partial
 from typing import assert_never
 
@@ -26,7 +27,8 @@ class Releases:
         self._answer = answer
         self._rights = rights
         self._audit = audit
-        self._lent: list[Console] = []
+        #: How often each was asked for and not given back: at the console that counts as one.
+        self._lent: Counter[Console] = Counter()
 
     def carry_out(self, request: Release | Reclaim, console: Console) -> None:
         """Carry a request out; it is answered once the console is let go, or at once."""
@@ -47,7 +49,7 @@ class Releases:
         """Other access rules are in force: take back what may no longer be let go."""
         for console in tuple(self._lent):
             if not self._may(console):
-                self._give_back(console)
+                self._take_back(console)
 
     def _may(self, console: Console) -> bool:
         return Right.RELEASE in self._rights.at(console.id)
@@ -55,14 +57,15 @@ class Releases:
     def end(self) -> None:
         """The client is not connected any more: take back what was let go for it."""
         for console in tuple(self._lent):
-            self._give_back(console)
+            self._take_back(console)
 
     def _release(self, request: Release, console: Console) -> None:
         now = time.time_ns()
         self._audit.released(console.id, request.seconds, while_connected=request.while_connected)
         if request.while_connected:
-            self._lent.append(console)
-            console.step_aside(now)
+            self._lent[console] += 1
+            if self._lent[console] == 1:
+                console.step_aside(now)
         else:
             console.release(now, None if request.seconds is None else now + round(request.seconds * _SECOND))
         console.when_decided(Once(partial(self._released, request, console), _DEADLINE))
@@ -87,7 +90,15 @@ class Releases:
         self._answer(Done(request.id))
 
     def _give_back(self, console: Console) -> None:
-        if console in self._lent:
-            self._lent.remove(console)
-            console.step_back(time.time_ns())
+        """End one of the releases that last while the client is connected."""
+        if self._lent[console] > 1:
+            self._lent[console] -= 1
             self._audit.reclaimed(console.id)
+        elif self._lent[console]:
+            self._take_back(console)
+
+    def _take_back(self, console: Console) -> None:
+        """End all of them."""
+        del self._lent[console]
+        console.step_back(time.time_ns())
+        self._audit.reclaimed(console.id)
