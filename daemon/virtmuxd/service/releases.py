@@ -15,6 +15,8 @@ from virtmuxd.service.audit import Audit
 from virtmuxd.service.once import Once
 from virtmuxd.service.rights import Rights
 
+#: So many releases of a client may wait until a console is let go.
+MOST = 1024
 #: Seconds within which a console is let go.
 _DEADLINE = 15.0
 _SECOND = 10**9
@@ -29,12 +31,16 @@ class Releases:
         self._audit = audit
         #: How often each was asked for and not given back: at the console that counts as one.
         self._lent: Counter[Console] = Counter()
+        self._waiting = 0
 
     def carry_out(self, request: Release | Reclaim, console: Console) -> None:
         """Carry a request out; it is answered once the console is let go, or at once."""
         match request:
             case Release(id) | Reclaim(id) if not self._may(console):
                 self._answer(Refused(id, self._denied(console)))
+            case Release(id) if self._waiting >= MOST:
+                text = f"{MOST} releases of this client wait, the most that may"
+                self._answer(refused(id, Cause.PROTOCOL_ERROR, text))
             case Release():
                 self._release(request, console)
             case Reclaim():
@@ -68,9 +74,11 @@ class Releases:
                 console.step_aside(now)
         else:
             console.release(now, None if request.seconds is None else now + round(request.seconds * _SECOND))
+        self._waiting += 1
         console.when_decided(Once(partial(self._released, request, console), _DEADLINE))
 
     def _released(self, request: Release, console: Console) -> None:
+        self._waiting -= 1
         if console.machine.decided:
             self._answer(Done(request.id))
             return

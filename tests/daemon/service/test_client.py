@@ -308,6 +308,25 @@ async def test_what_is_not_let_go_in_time_is_refused(
     assert asked.calls == calls
 
 
+async def test_so_many_releases_of_a_client_may_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "MOST", 3)
+    consoles = always()
+    bench = consoles.add()
+    asked = Asked(bench, monkeypatch)
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(*(Release(request, "web1") for request in range(1, 5)))
+        refused = await peer.expect(Refused)
+        assert (refused.id, refused.reason.cause) == (4, Cause.PROTOCOL_ERROR)
+        assert "3 releases of this client wait" in refused.reason.text
+        bench.answer_open()
+        assert [await peer.expect(Done) for _ in range(3)] == [Done(1), Done(2), Done(3)]
+        assert asked.calls == ["release"] * 3
+        await peer.say(Release(5, "web1"))
+        assert await peer.expect(Done) == Done(5)
+
+
 @pytest.mark.parametrize("request_", [Release(1, "web1"), Release(1, "web1", while_connected=True), Reclaim(1, "web1")])
 async def test_who_may_only_watch_releases_nothing(
     monkeypatch: pytest.MonkeyPatch, request_: Release | Reclaim
