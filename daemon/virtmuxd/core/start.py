@@ -6,6 +6,7 @@ What the store holds is looked at here and now; for what lies before that the ar
 from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
+from virtmux.lines import newline_back
 from virtmux.records import Position, parse_time
 from virtmux.replay import From, Replay
 from virtmux.replay_cut import cut_in
@@ -172,12 +173,8 @@ def _lines_back(records: Sequence, lines: int, give: Callable[[Start], None]) ->
 
 def last_lines(data: bytes, lines: int) -> int:
     """Where the last `lines` lines of `data` begin; one that is not finished counts. 0 where there are fewer."""
-    at = len(data) - 1 if data.endswith(b"\n") else len(data)
-    for _ in range(lines):
-        at = data.rfind(b"\n", 0, max(at, 0))
-        if at < 0:
-            return 0
-    return at + 1
+    end = len(data) - 1 if data.endswith(b"\n") else len(data)
+    return newline_back(data, lines, end) + 1
 
 
 def _since(records: Sequence, at: int, give: Callable[[Start], None]) -> None:

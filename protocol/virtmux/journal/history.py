@@ -14,6 +14,7 @@ from virtmux.journal.entries import Marked
 from virtmux.journal.names import component
 from virtmux.journal.segment import Piece, Segment
 from virtmux.journal.times import moment
+from virtmux.lines import newline_back
 from virtmux.records import Attached, Position
 
 #: The most marks that one `History.read` gives.
@@ -219,12 +220,12 @@ class History:
             end = max(bound, held - _WINDOW)
             for piece in reversed(list(self._pieces(end, held))):
                 data = piece.data
-                newline = len(data) - 1 if last and data.endswith(b"\n") else len(data)
+                behind = len(data) - 1 if last and data.endswith(b"\n") else len(data)
                 last = False
-                while (newline := data.rfind(b"\n", 0, newline)) >= 0:
-                    count -= 1
-                    if not count:
-                        return piece.offset + newline + 1
+                newlines = data.count(b"\n", 0, behind)
+                if newlines >= count:
+                    return piece.offset + newline_back(data, count, behind) + 1
+                count -= newlines
         return bound if count > 0 else self.end.offset
 
     def _end_before(self, offset: int) -> int | None:
