@@ -17,7 +17,7 @@ import re
 
 from virtmux.escapes import Kind, Scanner, Unit
 from virtmux_cli.attach.clipboard import may_reach_clipboard
-from virtmux_cli.attach.modes import Modes, is_title, match_csi, numbers
+from virtmux_cli.attach.modes import Modes, is_title, keeps_title, match_csi, numbers
 from virtmux_cli.attach.unended import END, Unended
 from virtmux_cli.attach.unfinished_line import UnfinishedLine
 
@@ -31,6 +31,8 @@ _SHIFT_OUT, _SHIFT_IN = b"\x0e", b"\x0f"
 #: Newlines after which text flows again.
 _FLOWING = 2
 _USUAL_ROWS, _MOST_ROWS = 24, 300
+#: Titles that the terminal is had to keep, of which each takes one to be undone; xterm keeps ten.
+_MOST_TITLES = 32
 #: Control sequences that move, erase and colour within a line, and those that move or shift it.
 _WITHIN = frozenset({b"@", b"C", b"D", b"G", b"J", b"K", b"P", b"X", b"a", b"b", b"`"})
 _ELSEWHERE = frozenset({b"A", b"F", b"L", b"M", b"S", b"T"})
@@ -139,6 +141,8 @@ class GuestTerminal:
             case Kind.SEQUENCE if is_title(unit.data):
                 kept, self._title = self._keep_title(), unit.data
                 return kept + unit.data
+            case Kind.SEQUENCE if len(self._kept) >= _MOST_TITLES and keeps_title(unit.data):
+                return b""
             case Kind.SEQUENCE:
                 return self._take_sequence(unit.data, was_home=was_home) + unit.data
             case Kind.C1:

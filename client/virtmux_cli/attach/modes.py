@@ -34,6 +34,8 @@ _CONTROLS = re.compile(rb"[\x00-\x1a\x1c-\x1f\x7f]")
 _CSI = re.compile(rb"(?:\x1b\[|\xc2?\x9b)([<-?]?)([0-9;:]*)([ -/]*)([@-~])")
 _OSC = re.compile(rb"(?:\x1b\]|\xc2?\x9d)(\d+)(?:;([^\x07\x1b]*))?", re.DOTALL)
 _MOST_KEYBOARDS = 32
+#: How keys are told (XTMODKEYS): which of them have a format.
+_MOST_KEY_FORMAT = 7
 
 
 class Modes:
@@ -50,9 +52,9 @@ class Modes:
         self._keypad = False
         self._shape = b""
         self._protected = self._is_not_utf8 = self._is_vt52 = False
-        self._colours: dict[bytes, bytes] = {}
+        self._colours: dict[int, bytes] = {}
         self._link = b""
-        self._key_formats: dict[bytes, bytes] = {}
+        self._key_formats: dict[int, bytes] = {}
         self._keyboards: tuple[list[bytes], list[bytes]] = ([], [])
         """The keyboard modes that were pushed on the main and on the alternate screen."""
         self._keyboard_set: list[bytes] = [b"", b""]
@@ -67,7 +69,7 @@ class Modes:
         if csi := match_csi(sequence):
             self._take_csi(*csi)
         elif command := _OSC.match(sequence):
-            self._take_command(command[1], command[2] or b"")
+            self._take_command(int(command[1]), command[2] or b"")
         else:
             self._take_escape(_CONTROLS.sub(b"", sequence))
 
@@ -84,13 +86,13 @@ class Modes:
         undone += [b"\x1b[r" if self.screen else b"\x1b7\x1b[r\x1b8"] if self.region else []
         undone += [_csi(mode, final) for mode, final in changed.items()]
         undone += [_csi(self.screen, b"l")] if self.screen else []
-        undone += [self._undo_keyboard(0), *(b"\x1b[>%sm" % which for which in self._key_formats)]
+        undone += [self._undo_keyboard(0), *(b"\x1b[>%dm" % which for which in self._key_formats)]
         undone += [b"\x1b>"] if self._keypad else []
         undone += [b"\x1b%G"] if self._is_not_utf8 else []
         undone += [b"\x1b[0 q"] if self._shape else []
         undone += [b'\x1b[0"q'] if self._protected else []
         undone += [b"\x1b]8;;\x1b\\"] if self._link else []
-        undone += [b"\x1b]%d\x1b\\" % (100 + int(which)) for which in self._colours]
+        undone += [b"\x1b]%d\x1b\\" % (100 + which) for which in self._colours]
         pen = self.pen.and_also(self._entered) if self.screen else self.pen
         return b"".join([*undone, pen.undo()])
 
@@ -101,13 +103,13 @@ class Modes:
             done += [self._entered.redo(), _csi(self.screen, b"h"), self._entered.undo(), self._redo_keyboard(1)]
         done += [b"\x1b7\x1b[%sr\x1b8" % self.region] if self.region else []
         done += [_csi(mode, final) for mode, final in self._changed.items()]
-        done += [b"\x1b[>%s;%sm" % each for each in self._key_formats.items()]
+        done += [b"\x1b[>%d;%sm" % each for each in self._key_formats.items()]
         done += [b"\x1b="] if self._keypad else []
         done += [b"\x1b%@"] if self._is_not_utf8 else []
         done += [b"\x1b[%s q" % self._shape] if self._shape else []
         done += [b'\x1b[1"q'] if self._protected else []
         done += [b"\x1b]8;%s\x1b\\" % self._link] if self._link else []
-        done += [b"\x1b]%s;%s\x1b\\" % each for each in self._colours.items()]
+        done += [b"\x1b]%d;%s\x1b\\" % each for each in self._colours.items()]
         return b"".join([*done, self.pen.redo(), b"\x1b[?2l" if self._is_vt52 else b""])
 
     def _take_csi(self, prefix: bytes, parameters: bytes, between: bytes, final: bytes) -> None:
@@ -130,8 +132,7 @@ class Modes:
             case b"", b"!", b"p":
                 self._reset_softly()
             case b">", b"", b"m":
-                which, _, value = parameters.partition(b";")
-                self._format_keys(which, value)
+                self._format_keys(numbers(parameters)[0], parameters.partition(b";")[2])
             case (b"<" | b">" | b"=", b"", b"u"):
                 self._take_keyboard(prefix, parameters)
             case _:
@@ -163,9 +164,9 @@ class Modes:
         self.region = b""
         self._changed = {mode: how for mode, how in self._changed.items() if _BEYOND_SOFT_RESET.fullmatch(mode)}
 
-    def _format_keys(self, which: bytes, value: bytes) -> None:
+    def _format_keys(self, which: int, value: bytes) -> None:
         """modifyOtherKeys and its like; without a value it is as at first."""
-        if value.strip(b"0") and which:
+        if value.strip(b"0") and which <= _MOST_KEY_FORMAT:
             self._key_formats[which] = value
         else:
             self._key_formats.pop(which, None)
@@ -195,13 +196,13 @@ class Modes:
         done = b"\x1b[=%su" % was_set if was_set else b""
         return done + b"".join(b"\x1b[>%su" % flags for flags in self._keyboards[screen])
 
-    def _take_command(self, number: bytes, text: bytes) -> None:
+    def _take_command(self, number: int, text: bytes) -> None:
         """An operating system command: colours, links."""
-        match int(number):
+        match number:
             case 4 | 5 | 10 | 11 | 12 | 13 | 14 | 15 | 16 | 17 | 18 | 19 if text and b"?" not in text:
                 self._colours[number] = text
             case 104 | 105 | 110 | 111 | 112 | 113 | 114 | 115 | 116 | 117 | 118 | 119 if not text:
-                self._colours.pop(b"%d" % (int(number) - 100), None)
+                self._colours.pop(number - 100, None)
             case 8:
                 self._link = text if text.partition(b";")[2] else b""
             case _:
@@ -246,6 +247,12 @@ def is_title(sequence: bytes) -> bool:
     if sequence.startswith(b"\x1b[") or (found := _OSC.match(sequence)) is None:
         return False
     return int(found[1]) in {0, 1, 2}
+
+
+def keeps_title(sequence: bytes) -> bool:
+    """Whether it has the terminal keep a title."""
+    prefix, parameters, between, final = match_csi(sequence) or (b"", b"", b"", b"")
+    return (prefix, between, final) == (b"", b"", b"t") and numbers(parameters)[0] == 22
 
 
 def _csi(mode: bytes, final: bytes) -> bytes:

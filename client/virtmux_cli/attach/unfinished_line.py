@@ -24,7 +24,8 @@ class UnfinishedLine:
 
     def add_text(self, text: bytes) -> None:
         """Text without a newline. What makes a terminal answer or ring is left out."""
-        self.add_sequence(text.translate(None, _ANSWERED_OR_RUNG))
+        if kept := text.translate(None, _ANSWERED_OR_RUNG):
+            self.add_sequence(kept)
         self.is_open = self.is_open or _SEEN.search(text) is not None
 
     def add_sequence(self, sequence: bytes) -> None:

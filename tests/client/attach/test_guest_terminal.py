@@ -1,5 +1,7 @@
 """What a guest's output has made of the terminal: what undoes it, and when a line of ours may stand in between."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,8 @@ from tests.harness.emulator import Emulator, Facts
 from tests.harness.terminal_output import split
 from virtmux.escapes import MAX_SEQUENCE
 from virtmux_cli.attach.guest_terminal import GuestTerminal
+from virtmux_cli.attach.modes import match_csi
+from virtmux_cli.attach.pen import Pen
 
 SWITCHES = [
     *(b"\x1b[?%d%s" % (mode, how) for mode in (1, 5, 7, 25, 1000, 1003, 1004, 1006, 2004) for how in (b"h", b"l")),
@@ -220,3 +224,39 @@ def test_a_title_too_long_to_be_held_is_undone() -> None:
     title = b"\x1b]0;" + b"t" * MAX_SEQUENCE + b"\x07"
     assert guest.feed(title) == b"\x1b[22;0t" + title
     assert guest.undo() == b"\x1b[23;0t"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"\x1b[22t",
+        b"\x1b]2;%d\x07\x1b[22;2t",
+        b"\x1b[>%d;2m",
+        b"\x1b]%s4;%s\x07",
+        b"\x1b[>%du",
+        b"\x05\x1b[?7h",
+    ],
+    ids=["titles", "other-titles", "key-formats", "colours", "keyboards", "enquiries"],
+)
+def test_what_a_guest_asks_for_over_and_over_is_not_remembered_as_often(piece: bytes) -> None:
+    guest = GuestTerminal()
+    for number in range(500):
+        guest.feed(made(piece, number))
+    tracemalloc.start()
+    try:
+        for number in range(500, 10_000):
+            guest.feed(made(piece, number))
+        for cached in (match_csi, Pen.with_attributes):
+            cached.cache_clear()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 32768
+    assert len(guest.undo() + guest.redo()) < 2 * MAX_SEQUENCE
+
+
+def made(piece: bytes, number: int) -> bytes:
+    """The piece with this number in it, or in another way that is another each time."""
+    if b"%s" in piece:
+        return piece % (b"0" * (number % 1000), b"%d" % number)
+    return piece % number if b"%d" in piece else piece
