@@ -71,10 +71,12 @@ class PastConsole:
 
     why_not: Reason | None = None
 
-    def __init__(self, id_: ConsoleId, records: PastRecords) -> None:
+    def __init__(self, id_: ConsoleId, records: PastRecords, close: Callable[[], None]) -> None:
+        """`close` is called when its client has left: nobody else reads it."""
         self.id = id_
         self.handle = records.handle
         self.sequence = records
+        self._close = close
 
     def info(self) -> ConsoleInfo:
         """As `Console.info`: there is none any more."""
@@ -101,8 +103,9 @@ class PastConsole:
         """Nobody else is there, and nothing can be typed."""
         place.role = Role.READ_ONLY
 
-    def leave(self, place: Place, at: int, *, lost: bool = False) -> None:
-        """See `enter`."""
+    def leave(self, place: Place, at: int, *, lost: bool = False) -> None:  # noqa: ARG002 - that one alone was there
+        """Its client leaves."""
+        self._close()
 
     def permit(self, place: Place, *, types: bool, alone: bool) -> None:
         """See `enter`."""

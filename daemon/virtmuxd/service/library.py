@@ -146,7 +146,7 @@ class Library:
         handle = self._registry.next_handle()
         archive = DiskArchive(handle, lambda: history, self._readers)
         records = PastRecords(handle, archive, history.oldest, history.end, history.align)
-        return PastConsole(self._id(stored), records)
+        return PastConsole(self._id(stored), records, archive.close)
 
     def _id(self, stored: _Stored) -> ConsoleId:
         history = stored.history

@@ -274,6 +274,7 @@ class Places(Contained):
         if isinstance(place.console, Console):
             place.console.evict(place, reason, time.time_ns())
         else:
+            place.console.leave(place, time.time_ns())
             self._lose_place(place.console.handle, reason)
 
     # Its end.

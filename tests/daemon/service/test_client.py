@@ -763,7 +763,8 @@ async def test_a_client_has_a_few_places_at_stored_histories_at_a_time(monkeypat
     def opened(_named: object, _history: str, give: Callable[[PastConsole], None]) -> None:
         handle = next(handles)
         archive = DiskArchive(handle, lambda: None, Readers())
-        give(PastConsole(console.id, PastRecords(handle, archive, end, end, lambda position: position)))
+        records = PastRecords(handle, archive, end, end, lambda position: position)
+        give(PastConsole(console.id, records, archive.close))
 
     library = empty_library(consoles.registry)
     monkeypatch.setattr(library, "open", opened)

@@ -1,6 +1,7 @@
 """The service side of one client that looks back: where its places start, how far they may lag, what is stored."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ from tests.harness.consoles import SECOND, Bench, Consoles
 from tests.harness.journal_writer import EPOCH, JournalWriter
 from tests.harness.served import Peer, served
 from virtmux.journal.directory import Journal
+from virtmux.journal.history import History as StoredHistory
 from virtmux.messages import (
     Attach,
     Detach,
@@ -358,6 +360,21 @@ async def test_a_history_of_a_guest_that_is_undefined_is_read_to_its_end(writer:
 
         await peer.say(Detach(2, place.info.console))
         assert await peer.expect(Done) == Done(2)
+
+
+async def test_of_such_a_history_nothing_stays_in_memory_once_its_place_is_given_up(writer: JournalWriter) -> None:
+    consoles = Consoles()
+    async with served(consoles.registry, stored(consoles, writer)) as peer:
+        await peer.greet()
+        for request in range(1, 4):
+            await peer.say(Attach(request, "gone", position=f"{OLD}:0:1", hold=False))
+            place = await peer.expect(Place)
+            while (await peer.until(Output)).data != b"two\n":
+                pass
+            await peer.say(Detach(9, place.info.console))
+            await peer.until(Done)
+        gc.collect()
+        assert [each for each in gc.get_objects() if isinstance(each, StoredHistory)] == []
 
 
 async def test_an_offset_alone_means_the_first_mark_at_it_in_such_a_history_too(writer: JournalWriter) -> None:

@@ -70,6 +70,12 @@ class DiskArchive:
             self._closing.cancel()
         self._closing = asyncio.get_running_loop().call_later(_KEEP, self._drop)
 
+    def close(self) -> None:
+        """Nobody will read: keep nothing for whoever comes next."""
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+
     def _drop(self) -> None:
         self._closing = None
         if self._lock.acquire(blocking=False):
