@@ -289,7 +289,7 @@ class Places(Contained):
     def _lose_place(self, handle: int, reason: Reason) -> None:
         """The place was taken away by somebody else."""
         place = self._places.pop(handle)
-        self._former.add(handle)
+        self._remember(place)
         self._outgoing.remove(handle, place.feed)
         place.audit.ended(reason.cause)
         ended = messages.PlaceEnded(handle, reason) if place.answered else messages.Refused(place.request.id, reason)
@@ -306,12 +306,18 @@ class Places(Contained):
     def _leave(self, place: ClientPlace, cause: Cause, *, lost: bool = False) -> None:
         handle = place.console.handle
         del self._places[handle]
-        self._former.add(handle)
+        self._remember(place)
         self._outgoing.remove(handle, place.feed)
         place.console.leave(place, time.time_ns(), lost=lost)
         place.audit.ended(cause)
         if lost and place.token is not None:
             self._loop.call_later(KEPT, place.console.expire, place.token)
+
+    def _remember(self, place: ClientPlace) -> None:
+        """Its client may still send input. To what is only stored none is ever sent, and each place there has a handle
+        of its own."""
+        if isinstance(place.console, Console):
+            self._former.add(place.console.handle)
 
 
 def _needed_to_stay(console: Console | PastConsole) -> set[Right]:

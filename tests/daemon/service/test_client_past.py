@@ -436,12 +436,16 @@ async def test_a_place_that_holds_is_at_the_history_that_the_console_has(writer:
         assert (await attach(peer, position=f"{OLD}:0:1")).missing
 
 
-async def test_input_to_what_is_only_stored_breaks_the_protocol(writer: JournalWriter) -> None:
+@pytest.mark.parametrize("left", [False, True])
+async def test_input_to_what_is_only_stored_breaks_the_protocol(writer: JournalWriter, left: bool) -> None:
     consoles = Consoles()
     async with served(consoles.registry, stored(consoles, writer)) as peer:
         await peer.greet()
         await peer.say(Attach(1, "gone", position=f"{OLD}:8:3", hold=False))
         place = await peer.expect(Place)
+        if left:  # of those that it had, nothing is remembered: there may be any number
+            await peer.say(Detach(2, place.info.console))
+            await peer.expect(Done)
         await peer.put(place.info.console, 1, 0, b"ls\n")
 
         assert (await peer.goodbye()).cause is Cause.PROTOCOL_ERROR
