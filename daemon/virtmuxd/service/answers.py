@@ -1,6 +1,6 @@
 """What is answered to one client, and how a request is refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
 from virtmux.messages import Refused, ServerMessage
@@ -15,6 +15,12 @@ class Answer(Protocol):
     """Sends messages to the client, if it is still there."""
 
     def __call__(self, *said: ServerMessage) -> None: ...
+
+
+class AnswerInTurn(Protocol):
+    """Sends many messages to the client, likewise, each made when the socket takes it."""
+
+    def __call__(self, said: Iterator[ServerMessage], /) -> None: ...
 
 
 class Promise(Protocol):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import assert_never
 
@@ -78,7 +78,14 @@ class Client:
         self._places = Places(
             self, who, self._outgoing, self._rights, hall.proofs, limits=hall.limits, window=window, audit=audit
         )
-        self._stored = StoredRequests(hall.library, self._answer, self._outgoing.promise, self._rights, audit)
+        self._stored = StoredRequests(
+            hall.library,
+            self._answer,
+            self._outgoing.promise,
+            self._rights,
+            audit,
+            answer_in_turn=self._answer_in_turn,
+        )
         self._releases = Releases(self._answer, self._rights, audit)
         self._people = PeopleRequests(who, hall.clients, self._answer, self._rights, audit)
         self._guests = GuestRequests(self, hall.registry, self._answer, self._rights, audit)
@@ -307,6 +314,10 @@ class Client:
     @contained
     def _answer(self, *said: messages.ServerMessage) -> None:
         self._outgoing.answer(*said)
+
+    @contained
+    def _answer_in_turn(self, said: Iterator[messages.ServerMessage]) -> None:
+        self._outgoing.answer_in_turn(said)
 
     def _watch(self, request: int) -> None:
         now = time.time_ns()

@@ -4,20 +4,22 @@ What is in the rings is looked at here and now, the journal in threads. What is 
 by; None where nothing of such a console is stored.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from virtmux.journal.directory import Journal, StoredConsole
+from virtmux.journal.entries import Marked
 from virtmux.journal.history import History
 from virtmux.messages import Event, HistoryInfo, event_of
 from virtmux.reasons import ConsoleId
-from virtmux.records import Attached, Mark, Position, parse_time, rfc3339
+from virtmux.records import Attached, Position, parse_time, rfc3339
 from virtmuxd.core.console import Console, ConsoleKey
 from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.core.registry import Registry
+from virtmuxd.core.sequence import StoredMark
 from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.readers import Readers
 
@@ -38,10 +40,33 @@ class Told(NamedTuple):
     event: Event
 
 
+class HistoryMarks(NamedTuple):
+    """Marks of one history, at least one, and the console that it is of, as it was called last."""
+
+    history: str
+    console: ConsoleId
+    marks: Sequence[Marked | StoredMark]
+
+    def told(self) -> Iterator[Told]:
+        """Each of the incarnation that was attached last before it. There may be many: each is made as it is taken."""
+        console = self.console
+        for mark in self.marks:
+            if isinstance(mark.record, Attached):
+                console = replace(console, incarnation=mark.record.incarnation)
+            yield Told(self.history, mark.number, event_of(console, mark.offset, mark.number, mark.record))
+
+
 class Forgotten(NamedTuple):
     """That something was to be forgotten, and what of it the disk did not let go."""
 
     errors: list[OSError]
+
+
+class _StoredMarks(NamedTuple):
+    """What the journal has, and the histories and numbers of all that."""
+
+    marks: list[HistoryMarks]
+    known: frozenset[tuple[str, int]]
 
 
 class _Stored(NamedTuple):
@@ -94,14 +119,14 @@ class Library:
 
         self._readers.ask(partial(self._stored, named, tuple(present)), found)
 
-    def marks(self, named: Named, at: int, give: Callable[[list[Told] | None], None]) -> None:
+    def marks(self, named: Named, at: int, give: Callable[[list[HistoryMarks] | None], None]) -> None:
         """The marks of some consoles since a time (ns), in the order of each console's records."""
         present = {console.key: console for console in self._registry.find_all(*named)}
 
-        def found(stored: list[Told] | None) -> None:
-            held = [told for console in present.values() for told in _held_marks(console, at)]
-            known = {(told.history, told.number) for told in stored or ()}
-            told = [*(stored or ()), *(each for each in held if (each.history, each.number) not in known)]
+        def found(stored: _StoredMarks | None) -> None:
+            marks, known = stored or _StoredMarks([], frozenset())
+            held = (_held_marks(console, at, known) for console in present.values())
+            told = [*marks, *(each for each in held if each.marks)]
             give(told if told or present or stored is not None else None)
 
         self._readers.ask(partial(self._stored_marks, named, tuple(present), at), found)
@@ -189,31 +214,24 @@ class Library:
         histories = (history for each in self._consoles(named, keys) for history in self._journal.histories(each))
         return [_with_incarnation(history) for history in histories if id_ in (None, history.id)]
 
-    def _stored_marks(self, named: Named, keys: tuple[ConsoleKey, ...], at: int) -> list[Told] | None:
+    def _stored_marks(self, named: Named, keys: tuple[ConsoleKey, ...], at: int) -> _StoredMarks | None:
         stored = self._stored(named, keys)
-        return [told for each in stored for told in self._told(each, at)] if stored else None
-
-    def _told(self, stored: _Stored, at: int) -> Iterator[Told]:
-        marks = ((mark.number, mark.offset, mark.record) for mark in stored.history.marks_since(at))
-        return _told(stored.history.id, self._id(stored), marks)
+        if not stored:
+            return None
+        all_ = (HistoryMarks(each.history.id, self._id(each), each.history.marks_since(at)) for each in stored)
+        found = [each for each in all_ if each.marks]
+        return _StoredMarks(found, frozenset((each.history, mark.number) for each in found for mark in each.marks))
 
 
 def _with_incarnation(history: History) -> _Stored:
     return _Stored(history, max((each.number for each in history.incarnations()), default=0))
 
 
-def _told(history: str, console: ConsoleId, marks: Iterator[tuple[int, int, Mark]]) -> Iterator[Told]:
-    """The marks as events, each of the incarnation that was attached last before it."""
-    for number, offset, record in marks:
-        if isinstance(record, Attached):
-            console = replace(console, incarnation=record.incarnation)
-        yield Told(history, number, event_of(console, offset, number, record))
-
-
-def _held_marks(console: Console, at: int) -> Iterator[Told]:
-    marks = console.sequence.final_marks(0)
-    held = ((mark.number, mark.offset, mark.record) for mark in marks if parse_time(mark.record.at) >= at)
-    return _told(console.sequence.position.history, console.id, held)
+def _held_marks(console: Console, at: int, known: frozenset[tuple[str, int]]) -> HistoryMarks:
+    """Those that are not `known`; there may be none."""
+    history = console.sequence.position.history
+    marks = (mark for mark in console.sequence.final_marks(0) if (history, mark.number) not in known)
+    return HistoryMarks(history, console.id, [mark for mark in marks if parse_time(mark.record.at) >= at])
 
 
 def _held_info(console: Console) -> HistoryInfo:

@@ -8,7 +8,7 @@ read holds its cursors, the rest of one frame, and a bounded number of answers a
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from virtmux.messages import Event, ServerMessage, encode
@@ -84,6 +84,7 @@ class Outgoing:
         self._broken = broken
         self._loop = asyncio.get_running_loop()
         self._answers: deque[bytes] = deque()
+        self._in_turn: deque[Iterator[ServerMessage]] = deque()
         self._promised = 0
         self._events: deque[bytes] = deque()
         self._news: dict[tuple[int, type[ServerMessage]], Callable[[], ServerMessage]] = {}
@@ -98,6 +99,11 @@ class Outgoing:
     def answer(self, *messages: ServerMessage) -> None:
         """Send messages before anything else that waits."""
         self._answers.extend(encode(message) for message in messages)
+        self.pump()
+
+    def answer_in_turn(self, messages: Iterator[ServerMessage]) -> None:
+        """Send many messages, each made when it can be sent, behind the answers that wait and before anything else."""
+        self._in_turn.append(messages)
         self.pump()
 
     def tell(self, event: Event) -> bool:
@@ -151,7 +157,7 @@ class Outgoing:
 
     @property
     def _is_full(self) -> bool:
-        return len(self._answers) > MAX_ANSWERS or self._promised >= MAX_PROMISED
+        return len(self._answers) > MAX_ANSWERS or bool(self._in_turn) or self._promised >= MAX_PROMISED
 
     def stop_waiting(self) -> None:
         """The client is sent away: nobody waits for it to read any more."""
@@ -247,13 +253,13 @@ class Outgoing:
         """Forget all that waits."""
         for feed in self._feeds:
             feed.queued = False
-        for waiting in (self._answers, self._events, self._news, self._accounts, self._feeds):
+        for waiting in (self._answers, self._in_turn, self._events, self._news, self._accounts, self._feeds):
             waiting.clear()
 
     def _next_frame(self) -> bytes | None:
         """Answers go first, then events, news of places, the fate of input, and records, one frame a feed in turn."""
-        if self._answers:
-            return self._answers.popleft()
+        if (self._answers or self._in_turn) and (answer := self._next_answer()) is not None:
+            return answer
         if self._events:
             return self._events.popleft()
         if self._news:
@@ -269,4 +275,14 @@ class Outgoing:
                 return frame
             self._feeds.popleft()
             feed.queued = False
+        return None
+
+    def _next_answer(self) -> bytes | None:
+        if self._answers:
+            return self._answers.popleft()
+        while self._in_turn:
+            message = next(self._in_turn[0], None)
+            if message is not None:
+                return encode(message)
+            self._in_turn.popleft()
         return None

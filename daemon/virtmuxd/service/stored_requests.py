@@ -1,6 +1,6 @@
 """What a client asks about the past: histories and marks that are stored, and that they be forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import assert_never
 
@@ -19,9 +19,9 @@ from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, ConsoleId
 from virtmux.records import parse_time
 from virtmuxd.core.access import Right
-from virtmuxd.service.answers import Answer, Promise, refused
+from virtmuxd.service.answers import Answer, AnswerInTurn, Promise, refused
 from virtmuxd.service.audit import Audit
-from virtmuxd.service.library import Forgotten, Library, Named, Told
+from virtmuxd.service.library import Forgotten, HistoryMarks, Library, Named
 from virtmuxd.service.rights import READING, Rights
 
 NOTHING_STORED = "nothing of such a console is stored"
@@ -30,9 +30,19 @@ NOTHING_STORED = "nothing of such a console is stored"
 class StoredRequests:
     """The requests of one client; they are answered as the library answers."""
 
-    def __init__(self, library: Library, answer: Answer, promise: Promise, rights: Rights, audit: Audit) -> None:
+    def __init__(
+        self,
+        library: Library,
+        answer: Answer,
+        promise: Promise,
+        rights: Rights,
+        audit: Audit,
+        *,
+        answer_in_turn: AnswerInTurn,
+    ) -> None:
         self._library = library
         self._answer = answer
+        self._answer_in_turn = answer_in_turn
         self._promise = promise
         self._rights = rights
         self._audit = audit
@@ -73,13 +83,14 @@ class StoredRequests:
         else:
             self._tell_all(request.id, None if allowed is None else [History(request.id, info) for info in allowed])
 
-    def _tell_marks(self, request: Marks, told: list[Told] | None) -> None:
-        allowed = None if told is None else [each for each in told if self._reads(each.event.console)]
+    def _tell_marks(self, request: Marks, told: list[HistoryMarks] | None) -> None:
+        allowed = None if told is None else [each for each in told if self._reads(each.console)]
         if not allowed and (told or not self._may_know(request.domain, request.device)):
             self._deny(request, Right.HISTORY)
+        elif allowed is None:
+            self._tell_all(request.id, None)
         else:
-            answers = [Stored(request.id, each.history, each.event) for each in allowed or ()]
-            self._tell_all(request.id, None if allowed is None else answers)
+            self._answer_in_turn(_marks(request.id, allowed))
 
     def _reads(self, console: ConsoleId) -> bool:
         return self._rights.at(console) >= READING
@@ -107,3 +118,10 @@ class StoredRequests:
             self._answer(refused(request, Cause.CONSOLE_MISSING, NOTHING_STORED))
         else:
             self._answer(*items, Done(request))
+
+
+def _marks(request: int, told: list[HistoryMarks]) -> Iterator[ServerMessage]:
+    for each in told:
+        for mark in each.told():
+            yield Stored(request, mark.history, mark.event)
+    yield Done(request)

@@ -20,7 +20,7 @@ from virtmux.records import Attached, Note, Position, rfc3339
 from virtmuxd.core.console import ConsoleKey
 from virtmuxd.core.events import Policy
 from virtmuxd.service.journal.readers import Readers
-from virtmuxd.service.library import Forgotten, Library, Named, Told
+from virtmuxd.service.library import Forgotten, HistoryMarks, Library, Named, Told
 
 GONE = "5d3f9a5e-0000-4000-8000-00000000dead"
 OLD, OLDER = "a" * 32, "b" * 32
@@ -62,8 +62,8 @@ class Bookcase:
         return infos
 
     async def marks(self, named: Named, since: int = 0) -> list[Told] | None:
-        told: list[Told] | None = await self.ask(self.library.marks, named, since)
-        return told
+        found: list[HistoryMarks] | None = await self.ask(self.library.marks, named, since)
+        return None if found is None else [told for each in found for told in each.told()]
 
     async def forget(self, named: Named) -> Forgotten | None:
         forgotten: Forgotten | None = await self.ask(self.library.forget, named)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.harness.memory_store import MemoryStore
 from tests.harness.served import DEADLINE
-from virtmux.messages import Done
-from virtmux.wire import MESSAGE, OUTPUT, Decoder, Output
+from virtmux.messages import Done, encode
+from virtmux.wire import HEADER_SIZE, MESSAGE, OUTPUT, Decoder, Frame, Message, Output
 from virtmuxd.core.sequence import Sequence, StoredMark
 from virtmuxd.service.outgoing import Feed, Outgoing
 
@@ -116,3 +116,33 @@ async def test_that_an_idle_client_is_gone_is_found_by_what_it_is_offered(
     append(records, b"login: ")
 
     assert (gone, outgoing.is_broken) == ([1], True)
+
+
+async def test_many_answers_are_made_as_they_are_read_and_nothing_more_is_taken_before(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    client, daemon = pair
+    outgoing, records, _ = flowing(daemon, [])
+    made: list[int] = []
+
+    def many() -> Iterator[Done]:
+        for number in range(50_000):
+            made.append(number)
+            yield Done(number)
+
+    outgoing.answer_in_turn(many())
+    append(records, b"login: ")
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(made) < 40_000, "the socket is full"
+
+    loop, decoder = asyncio.get_running_loop(), Decoder(frozenset({MESSAGE, OUTPUT}))
+    heard: list[Frame] = []
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        room = tasks.create_task(outgoing.room_for_answers())
+        while len(heard) <= 50_000:
+            assert not room.done() or len(made) == 50_000
+            heard += decoder.feed(await loop.sock_recv(client, 65536))
+
+    assert heard == [*(Message(encode(Done(number))[HEADER_SIZE:]) for number in made), Output(HANDLE, 0, b"login: ")]
+    outgoing.close()
