@@ -76,6 +76,8 @@ class Roles(Generic[_S]):
         self._token: str | None = None
         self._owner: Person | None = None
         self._seat: _S | None = None
+        #: Those who are named to others first; None where that is to be found out anew.
+        self._first: list[_S] | None = None
 
     def enter(self, seat: _S, wish: Wish = NO_WISH) -> list[Change[_S]]:
         """Give somebody new a role.
@@ -84,6 +86,7 @@ class Roles(Generic[_S]):
             TakenError: it is to be exclusive, and somebody else is.
         """
         changes: list[Change[_S]] = []
+        self._first = None
         if seat.role is not Role.READ_ONLY:
             if wish.exclusive and (self._owner is None or wish.steal or wish.token == self._token):
                 changes = self._take(seat, again=wish.token is not None and wish.token == self._token)
@@ -97,6 +100,7 @@ class Roles(Generic[_S]):
     def leave(self, seat: _S, *, lost: bool = False) -> list[Change[_S]]:
         """Somebody goes; where the connection was `lost`, the exclusive right stays until `expire`."""
         self._seats.pop(seat, None)
+        self._first = None
         if seat is not self._seat:
             return []
         self._seat = None
@@ -111,6 +115,7 @@ class Roles(Generic[_S]):
         changes: list[Change[_S]] = []
         if seat not in self._seats:
             return changes
+        self._first = None
         if seat is self._seat and not (types and alone):
             seat.role, seat.token = Role.WRITER, None
             changes = [Change(seat, None), *self._free(seat.who)]
@@ -128,9 +133,11 @@ class Roles(Generic[_S]):
 
     def others(self, seat: _S) -> tuple[list[Companion], int]:
         """Who else is there, those who may type first, and how many more there are."""
-        order = (Role.EXCLUSIVE, Role.WRITER, Role.WATCHER, Role.READ_ONLY)
-        sorted_ = (each for role in order for each in self._seats if each.role is role and each is not seat)
-        named = [Companion(each.who, each.role) for each in islice(sorted_, MAX_COMPANY)]
+        if self._first is None:
+            order = (Role.EXCLUSIVE, Role.WRITER, Role.WATCHER, Role.READ_ONLY)
+            sorted_ = (each for role in order for each in self._seats if each.role is role)
+            self._first = list(islice(sorted_, MAX_COMPANY + 1))
+        named = [Companion(each.who, each.role) for each in self._first if each is not seat][:MAX_COMPANY]
         return named, len(self._seats) - (seat in self._seats) - len(named)
 
     def __len__(self) -> int:
@@ -156,6 +163,7 @@ class Roles(Generic[_S]):
         return changes
 
     def _free(self, by: Person | None) -> list[Change[_S]]:
+        self._first = None
         self._token = self._owner = self._seat = None
         watchers = [seat for seat in self._seats if seat.role is Role.WATCHER]
         for seat in watchers:

@@ -1,6 +1,8 @@
 """Who may type: one alone or everybody, by a token that outlives a lost connection, and never without a word."""
 
+from collections import Counter
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from virtmuxd.core.roles import MAX_COMPANY, NO_WISH, Change, Roles, Seat, Taken
 
 EXCLUSIVE = Wish(exclusive=True)
 STEALING = Wish(exclusive=True, steal=True)
+ORDER = (Role.EXCLUSIVE, Role.WRITER, Role.WATCHER, Role.READ_ONLY)
 
 
 def roles() -> Roles[Seat]:
@@ -144,6 +147,25 @@ def test_company_is_told_with_those_who_may_type_first_and_not_all_of_many() -> 
     assert few.others(alice) == ([], 0)
 
 
+def test_who_is_named_of_many_is_found_out_once_for_all_who_are_told() -> None:
+    here, looked_at = roles(), Counter[str]()
+
+    class Watched(Seat):
+        def __getattribute__(self, name: str) -> Any:
+            looked_at[name] += 1
+            return super().__getattribute__(name)
+
+    many = [Watched(Person(1, "eve", 1000, 4711), read_only=True) for _ in range(200)]
+    for each in many:
+        here.enter(each)
+    looked_at.clear()
+
+    for each in many:
+        here.others(each)
+
+    assert looked_at["role"] < len(many) * 2 * MAX_COMPANY
+
+
 @given(
     st.lists(
         st.tuples(
@@ -180,6 +202,9 @@ def test_at_most_one_may_type_alone_and_nobody_changes_without_a_word(steps: lis
         assert len(alone) <= 1
         assert all(each.role is Role.WATCHER for each in here if each not in alone) or not alone
         assert all((each.by is not None) == (each.role is Role.WATCHER) for each in here)
+        for each in here:
+            others = sorted((other for other in here if other is not each), key=lambda other: ORDER.index(other.role))
+            assert here.others(each) == ([Companion(other.who, other.role) for other in others], 0)
 
 
 # Where what somebody may do changes.
