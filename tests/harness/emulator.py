@@ -50,6 +50,7 @@ class Emulator:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         self._modes = {"?7", "?25"}
+        self._kept_modes: dict[int, bool] = {}
         self._saved: tuple[int, int, Any, list[str], bool] = (0, 0, self._main.cursor.attrs, ["B", "B"], False)
         self._sets = ["B", "B"]
         self._shifted = self._keypad = False
@@ -123,6 +124,12 @@ class Emulator:
         if found := re.fullmatch(r"(\??)([0-9;]*)([hl])", value):
             for number in found[2].split(";"):
                 self._switch(found[1], int(number), on=found[3] == "h")
+        elif found := re.fullmatch(r"\?([0-9;]+)([rs])", value):
+            for number in map(int, found[1].split(";")):
+                if found[2] == "s":
+                    self._kept_modes[number] = self._is_on(number)
+                else:
+                    self._switch("?", number, on=self._kept_modes.get(number, False))
         elif found := re.fullmatch(r"(\d*) q", value):
             self._shape = found[1].strip("0")
         elif found := re.fullmatch(r">(\d+)(?:;(\d*))?m", value):
@@ -144,6 +151,9 @@ class Emulator:
             self._show(alternate=on, saved=number == 1049)
         elif number in ({4, 20} if not prefix else _PYTES):
             self._stream.feed(f"\x1b[{mode}{'h' if on else 'l'}")
+
+    def _is_on(self, number: int) -> bool:
+        return self._screen is not self._main if number in _ALTERNATE else f"?{number}" in self._modes
 
     def _show(self, *, alternate: bool, saved: bool) -> None:
         """Switch between the screens. The cursor and all that it writes with are `saved` on the way there and had

@@ -49,6 +49,8 @@ class Modes:
         """The pens that were saved with the cursor, and with it as the alternate screen was entered."""
         self._changed: dict[bytes, bytes] = {}
         """Modes that are not as they were, and the final byte that made them so: `h` or `l`."""
+        self._kept: dict[bytes, bool] = {}
+        """Whether modes were on as the guest had the terminal save them (XTSAVE)."""
         self._keypad = False
         self._shape = b""
         self._protected = self._is_not_utf8 = self._is_vt52 = False
@@ -116,9 +118,9 @@ class Modes:
         match prefix, between, final:
             case b"", b"", b"m":
                 self.pen = self.pen.with_attributes(parameters)
-            case (b"" | b"?", b"", b"h" | b"l"):
+            case (b"", b"", b"h" | b"l") | (b"?", b"", b"h" | b"l" | b"r" | b"s"):
                 for number in parameters.split(b";"):
-                    self._switch(prefix + number, final)
+                    self._take_mode(prefix + number, final)
             case b"", b"", b"r":
                 self.region = parameters if numbers(parameters) not in {(1, 0), (0, 0)} else b""
             case b"", b"", b"s":
@@ -137,6 +139,19 @@ class Modes:
                 self._take_keyboard(prefix, parameters)
             case _:
                 pass
+
+    def _take_mode(self, mode: bytes, final: bytes) -> None:
+        match final:
+            case b"s":
+                if mode in SWITCHED:
+                    self._kept[mode] = self._is_on(mode)
+            case b"r":  # xterm takes what was never saved for off
+                self._switch(mode, b"h" if self._kept.get(mode) else b"l")
+            case _:
+                self._switch(mode, final)
+
+    def _is_on(self, mode: bytes) -> bool:
+        return bool(self.screen) if mode in _SCREENS else (mode in _ON) != (mode in self._changed)
 
     def _switch(self, mode: bytes, final: bytes) -> None:
         if mode in _SCREENS:

@@ -21,6 +21,7 @@ SWITCHES = [
     ),
     *(b"\x1b[%sm" % how for how in (b"31", b"1;4", b"38;5;9", b"0", b"39;22;24", b"48;2;1;2;3", b"")),
     *(b"\x1b[?%d%s" % (mode, how) for mode in (47, 1047, 1049) for how in (b"h", b"l")),
+    *(b"\x1b[?%d%s" % (mode, how) for mode in (1000, 25, 1049) for how in (b"s", b"r")),
     *(b"\x1b%s" % how for how in (b"=", b">", b"(0", b"(B", b")0", b")B")),
     *(b"\x1b[?1;25;2004l", b"\x0e", b"\x0f", b"\x1b[?6h", b"\x1b[?6l"),
     *(b"\x1b]%s\x07" % text for text in (b"0;title", b"2;other", b"8;;http://e.org", b"8;;", b"10;red", b"110")),
