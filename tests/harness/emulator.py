@@ -12,6 +12,8 @@ import pyte.modes
 
 COLUMNS, LINES = 80, 24
 
+#: What puts the set G0 to use.
+_G0 = "\x0f"
 _ALTERNATE = {47, 1047, 1049}
 _PYTES = {6, 7, 25}
 _PIECE = re.compile(
@@ -29,7 +31,7 @@ class Facts(NamedTuple):
     modes: frozenset[str]
     attributes: tuple[Any, ...]
     margins: Any
-    sets: tuple[str, str, bool]
+    sets: tuple[str, str, str]
     keypad: bool
     shape: str
     keyboards: tuple[tuple[str, ...], tuple[str, ...]]
@@ -51,11 +53,12 @@ class Emulator:
         self._held = ""
         self._modes = {"?7", "?25"}
         self._kept_modes: dict[int, bool] = {}
-        self._saved: tuple[int, int, Any, list[str], bool] = (0, 0, self._main.cursor.attrs, ["B", "B"], False)
+        self._saved: tuple[int, int, Any, list[str], str] = (0, 0, self._main.cursor.attrs, ["B", "B"], _G0)
         self._sets = ["B", "B"]
-        self._shifted = self._keypad = False
+        self._shift = _G0
+        self._keypad = False
         self._shape = self._link = ""
-        self._saved_pen = (self._main.cursor.attrs, ("B", "B"), False)
+        self._saved_pen = (self._main.cursor.attrs, ("B", "B"), _G0)
         self._keyboards: tuple[list[str], list[str]] = ([], [])
         self._key_formats: dict[str, str] = {}
         self._title = "the terminal's own"
@@ -96,7 +99,7 @@ class Emulator:
             modes=frozenset(self._modes),
             attributes=tuple(self._screen.cursor.attrs),
             margins=self._screen.margins,
-            sets=(*self._sets, self._shifted),  # type: ignore[arg-type]
+            sets=(*self._sets, self._shift),  # type: ignore[arg-type]
             keypad=self._keypad,
             shape=self._shape,
             keyboards=(tuple(self._keyboards[0]), tuple(self._keyboards[1])),
@@ -112,7 +115,7 @@ class Emulator:
         if kind == "text":
             self._stream.feed(value)
         elif kind == "shift":
-            self._shifted = value == "\x0e"
+            self._shift = value
         elif kind == "csi":
             self._take_csi(value, piece[0])
         elif kind == "osc":
@@ -162,7 +165,7 @@ class Emulator:
         if alternate == (left is not self._main):
             return
         if alternate:
-            self._saved = (left.cursor.y, left.cursor.x, left.cursor.attrs, [*self._sets], self._shifted)
+            self._saved = (left.cursor.y, left.cursor.x, left.cursor.attrs, [*self._sets], self._shift)
         self._screen = pyte.Screen(COLUMNS, LINES) if alternate else self._main
         self._screen.mode, self._screen.margins = left.mode, left.margins
         self._screen.cursor.attrs = left.cursor.attrs
@@ -171,7 +174,7 @@ class Emulator:
             self._keyboards[1].clear()
         if saved and not alternate:
             self._screen.cursor.y, self._screen.cursor.x, self._screen.cursor.attrs = self._saved[:3]
-            self._sets, self._shifted = [*self._saved[3]], self._saved[4]
+            self._sets, self._shift = [*self._saved[3]], self._saved[4]
         self._stream = pyte.Stream(self._screen)
 
     def _take_keyboard(self, what: str, parameters: str) -> None:
@@ -200,12 +203,14 @@ class Emulator:
     def _take_escape(self, value: str, whole: str) -> None:
         if value[0] in "()":
             self._sets["()".index(value[0])] = value[1]
+        elif value in "no":
+            self._shift = value
         elif value in "=>":
             self._keypad = value == "="
         elif value in "78MDEc":
             self._stream.feed(whole)
         if value == "7":
-            self._saved_pen = (self._screen.cursor.attrs, (self._sets[0], self._sets[1]), self._shifted)
+            self._saved_pen = (self._screen.cursor.attrs, (self._sets[0], self._sets[1]), self._shift)
         elif value == "8":
-            self._screen.cursor.attrs, sets, self._shifted = self._saved_pen
+            self._screen.cursor.attrs, sets, self._shift = self._saved_pen
             self._sets = [*sets]

@@ -77,7 +77,7 @@ class Modes:
 
     def shift(self, *, out: bool) -> None:
         """SO or SI."""
-        self.pen = self.pen._replace(shifted=out)
+        self.pen = self.pen._replace(shift=b"\x0e" if out else b"")
 
     def undo(self) -> bytes:
         """What brings the terminal back to where it was. The cursor stays in its place, but where the screen or the
@@ -233,6 +233,8 @@ class Modes:
                 self._keypad = False
             case b"%@" | b"%G" as coding:
                 self._is_not_utf8 = coding == b"%@"
+            case b"n" | b"o":  # G2 or G3, to which the terminal keeps a set of its own
+                self.pen = self.pen._replace(shift=sequence)
             case b"7":
                 self._saved = self.pen
             case b"8":

@@ -30,11 +30,11 @@ _REMEMBERED = 512
 
 class Pen(NamedTuple):
     """`attributes` are those that are on, by the code that ends each; `sets` the final bytes of the designations of G0
-    and G1; `shifted` says that G1 is in use."""
+    and G1; `shift` is what has put another set than G0 to use, nothing where that is in use."""
 
     attributes: tuple[tuple[int, bytes], ...] = ()
     sets: tuple[bytes, bytes] = (_ASCII, _ASCII)
-    shifted: bool = False
+    shift: bytes = b""
 
     @lru_cache(_REMEMBERED)  # noqa: B019 - a pen is a value
     def with_attributes(self, parameters: bytes) -> "Pen":
@@ -56,12 +56,12 @@ class Pen(NamedTuple):
     def and_also(self, other: "Pen") -> "Pen":
         """Whatever is not plain in either."""
         g0, g1 = (mine if mine != _ASCII else others for mine, others in zip(self.sets, other.sets, strict=True))
-        return Pen(self.attributes or other.attributes, (g0, g1), self.shifted or other.shifted)
+        return Pen(self.attributes or other.attributes, (g0, g1), self.shift or other.shift)
 
     def undo(self) -> bytes:
         """From this pen to the plain one."""
         undone = b"\x1b[0m" if self.attributes else b""
-        undone += b"\x0f" if self.shifted else b""
+        undone += b"\x0f" if self.shift else b""
         undone += b"\x1b(B" if self.sets[0] != _ASCII else b""
         return undone + (b"\x1b)B" if self.sets[1] != _ASCII else b"")
 
@@ -74,7 +74,7 @@ class Pen(NamedTuple):
         done = b"\x1b[" + b";".join(text for _, text in self.attributes) + b"m" if self.attributes else b""
         done += b"\x1b(" + self.sets[0] if self.sets[0] != _ASCII else b""
         done += b"\x1b)" + self.sets[1] if self.sets[1] != _ASCII else b""
-        return done + (b"\x0e" if self.shifted else b"")
+        return done + self.shift
 
 
 PLAIN = Pen()

@@ -23,7 +23,7 @@ SWITCHES = [
     *(b"\x1b[?%d%s" % (mode, how) for mode in (47, 1047, 1049) for how in (b"h", b"l")),
     *(b"\x1b[?%d%s" % (mode, how) for mode in (1000, 25, 1049) for how in (b"s", b"r")),
     *(b"\x1b%s" % how for how in (b"=", b">", b"(0", b"(B", b")0", b")B")),
-    *(b"\x1b[?1;25;2004l", b"\x0e", b"\x0f", b"\x1b[?6h", b"\x1b[?6l"),
+    *(b"\x1b[?1;25;2004l", b"\x0e", b"\x0f", b"\x1bn", b"\x1bo", b"\x1b[?6h", b"\x1b[?6l"),
     *(b"\x1b]%s\x07" % text for text in (b"0;title", b"2;other", b"8;;http://e.org", b"8;;", b"10;red", b"110")),
     *(b"\x1b7", b"\x1b8"),
     *(b"\x1b[22;0t", b"\x1b[23;0t", b"\x1b[3;3H", b"\x1b[H\x1b[2J", b"\n", b"text", b"\r\n"),
