@@ -56,6 +56,8 @@ class Modes:
         self._protected = self._is_not_utf8 = self._is_vt52 = False
         self._colours: dict[int, bytes] = {}
         self._link = b""
+        self._status_line: dict[bytes, bytes] = {}
+        """Whether there is one (`$~`, DECSSDT), and whether it is written to and not the screen (`$}`, DECSASD)."""
         self._key_formats: dict[int, bytes] = {}
         self._keyboards: tuple[list[bytes], list[bytes]] = ([], [])
         """The keyboard modes that were pushed on the main and on the alternate screen."""
@@ -84,6 +86,7 @@ class Modes:
         origin is another one."""
         changed = {mode: b"l" if final == b"h" else b"h" for mode, final in self._changed.items()}
         undone = [b"\x1b<"] if self._is_vt52 else []
+        undone += [b"\x1b[0" + final for final in self._status_line]
         undone += [self._undo_keyboard(1)] if self.screen else []
         undone += [b"\x1b[r" if self.screen else b"\x1b7\x1b[r\x1b8"] if self.region else []
         undone += [_csi(mode, final) for mode, final in changed.items()]
@@ -101,6 +104,7 @@ class Modes:
     def redo(self) -> bytes:
         """What brings it to where the guest had it, after `undo`. What was on the alternate screen is gone."""
         done = [self._redo_keyboard(0)]
+        done += [b"\x1b[" + which + final for final, which in self._status_line.items()]
         if self.screen:
             done += [self._entered.redo(), _csi(self.screen, b"h"), self._entered.undo(), self._redo_keyboard(1)]
         done += [b"\x1b7\x1b[%sr\x1b8" % self.region] if self.region else []
@@ -127,16 +131,27 @@ class Modes:
                 self._saved = self.pen
             case b"", b"", b"u":
                 self.pen = self._saved
-            case b"", b" ", b"q":
-                self._shape = parameters.strip(b"0")
-            case b"", b'"', b"q":
-                self._protected = parameters == b"1"
-            case b"", b"!", b"p":
-                self._reset_softly()
+            case b"", b" " | b"!" | b'"' | b"$", _:
+                self._take_further(parameters, between + final)
             case b">", b"", b"m":
                 self._format_keys(numbers(parameters)[0], parameters.partition(b";")[2])
             case (b"<" | b">" | b"=", b"", b"u"):
                 self._take_keyboard(prefix, parameters)
+            case _:
+                pass
+
+    def _take_further(self, parameters: bytes, final: bytes) -> None:
+        """A control sequence with an intermediate byte."""
+        match final:
+            case b" q":
+                self._shape = parameters.strip(b"0")
+            case b'"q':
+                self._protected = parameters == b"1"
+            case b"!p":
+                self._reset_softly()
+            case b"$~" | b"$}":
+                self._status_line.pop(final, None)
+                self._status_line |= {final: parameters} if parameters.strip(b"0") else {}
             case _:
                 pass
 

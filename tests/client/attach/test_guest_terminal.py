@@ -168,9 +168,11 @@ def test_of_a_line_without_end_its_last_part_is() -> None:
         (b"\x1b[?2l\x1b<", b""),
         (b"\x1b]5;0;red\x07", b"\x1b]105\x1b\\"),
         (b"\x1b]5;0;red\x07\x1b]105\x07", b""),
+        (b"\x1b[2$~\x1b[1$}", b"\x1b[0$~\x1b[0$}"),
+        (b"\x1b[2$~\x1b[1$}\x1b[$}\x1b[0$~", b""),
     ],
 )
-def test_a_vt52_and_special_colours_are_undone_too(output: bytes, undone: bytes) -> None:
+def test_a_vt52_special_colours_and_a_status_line_are_undone_too(output: bytes, undone: bytes) -> None:
     guest = GuestTerminal()
     guest.feed(output)
     assert guest.undo().replace(b"\x1b[23;0t", b"") == undone
