@@ -74,7 +74,7 @@ class Batch(Struct, frozen=True, tag_field="entry", tag="batch"):
         return self.offset + self.size
 
 
-class Marked(Struct, frozen=True, tag_field="entry", tag="mark"):
+class Marked(Struct, frozen=True, tag_field="entry", tag="mark", gc=False):
     """A mark, final, in the order of the numbers. It may stand behind batches whose offsets are greater."""
 
     number: U63

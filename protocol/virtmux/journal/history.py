@@ -103,7 +103,8 @@ class History:
         self._segments = segments
         marks = {mark.number: mark for segment in segments for mark in segment.marks}
         self._marks: list[Marked] = []
-        for _, mark in sorted(marks.items()):
+        for number in sorted(marks):
+            mark = marks[number]
             if not self._marks or mark.offset >= self._marks[-1].offset:
                 self._marks.append(mark)
         self._numbers = [mark.number for mark in self._marks]

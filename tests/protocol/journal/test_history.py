@@ -1,5 +1,6 @@
 """The records of a history: read from any position they are those that are held, and what is missing is named."""
 
+import gc
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -307,6 +308,16 @@ def test_lines_are_counted_back_over_a_gap(
     history = only(writer.directory)
 
     assert history.lines_back(count, None if not_before is None else at(not_before, 1)) == expected
+
+
+def test_marks_however_many_are_no_matter_to_the_collector_of_garbage(writer: JournalWriter) -> None:
+    writer.begin()
+    for number in range(1, 4):
+        writer.mark(number, 0, Note(rfc3339(EPOCH), "rebooted"))
+    marks = only(writer.directory).marks_since(0)
+
+    assert len(marks) == 3
+    assert not any(map(gc.is_tracked, marks))
 
 
 def test_many_lines_are_counted_back_through_many_windows(writer: JournalWriter) -> None:
