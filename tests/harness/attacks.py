@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from virtmux.messages import Attach, ClientHello, ClientMessage, Detach, Flow, ListConsoles, Watch, encode
+from virtmux.messages import Attach, ClientHello, ClientMessage, Detach, Flow, Histories, ListConsoles, Watch, encode
 from virtmux.wire import INPUT, MAX_INPUT, MESSAGE, encode_input, encode_message
 
 #: Seconds that one waits for what never comes, and that an attack is made for, over and over.
@@ -192,6 +192,11 @@ def never_reading(attacker: Attacker) -> None:
     _pour(attacker, 20, asked * 100, reads=False)
 
 
+def looking_back(attacker: Attacker) -> None:
+    """Asks for all that is stored, over and over, by several at once."""
+    _pour(attacker, 4, encode(Histories(1)) * 10, reads=True)
+
+
 def no_handshake(attacker: Attacker) -> None:
     """Connects, and says nothing, until the daemon has enough of it."""
     with ExitStack() as stack:
@@ -267,6 +272,7 @@ ATTACKS: dict[str, Callable[[Attacker], None]] = {
         attach_and_detach,
         thousands,
         never_reading,
+        looking_back,
         no_handshake,
         one_direction,
         descriptors_and_credentials,

@@ -68,6 +68,11 @@ class JournalWriter:
     def mark(self, number: int, offset: int, record: Mark | None = None) -> None:
         self.write(Marked(number, offset, record or Attached(rfc3339(self.at), number, number)))
 
+    def marks(self, most: int, record: Mark) -> None:
+        """The same mark so often, at offset 0."""
+        with self.index().open("ab") as index:
+            index.writelines(encode(Marked(number, 0, record)) for number in range(1, most + 1))
+
     def lost(self, offset: int, to_offset: int, why: str) -> None:
         self.write(Lost(offset, to_offset, why, self.at))
 

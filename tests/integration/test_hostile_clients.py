@@ -18,9 +18,11 @@ from tests.harness.daemon import Daemon
 from tests.harness.echo import Echoes, echoing, quiet_echoes
 from tests.harness.follower import PATIENCE, Follower
 from tests.harness.guest import Guest
+from tests.harness.journal_writer import EPOCH, JournalWriter
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.processes import ended, python_path
 from tests.integration.conftest import bystanding
+from virtmux.records import Note, rfc3339
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -28,6 +30,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CONFIG = "[limits]\nhandshake = 1\n"
 #: How much longer an echo may take: that so many come at once keeps a processor busy for a second.
 TIMES = {"thousands": 5.0}
+#: Marks that are stored of a guest that rebooted over and over, and is undefined by now.
+STORED = 20_000
 #: What the allocators may keep, in KiB, of an attack that was made before.
 KEPT_KIB = 8192
 
@@ -56,6 +60,9 @@ class Scene(NamedTuple):
 async def scene(libvirtd: Libvirtd) -> AsyncIterator[Scene]:
     """One for all attacks."""
     mux = Daemon([libvirtd.uri], config=CONFIG, watched=True)
+    writer = JournalWriter(mux.journal)
+    writer.begin()
+    writer.marks(STORED, Note(rfc3339(EPOCH), "rebooted"))
     async with bystanding(libvirtd, mux) as (guest, bystander):
         yield Scene(mux, guest, bystander, await quiet_echoes(bystander))
 

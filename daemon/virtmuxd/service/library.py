@@ -117,7 +117,7 @@ class Library:
             infos += [_held_info(console) for console in held]
             give(infos or None)
 
-        self._readers.ask(partial(self._stored, named, tuple(present)), found)
+        self._readers.look(partial(self._stored, named, tuple(present)), found)
 
     def marks(self, named: Named, at: int, give: Callable[[list[HistoryMarks] | None], None]) -> None:
         """The marks of some consoles since a time (ns), in the order of each console's records."""
@@ -129,7 +129,7 @@ class Library:
             told = [*marks, *(each for each in held if each.marks)]
             give(told if told or present or stored is not None else None)
 
-        self._readers.ask(partial(self._stored_marks, named, tuple(present), at), found)
+        self._readers.look(partial(self._stored_marks, named, tuple(present), at), found)
 
     def present(self, named: Named) -> list[Console]:
         """Those of these consoles that exist."""
@@ -155,7 +155,7 @@ class Library:
             for console in stored:
                 self._forget(ConsoleKey(*console[:3]), all_.one)
 
-        self._readers.ask(partial(self._consoles, named, ()), found)
+        self._readers.look(partial(self._consoles, named, ()), found)
 
     def open(self, named: Named, history: str, give: Callable[[PastConsole | None], None]) -> None:
         """A stored history, for a reader."""
@@ -164,7 +164,7 @@ class Library:
             give(self._past(stored[0]) if stored else None)
 
         keys = tuple(console.key for console in self._registry.find_all(*named))
-        self._readers.ask(partial(self._stored, named, keys, history), found)
+        self._readers.look(partial(self._stored, named, keys, history), found)
 
     def _past(self, stored: _Stored) -> PastConsole:
         history = stored.history

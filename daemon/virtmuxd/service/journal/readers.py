@@ -10,7 +10,7 @@ from typing import TypeVar
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-#: Reads that may be under way at once.
+#: Reads of a piece that may be under way at once.
 _THREADS = 4
 
 
@@ -20,15 +20,25 @@ class Readers:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(_THREADS, "journal-read")
+        #: Whole histories are looked at one after the other: that is computing, which no more threads make faster, and
+        #: each that computes has the loop wait for Python's lock. Nor does whoever reads a piece wait for it.
+        self._survey = ThreadPoolExecutor(1, "journal-look")
         self._under_way = 0
         self._gives = True
 
     def ask(self, read: Callable[[], _T], give: Callable[[_T | None], None]) -> None:
         """Have something read, and give it on the loop; None where the disk does not let it be read."""
+        self._ask(self._threads, read, give)
+
+    def look(self, read: Callable[[], _T], give: Callable[[_T | None], None]) -> None:
+        """The same of what takes a look at whole histories."""
+        self._ask(self._survey, read, give)
+
+    def _ask(self, threads: ThreadPoolExecutor, read: Callable[[], _T], give: Callable[[_T | None], None]) -> None:
         if not self._gives:
             return
         self._under_way += 1
-        self._loop.run_in_executor(self._threads, read).add_done_callback(partial(self._read, give))
+        self._loop.run_in_executor(threads, read).add_done_callback(partial(self._read, give))
 
     def _read(self, give: Callable[[_T | None], None], done: "asyncio.Future[_T]") -> None:
         self._under_way -= 1
@@ -47,5 +57,6 @@ class Readers:
 
     def close(self) -> bool:
         """Begin nothing more; gives whether all that was begun has come back."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._survey):
+            threads.shutdown(wait=False, cancel_futures=True)
         return not self._under_way
