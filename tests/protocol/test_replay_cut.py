@@ -1,5 +1,6 @@
 """Where a replay begins."""
 
+import time
 from itertools import accumulate
 
 import pytest
@@ -68,6 +69,15 @@ def test_context_tells_it_for_sure_wherever_it_begins(rubbish: bytes, text: byte
 def test_a_sequence_that_does_not_end_is_none() -> None:
     data = b"\x1b]0;" + b"a\n" * MAX_SEQUENCE
     assert first_cut(data, 3) == 6
+
+
+@pytest.mark.parametrize("unit", [b"\x1b", b"\x1b[m", b"\x9b", b"\xc3"])
+def test_among_many_sequences_a_line_is_looked_for_in_the_next_ones_alone(unit: bytes) -> None:
+    assert first_cut(unit * 1000 + b"x\nend", 1) == 1000 * len(unit) + 2
+    began = time.process_time()
+    for _ in range(10):
+        assert first_cut(b"x" + unit * 60_000 + b"x\nend", 1) == 1
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(("at", "cut"), [(0, 100), (100, 100), (101, 104), (6000, 6001), (200_000, 200_000)])
