@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -87,7 +88,9 @@ class Client:
             answer_in_turn=self._answer_in_turn,
         )
         self._releases = Releases(self._answer, self._rights, audit)
-        self._people = PeopleRequests(who, hall.clients, self._answer, self._rights, audit)
+        self._people = PeopleRequests(
+            who, hall.clients, self._answer, self._rights, audit, answer_in_turn=self._answer_in_turn
+        )
         self._guests = GuestRequests(self, hall.registry, self._answer, self._rights, audit)
         self._statistics = StatisticsRequests(
             self, hall.measurements, self._answer, self._outgoing.promise, self._rights
@@ -246,11 +249,10 @@ class Client:
 
     @contained
     def _list(self, request: int) -> None:
-        hypervisors = (messages.Hypervisor(request, info) for info in self._registry.hypervisors())
-        consoles = (
-            messages.Console(request, console.info()) for console in self._registry if self._rights.sees(console.id)
-        )
-        self._outgoing.answer(*hypervisors, *consoles, messages.Done(request))
+        hypervisors = [messages.Hypervisor(request, info) for info in self._registry.hypervisors()]
+        seen = [console for console in self._registry if self._rights.sees(console.id)]
+        consoles = (messages.Console(request, console.info()) for console in seen if console.present)
+        self._answer_in_turn(chain(hypervisors, consoles, [messages.Done(request)]))
 
     def _when_found(self, request: _OfConsole) -> None:
         """Carry out what is asked of a console: at once, or, where it is not known, once that is sure."""
@@ -317,7 +319,14 @@ class Client:
 
     @contained
     def _answer_in_turn(self, said: Iterator[messages.ServerMessage]) -> None:
-        self._outgoing.answer_in_turn(said)
+        self._outgoing.answer_in_turn(self._made(said))
+
+    def _made(self, said: Iterator[messages.ServerMessage]) -> Iterator[messages.ServerMessage]:
+        """What is said, made in the failure boundary of the client."""
+        try:
+            yield from said
+        except Exception:  # noqa: BLE001  # the failure boundary of a client
+            self.fail()
 
     def _watch(self, request: int) -> None:
         now = time.time_ns()

@@ -64,9 +64,9 @@ class Clients:
         """All that are there, in the order in which they came; they may go meanwhile."""
         return iter(tuple(self._connected.values()))
 
-    def infos(self, sees: Callable[[ConsoleId], bool]) -> list[ClientInfo]:
-        """What `who` shows of them, with their places at consoles that the asker `sees`."""
-        return [client.info(sees) for client in self]
+    def infos(self, sees: Callable[[ConsoleId], bool]) -> Iterator[ClientInfo]:
+        """What `who` shows of them, with their places at consoles that the asker `sees`; of each as it is asked for."""
+        return (client.info(sees) for client in self if client.who.client in self._connected)
 
     def review(self) -> None:
         """Other access rules are in force: what a client may no longer have is taken away."""

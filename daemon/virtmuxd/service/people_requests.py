@@ -1,5 +1,6 @@
 """What one client asks about the others: who is there, and that one be sent away."""
 
+from itertools import chain
 from typing import assert_never
 
 from virtmux.messages import Client, Done, Kick, Refused, Who
@@ -7,7 +8,7 @@ from virtmux.people import Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, sentence
 from virtmuxd.core.access import Right
-from virtmuxd.service.answers import Answer, person, refused
+from virtmuxd.service.answers import Answer, AnswerInTurn, person, refused
 from virtmuxd.service.audit import Audit, of_other
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.rights import Rights
@@ -16,10 +17,20 @@ from virtmuxd.service.rights import Rights
 class PeopleRequests:
     """The requests of one client, `who`."""
 
-    def __init__(self, who: Person, clients: Clients, answer: Answer, rights: Rights, audit: Audit) -> None:
+    def __init__(
+        self,
+        who: Person,
+        clients: Clients,
+        answer: Answer,
+        rights: Rights,
+        audit: Audit,
+        *,
+        answer_in_turn: AnswerInTurn,
+    ) -> None:
         self._who = who
         self._clients = clients
         self._answer = answer
+        self._answer_in_turn = answer_in_turn
         self._rights = rights
         self._audit = audit
 
@@ -27,7 +38,8 @@ class PeopleRequests:
         """Carry a request out, and answer it."""
         match request:
             case Who(id):
-                self._answer(*(Client(id, info) for info in self._clients.infos(self._rights.sees)), Done(id))
+                infos = self._clients.infos(self._rights.sees)
+                self._answer_in_turn(chain((Client(id, info) for info in infos), [Done(id)]))
             case Kick(id, number):
                 self._kick(id, number)
             case _:

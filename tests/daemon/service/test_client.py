@@ -708,7 +708,7 @@ async def test_a_client_that_asks_and_does_not_read_is_not_asked_further() -> No
         for _ in range(100):
             await asyncio.sleep(0)
 
-        assert 0 < len(peer.client._outgoing._answers) < 100
+        assert len(peer.client._outgoing._in_turn) == 1
 
         peer.client.dismiss(STOPPING)
         assert (await peer.until(Goodbye)).reason == STOPPING
@@ -1140,6 +1140,17 @@ async def test_a_bug_while_serving_a_client_ends_that_one_alone(
         assert "ZeroDivisionError" in caplog.text
         bench.output(b"x")
         await other.expect(Output)
+
+
+async def test_so_does_one_in_an_answer_that_is_made_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        with monkeypatch.context() as bug:
+            bug.setattr(bench.console, "info", lambda: 1 // 0)
+            await peer.say(ListConsoles(1))
+            assert (await peer.goodbye()).cause is Cause.INTERNAL_ERROR
 
 
 async def test_a_client_that_breaks_off_in_the_middle_of_a_frame_is_just_gone() -> None:
