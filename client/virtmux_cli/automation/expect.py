@@ -11,7 +11,8 @@ from virtmux.console import Console
 from virtmux.matching import Search
 from virtmux_cli.attach.state import not_shown
 from virtmux_cli.attach.talk import Talk
-from virtmux_cli.automation.console import FURTHER, Where, at_console, passing, reported, seconds_of, talk
+from virtmux_cli.automation.console import FURTHER, Where, at_console, reported, seconds_of, talk
+from virtmux_cli.automation.expected import expect
 from virtmux_cli.automation.match_text import match_json, match_line
 from virtmux_cli.automation.parts import InputCommand, Piece, given, input_options, pieces, redacted, redacted_so_far
 from virtmux_cli.automation.script import Script, load
@@ -119,9 +120,7 @@ async def _expect(where: Where, expected: Expected) -> int:
             for what in not_shown(console.place):
                 say.missing(what)
             seconds = await _send(console, expected, say)
-            match = await console.expect(
-                list(expected.patterns), timeout=seconds, must_be_attached=True, notice=passing(say)
-            )
+            match = await expect(console, expected.patterns, seconds, say)
             printed = write(match_json(match, redact) if expected.as_json else match_line(match, redact))
         return printed or (FURTHER + match.index if match.index else 0)
 

@@ -12,13 +12,13 @@ from virtmux_cli.automation.console import (
     FURTHER,
     Where,
     at_console,
-    passing,
     pattern_text,
     quoted,
     rejected,
     reported,
     talk,
 )
+from virtmux_cli.automation.expected import expect
 from virtmux_cli.automation.match_text import match_json, match_line
 from virtmux_cli.automation.parts import redacted, redacted_so_far
 from virtmux_cli.automation.script import Script, Step
@@ -91,7 +91,7 @@ class _Run:
 
     async def _expect(self, number: int, step: Step, seconds: float) -> int:
         patterns = [*step.wanted, *step.unwanted]
-        match = await self._console.expect(patterns, timeout=seconds, must_be_attached=True, notice=passing(self._say))
+        match = await expect(self._console, patterns, seconds, self._say)
         if self._as_json:
             status = write(match_json(match, self._redact, step=number))
         else:

@@ -67,6 +67,25 @@ async def test_in_json_a_match_has_its_groups_and_its_position(daemon: ScriptedD
     }
 
 
+@pytest.mark.parametrize("script", [False, True])
+async def test_an_expression_that_a_guest_makes_run_for_ever_is_broken_off(
+    daemon: ScriptedDaemon, tmp_path: Path, script: bool
+) -> None:
+    async def play(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        peer.output(b"a" * 60, at=0)
+        await peer.gone()
+
+    steps = tmp_path / "steps.toml"
+    steps.write_text('[[step]]\nexpect = "(a+)+b"\ntimeout = 0.5\n')
+    arguments = ("--script", str(steps)) if script else ("(a+)+b", "--timeout", "0.5")
+    async with playing(daemon, play), running(daemon.path, "expect", "web1", *arguments) as command:
+        status, out, err = await command.finish()
+    assert (status, out) == (7, b"")
+    assert err.startswith("virtmux: ")
+    assert "within 0.5 s" in err
+
+
 async def test_what_is_given_is_sent_first_and_the_answer_is_expected(daemon: ScriptedDaemon) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await attached(daemon)
