@@ -1,9 +1,10 @@
 """Clients that mean harm, or are broken, one kind at a time.
 
-    python -m tests.harness.attacks ATTACK SOCKET CONSOLE SEED
+    python -m tests.harness.attacks ATTACK SOCKET CONSOLE PAUSED SEED
 
-In a process of its own, so that what it does to itself does not show in what others measure. It says how many
-connections it made. What the daemon answers is read only where that is part of the attack.
+PAUSED is the console of a guest that is paused, and at which nobody else is. In a process of its own, so that what it
+does to itself does not show in what others measure. It says how many connections it made. What the daemon answers is
+read only where that is part of the attack.
 """
 
 import json
@@ -20,19 +21,36 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from virtmux.messages import Attach, ClientHello, ClientMessage, Detach, Flow, Histories, ListConsoles, Watch, encode
+from virtmux.messages import (
+    Attach,
+    ClientHello,
+    ClientMessage,
+    ConsoleInfo,
+    Detach,
+    Flow,
+    Histories,
+    Limits,
+    ListConsoles,
+    Place,
+    Watch,
+    encode,
+)
+from virtmux.session import ClientSession
 from virtmux.wire import INPUT, MAX_INPUT, MESSAGE, encode_input, encode_message
 
 #: Seconds that one waits for what never comes, and that an attack is made for, over and over.
 _PATIENCE, _SECONDS = 10.0, 1.0
 _HELLO = encode(ClientHello(software="hostile"))
+#: What a client may have on its way to a console.
+INPUT_WINDOW = Limits().input_window
 
 
 class Attacker:
-    """Makes connections to a socket, for what is done to `console`."""
+    """Makes connections to a socket, for what is done to `console`, or to `paused`, which is a paused guest's."""
 
-    def __init__(self, path: Path, console: str, chance: Random) -> None:
+    def __init__(self, path: Path, console: str, paused: str, chance: Random) -> None:
         self.console = console
+        self.paused = paused
         self.chance = chance
         self.made = 0
         self._path = path
@@ -248,6 +266,27 @@ def too_much_input(attacker: Attacker) -> None:
         attacker.say(_HELLO, attacker.attach(), *wrong, then=_to_the_end)
 
 
+def single_keys(attacker: Attacker) -> None:
+    """A window full of keys that come one by one, for a guest that takes none."""
+    with attacker.connect() as made:
+        made.sendall(_HELLO + encode(Attach(1, attacker.paused)))
+        place = _placed(made)
+        for begin in range(0, INPUT_WINDOW, 1024):
+            keys = range(begin, begin + 1024)
+            made.sendall(b"".join(encode_input(place.console, place.attachment or 0, each, b"x") for each in keys))
+        made.sendall(encode(ListConsoles(2)))
+        _until(b'"done"')(made)  # all of it was taken
+
+
+def _placed(made: socket.socket) -> ConsoleInfo:
+    """The console of the place that comes next."""
+    session = ClientSession()
+    while True:
+        for heard in session.receive(made.recv(65536) or _gone()):
+            if isinstance(heard, Place):
+                return heard.info
+
+
 def dying(attacker: Attacker) -> None:
     """Is gone in each state of the protocol: between any two bytes, and while it is answered."""
     stages: list[ClientMessage] = [Attach(1, attacker.console), Watch(2), ListConsoles(3), Detach(4, 1)]
@@ -277,6 +316,7 @@ ATTACKS: dict[str, Callable[[Attacker], None]] = {
         one_direction,
         descriptors_and_credentials,
         too_much_input,
+        single_keys,
         dying,
     )
 }
@@ -284,8 +324,8 @@ ATTACKS: dict[str, Callable[[Attacker], None]] = {
 
 def main() -> None:
     """Make one attack for a second at least, and say how many connections it made."""
-    name, path, console, seed = sys.argv[1:]
-    attacker = Attacker(Path(path), console, Random(int(seed)))
+    name, path, console, paused, seed = sys.argv[1:]
+    attacker = Attacker(Path(path), console, paused, Random(int(seed)))
     until = time.monotonic() + _SECONDS
     while time.monotonic() < until:
         ATTACKS[name](attacker)

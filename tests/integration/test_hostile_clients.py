@@ -17,17 +17,17 @@ from tests.harness.counts import seed
 from tests.harness.daemon import Daemon
 from tests.harness.echo import Echoes, echoing, quiet_echoes
 from tests.harness.follower import PATIENCE, Follower
-from tests.harness.guest import Guest
+from tests.harness.guest import Guest, boot_sector_guest
 from tests.harness.journal_writer import EPOCH, JournalWriter
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.processes import ended, python_path
-from tests.integration.conftest import bystanding
+from tests.integration.conftest import bystanding, guest_factory
 from virtmux.records import Note, rfc3339
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-#: Who says nothing is sent away after a second.
-CONFIG = "[limits]\nhandshake = 1\n"
+#: A console is let go at once; who says nothing is sent away after a second.
+CONFIG = "linger = 0\n[limits]\nhandshake = 1\n"
 #: How much longer an echo may take: that so many come at once keeps a processor busy for a second.
 TIMES = {"thousands": 5.0}
 #: Marks that are stored of a guest that rebooted over and over, and is undefined by now.
@@ -37,17 +37,20 @@ KEPT_KIB = 8192
 
 
 class Scene(NamedTuple):
-    """A daemon, who is at a console of it, and how long echoes take there when all is quiet."""
+    """A daemon, who is at a console of it, and how long echoes take there when all is quiet; and a guest beside it that
+    is paused."""
 
     mux: Daemon
     guest: Guest
+    paused: Guest
     bystander: Follower
     quiet: Echoes
 
     async def attack(self, name: str) -> int:
         """Have it made, by a process of its own; gives how many connections it made."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.harness.attacks", name, self.mux.socket, self.guest.name, str(seed()),
+            sys.executable, "-m", "tests.harness.attacks",
+            name, self.mux.socket, self.guest.name, self.paused.name, str(seed()),
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": python_path()},
         )  # fmt: skip
@@ -63,8 +66,12 @@ async def scene(libvirtd: Libvirtd) -> AsyncIterator[Scene]:
     writer = JournalWriter(mux.journal)
     writer.begin()
     writer.marks(STORED, Note(rfc3339(EPOCH), "rebooted"))
-    async with bystanding(libvirtd, mux) as (guest, bystander):
-        yield Scene(mux, guest, bystander, await quiet_echoes(bystander))
+    async with (
+        guest_factory(libvirtd, boot_sector_guest) as start,
+        bystanding(libvirtd, mux) as (guest, bystander),
+    ):
+        paused = await start(libvirtd, state="paused")
+        yield Scene(mux, guest, paused, bystander, await quiet_echoes(bystander))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
