@@ -173,10 +173,10 @@ class Stage:
         timers may pass by themselves: where guests print some always do."""
         first = self._first
         if first is None:
-            self._first = Stock(await self.mux.watch.census(), self.mux.rss_kib)
+            self._first = Stock(await self.mux.watch.census(), self.mux.anonymous_kib)
             return
         first = first.with_timers(passing)
-        self.leaks += Stock(await self.mux.watch.settled(first.census), self.mux.rss_kib).more_than(first)
+        self.leaks += Stock(await self.mux.watch.settled(first.census), self.mux.anonymous_kib).more_than(first)
 
     async def until_nothing_opens(self) -> None:
         """Wait until the daemon is opening no console. Where libvirtd hangs while one is opened, and who asked for it
