@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _PAGE = 4096
 _MAGIC = int.from_bytes(b"VMXRING1", "little")
 _FIRST_CAPACITY = 4 * _PAGE
+#: Nanoseconds after which a file system that had no room is asked again.
+_ASK_AGAIN = 10 * 10**9
 _MAX_U32, _MAX_U63 = (1 << 32) - 1, (1 << 63) - 1
 _LOW = (1 << 64) - 1
 
@@ -98,6 +100,8 @@ class Ring:
         self._marks: RingMarks | None = None
         self._found: list[StoredMark] = []
         self._began = began
+        #: When the file system had no room to grow into.
+        self._refused_at: int | None = None
 
     @classmethod
     def open(
@@ -241,9 +245,9 @@ class Ring:
         self._words[_Word.HOLDING] = 0
 
     def append(self, data: bytes, at: int) -> None:
-        needed = self._words[_Word.END] + len(data)
+        needed = self._words[_Word.END] - self._words[_Word.START] + len(data)
         if needed > self._capacity < self._limit:
-            self._grow(needed)
+            self._grow(needed, at)
         for begin in range(0, len(data), self._capacity):
             self._append(data[begin : begin + self._capacity])
         self._words[_Word.HELD_UNTIL] = at
@@ -268,27 +272,52 @@ class Ring:
         size = min(size, self.end - offset, self._capacity - at)
         return self._map[_PAGE + at : _PAGE + at + size]
 
-    def _grow(self, needed: int) -> None:
-        """Double the room, which leaves every byte where it is as long as the ring has not wrapped.
+    def _grow(self, needed: int, at: int) -> None:
+        """Make room for so many bytes, as far as the limit allows. Where the file system does not, it is asked again
+        only after a while.
 
         A full tmpfs must not become a SIGBUS: the room is allocated before it is mapped.
         """
-        if self._path is None or self._words[_Word.END] > self._capacity:
+        if self._refused_at is not None and 0 <= at - self._refused_at < _ASK_AGAIN:
             return
-        capacity = self._capacity
-        while capacity < min(needed, self._limit):
-            capacity *= 2
-        capacity = min(capacity, self._limit)
+        capacity = self._room(needed)
+        if self._path is None or capacity == self._capacity:
+            self._limit = self._capacity
+            return
         try:
             map_ = _map(self._path.with_suffix(".ring"), _PAGE + capacity)
         except OSError as error:
-            self._limit = self._capacity
-            why = {"bytes": self._capacity, "error": error.strerror}
-            _log.warning("a ring cannot grow", extra={"path": self._path.name, **why})
+            if self._refused_at is None:
+                why = {"bytes": self._capacity, "error": error.strerror}
+                _log.warning("a ring cannot grow", extra={"path": self._path.name, **why})
+            self._refused_at = at
             return
+        self._refused_at = None
         self._unmap()
-        self._map, self._words, self._capacity = map_, memoryview(map_).cast("Q"), capacity
-        self._words[_Word.CAPACITY] = capacity
+        self._map, self._words = map_, memoryview(map_).cast("Q")
+        self._spread(capacity)
+
+    def _room(self, needed: int) -> int:
+        """By doubling, so that each byte is where it was or in the new room. The limit is no double where it is none:
+        it is for a ring that has not wrapped yet."""
+        capacity = self._capacity
+        while capacity < min(needed, self._limit):
+            capacity *= 2
+        if capacity <= self._limit:
+            return capacity
+        return self._limit if self.end <= self._capacity else capacity // 2
+
+    def _spread(self, capacity: int) -> None:
+        """Take the new room into use. What has another place there is copied before the store that makes it count, and
+        what was there stays, so a death at any moment leaves the truth."""
+        former, offset = self._capacity, self.start
+        while offset < self.end:
+            begin, place = offset % former, offset % capacity
+            size = min(former - begin, self.end - offset)
+            if place != begin:
+                self._map[_PAGE + place : _PAGE + place + size] = self._map[_PAGE + begin : _PAGE + begin + size]
+            offset += size
+        self._capacity = self._words[_Word.CAPACITY] = capacity
 
     def found_marks(self) -> list[StoredMark]:
         return self._found

@@ -6,9 +6,12 @@ import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import CodeType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.daemon.service.test_store import contents, note, pattern
 from tests.harness.deaths import deaths
@@ -112,6 +115,45 @@ def test_where_the_file_system_is_full_it_stays_at_its_size_and_says_so_once(
 
 def _full(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_once_there_is_room_again_it_grows_with_all_that_it_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = opened(path)
+    capacity = ring._capacity
+    monkeypatch.setattr(os, "posix_fallocate", _full)
+    ring.append(pattern(50000), 1)
+    monkeypatch.undo()
+
+    ring.append(b"too soon", 2)
+    assert ring._capacity == capacity
+    held = contents(ring)
+
+    ring.append(b"at last", 1 + ring_module._ASK_AGAIN)
+    assert (ring._capacity, contents(ring)) == (2 * capacity, held + b"at last")
+    ring.append(pattern(LIMIT), 1 + ring_module._ASK_AGAIN)
+    assert ring._capacity == LIMIT
+    assert contents(opened(path)) == contents(ring) == pattern(LIMIT)
+
+
+@given(limit=st.sampled_from([20001, 65536, 100003, 131072]), sizes=st.lists(st.integers(1, 70000)), data=st.data())
+def test_whenever_it_may_grow_it_holds_the_last_bytes_that_have_room(
+    limit: int, sizes: list[int], data: st.DataObject
+) -> None:
+    with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as monkeypatch:
+        ring = opened(Path(directory) / "ring", limit=limit)
+        monkeypatch.setattr(ring_module, "_ASK_AGAIN", 0)
+        said = b""
+        for size in sizes:
+            with monkeypatch.context() as now:
+                if data.draw(st.booleans(), label="full"):
+                    now.setattr(os, "posix_fallocate", _full)
+                held = len(contents(ring))
+                ring.append(pattern(size, len(said)), 1)
+            said += pattern(size, len(said))
+            assert ring._capacity <= limit
+            assert contents(ring) == said[ring.start :]
+            assert len(said) - ring.start >= min(held + size, ring._capacity)
+        assert contents(opened(Path(directory) / "ring", limit=limit)) == contents(ring)
 
 
 def test_where_no_file_can_be_made_it_lies_in_memory_and_says_so(
@@ -470,6 +512,28 @@ def test_a_death_within_an_append_leaves_only_true_bytes_and_keeps_all_that_was_
         assert contents(opened(path, limit=limit)).endswith(b"on it goes")
 
 
+@pytest.mark.parametrize("before", [16384, 20000, 32768, 40000])
+def test_a_death_while_a_ring_grows_that_has_wrapped_leaves_all_that_it_held(tmp_path: Path, before: int) -> None:
+    sent = pattern(before + 30000)
+    names = iter(range(10**6))
+    path = tmp_path / "none"
+
+    def prepare() -> Callable[[], object]:
+        nonlocal path
+        path = tmp_path / f"ring{next(names)}"
+        ring = opened(path)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(os, "posix_fallocate", _full)
+            ring.append(sent[:before], 1)
+        return lambda: ring.append(sent[before:], 1 + ring_module._ASK_AGAIN)
+
+    for _ in deaths(prepare, _is_tried, beyond=5):
+        found = opened(path)
+        assert contents(found) == sent[found.start : found.end]
+        assert found.end >= before
+        assert found.start == max(0, before - 16384)
+
+
 def test_a_death_while_the_newer_marks_become_the_older_loses_none(tmp_path: Path) -> None:
     path, full = tmp_path / "ring", 2 * MAX_MARKS
     last = note(full + 1)
@@ -539,6 +603,14 @@ def test_without_a_ring_the_history_goes_on_where_the_journal_was_stopped_in_ord
     found = opened(path)
     assert (found.history, found.start, contents(found)) == ("c" * 32, 5000, b"on it goes")
     assert found.found_marks() == [note(7, 5010)]
+
+
+def test_a_ring_that_goes_on_far_from_the_beginning_grows_as_any(path: Path) -> None:
+    ring = Ring.open(path, LIMIT, BOOT, Life(1, 1, 0), past(offset=10**9 + 1))
+    ring.append(pattern(100000), 1)
+
+    assert (ring.start, contents(ring)) == (10**9 + 1, pattern(100000))
+    assert contents(opened(path)) == pattern(100000)
 
 
 def test_a_journal_that_was_not_stopped_in_order_lets_a_new_history_begin(path: Path) -> None:
