@@ -94,6 +94,11 @@ class WatchPort:
                 return now
             await asyncio.sleep(0.1)
 
+    async def kept(self) -> int:
+        """See `loop_watch.kept`."""
+        kept: int = await self._ask("kept")
+        return kept
+
     async def step_clock(self, seconds: int) -> None:
         """Have it take the time of day for so many seconds ahead of what it is, or behind."""
         await self._ask(f"step {seconds}")
@@ -119,7 +124,7 @@ def main() -> None:
     """Run virtmuxd's own main under a watch."""
     import uvloop
 
-    from tests.harness.loop_watch import LoopWatch, census
+    from tests.harness.loop_watch import LoopWatch, census, kept
 
     port, *arguments = sys.argv[1:]
     clock = _Clock()
@@ -144,6 +149,7 @@ def main() -> None:
         "arm": watch.arm,
         "report": report,
         "census": partial(census, watch),
+        "kept": kept,
         "plant": plant,
         "step": clock.step,
     }
