@@ -89,12 +89,17 @@ def _until(word: bytes) -> Callable[[socket.socket], None]:
     def read(made: socket.socket) -> None:
         said = b""
         while word not in said:
-            data = made.recv(65536)
-            if not data:
-                raise ConnectionError("it ended")
-            said = (said + data)[-65536:]
+            said = (said + _heard(made))[-65536:]
 
     return read
+
+
+def _heard(made: socket.socket) -> bytes:
+    """What comes next."""
+    data = made.recv(65536)
+    if not data:
+        raise ConnectionError("it ended")
+    return data
 
 
 def _header(kind: int, size: int) -> bytes:
@@ -282,7 +287,7 @@ def _placed(made: socket.socket) -> ConsoleInfo:
     """The console of the place that comes next."""
     session = ClientSession()
     while True:
-        for heard in session.receive(made.recv(65536) or _gone()):
+        for heard in session.receive(_heard(made)):
             if isinstance(heard, Place):
                 return heard.info
 
