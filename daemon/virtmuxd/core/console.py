@@ -475,6 +475,8 @@ class Console:
         """The daemon stops in order, or forgets the console: record it, and let go of the store."""
         if self.machine.state is State.ATTACHED:
             self._store.let_go(at)
+        for effect in self.machine.conclude():
+            self._see_to(effect)
         self.limit_delivery(0)
         if self.recorder is not None:
             self.recorder.close(at)

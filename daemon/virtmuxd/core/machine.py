@@ -237,6 +237,13 @@ class Machine:
             self.since = event.at
         return self._effects
 
+    def conclude(self) -> list[Command | Duty]:
+        """The daemon stops: an end that is still being explained is told with what is known. Gives the same."""
+        self._effects = []
+        if self._ending is not None:
+            self._decide(self._ending, self._ending.last_word)
+        return self._effects
+
     def _hold_input(self) -> None:
         held = self.state is State.ATTACHED and self._held.paused
         if held is not self._input_held:
@@ -602,7 +609,8 @@ class Machine:
             return
         ending.verdict = verdict
         self._marked = verdict.cause
-        self._held_to_the_end = verdict.cause in GUEST_ENDS and self.newest.number == ending.evidence.number
+        was_held = verdict.cause in GUEST_ENDS and not ending.failure.stalled
+        self._held_to_the_end = was_held and self.newest.number == ending.evidence.number
         self._effects += [ClearTimer(Timer.EVIDENCE), Explain(verdict.cause)]
         reason = self._reason(verdict, ending.failure, ending.evidence)
         reason = structs.replace(reason, offset=ending.mark.offset, later_errors=tuple(ending.later_errors))

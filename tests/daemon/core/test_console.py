@@ -141,6 +141,18 @@ def test_until_when_the_console_was_held_is_when_it_ended() -> None:
     assert bench.store.held_until == end < START + 99 * SECOND
 
 
+def test_an_end_that_is_still_being_explained_at_a_clean_stop_is_told_with_what_is_known() -> None:
+    bench = held()
+    bench.happen(Failed(Failure(Phase.RECEIVE, bench.tick())))
+    assert bench.console.machine.state is State.ENDING
+    bench.console.close(bench.tick())
+
+    end = bench.store.marks[-1]
+    assert isinstance(end.record, Ended)
+    assert (end.record.reason.cause, end.reserved) == (Cause.STREAM_ENDED, False)
+    assert bench.told[-1].event == "ended"
+
+
 # Input.
 
 

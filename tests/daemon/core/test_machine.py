@@ -569,6 +569,13 @@ def test_a_start_that_nobody_attached_is_in_a_break_too() -> None:
     assert life.marks[-2] == Break(rfc3339(at(8)), rfc3339(at(4)), rfc3339(at(8)))
 
 
+def test_what_a_guest_said_that_ended_while_no_daemon_ran_is_in_a_break_too() -> None:
+    life = attached().next()
+    life.happen(Up(at(5), -1), Started(at(7), NEXT_ID), Opened(at(8), NEXT_ID))
+
+    assert life.marks[-2] == Break(rfc3339(at(8)), rfc3339(at(1)), rfc3339(at(8)))
+
+
 def test_a_start_that_nobody_saw_is_in_a_break_too() -> None:
     life = attached()
     life.happen(eof(2), stopped(2, "SAVED"), Cleaned(at(3)), down(4, Cause.HYPERVISOR_LOST))

@@ -28,6 +28,7 @@ from virtmuxd.core.events import (
     Resumed,
     SetTimer,
     Spoke,
+    Started,
     Stopped,
     Timer,
     Up,
@@ -262,3 +263,13 @@ def test_a_guest_that_ended_is_not_paused_any_more() -> None:
 
     assert life.duties[-1] == Hold(held=False)
     assert Close() in life.commands
+
+
+def test_of_a_guest_that_ends_while_its_stream_is_not_served_output_may_be_missing() -> None:
+    life = attached()
+    spoke(life, 2)
+    life.happen(stalled(9), Stopped(at(10), LibvirtEvent("STOPPED", "DESTROYED")), Cleaned(at(11)))
+    life.happen(Started(at(12), ID + 1), Opened(at(13), ID + 1))
+
+    assert life.story[-3:] == ["ended 1 guest-destroyed", "break", "attached 2"]
+    assert life.marks[-2] == Break(rfc3339(at(13)), rfc3339(at(2)), rfc3339(at(13)))
