@@ -566,6 +566,16 @@ class Console:
         self.inputs.offer(place.writer, attachment, input_offset, data)
         self._send_input()
 
+    def refuse(self, place: Place, cause: Cause) -> None:
+        """What the client typed and is not on its way goes no further, nor what it types."""
+        self.inputs.refuse(place.writer, cause)
+        self._send_input()
+
+    def refuse_those_who_left(self) -> None:
+        """The same of clients that have left: nobody knows any more who they were, and whether they still may type."""
+        self.inputs.refuse_those_who_left()
+        self._send_input()
+
     def confirm(self, place: Place) -> None:
         """Find out the fate of what the client typed so far, and tell it."""
         if place.writer.account.pending:
@@ -575,7 +585,7 @@ class Console:
     def evict(self, place: Place, reason: Reason, at: int) -> None:
         """Take a client's place away; what it typed and is not on its way goes no further."""
         if place in self._roles:
-            self.inputs.refuse(place.writer, reason.cause)
+            self.refuse(place, reason.cause)
             self.tally.evict()
             self.leave(place, at)
             place.ended(reason)

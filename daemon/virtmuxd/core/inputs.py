@@ -308,6 +308,12 @@ class Inputs:
         if not self._queue:
             self._left_behind = 0
 
+    def refuse_those_who_left(self) -> None:
+        """What clients have queued that left since goes no further."""
+        for writer in dict.fromkeys(writer for writer, _ in self._queue if writer.changed is _nobody):
+            self._drop(writer)
+        self._left_behind = 0
+
     def _drop(self, writer: Writer) -> None:
         for owner, data in self._queue:
             if owner is writer:

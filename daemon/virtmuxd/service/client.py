@@ -139,11 +139,10 @@ class Client:
     @contained
     def review(self) -> None:
         """Take away what the rules in force do not allow."""
+        self._places.review()
+        self._releases.review()
         if not self._rights.are_any:
             self.dismiss(self._rights.nothing())
-        else:
-            self._places.review()
-            self._releases.review()
 
     @property
     def consoles(self) -> list[ConsoleId]:

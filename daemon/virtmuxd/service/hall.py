@@ -46,8 +46,11 @@ class Hall:
     def follow(self, access: AccessRules, rules: LimitRules, *, per_console: bool) -> None:
         """Let other rules be in force, for access first: what they take away is gone at once. `per_console`: as
         `Measurements`."""
+        are_others = access.fingerprint != self.access.fingerprint
         self.access = access
         self.clients.review()
+        for console in self.registry.all() if are_others else ():
+            console.refuse_those_who_left()
         try:
             self.proofs.follow(access.fingerprint)
         except OSError as error:

@@ -38,6 +38,8 @@ _START_DEADLINE = 10.0
 _LAG_CHECK = 1.0
 #: Places that a client may have at stored histories: for each the daemon has an index in memory, some MiB.
 MAX_PAST = 8
+#: Why a client is sent away that is to do nothing more: what it typed before and waits goes no further.
+_SENT_AWAY = frozenset({Cause.EVICTED, Cause.ACCESS_DENIED})
 #: So many places of a client are told to those who ask who is there.
 _MAX_LISTED = 100
 
@@ -307,6 +309,8 @@ class Places(Contained):
         handle = place.console.handle
         del self._places[handle]
         self._remember(place)
+        if cause in _SENT_AWAY and isinstance(place.console, Console):
+            place.console.refuse(place, cause)
         self._outgoing.remove(handle, place.feed)
         place.console.leave(place, time.time_ns(), lost=lost)
         place.audit.ended(cause)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.harness.consoles import HYPERVISOR, START, URI, UUID, Consoles
+from tests.harness.consoles import HYPERVISOR, START, URI, UUID, Bench, Consoles
 from tests.harness.served import Peer, served
 from virtmux import messages
 from virtmux.domains import DomainInfo
@@ -43,6 +43,7 @@ from virtmuxd.core.access import ALL, USE, AccessRules, Right, Rule
 from virtmuxd.core.console import Naming
 from virtmuxd.core.cursor import Archive, Sought
 from virtmuxd.core.events import Policy
+from virtmuxd.core.limits import LimitRules
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.proofs import Proofs
 
@@ -105,6 +106,66 @@ async def test_who_may_do_nothing_any_more_is_sent_away_at_once() -> None:
         await placed(peer)
         await reviewed(peer, rules())
         assert (await peer.goodbye()).cause is Cause.ACCESS_DENIED
+
+
+# What was typed before, and waits for a guest that is paused.
+
+
+def paused() -> tuple[Consoles, Bench]:
+    consoles = Consoles(policy=Policy.ALWAYS)
+    bench = consoles.add()
+    bench.attach()
+    bench.console.inputs.hold(held=True)
+    return consoles, bench
+
+
+async def typed(peer: Peer) -> None:
+    """Something is typed, and waits."""
+    place = await placed(peer)
+    await peer.put(place.info.console, 1, 0, b"poweroff\r")
+    assert (await peer.until(InputStatus)).held
+
+
+def taken(bench: Bench) -> bytes:
+    """What the guest is sent once it goes on."""
+    bench.console.inputs.hold(held=False)
+    batch = bench.console.inputs.take()
+    return b"".join(batch.packets) if batch is not None else b""
+
+
+async def test_what_somebody_typed_who_may_do_nothing_any_more_goes_no_further_from_that_moment_on() -> None:
+    consoles, bench = paused()
+    async with served(consoles.registry, access=everywhere(*USE)) as peer:
+        await peer.greet()
+        await typed(peer)
+        await reviewed(peer, rules())
+        assert taken(bench) == b""
+        assert (await peer.goodbye()).cause is Cause.ACCESS_DENIED
+
+
+async def test_nor_does_what_somebody_typed_who_is_kicked() -> None:
+    (consoles, bench), clients = paused(), Clients()
+    async with served(consoles.registry, clients=clients) as eve, served(consoles.registry, clients=clients) as peer:
+        for each in (eve, peer):
+            await each.greet()
+        await typed(eve)
+        await peer.say(Kick(4, eve.client.who.client))
+        assert (await eve.goodbye()).cause is Cause.EVICTED
+        assert taken(bench) == b""
+
+
+@pytest.mark.parametrize(("access", "sent"), [(everywhere(*USE), b"poweroff\r"), (everywhere(*WATCH), b"")])
+async def test_nor_where_other_rules_are_in_force_what_somebody_typed_who_has_left(
+    access: AccessRules, sent: bytes
+) -> None:
+    consoles, bench = paused()
+    async with served(consoles.registry, access=everywhere(*USE)) as peer:
+        await peer.greet()
+        await typed(peer)
+        peer.socket.close()
+        await peer.ended()
+        peer.hall.follow(access, LimitRules(), per_console=True)
+    assert taken(bench) == sent
 
 
 # Watching.
