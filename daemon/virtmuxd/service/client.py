@@ -249,8 +249,11 @@ class Client:
     @contained
     def _list(self, request: int) -> None:
         hypervisors = [messages.Hypervisor(request, info) for info in self._registry.hypervisors()]
-        seen = [console for console in self._registry if self._rights.sees(console.id)]
-        consoles = (messages.Console(request, console.info()) for console in seen if console.present)
+        consoles = (
+            messages.Console(request, console.info())
+            for console in self._registry
+            if console.present and self._rights.sees(console.id)
+        )
         self._answer_in_turn(chain(hypervisors, consoles, [messages.Done(request)]))
 
     def _when_found(self, request: _OfConsole) -> None:

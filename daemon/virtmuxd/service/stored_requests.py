@@ -90,7 +90,15 @@ class StoredRequests:
         elif allowed is None:
             self._tell_all(request.id, None)
         else:
-            self._answer_in_turn(_marks(request.id, allowed))
+            self._answer_in_turn(self._marks_of(request.id, allowed))
+
+    def _marks_of(self, request: int, told: list[HistoryMarks]) -> Iterator[ServerMessage]:
+        for each in told:
+            for mark in each.told():
+                if not self._reads(each.console):  # any more
+                    break
+                yield Stored(request, mark.history, mark.event)
+        yield Done(request)
 
     def _reads(self, console: ConsoleId) -> bool:
         return self._rights.at(console) >= READING
@@ -118,10 +126,3 @@ class StoredRequests:
             self._answer(refused(request, Cause.CONSOLE_MISSING, NOTHING_STORED))
         else:
             self._answer(*items, Done(request))
-
-
-def _marks(request: int, told: list[HistoryMarks]) -> Iterator[ServerMessage]:
-    for each in told:
-        for mark in each.told():
-            yield Stored(request, mark.history, mark.event)
-    yield Done(request)

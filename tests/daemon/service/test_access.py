@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from tests.harness.consoles import HYPERVISOR, START, URI, UUID, Bench, Consoles
+from tests.harness.journal_writer import EPOCH, JournalWriter
 from tests.harness.served import Peer, served
 from virtmux import messages
 from virtmux.domains import DomainInfo
 from virtmux.features import Feature
+from virtmux.journal.directory import Journal
 from virtmux.messages import (
     Attach,
     Client,
@@ -32,12 +35,13 @@ from virtmux.messages import (
     Refused,
     Release,
     RoleChanged,
+    Stored,
     Watch,
     Who,
 )
 from virtmux.people import Role
 from virtmux.reasons import Cause
-from virtmux.records import Ended, Position
+from virtmux.records import Ended, Note, Position, rfc3339
 from virtmux.wire import Output
 from virtmuxd.core.access import ALL, USE, AccessRules, Right, Rule
 from virtmuxd.core.console import Naming
@@ -45,6 +49,8 @@ from virtmuxd.core.cursor import Archive, Sought
 from virtmuxd.core.events import Policy
 from virtmuxd.core.limits import LimitRules
 from virtmuxd.service.clients import Clients
+from virtmuxd.service.journal.readers import Readers
+from virtmuxd.service.library import Library
 from virtmuxd.service.proofs import Proofs
 
 WATCH = frozenset({Right.WATCH})
@@ -106,6 +112,27 @@ async def test_who_may_do_nothing_any_more_is_sent_away_at_once() -> None:
         await placed(peer)
         await reviewed(peer, rules())
         assert (await peer.goodbye()).cause is Cause.ACCESS_DENIED
+
+
+async def test_what_is_told_by_and_by_is_told_as_long_as_it_may_be(tmp_path: Path) -> None:
+    consoles = held()
+    writer = JournalWriter(tmp_path)
+    writer.begin(domain="gone")
+    writer.marks(5000, Note(rfc3339(EPOCH), "rebooted"))
+    library = Library(consoles.registry, Journal(tmp_path), Readers(), lambda _key, then: then(None))
+    async with served(consoles.registry, library, access=everywhere(*USE), buffer=4096) as peer:
+        await peer.greet()
+        await peer.say(Marks(4, "gone"))
+        await peer.expect(Stored)
+        await reviewed(peer, rules(("web1", ALL)))
+        stored = 1
+        while isinstance(said := await peer.hear(), Stored):
+            stored += 1
+        assert said == Done(4)
+        assert stored < 5000
+        await peer.say(ListConsoles(5))
+        assert (await peer.until(Console)).info.id.domain == "web1"
+        assert await peer.hear() == Done(5)
 
 
 # What was typed before, and waits for a guest that is paused.
