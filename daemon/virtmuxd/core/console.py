@@ -59,6 +59,9 @@ from virtmuxd.core.tally import ConsoleTally
 #: Unsettled input waits for a pause before it gets its fence: there is a look every so many seconds, and after so many
 #: looks it gets one anyway.
 _LOOK_S, _LOOKS = 0.1, 10
+#: Where more than so many have a place, who is there is told every so many seconds, and not at each change: that is as
+#: many messages as there are places.
+_CROWD, _CROWD_S = 32, 0.25
 
 
 class ConsoleKey(NamedTuple):
@@ -205,6 +208,8 @@ class Console:
         self._letting_out = False
         #: How many looks for a pause are left (0: nobody looks), and whether input was sent since the last.
         self._looks, self._sent_since = 0, False
+        #: Whether it is to be told who is there.
+        self._company_due = False
         self._told_vanished = True
         self._roles: Roles[Place] = Roles(new_token)
         self._when_decided: list[Callable[[], None]] = []
@@ -553,9 +558,19 @@ class Console:
 
     def _tell_company(self, newcomer: Place | None = None) -> None:
         """All others learn that somebody has come or gone, or may do something else now."""
+        if len(self._roles) > _CROWD:
+            if not self._company_due:
+                self._company_due = True
+                self._later(_CROWD_S, self._tell_crowd)
+            return
         for seat in self._roles:
             if seat is not newcomer:
                 seat.tell_company()
+
+    def _tell_crowd(self, _at: int) -> None:
+        self._company_due = False
+        for seat in self._roles:
+            seat.tell_company()
 
     def type(self, place: Place, attachment: int, input_offset: int, data: bytes) -> None:
         """Take input from a client.

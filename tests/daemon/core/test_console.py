@@ -54,6 +54,34 @@ def _unheard() -> None:
     """These places only count."""
 
 
+class Counting(Place):
+    """A place that counts how often it is told who is there."""
+
+    told = 0
+
+    def tell_company(self) -> None:
+        self.told += 1
+
+
+def test_of_a_crowd_that_comes_and_goes_it_is_told_once_for_all_changes_of_a_moment() -> None:
+    bench = Consoles().add()
+    places = [Counting(Cursor(0, 1, _unheard), Writer(_unheard), _not_evicted, who=ALICE) for _ in range(100)]
+    for each in places:
+        bench.console.enter(each, bench.tick())
+    told = sum(each.told for each in places)
+    assert told == sum(range(32)), "each who came was told to all who were there, as long as they were few"
+    ((seconds, tell),) = bench.later
+    bench.later.clear()
+
+    tell(bench.tick())
+
+    assert (seconds, sum(each.told for each in places) - told) == (0.25, 100)
+    for each in places[:50]:
+        bench.console.leave(each, bench.tick())
+    assert sum(each.told for each in places) - told == 100
+    assert len(bench.later) == 1
+
+
 # Recovery.
 
 
