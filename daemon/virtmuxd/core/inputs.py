@@ -10,7 +10,7 @@ keystroke or two stay unaccounted for until more comes. On a connection that car
 stop them all: there libvirt's word is taken for it, and a guest that says nothing gets no more than a budget.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
 from virtmuxd.core.budget import Budget
+from virtmuxd.core.input_queue import InputQueue
 
 #: Input without a fence is unsettled from so many packets on, or from more bytes than these.
 SETTLE_FROM, SETTLE_BEYOND = 3, 256
@@ -109,7 +110,7 @@ class Inputs:
         self._held = False
         self._ended_by: Cause | None = Cause.CONSOLE_RELEASED
         self._unexplained: dict[Writer, None] = {}
-        self._queue: deque[tuple[Writer, bytes]] = deque()
+        self._queue: InputQueue[Writer] = InputQueue(PACKET)
         self._batch: Batch | None = None
         #: Bytes sent, or being sent, and not accepted; the packets, and their bytes, that no fence follows yet.
         self._under_way: Counter[Writer] = Counter()
@@ -166,11 +167,10 @@ class Inputs:
             writer.account.unknown += size
             self.unknown += size
             self._unexplained[writer] = None
-        for writer, data in self._queue:
-            self._reject(writer, len(data))
+        for writer in self._queue:
+            self._drop(writer)
             self._unexplained[writer] = None
         self._under_way.clear()
-        self._queue.clear()
         self._batch = None
         self._unfenced_packets = self._unfenced_size = self._left_behind = 0
         self._ended_by = None
@@ -202,7 +202,7 @@ class Inputs:
 
     def _tell_held(self) -> None:
         """Tell each writer whose input begins to wait, or ceases to."""
-        for writer in dict.fromkeys(writer for writer, _ in self._queue):
+        for writer in self._queue:
             if writer.account.held is not self._waits:
                 writer.account.held = self._waits
                 writer.changed()
@@ -229,7 +229,7 @@ class Inputs:
             account = self._begin_again(writer)
         account.received += len(data)
         if writer.refusal is None and self._open and attachment == self._attachment:
-            self._enqueue(writer, data)
+            self._queue.add(writer, data)
             if self._waits and not account.held:  # whoever else waits knows it
                 account.held = True
                 writer.changed()
@@ -243,15 +243,6 @@ class Inputs:
             self._unexplained[writer] = None
         else:
             writer.changed()
-
-    def _enqueue(self, writer: Writer, data: bytes) -> None:
-        """Keystrokes that wait are one piece, up to a packet: else a window full of them is as many pieces."""
-        if self._queue:
-            last, before = self._queue[-1]
-            if last is writer and len(before) + len(data) <= PACKET:
-                self._queue[-1] = writer, before + data
-                return
-        self._queue.append((writer, data))
 
     def _reject(self, writer: Writer, size: int) -> None:
         writer.account.rejected += size
@@ -300,7 +291,7 @@ class Inputs:
         """The client left: nobody is told any more. What it typed before goes its way; but no more than a window of
         such input waits for a guest that takes none."""
         writer.changed = _nobody
-        queued = sum(len(data) for owner, data in self._queue if owner is writer)
+        queued = self._queue.waiting(writer)
         if self._left_behind + queued > writer.window:
             self._drop(writer)
         else:
@@ -310,15 +301,13 @@ class Inputs:
 
     def refuse_those_who_left(self) -> None:
         """What clients have queued that left since goes no further."""
-        for writer in dict.fromkeys(writer for writer, _ in self._queue if writer.changed is _nobody):
-            self._drop(writer)
+        for writer in self._queue:
+            if writer.changed is _nobody:
+                self._drop(writer)
         self._left_behind = 0
 
     def _drop(self, writer: Writer) -> None:
-        for owner, data in self._queue:
-            if owner is writer:
-                self._reject(writer, len(data))
-        self._queue = deque((owner, data) for owner, data in self._queue if owner is not writer)
+        self._reject(writer, self._queue.drop(writer))
 
     # On its way.
 
@@ -353,10 +342,7 @@ class Inputs:
         if self._shared:
             room = min(room, self._budget.left)
         while self._queue and room > 0:
-            writer, data = self._queue.popleft()
-            if len(data) > room:
-                self._queue.appendleft((writer, data[room:]))
-                data = data[:room]
+            writer, data = self._queue.take(room)
             room -= len(data)
             pieces.append(data)
             self._under_way[writer] += len(data)
