@@ -313,6 +313,7 @@ async def test_our_own_close_is_no_loss(to: To) -> None:
 _TEST_DRIVER = """
 import asyncio
 import gc
+import math
 import libvirt
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
@@ -328,6 +329,7 @@ async def main():
     workers = Workers(4, "test")
     events = asyncio.Queue()
     loop = asyncio.get_running_loop()
+    loop.slow_callback_duration = math.inf  # the machine may be busy
     connection = await Route("test:///default", bridge, workers, workers, 10).connect()
 
     def on_event(_connection, domain, event, detail, _opaque):
