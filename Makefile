@@ -60,18 +60,18 @@ repeat:
 chaos: export VIRTMUX_CHAOS_MINUTES = $(MINUTES)
 chaos:
 	@$(MAKE) --no-print-directory setup
-	$(BIN)python3 -m pytest -o faulthandler_timeout=3600 tests/integration/test_chaos.py
+	.venv/bin/python3 -m pytest -o faulthandler_timeout=3600 tests/integration/test_chaos.py
 
 soak: MINUTES = 30
 soak:
 	@tools/setup bench
-	$(BIN)python3 -m tests.soak --minutes $(MINUTES)
+	.venv/bin/python3 -m tests.soak --minutes $(MINUTES)
 
 # Full amounts of the bytes that pass the whole chain.
 soak-bytes: export VIRTMUX_SOAK_BYTES = 1
 soak-bytes:
 	@$(MAKE) --no-print-directory setup
-	$(BIN)python3 -m pytest -o faulthandler_timeout=3600 tests/integration/test_byte_streams.py
+	.venv/bin/python3 -m pytest -o faulthandler_timeout=3600 tests/integration/test_byte_streams.py
 
 # For who makes a package: all of it below DESTDIR. Python packages that virtmux needs are not installed. Where the
 # package's own tools put the wheel there, which has the manual pages too, `make install-system` is the rest.
@@ -98,18 +98,18 @@ docs:
 # The newest versions that pyproject.toml allows. It asks the package index.
 lock:
 	@tools/setup lock
-	$(BIN)python3 -m tools.lock
+	.venv/bin/python3 -m tools.lock
 
 # What it finds, and what it keeps, is in tests/fuzz/__main__.py.
 MINUTES = 10
 fuzz:
 	@tools/setup fuzz
-	$(BIN)python3 -m tests.fuzz --minutes $(MINUTES)
+	.venv/bin/python3 -m tests.fuzz --minutes $(MINUTES)
 
 # Each prints its table, and keeps it in tests/bench/results.
 bench:
 	@tools/setup bench
-	$(BIN)python3 -m tests.bench
+	.venv/bin/python3 -m tests.bench
 
 # Where the tests ran through sudo, libvirt's files are root's.
 clean:
