@@ -164,7 +164,7 @@ class Libvirtd:
                 raise
 
     def stop(self) -> None:
-        """Ends libvirtd in order. Its guests run on."""
+        """Ends libvirtd in order. Its guests run on. Raises TimeoutError where it does not end, and was killed."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -259,6 +259,7 @@ class Libvirtd:
         send_signal(pid, signal.SIGCONT)
         if not wait_for_exit(pid, STOP_SECONDS):
             send_signal(pid, signal.SIGKILL)
+            wait_for_exit(pid, STOP_SECONDS)
             raise TimeoutError(f"libvirtd did not end within {STOP_SECONDS} s\n{self.output}")
 
     def __enter__(self) -> Self:

@@ -37,7 +37,7 @@ from tests.harness.terminal import Terminal
 Fault = Callable[[Stage, Random], Awaitable[None]]
 
 #: So many timers has a console at most that prints, or is waited for.
-TIMERS = 4
+TIMERS = 3
 #: Longer than all of `keepalive_interval` * (`keepalive_count` + 1): hung.
 HUNG = 16.0
 
@@ -140,10 +140,13 @@ async def kill_libvirtd(stage: Stage, chance: Random) -> None:
 
 
 async def restart_libvirtd(stage: Stage, chance: Random) -> None:
-    """It is restarted in order."""
+    """It is restarted in order; or, where it hangs at its end, killed, as an init system does."""
     async with stage.host():
         with stage.deed(LIBVIRTD_RESTARTED):
-            await asyncio.to_thread(stage.libvirtd.stop)
+            try:
+                await asyncio.to_thread(stage.libvirtd.stop)
+            except TimeoutError as error:
+                print(error)  # shown where the test fails
             await asyncio.to_thread(stage.libvirtd.start)
         await stage.libvirtd.until_in_hand()
 

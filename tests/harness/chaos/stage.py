@@ -22,7 +22,7 @@ from tests.harness.watched_daemon import Census
 #: Who come and go at the same time.
 VISITORS = 3
 #: So much more memory than at first the daemon may have at rest, in KiB: caches fill, the more the longer it lives.
-GROWTH_KIB = 16384
+GROWTH_KIB = 8192
 #: In bytes. The first guest's ring is small: who reads slowly there has gaps, but no more is lost than that.
 JOURNAL_SIZE, SMALL_RING, RING = 1 << 20, 1 << 17, 1 << 20
 #: The journal's disk is never empty enough for the usual share.
