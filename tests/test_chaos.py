@@ -57,8 +57,8 @@ def lines(boot: str, start: int, end: int) -> bytes:
 FIRST, SECOND = lines("aaaaaaaa", 1, 101), lines("bbbbbbbb", 1, 101)
 
 
-def reason(cause: Cause) -> Reason:
-    return Reason(cause=cause, text="", phase=Phase.RECEIVE, at=NOW, retry=Retry(will_retry=True, after_s=None))
+def reason(cause: Cause, phase: Phase = Phase.RECEIVE) -> Reason:
+    return Reason(cause=cause, text="", phase=phase, at=NOW, retry=Retry(will_retry=True, after_s=None))
 
 
 def heard(*said: tuple[float, bytes | Mark | Gap], who: str = "resident", start: int = 0, mark: int = 1) -> Heard:
@@ -84,8 +84,8 @@ def attached(number: int = 1) -> Attached:
     return Attached(NOW, number, 1)
 
 
-def ended(cause: Cause, attachment: int | None = 1) -> Ended:
-    return Ended(NOW, attachment, reason(cause))
+def ended(cause: Cause, attachment: int | None = 1, phase: Phase = Phase.RECEIVE) -> Ended:
+    return Ended(NOW, attachment, reason(cause, phase))
 
 
 def missing() -> Break:
@@ -172,6 +172,22 @@ def test_what_a_guest_says_last_may_be_missing_up_to_what_its_port_keeps() -> No
         assert [f"the last {lost} bytes of a run" in each for each in contradictions(story, DESTROYED)] == [
             True
         ] * found
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(ended(Cause.GUEST_DESTROYED, None), id="the daemon was away"),
+        pytest.param(ended(Cause.GUEST_DESTROYED, phase=Phase.SEND), id="its stream had died in silence"),
+    ],
+)
+def test_a_guest_that_ends_while_its_console_is_not_held_may_have_said_anything(end: Ended) -> None:
+    long = lines("aaaaaaaa", 1, 3001)
+    told = heard((1, attached()), (2, FIRST), (11, end), (13, missing()), (13, attached(2)), (14, SECOND))
+    story = replace(STORY, printed=Printed(long + SECOND, [0, len(long)]), resident=told)
+    assert contradictions(story, deed(DAEMON_KILLED, 9, 11), DESTROYED) == []
+    told = heard((1, attached()), (2, FIRST), (11, end), (13, attached(2)), (14, SECOND))
+    assert "bytes are missing" in contradictions(replace(story, resident=told), DESTROYED)[0]
 
 
 def test_what_is_missing_of_the_next_run_is_no_last_word_of_the_one_before() -> None:

@@ -13,6 +13,7 @@ from virtmux import (
     Mark,
     MarkMessage,
     Output,
+    Phase,
     PlaceEnded,
     Position,
     Record,
@@ -94,7 +95,7 @@ class Heard:
 @dataclass(frozen=True)
 class Held:
     """An attachment, which begins with mark number `mark`: output from `start` to `end`, the `break` that came before
-    it, if there was one, and the cause of its end, where it has one."""
+    it, if there was one, and the cause of its end, where it has one, and was held until then."""
 
     mark: int
     attached: Attached
@@ -185,7 +186,7 @@ class Told:
                 case Attached():
                     later = ((at, each) for at, each in marks[index + 1 :] if isinstance(each, Attached | Ended))
                     end, by = next(later, (len(self.output), None))
-                    ended = by.reason.cause if isinstance(by, Ended) else None
+                    ended = by.reason.cause if isinstance(by, Ended) and _was_held_until(by) else None
                     held.append(Held(numbers[index], mark, after, offset, end, ended))
                     after = None
                 case _:
@@ -203,3 +204,9 @@ class Told:
             at = held.end if end < 0 else end
             pieces.append((start, bytes(self.output[start:at])))
         return pieces
+
+
+def _was_held_until(end: Ended) -> bool:
+    """Whether it is the end of an attachment that was alive before: not where a probe found that it was not, as after a
+    takeover in silence; a `break` says since when."""
+    return end.attachment is not None and (end.reason.phase is not Phase.SEND or end.reason.error is not None)
