@@ -428,7 +428,11 @@ def test_who_comes_last_is_given_all_that_is_kept() -> None:
     assert found(attached(), FIRST, gap, SECOND[-500:], during=(20, 21)) == given(len(FIRST), total - 500)
     gap = Gap(console=1, offset=len(FIRST), to_offset=total - 499, mark=2, to_mark=2)
     assert found(attached(), FIRST, gap, SECOND[-499:], during=(9, 11)) == given(len(FIRST), total - 499)
-    assert found(attached(), FIRST, gap, SECOND[-499:], kind=DESCRIPTORS_EXHAUSTED, during=(9, 11)) == []
+    assert found(attached(), FIRST, gap, SECOND[-499:], kind=DESCRIPTORS_EXHAUSTED, during=(0, 2)) == []
+    told = heard((1, attached()), (2, FIRST), (30, SECOND))
+    story = replace(story, resident=told)
+    late = found(attached(), FIRST, gap, SECOND[-499:], kind=DESCRIPTORS_EXHAUSTED, during=(9, 11))
+    assert late == given(len(FIRST), total - 499)
 
 
 def test_what_the_daemon_keeps_is_found() -> None:

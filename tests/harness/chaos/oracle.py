@@ -32,6 +32,8 @@ KEPT, NOTICED_S = 32768, 3.0
 #: Of a guest that ends while its console is attached that much is lost at most: what the PTY kept, which is dropped.
 #: One that is reset takes along what its serial port had. Each byte went to the file first.
 LAST_WORDS, PORT = KEPT, 17
+#: A ring for which there was no descriptor asks again ten seconds later, with the next output.
+GROWS_AGAIN_S = 15.0
 #: Each ends a run, and begins another one. What the guest said last goes by their causes.
 OFF_AND_ON = DESTROY, QEMU_END, SAVE, SHUT_DOWN
 GUEST_ENDS = frozenset().union(*(kind.causes for kind in OFF_AND_ON))
@@ -213,12 +215,16 @@ class _Case:
         self.contradictions += self._told.contradictions[known:]
         if came_to != end:
             self.contradictions.append(f"who came last came to {came_to} of {end}")
-        # A ring that cannot grow stays as it is.
-        kept = 0 if any(deed.kind is DESCRIPTORS_EXHAUSTED for deed in self._deeds) else self._kept
         for start, until in self._last.missing():
             self._figures.gone += until - start
+            kept = 0 if self._came_while_small(until) else self._kept
             if until > end - kept or (until > end - self._stored and not self._came_unwritten(start, until)):
                 self.contradictions.append(f"who came last was not given {start} to {until} of {end}")
+
+    def _came_while_small(self, until: int) -> bool:
+        """Whether bytes may have come before the ring could grow as it needs."""
+        last = self._resident.came(until - 1)
+        return any(deed.kind is DESCRIPTORS_EXHAUSTED and last <= deed.until + GROWS_AGAIN_S for deed in self._deeds)
 
     def _came_unwritten(self, start: int, until: int) -> bool:
         """Whether bytes came while the journal could not be written, or was not yet again."""
