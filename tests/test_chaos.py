@@ -210,6 +210,22 @@ def test_a_break_must_reach_back_to_what_is_missing(lasted: int, found: bool) ->
     assert contradictions(story, taken, DESTROYED, deed(CLOCK_STEPPED, 13, 13)) == []
 
 
+def test_a_break_may_end_with_an_attachment_that_brings_nothing() -> None:
+    told = heard(
+        (1, attached()),
+        (2, FIRST[:400]),
+        (7, ended(Cause.CONSOLE_TAKEN_OVER)),
+        (15, Break(NOW, NOW, NOW.replace(":00.", ":08."))),
+        (15, attached(2)),
+        (15, ended(Cause.HYPERVISOR_LOST, 2)),
+        (16, missing()),
+        (16, attached(3)),
+        (16, SECOND),
+    )
+    deeds = deed(TAKEOVER, 7, 9), DESTROYED, deed(LIBVIRTD_KILLED, 15, 15)
+    assert contradictions(replace(STORY, resident=told), *deeds) == []
+
+
 def test_a_client_that_is_told_something_else_than_another_is_found() -> None:
     for other in (FIRST[:50] + b"?", FIRST[1:]):
         visitor = heard((1, attached()), (2, other), who="visitor")

@@ -142,7 +142,9 @@ class _Case:
         self._figures.in_gaps += told.gaps
         come_to = end = 0
         last: Held | None = None  # the attachment that brought what is before
+        since_last: list[Held] = []  # those that began behind it
         for held in told.attachments():
+            since_last.append(held)
             if held.start != end:
                 self.contradictions.append(f"output before {held} that belongs to no attachment")
             end = held.end
@@ -157,8 +159,8 @@ class _Case:
                     if last is not None and last is not held:
                         missing_from = self._take_last_words(come_to, stretch.printed, last)
                     if missing_from < stretch.printed:
-                        self._excuse(missing_from, stretch.printed, start + stretch.received, held)
-                    come_to, last = stretch.printed + stretch.length, held
+                        self._excuse(missing_from, stretch.printed, start + stretch.received, since_last)
+                    come_to, last, since_last = stretch.printed + stretch.length, held, [held]
                 self._runs[held.mark] = self._printed.run_of(come_to - 1)
         left = len(self._printed.data) - come_to
         if left > 1:  # what is stopped just now may have written one byte to the file only
@@ -175,14 +177,16 @@ class _Case:
             self.contradictions.append(f"the last {end - since} bytes of a run are missing, behind {last}")
         return end
 
-    def _excuse(self, since: int, until: int, offset: int, held: Held) -> None:
-        """What was printed from `since` to `until` has not arrived, where the output has come to an offset."""
-        lost = until - since
+    def _excuse(self, since: int, until: int, offset: int, attachments: Sequence[Held]) -> None:
+        """What was printed from `since` to `until` has not arrived, where the output has come to an offset, in the last
+        of these attachments; those before it brought nothing."""
+        lost, held = until - since, attachments[-1]
         if lost <= PORT and self._printed.begins_boot(until):
             self._figures.last_words += lost
         elif held.after is not None and (offset - held.start < KEPT or self._age(held, offset) < NOTICED_S):
             self._figures.in_breaks += lost
-            if not self._reaches(held.after, self._printed.run_of(since), held):
+            run = self._printed.run_of(since)
+            if not any(each.after is not None and self._reaches(each.after, run, each) for each in attachments):
                 self.contradictions.append(f"{lost} bytes are missing at {offset} from before {held.after}")
         else:
             around = self._printed.data[since - 20 : since], self._printed.data[until : until + 20]
