@@ -28,7 +28,6 @@ from tests.harness.chaos.deeds import (
     Kind,
 )
 from tests.harness.chaos.stage import Stage, Ticker, moment
-from tests.harness.follower import PATIENCE
 from tests.harness.guest import POWER_OFF
 from tests.harness.matrix import ESCAPE
 from tests.harness.terminal import Terminal
@@ -60,7 +59,8 @@ async def shut_down(stage: Stage, ticker: Ticker, chance: Random) -> None:
 
     async def off() -> None:
         while not (await ticker.guest.state()).startswith("shut off"):
-            with suppress(virtmux.VirtmuxError):  # the daemon is ended, or the console taken away: once more
+            # The daemon is ended, or the console taken away, or the guest ends only now: once more.
+            with suppress(virtmux.VirtmuxError, TimeoutError):
                 await _power_off(stage, ticker)
             with suppress(TimeoutError):
                 await ticker.guest.until("shut off (shutdown)", seconds=5.0)
@@ -70,7 +70,7 @@ async def shut_down(stage: Stage, ticker: Ticker, chance: Random) -> None:
 
 async def _power_off(stage: Stage, ticker: Ticker) -> None:
     async with virtmux.connect(stage.mux.socket, reconnect_for=0) as mux, mux.attach(ticker.guest.name) as console:
-        await console.until_attached(timeout=PATIENCE)
+        await console.until_attached(timeout=5.0)
         await console.send(POWER_OFF)
 
 
