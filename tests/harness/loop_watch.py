@@ -29,6 +29,7 @@ import libvirtaio
 import libvirtmod
 import uvloop
 
+from virtmux.records import Ended
 from virtmuxd.core.sequence import Sequence
 from virtmuxd.core.times import Times
 
@@ -53,8 +54,8 @@ LOCAL_CALLS = {
     "virDomainFree": "gives memory back; where it was the last to hold a connection, which closes that, strace sees it",
 }
 
-#: What a mark takes, in bytes; one that says an end, with all its error, 1,100.
-_MARK = 750
+#: What a mark takes, in bytes: one that says an end, with all its error, and any other.
+_ENDED, _MARK = 1100, 300
 
 #: Those that may be made on the loop within a function that has seen that they wait for nobody now.
 LOOKED_AT = {"virStreamSend": "ConsoleSupervisor.send_input"}
@@ -300,7 +301,8 @@ def kept() -> int:
     in files."""
     objects = gc.get_objects()
     times = sum(sys.getsizeof(each._offsets) + sys.getsizeof(each._ats) for each in objects if isinstance(each, Times))
-    return times + _MARK * sum(len(each._marks) for each in objects if isinstance(each, Sequence))
+    marks = (mark.record for each in objects if isinstance(each, Sequence) for mark in tuple(each._marks))
+    return times + sum(_ENDED if isinstance(record, Ended) else _MARK for record in marks)
 
 
 def census(watch: LoopWatch) -> dict[str, Any]:

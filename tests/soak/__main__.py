@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.bench.tables import keep, machine
 from tests.harness.chaos.clients import Resident
@@ -28,7 +29,10 @@ from tests.harness.guest import BANNER, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.small_disk import small_disk
 from tests.soak.crowd import Crowd, printer
-from tests.soak.gauge import Sample, draw, sample, targets
+from tests.soak.gauge import WARMING_UP, Sample, draw, sample, targets
+
+if TYPE_CHECKING:
+    from tests.harness.watched_daemon import Census
 
 #: Guests to which things are done, and containers whose consoles print.
 TICKERS, CONTAINERS = 7, 12
@@ -82,14 +86,20 @@ async def soak(directory: Path, minutes: float) -> bool:
 
 
 async def look_on(stage: Stage, bystander: Follower, minutes: float) -> list[Sample]:
-    """Look at the daemon again and again, for so long, and show how far it has come."""
+    """Look at the daemon again and again, for so long, and show how far it has come; and, at the end, of what it has
+    more than once it was warm."""
     samples: list[Sample] = []
+    warm: Census | None = None
     began = asyncio.get_running_loop().time()
     while (now := (asyncio.get_running_loop().time() - began) / 60) < minutes:
         (echoes,) = await echoes_for(SAMPLE_S, bystander)
         samples.append(await sample(stage.mux, now, echoes))
         if len(samples) % 12 == 0:
             print(f"{now:5.1f} min, {len(stage.deeds)} faults: {samples[-1]}", flush=True)
+        if warm is None and now >= WARMING_UP * minutes:
+            warm = await stage.mux.watch.census()
+    if warm is not None:
+        print(f"objects more: {(await stage.mux.watch.census()).grown(warm)}")
     return samples
 
 
