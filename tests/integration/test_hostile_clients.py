@@ -28,9 +28,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 #: A console is let go at once; who says nothing is sent away after a second.
 CONFIG = "linger = 0\n[limits]\nhandshake = 1\n"
-#: How much longer an echo may take: that so many come at once keeps a processor busy for a second, and so does a thread
-#: that reads all that is stored.
-TIMES = {"thousands": 5.0, "looking_back": 2.0}
+#: How much longer an echo may take: that so many come at once keeps a processor busy for a second, and for parts of one
+#: do a thread that reads all that is stored and keys that come as so many frames.
+TIMES = {"thousands": 5.0, "looking_back": 2.0, "single_keys": 2.0}
 #: Marks that are stored of a guest that rebooted over and over, and is undefined by now.
 STORED = 20_000
 #: What the allocators may keep, in KiB, of an attack that was made before.
