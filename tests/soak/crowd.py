@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -59,13 +60,10 @@ class Crowd:
         """Be one who comes, reads for a while, and goes, again and again."""
         while True:
             self.visits += 1
-            try:
+            with suppress(TimeoutError, virtmux.VirtmuxError):  # the daemon may have no file descriptor for it
                 async with asyncio.timeout(self._chance.uniform(0.1, 10.0)):
                     await self._read(*self._chance.choice(self._consoles))
-            except TimeoutError:
-                await asyncio.sleep(self._chance.uniform(0.1, 2.0))
-            except virtmux.VirtmuxError:
-                pass  # the daemon had no file descriptor for it
+            await asyncio.sleep(self._chance.uniform(0.1, 2.0))
 
     async def _read(self, domain: str, device: str) -> None:
         async with virtmux.connect(self._socket) as mux, mux.attach(domain, device) as console:
