@@ -157,6 +157,14 @@ def test_what_was_printed_while_nobody_held_the_console_may_be_missing_where_a_b
     assert "190 bytes are missing" in contradictions(replace(STORY, resident=told), killed)[0]
 
 
+def test_why_a_console_ended_may_be_hidden_while_the_daemon_has_no_descriptors() -> None:
+    told = heard((1, attached()), (2, FIRST), (11, ended(Cause.STREAM_ENDED)), (13, missing()), (13, attached(2)))
+    story = replace(STORY, printed=Printed(FIRST, [0]), resident=told)
+    taken = deed(TAKEOVER, 10, 12)
+    assert contradictions(story, taken, deed(DESCRIPTORS_EXHAUSTED, 10, 12)) == []
+    assert "ended after takeover" in contradictions(story, taken)[0]
+
+
 def test_what_a_guest_says_last_may_be_missing_up_to_what_its_port_keeps() -> None:
     long = lines("aaaaaaaa", 1, 3001)
     for lost, found in ((LAST_WORDS, False), (LAST_WORDS + 1, True)):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from virtmux.reasons import Cause, SavedError
 from virtmuxd.core.events import Down, OpenFailed
-from virtmuxd.core.evidence import Evidence, Failure, Verdict, assume, classify, opening_cause
+from virtmuxd.core.evidence import Evidence, Failure, Verdict, assume, classify, is_ours, opening_cause
 from virtmuxd.core.sequence import StoredMark
 
 #: How often a console that is busy after a silent end is asked for again, and after how many seconds each, before
@@ -68,6 +68,8 @@ class Ending:
         cause = event.cause or (opening_cause(event.error) if event.error is not None else None)
         if cause is Cause.CONSOLE_BUSY:
             return Verdict(Cause.CONSOLE_TAKEN_OVER)
+        if is_ours(event.error):
+            return None
         if self.failure.stalled and cause in (Cause.HYPERVISOR_LOST, Cause.HYPERVISOR_TIMEOUT):
             return self.explained or Verdict(cause)
         return None

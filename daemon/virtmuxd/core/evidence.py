@@ -13,6 +13,7 @@ _FROM_RPC = 7
 _FROM_STREAMS = 38
 _FROM_DBUS = 47
 _FROM_POLKIT = 60
+_ERR_NONE = -1
 _ERR_INTERNAL = 1
 _ERR_NO_SUPPORT = 3
 _ERR_INVALID_ARG = 8
@@ -144,6 +145,11 @@ def connection_cause(error: SavedError | None) -> Cause | None:
     if error.code == _ERR_SYSTEM and error.int1 in (_EPERM, _EACCES):
         return Cause.HYPERVISOR_DENIED
     return Cause.HYPERVISOR_TIMEOUT if "keepalive" in error.message else Cause.HYPERVISOR_LOST
+
+
+def is_ours(error: SavedError | None) -> bool:
+    """Whether libvirt has said nothing: virtmux could not even ask, for want of a file descriptor."""
+    return error is not None and error.code == _ERR_NONE
 
 
 def connecting_cause(error: SavedError) -> Cause:

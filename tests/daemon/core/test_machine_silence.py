@@ -213,6 +213,16 @@ def test_a_silent_end_with_which_the_hypervisor_goes_is_the_hypervisors(failed: 
     assert life.story == ["attached 1", f"ended 1 {cause}"]
 
 
+def test_a_silent_end_that_cannot_be_looked_into_for_want_of_descriptors_is_not_the_hypervisors() -> None:
+    life = attached()
+    ours = libvirt_error(-1, 0, "Too many open files")
+    life.happen(stalled(9), Cleaned(at(10)), OpenFailed(at(10), ours, Cause.HYPERVISOR_LOST))
+    life.happen(Elapsed(at(11), Timer.EVIDENCE), Elapsed(at(13), Timer.EVIDENCE))
+
+    assert life.story == ["attached 1", "ended 1 stream-ended"]
+    assert life.reason.later_errors == (ours,)
+
+
 def test_the_loss_of_the_hypervisor_explains_a_silent_end() -> None:
     life = attached()
     life.happen(stalled(9), Down(at(10), Cause.HYPERVISOR_TIMEOUT))
