@@ -35,6 +35,8 @@ class Kind:
     breaks: bool = False
     #: Whether the ends that others make meanwhile may be told without their reasons.
     blurs: bool = False
+    #: Whether the daemon ends with it, and another one begins.
+    restarts: bool = False
     #: Whether the consoles can be attached meanwhile.
     attachable: bool = False
     #: Whether its consequences may come long after it.
@@ -70,10 +72,11 @@ LIBVIRTD_HUNG = Kind("libvirtd hung", TIMEOUT, LOST, breaks=True)
 LIBVIRTD_SLOW = Kind("libvirtd hung for a moment")
 
 # It tells no end: a `break` says that nobody held the console. Of one that it has just seen what is known is saved.
-DAEMON_KILLED = Kind("virtmuxd killed", breaks=True, blurs=True, shuts=True)
-DAEMON_RESTARTED = Kind("virtmuxd restarted", breaks=True, blurs=True, shuts=True)
+DAEMON_KILLED = Kind("virtmuxd killed", breaks=True, blurs=True, restarts=True, shuts=True)
+DAEMON_RESTARTED = Kind("virtmuxd restarted", breaks=True, blurs=True, restarts=True, shuts=True)
 DAEMON_RELOADED = Kind("virtmuxd reloaded", attachable=True)
-DESCRIPTORS_EXHAUSTED = Kind("descriptors exhausted", meanwhile=LOST, shuts=True, unwritten=True)
+# It cannot open a console again to see why it ended.
+DESCRIPTORS_EXHAUSTED = Kind("descriptors exhausted", meanwhile=LOST, blurs=True, shuts=True, unwritten=True)
 DISK_FULL = Kind("disk full", attachable=True, unwritten=True)
 CLOCK_STEPPED = Kind("clock stepped", attachable=True)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import inf
 
-from tests.harness.chaos.deeds import DESCRIPTORS_EXHAUSTED, UNEXPLAINED, Deed
+from tests.harness.chaos.deeds import UNEXPLAINED, Deed
 from tests.harness.chaos.told import ToldMark
 from virtmux import Attached, Break, Cause, Ended
 
@@ -56,7 +56,7 @@ class Ends:
         """An attachment's end was made by a deed that has made no other."""
         cause = end.reason.cause
         near = [deed for deed in self._left if _is_near(deed, told) and begun.earliest <= deed.over]
-        blurred = cause in UNEXPLAINED and any(_hides_why(deed) and _is_near(deed, told) for deed in self._deeds)
+        blurred = cause in UNEXPLAINED and any(deed.kind.blurs and _is_near(deed, told) for deed in self._deeds)
         fitting = [deed for deed in near if blurred or _has_made(deed, told, cause)]
         if fitting:
             self._left.remove(min(fitting, key=lambda deed: deed.until))
@@ -82,7 +82,7 @@ class Ends:
         """No attachment goes on through what ends it."""
         for begun, over in self._attachments:
             later = [deed for deed in self._deeds if begun.at < deed.began]
-            gone = [deed.began for deed in later if deed.kind.blurs]  # with the daemon, whatever is told of it then
+            gone = [deed.began for deed in later if deed.kind.restarts]  # with the daemon, whatever is told of it then
             end = min([inf if over is None else over.earliest, *gone])
             for deed in later:
                 if deed.kind.causes and deed.until < end:
@@ -101,8 +101,3 @@ def _is_near(deed: Deed, told: ToldMark) -> bool:
 
 def _names(deeds: Sequence[Deed]) -> str:
     return ", ".join(deed.kind.what for deed in deeds) or "nothing"
-
-
-def _hides_why(deed: Deed) -> bool:
-    """Whether meanwhile the daemon cannot find out why a console has ended."""
-    return deed.kind.blurs or deed.kind is DESCRIPTORS_EXHAUSTED
