@@ -148,7 +148,8 @@ def connection_cause(error: SavedError | None) -> Cause | None:
 
 
 def is_ours(error: SavedError | None) -> bool:
-    """Whether libvirt has said nothing: virtmux could not even ask, for want of a file descriptor."""
+    """Whether libvirt gave no error of its own: virtmux could not even ask, for want of a file descriptor, or could
+    make no sense of what it was given."""
     return error is not None and error.code == _ERR_NONE
 
 
