@@ -146,6 +146,32 @@ def hall(
     )
 
 
+def connection(buffer: int | None = None) -> tuple[socket.socket, socket.socket]:
+    """A client's end of a connection and the daemon's. `buffer`: what the kernel holds for the client, in bytes."""
+    ours, theirs = socket.socketpair()
+    for each in (ours, theirs):
+        each.setblocking(False)
+    if buffer is not None:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+    return ours, theirs
+
+
+def newcomer(
+    theirs: socket.socket,
+    entrance: Hall,
+    *,
+    read_only: bool = False,
+    user: str = "alice",
+    groups: frozenset[int] = frozenset({UID}),
+) -> Client:
+    """The service's side of a client that was just let in."""
+    process = Process(4711, UID, UID, groups)
+    who = Person(entrance.clients.next_number(), user, process.uid, process.pid)
+    client = Client(theirs, who, process, entrance, Audit(who, UNKNOWN, read_only=read_only), read_only=read_only)
+    entrance.clients.add(who.client, client)
+    return client
+
+
 @asynccontextmanager
 async def served(
     registry: Registry,
@@ -161,21 +187,13 @@ async def served(
     proofs: Proofs | None = None,
 ) -> AsyncIterator[Peer]:
     """A client that the service has just accepted. `buffer`: what the kernel holds for it, in bytes."""
-    ours, theirs = socket.socketpair()
-    for each in (ours, theirs):
-        each.setblocking(False)
-    if buffer is not None:
-        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+    ours, theirs = connection(buffer)
     entrance = hall(registry, library, clients, limits)
     entrance.proofs = proofs or entrance.proofs
     entrance.access = access or entrance.access
-    process = Process(4711, UID, UID, groups)
-    who = Person(entrance.clients.next_number(), user, process.uid, process.pid)
     with theirs:
         async with asyncio.TaskGroup() as tasks:
-            audit = Audit(who, UNKNOWN, read_only=read_only)
-            client = Client(theirs, who, process, entrance, audit, read_only=read_only)
-            entrance.clients.add(who.client, client)
+            client = newcomer(theirs, entrance, read_only=read_only, user=user, groups=groups)
             entrance.idle.newcomer()
             task = tasks.create_task(client.run(), name="client")
             with ours:

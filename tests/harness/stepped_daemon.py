@@ -19,9 +19,8 @@ from unittest import mock
 from msgspec.structs import replace
 
 from tests.harness.consoles import HYPERVISOR, START, URI, UUID
-from tests.harness.served import UID, hall
+from tests.harness.served import connection, hall, newcomer
 from tests.harness.stepped_loop import SteppedLoop, SteppedThreads
-from virtmux.people import Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, LibvirtEvent, Phase, Retry
 from virtmuxd.config.schema import Config
@@ -49,10 +48,6 @@ from virtmuxd.core.events import (
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.limits import LimitRules, Limits
 from virtmuxd.core.registry import Registry
-from virtmuxd.service.audit import Audit
-from virtmuxd.service.callers import UNKNOWN
-from virtmuxd.service.client import Client
-from virtmuxd.service.peer import Peer
 from virtmuxd.service.runtime import RuntimeDirectory
 from virtmuxd.shelf import Shelf
 
@@ -112,7 +107,6 @@ class SteppedDaemon:
         #: What the disk writes and reads.
         self.writing, self.reading = SteppedThreads(), SteppedThreads()
         self._doors: list[socket.socket] = []
-        self._clients: list[Client] = []
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._batch: Batch | None = None
         self.runtime = RuntimeDirectory(host.runtime)
@@ -155,20 +149,10 @@ class SteppedDaemon:
 
     def let_in(self) -> socket.socket:
         """A client comes; this is its end of the connection."""
-        ours, theirs = socket.socketpair()
-        for each in (ours, theirs):
-            each.setblocking(False)
-        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        ours, theirs = connection(_BUFFER)
         self._doors.append(theirs)
-        self.loop.do(lambda: self._tasks.create_task(self._serve(theirs)))
+        self.loop.do(lambda: self._tasks.create_task(newcomer(theirs, self.hall).run()))
         return ours
-
-    async def _serve(self, connection: socket.socket) -> None:
-        process = Peer(4711, UID, UID, frozenset({UID}))
-        who = Person(self.hall.clients.next_number(), "alice", UID, process.pid)
-        client = Client(connection, who, process, self.hall, Audit(who, UNKNOWN, read_only=False), read_only=False)
-        self._clients.append(client)
-        await client.run()
 
     # The hypervisor's side of the console (`virtmuxd.core.console.Holder`).
 
@@ -267,7 +251,7 @@ class SteppedDaemon:
     def stop(self) -> None:
         """In order; the disk writes what it is given."""
         reason = replace(reason_now(Cause.SERVER_STOPPING, phase=Phase.SERVER), retry=Retry(will_retry=True))
-        for client in self._clients:
+        for client in self.hall.clients:
             self.loop.do(partial(client.dismiss, reason))
         self.writing.hold_up(held_up=False)
         self.loop.complete(self.shelf.finish())
