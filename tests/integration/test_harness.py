@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.follower import PATIENCE
 from tests.harness.guest import BANNER, FLOOD, POWER_OFF, PROMPT, RESET, STOP_READING
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.matrix import virsh_console
@@ -104,7 +105,9 @@ def test_a_libvirtd_that_is_started_by_another_thread_ends_with_its_directory() 
     with ThreadPoolExecutor() as threads, Libvirtd() as libvirtd:
         libvirtd.kill()
         threads.submit(libvirtd.start)
+        until = time.monotonic() + PATIENCE
         while not (libvirtd.base / "notify").exists():
+            assert time.monotonic() < until, "it does not begin"
             time.sleep(0.01)
     assert not libvirtd.base.exists()
     commands = Path("/proc").glob("[0-9]*/cmdline")
