@@ -182,6 +182,27 @@ def test_what_a_guest_says_last_may_be_missing_up_to_what_its_port_keeps() -> No
         ] * found
 
 
+@pytest.mark.parametrize(("ends_after", "found"), [(0.5, False), (5.0, True)])
+def test_a_guest_that_ends_before_qemu_has_noticed_its_reader_may_have_said_anything(
+    ends_after: float, found: bool
+) -> None:
+    long = lines("aaaaaaaa", 1, 3001)
+    told = heard(
+        (1, attached()),
+        (2, long[:1900]),
+        (10, missing()),
+        (10, attached(2)),
+        (10.1, long[1900:3800]),
+        (16, ended(Cause.GUEST_SAVED, 2)),
+        (17, missing()),
+        (17, attached(3)),
+        (18, SECOND),
+    )
+    story = replace(STORY, printed=Printed(long + SECOND, [0, len(long)]), resident=told)
+    deeds = deed(DAEMON_KILLED, 9, 10), deed(SAVE, 10 + ends_after, 16)
+    assert ["of a run are missing" in each for each in contradictions(story, *deeds)] == [True] * found
+
+
 @pytest.mark.parametrize(
     "end",
     [
@@ -425,6 +446,27 @@ def test_a_visitor_is_turned_away_only_where_the_daemon_cannot_serve_it(visitor:
     oracle = Oracle([deed(DAEMON_KILLED, 10, 12), deed(DESTROY, 13, 15)])
     oracle.judge_visits([visitor])
     assert oracle.contradictions == ([str(visitor)] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("libvirtd", "found"),
+    [
+        pytest.param((LIBVIRTD_KILLED, 11, 16), False, id="libvirtd is away"),
+        pytest.param((LIBVIRTD_KILLED, 14.5, 16), True, id="libvirtd is away only later"),
+        pytest.param((LIBVIRTD_KILLED, 2, 9), True, id="libvirtd was away before"),
+        pytest.param((LIBVIRTD_SLOW, 11, 16), True, id="libvirtd is slow"),
+    ],
+)
+def test_a_daemon_that_has_not_seen_the_guests_yet_turns_visitors_away(
+    libvirtd: tuple[Kind, float, float], found: bool
+) -> None:
+    oracle = Oracle([deed(DAEMON_KILLED, 10, 12), deed(*libvirtd)])
+    visitor = TurnedAway("visitor", 15, 17, "refused")
+    oracle.judge_visits([visitor])
+    assert oracle.contradictions == ([str(visitor)] if found else [])
+    oracle = Oracle([deed(DESCRIPTORS_EXHAUSTED, 10, 12), deed(*libvirtd)])
+    oracle.judge_visits([visitor])
+    assert oracle.contradictions == [str(visitor)]
 
 
 def test_who_comes_last_is_given_all_that_is_kept() -> None:

@@ -46,6 +46,11 @@ class Kind:
     #: Whether the journal may not be written meanwhile.
     unwritten: bool = False
 
+    @property
+    def hides(self) -> bool:
+        """Whether the daemon cannot see the guests meanwhile."""
+        return not self.causes.isdisjoint(LOST | TIMEOUT)
+
 
 DESTROY = Kind("destroy", frozenset({Cause.GUEST_DESTROYED}), OFF)
 SHUT_DOWN = Kind("shutdown", frozenset({Cause.GUEST_SHUTDOWN}), OFF)

@@ -34,6 +34,8 @@ KEPT, NOTICED_S = 32768, 3.0
 LAST_WORDS, PORT = KEPT, 17
 #: A ring for which there was no descriptor asks again ten seconds later, with the next output.
 GROWS_AGAIN_S = 15.0
+#: So long after its start a daemon has seen the guests, where libvirtd is there, in seconds.
+LOOKS_ROUND_S = 2.0
 #: Each ends a run, and begins another one. What the guest said last goes by their causes.
 OFF_AND_ON = DESTROY, QEMU_END, SAVE, SHUT_DOWN
 GUEST_ENDS = frozenset().union(*(kind.causes for kind in OFF_AND_ON))
@@ -99,10 +101,20 @@ class Oracle:
     def judge_visits(self, turned_away: Sequence[TurnedAway]) -> None:
         """Nobody is turned away who could have been served, and nobody is left waiting."""
         self.figures.turned_away += len(turned_away)
-        shut = [deed for deed in self._deeds if deed.kind.shuts]
+        shut = [(deed.began, self._serves_again(deed)) for deed in self._deeds if deed.kind.shuts]
         for each in turned_away:
-            if each.stuck or not any(deed.overlaps(each.came, each.went) for deed in shut):
+            if each.stuck or not any(began <= each.went and each.came <= until for began, until in shut):
                 self.contradictions.append(str(each))
+
+    def _serves_again(self, shut: Deed) -> float:
+        """When the daemon could serve again that was shut by a deed: one that begins while libvirtd is away knows no
+        guest until it has seen libvirtd's for the first time."""
+        until = shut.over
+        if shut.kind.restarts:
+            for away in sorted(self._deeds, key=lambda deed: deed.began):
+                if away.kind.hides and away.overlaps(shut.began, until + LOOKS_ROUND_S):
+                    until = max(until, away.until)
+        return until
 
     def judge(self, story: Story, recovers_within: float) -> None:
         """Hold one story against the facts; `recovers_within` in seconds."""
@@ -169,12 +181,16 @@ class _Case:
     def _take_last_words(self, since: int, until: int, last: Held) -> int:
         """Of what has not arrived, that from `since` to `until`, what the guest said last in a run that ended while the
         console was attached, by the attachment `last`. Gives where the rest begins."""
-        end = self._printed.end_of_run(since - 1)
+        end, ending = self._printed.end_of_run(since - 1), self._ending_of(self._printed.run_of(since - 1))
         if last.ended not in GUEST_ENDS or until < end:
             return since
-        self._figures.last_words += end - since
-        if end - since > LAST_WORDS:
-            self.contradictions.append(f"the last {end - since} bytes of a run are missing, behind {last}")
+        lost = end - since
+        if last.after is not None and ending is not None and self._age(last, ending.began) < NOTICED_S:
+            self._figures.in_breaks += lost  # it ended before QEMU had noticed that somebody reads again
+        else:
+            self._figures.last_words += lost
+            if lost > LAST_WORDS:
+                self.contradictions.append(f"the last {lost} bytes of a run are missing, behind {last}")
         return end
 
     def _excuse(self, since: int, until: int, offset: int, attachments: Sequence[Held]) -> None:
@@ -183,7 +199,9 @@ class _Case:
         lost, held = until - since, attachments[-1]
         if lost <= PORT and self._printed.begins_boot(until):
             self._figures.last_words += lost
-        elif held.after is not None and (offset - held.start < KEPT or self._age(held, offset) < NOTICED_S):
+        elif held.after is not None and (
+            offset - held.start < KEPT or self._age(held, self._resident.came(offset)) < NOTICED_S
+        ):
             self._figures.in_breaks += lost
             run = self._printed.run_of(since)
             if not any(each.after is not None and self._reaches(each.after, run, each) for each in attachments):
@@ -195,18 +213,22 @@ class _Case:
     def _reaches(self, gone: Break, run: int, held: Held) -> bool:
         """Whether a break, with which an attachment began, begins before a run was over; true where the daemon's clock
         may have been set meanwhile."""
-        offs = sorted((deed for deed in self._deeds if deed.kind in OFF_AND_ON), key=lambda deed: deed.began)
-        if run >= len(offs):
+        ending, back = self._ending_of(run), self._resident.told(held.mark)
+        if ending is None:
             return True
-        back = self._resident.told(held.mark)
-        if any(deed.kind in SETS_CLOCK and deed.overlaps(offs[run].began, back) for deed in self._deeds):
+        if any(deed.kind in SETS_CLOCK and deed.overlaps(ending.began, back) for deed in self._deeds):
             return True
         lasted = (parse_time(gone.until) - parse_time(gone.since)) / 1e9
-        return back - lasted < offs[run].over
+        return back - lasted < ending.over
 
-    def _age(self, held: Held, offset: int) -> float:
-        """How long the console had been attached, in seconds, when the byte at `offset` came."""
-        return self._resident.came(offset) - self._resident.told(held.mark)
+    def _ending_of(self, run: int) -> Deed | None:
+        """What ended a run; None if it goes on."""
+        offs = sorted((deed for deed in self._deeds if deed.kind in OFF_AND_ON), key=lambda deed: deed.began)
+        return offs[run] if run < len(offs) else None
+
+    def _age(self, held: Held, at: float) -> float:
+        """How long the console had been attached at that time, in seconds."""
+        return at - self._resident.told(held.mark)
 
     # What is kept.
 
