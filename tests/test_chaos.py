@@ -128,6 +128,7 @@ def test_a_true_story_is_believed_and_counted() -> None:
     assert (figures.ends, figures.ends_alone, figures.received) == (1, 1, len(FIRST + SECOND))
     assert figures.worst_recovery == 1.0
     assert "1 destroy" in str(figures)
+    assert "ends: 1, each with one reason that fits" in str(figures)
 
 
 @pytest.mark.parametrize(
@@ -277,8 +278,11 @@ def test_what_a_client_is_not_given_must_be_named() -> None:
 )
 def test_an_end_whose_reason_does_not_fit_is_found(kind: Kind, cause: Cause) -> None:
     told = heard((1, attached()), (2, FIRST), (11, ended(cause)), (13, missing()), (13, attached(2)), (14, SECOND))
-    (contradiction,) = contradictions(replace(STORY, resident=told), deed(kind, 10, 12))
+    oracle = Oracle([deed(kind, 10, 12)])
+    oracle.judge(replace(STORY, resident=told), 15.0)
+    (contradiction,) = oracle.contradictions
     assert f"ended after {kind.what}" in contradiction
+    assert "ends: 1, 1 contradictions in them" in str(oracle.figures)
 
 
 def test_a_deed_of_which_nobody_is_told_is_found() -> None:

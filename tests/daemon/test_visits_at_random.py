@@ -112,17 +112,23 @@ class Visits(RuleBasedStateMachine):
         self.daemon.print(*(self.history.print(size) for _ in range(pieces)))
 
     @precondition(lambda self: self.is_held)
-    @rule(told=st.booleans(), again=st.booleans())
-    def it_ends(self, told: bool, again: bool) -> None:
-        """It may be told only later how, and it may be started at once again."""
+    @rule(then=st.sampled_from(["", "told", "started", "reboot"]))
+    def it_ends(self, then: str) -> None:
+        """It may be told only later how, or not before its host goes down; and it may be started at once again."""
         self.history.mark("ended")
         self.ended_at = self.host.loop.now
         self.daemon.end_guest()
         self.end_is_told = False
-        if told:
-            self.its_end_is_told()
-            if again:
+        match then:
+            case "told":
+                self.its_end_is_told()
+            case "started":
+                self.its_end_is_told()
                 self.the_guest_is_started()
+            case "reboot":
+                self.the_daemon_ends("reboot", 0.0)
+            case _:
+                pass
 
     @precondition(lambda self: not self.end_is_told)
     @rule()

@@ -11,8 +11,7 @@ from typing import Literal
 
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.guest import BANNER, POWER_OFF, Guest
-from tests.harness.matrix import ESCAPE
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import ESCAPE, Terminal
 
 VIRSH = Path("virsh")
 VIRTMUX = PROGRAMS / "virtmux"

@@ -21,9 +21,9 @@ from tests.harness.beside_virsh import (
 )
 from tests.harness.daemon import Daemon
 from tests.harness.guest import Guest
-from tests.harness.matrix import ESCAPE, held_by_virsh, virsh_console
 from tests.harness.privilege import run_as_root
-from tests.harness.terminal import Terminal, at_terminal
+from tests.harness.terminal import ESCAPE, Terminal, at_terminal
+from tests.harness.virsh_console import held_by_virsh, virsh_console
 
 #: Ends the lines that say that it is connected.
 _CONNECTED = b" ^] (Ctrl + ])\r\n"

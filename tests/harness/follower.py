@@ -21,13 +21,17 @@ class Follower:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.records: list[Record] = []
+        #: When each of them came, in seconds of the loop's clock.
+        self.times: list[float] = []
         self._news = asyncio.Condition()
+        self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
         """Take records until the place ends."""
         async for record in self.console:
             async with self._news:
                 self.records.append(record)
+                self.times.append(self._loop.time())
                 self._news.notify_all()
 
     async def until(self, true: Callable[["Follower"], object]) -> None:

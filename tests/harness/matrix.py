@@ -16,11 +16,7 @@ from tests.harness.command import Running, running
 from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, Follower, follow
 from tests.harness.guest import BANNER, Guest
-from tests.harness.terminal import Terminal
 from virtmux import Attached, Break, Cause, Ended, Mark, MarkMessage, Note, Output, Phase, Reason
-
-#: Leaves `virsh console`.
-ESCAPE = b"\x1d"
 
 
 @dataclass(frozen=True)
@@ -123,24 +119,6 @@ async def refusal(mux: Daemon, *console: str) -> Reason:
     reason = decode(talk)
     assert (status, output) == (reason.exit_status, b""), reason
     return reason
-
-
-@asynccontextmanager
-async def virsh_console(guest: Guest, *flags: str) -> AsyncIterator[Terminal]:
-    """Libvirt's own client at the console; it says so before it tries."""
-    async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", guest.name, *flags]) as terminal:
-        await terminal.expect(b"Escape character is ^] (Ctrl + ])\r\n")
-        yield terminal
-
-
-@asynccontextmanager
-async def held_by_virsh(guest: Guest) -> AsyncIterator[None]:
-    """Libvirt's own client holds the console, and has held it to the last when the context is left."""
-    async with virsh_console(guest) as holder:
-        yield
-        holder.send(ESCAPE)
-        status, last_words = await holder.exit()
-        assert status == 0, last_words
 
 
 class Watching:

@@ -12,8 +12,8 @@ import pexpect
 
 from tests.harness.command import COMMAND, environment
 from tests.harness.emulator import COLUMNS, LINES, Emulator, Facts
+from tests.harness.terminal import ESCAPE
 
-ESCAPE = b"\x1d"
 PROMPT = b"shell$ "
 MODES = b"".join(
     b"\x1b[?%dh" % mode for mode in (1, 5, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 1016, 2004, 12, 45, 2026)

@@ -12,6 +12,9 @@ import pexpect
 
 from tests.harness.daemon import PROGRAMS
 
+#: Ctrl-], which leaves `virsh console` and `virtmux attach`.
+ESCAPE = b"\x1d"
+
 
 class Terminal:
     """One program whose stdin, stdout and stderr are a terminal. An async context manager that ends it.

@@ -7,10 +7,9 @@ from tests.harness.daemon import PROGRAMS
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER, PROMPT
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE
 from tests.harness.seat import EVERYTHING, differences, seat
 from tests.harness.seat import PROMPT as SHELL
-from tests.harness.terminal import at_terminal
+from tests.harness.terminal import ESCAPE, at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
 #: Lines that differ, 100 KiB of them. The guest echoes some 6 KB a second: each byte is an interrupt.

@@ -21,10 +21,11 @@ from tests.harness.domain_xml import NOT_A_PTY, no_pty_xml
 from tests.harness.follower import follow
 from tests.harness.guest import Guest, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import held_by_virsh, refusal
+from tests.harness.matrix import refusal
 from tests.harness.polkit import Polkit
 from tests.harness.privilege import AS_NOBODY, CALLING_AS_NOBODY, IS_ROOT, NOBODY
 from tests.harness.terminal import Terminal, at_terminal
+from tests.harness.virsh_console import held_by_virsh
 from tests.integration.conftest import StartDaemon, StartGuest, State, guest_factory
 from virtmux import Cause
 

@@ -8,8 +8,7 @@ from tests.harness.command import running
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, POWER_OFF
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE
-from tests.harness.terminal import at_terminal
+from tests.harness.terminal import ESCAPE, at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import CAUSES, Cause
 

@@ -10,8 +10,8 @@ from tests.harness.beside_virsh import VIRSH, VIRTMUX, Act, leave, own_words, po
 from tests.harness.daemon import Daemon
 from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE, virsh_console
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import ESCAPE, Terminal
+from tests.harness.virsh_console import virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest, State
 
 

@@ -8,7 +8,7 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import virsh_console
+from tests.harness.virsh_console import virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
 
 

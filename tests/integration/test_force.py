@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from tests.harness.follower import follow
 from tests.harness.guest import Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import virsh_console
 from tests.harness.terminal import Terminal
+from tests.harness.virsh_console import virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause, connect
 

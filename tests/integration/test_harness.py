@@ -12,9 +12,9 @@ import pytest
 from tests.harness.follower import PATIENCE
 from tests.harness.guest import BANNER, FLOOD, POWER_OFF, PROMPT, RESET, STOP_READING
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import virsh_console
 from tests.harness.privilege import send_signal
 from tests.harness.systemd_machine import SystemdMachine
+from tests.harness.virsh_console import virsh_console
 from tests.integration.conftest import StartGuest
 
 

@@ -8,8 +8,7 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import follow
 from tests.harness.hostile_output import is_harmless
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE
-from tests.harness.terminal import at_terminal, shown
+from tests.harness.terminal import ESCAPE, at_terminal, shown
 from tests.integration.conftest import StartDaemon, StartGuest
 
 FORGED = "virtmux: forged"

@@ -9,7 +9,8 @@ from tests.harness.command import running
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE, virsh_console
+from tests.harness.terminal import ESCAPE
+from tests.harness.virsh_console import virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause
 

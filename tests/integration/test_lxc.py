@@ -8,7 +8,8 @@ from tests.harness.container import END, GREETING, container
 from tests.harness.follower import follow
 from tests.harness.guest import Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE, virsh_console
+from tests.harness.terminal import ESCAPE
+from tests.harness.virsh_console import virsh_console
 from tests.integration.conftest import StartDaemon, container_factory
 from virtmux import Cause, LibvirtEvent
 

@@ -21,7 +21,6 @@ from tests.harness.guest import BANNER, PANIC, POWER_OFF, RESET, Guest
 from tests.harness.libvirtd import VirshError
 from tests.harness.matrix import (
     DESTROYED,
-    ESCAPE,
     FAILED,
     SAVED,
     SHUTDOWN,
@@ -33,9 +32,10 @@ from tests.harness.matrix import (
     open_scene,
     play,
     told,
-    virsh_console,
 )
 from tests.harness.privilege import send_signal
+from tests.harness.terminal import ESCAPE
+from tests.harness.virsh_console import virsh_console
 from tests.integration.conftest import Stage
 from virtmux import Attached, Cause, Note, Phase
 

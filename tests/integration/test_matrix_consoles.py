@@ -18,21 +18,9 @@ from tests.harness.counts import REPEAT, count
 from tests.harness.domain_xml import NOT_A_PTY, no_pty_xml
 from tests.harness.follower import follow
 from tests.harness.guest import FLOOD, PROMPT, Guest, linux_guest
-from tests.harness.matrix import (
-    MISSING,
-    SHUTDOWN,
-    TAKEN_OVER,
-    Row,
-    Scene,
-    Told,
-    held_by_virsh,
-    open_scene,
-    play,
-    refusal,
-    told,
-    virsh_console,
-)
+from tests.harness.matrix import MISSING, SHUTDOWN, TAKEN_OVER, Row, Scene, Told, open_scene, play, refusal, told
 from tests.harness.privilege import run_as_root
+from tests.harness.virsh_console import held_by_virsh, virsh_console
 from tests.integration.conftest import Stage, State, guest_factory
 from virtmux import Cause, Phase
 

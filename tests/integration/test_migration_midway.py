@@ -8,7 +8,8 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import Follower, follow
 from tests.harness.guest import DEFINITION_TOO, PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE, virsh_console
+from tests.harness.terminal import ESCAPE
+from tests.harness.virsh_console import virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Cause, Ended, MarkMessage, Note, PlaceEnded
 

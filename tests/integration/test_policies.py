@@ -9,7 +9,8 @@ from tests.harness.daemon import PROGRAMS
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE, held_by_virsh, virsh_console
+from tests.harness.terminal import ESCAPE
+from tests.harness.virsh_console import held_by_virsh, virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Cause
 

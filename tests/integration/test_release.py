@@ -6,8 +6,8 @@ import time
 from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE, virsh_console
-from tests.harness.terminal import at_terminal
+from tests.harness.terminal import ESCAPE, at_terminal
+from tests.harness.virsh_console import virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause
 

@@ -8,9 +8,8 @@ import pytest
 
 from tests.harness.follower import Follower, follow
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE
 from tests.harness.older_peer import older_peer
-from tests.harness.terminal import at_terminal
+from tests.harness.terminal import ESCAPE, at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Refused, Role, RoleChanged
 from virtmux.features import Feature

@@ -9,8 +9,7 @@ from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, Follower, follow
 from tests.harness.guest import PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE
-from tests.harness.terminal import at_terminal
+from tests.harness.terminal import ESCAPE, at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
 #: What busybox's editor shows at its bottom.

@@ -3,8 +3,7 @@
 from tests.harness.counts import count
 from tests.harness.guest import BANNER, POWER_OFF
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE
-from tests.harness.terminal import at_terminal
+from tests.harness.terminal import ESCAPE, at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
 STARTS = count(20, 200)

@@ -7,9 +7,8 @@ from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.matrix import ESCAPE
 from tests.harness.privilege import wait_for_exit
-from tests.harness.terminal import Terminal, at_terminal
+from tests.harness.terminal import ESCAPE, Terminal, at_terminal
 from tests.harness.tmux import SESSION, Tmux
 from tests.integration.conftest import StartDaemon, StartGuest
 

@@ -29,8 +29,8 @@ from tests.harness.chaos.deeds import (
 )
 from tests.harness.chaos.stage import Stage, Ticker, moment
 from tests.harness.guest import POWER_OFF
-from tests.harness.matrix import ESCAPE
-from tests.harness.terminal import Terminal
+from tests.harness.terminal import ESCAPE
+from tests.harness.virsh_console import virsh_console
 
 #: One that concerns all.
 Fault = Callable[[Stage, Random], Awaitable[None]]
@@ -116,11 +116,9 @@ async def pause(stage: Stage, ticker: Ticker, chance: Random) -> None:
 
 async def take_over(stage: Stage, ticker: Ticker, chance: Random) -> None:
     """virsh takes the console by force, and uses it for a while."""
-    arguments = ["-c", stage.libvirtd.uri, "console", ticker.guest.name, "--force"]
     async with ticker.lock:
         with stage.deed(TAKEOVER, ticker):
-            async with Terminal("virsh", arguments) as virsh:
-                await virsh.expect(b"Escape character is")
+            async with virsh_console(ticker.guest, "--force") as virsh:
                 await moment(chance, 3.0)
                 virsh.send(ESCAPE)
                 await virsh.exit()

@@ -49,6 +49,8 @@ class Figures:
 
     faults: Counter[str] = field(default_factory=Counter)
     ends: int = 0
+    ends_unfit: int = 0
+    """What contradicts in them: reasons that do not fit, or are missing, or told twice."""
     ends_alone: int = 0
     """Ends that one deed alone can have made."""
     received: int = 0
@@ -61,11 +63,15 @@ class Figures:
     turned_away: int = 0
     worst_recovery: float = 0.0
 
+    @property
+    def _with_reasons(self) -> str:
+        return f"{self.ends_unfit} contradictions in them" if self.ends_unfit else "each with one reason that fits"
+
     def __str__(self) -> str:
         faults = ", ".join(f"{count} {what}" for what, count in sorted(self.faults.items()))
         return (
             f"faults: {sum(self.faults.values())} ({faults})\n"
-            f"ends: {self.ends}, each with one reason that fits; {self.ends_alone} could have one reason only\n"
+            f"ends: {self.ends}, {self._with_reasons}; {self.ends_alone} could have one reason only\n"
             f"bytes: {self.received} received, {self.in_gaps} in gaps of slow clients, {self.in_breaks} lost within "
             f"breaks, {self.last_words} on their way as a guest ended or was reset, {self.gone} gone by the end\n"
             f"input: {self.typed} tokens typed, {self.echoed} came in, each at its boot\n"
@@ -285,6 +291,7 @@ class _Case:
         ends = Ends(self._resident.marks(), self._deeds)
         self.contradictions += ends.contradictions
         self._figures.ends += ends.told
+        self._figures.ends_unfit += len(ends.contradictions)
         self._figures.ends_alone += ends.alone
 
     # Recovery.
