@@ -55,6 +55,7 @@ TAKEN_OVER = libvirt_error(39, 38, "stream had I/O failure")
 PTY_CLOSED = libvirt_error(38, 38, "cannot write to stream: Input/output error", int1=5)
 BUSY = libvirt_error(9, 10, "Active console session exists for this domain")
 STARTING = libvirt_error(9, 0, "operation failed: PTY device is not yet assigned")
+PTY_GONE = libvirt_error(38, 38, "Unable to open stream for '/dev/pts/5': Permission denied", int1=13)
 NOT_RUNNING = libvirt_error(55, 20, "domain is not running")
 CONNECTION_LOST = libvirt_error(38, 7, "End of file while reading data")
 

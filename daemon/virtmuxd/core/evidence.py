@@ -171,6 +171,12 @@ def is_starting(error: SavedError | None) -> bool:
     return error is not None and error.code == _ERR_OPERATION_FAILED and "not yet assigned" in error.message
 
 
+def has_lost_its_pty(error: SavedError | None) -> bool:
+    """Whether `error`, of opening a console, says that there is a PTY and it cannot be opened, as of a guest that is
+    just ending (src/util/virfdstream.c, `virFDStreamOpenFileInternal`)."""
+    return error is not None and error.code == _ERR_SYSTEM and error.domain == _FROM_STREAMS
+
+
 def opening_cause(error: SavedError) -> Cause:
     """What the error of opening a console, over a connection that is up, means."""
     lost = connection_cause(error)

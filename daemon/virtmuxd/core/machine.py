@@ -90,6 +90,7 @@ from virtmuxd.core.evidence import (
     Verdict,
     assume,
     classify,
+    has_lost_its_pty,
     is_starting,
     opening_cause,
     stopped_cause,
@@ -113,6 +114,9 @@ _LASTING = 10 * 10**9
 #: So long (ns) after the hypervisor has come back a console that is busy may be so by our own former stream, or that of
 #: a former daemon, which libvirt has not given up yet.
 _EAGER = 2 * 10**9
+
+#: So many tries at a PTY that cannot be opened are made without a word, in under a second: its guest may be ending.
+_SOON_GONE = 3
 
 #: Where it may lead to that a console is sought.
 _SOUGHT = (State.ABSENT, State.OPENING, State.WAITING)
@@ -378,11 +382,12 @@ class Machine:
 
     def _retry_later(self, cause: Cause, failure: Failure) -> None:
         """At growing intervals; but often where it is our own former stream that holds it. Of that nothing is said, nor
-        of a guest that is just being started."""
+        of a guest that is just being started, or ending."""
         ours = self._unheld_since is not None and 0 <= failure.at - self._back_since < _EAGER
         eager = ours and cause is Cause.CONSOLE_BUSY
+        ending = has_lost_its_pty(failure.error) and self._backoff.attempts < _SOON_GONE
         seconds = self._timing.eager if eager else self._backoff.next()
-        self._wait(cause, failure, after_s=seconds, news=not eager and not is_starting(failure.error))
+        self._wait(cause, failure, after_s=seconds, news=not (eager or ending or is_starting(failure.error)))
         self._effects.append(SetTimer(Timer.RETRY, seconds))
 
     def _wait(

@@ -10,6 +10,7 @@ from tests.harness.life import (
     CONNECTION_LOST,
     NOT_RUNNING,
     PTY_CLOSED,
+    PTY_GONE,
     SECOND,
     STARTING,
     TAKEN_OVER,
@@ -759,6 +760,24 @@ def test_a_console_of_a_guest_that_is_just_being_started_is_asked_for_again_with
 
     assert (life.state, life.story) == (State.WAITING, [])
     assert Open() in life.happen(Started(at(1), ID))
+
+
+def test_a_console_of_a_guest_that_is_just_ending_is_asked_for_again_without_a_word() -> None:
+    life = attached()
+    life.happen(down(2), Cleaned(at(2)), Up(at(3), ID), OpenFailed(at(3), PTY_GONE))
+    life.happen(Elapsed(at(4), Timer.RETRY), OpenFailed(at(4), PTY_GONE), stopped(4))
+
+    assert life.story == ["attached 1", "ended 1 hypervisor-lost", "not opened guest-destroyed"]
+
+
+def test_a_pty_that_cannot_be_opened_again_and_again_is_told() -> None:
+    life = waiting_for(PTY_GONE)
+    for second in range(2, 5):
+        assert life.story == []
+        life.happen(Elapsed(at(second), Timer.RETRY), OpenFailed(at(second), PTY_GONE))
+
+    assert life.story == ["not opened stream-error"]
+    assert life.reason.error == PTY_GONE
 
 
 def test_that_a_guest_is_being_started_again_is_no_takeover() -> None:
