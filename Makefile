@@ -2,6 +2,8 @@
 
 # A test file is run by one process, so that its tests may share what is slow to start.
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile
+# These wait more than they compute.
+INTEGRATION = -n $(shell expr 2 '*' "$$(nproc)") --maxprocesses 8 --dist loadfile
 
 BIN = $(if $(wildcard .venv/bin/python3),.venv/bin/)
 
@@ -48,13 +50,13 @@ unit:
 	$(BIN)python3 -m pytest $(PARALLEL) --ignore=tests/integration
 
 integration:
-	$(BIN)python3 -m pytest $(PARALLEL) tests/integration
+	$(BIN)python3 -m pytest $(INTEGRATION) tests/integration
 
 # What only repetition proves (tests/harness/counts.py).
 repeat: export VIRTMUX_REPEAT = 1
 repeat:
 	@$(MAKE) --no-print-directory setup
-	@$(MAKE) --no-print-directory integration PARALLEL='-o faulthandler_timeout=3600'
+	@$(MAKE) --no-print-directory integration INTEGRATION='-o faulthandler_timeout=3600'
 
 # VIRTMUX_SEED, which a run prints, says what each does next; whose turn it is, is the machine's doing.
 chaos: export VIRTMUX_CHAOS_MINUTES = $(MINUTES)

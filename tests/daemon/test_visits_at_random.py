@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 
 from tests.harness import journal_files
 from tests.harness.console_model import History
+from tests.harness.counts import count
 from tests.harness.stepped_daemon import KEY, RING, WINDOW, SteppedDaemon, stepped_host
 from tests.harness.visitor import MOST, Manner, Visitor
 from virtmux.journal.names import home
@@ -292,7 +293,10 @@ def test_what_clients_are_told_accounts_for_all_that_happened() -> None:
     run_state_machine_as_test(
         Visits,
         settings=settings(
-            max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=count(100, 2000),
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
         ),
     )
 

@@ -1,8 +1,14 @@
-"""How live a console is: the time from typing a byte until its echo is back, again and again."""
+"""How live a console is: the time from typing a byte until its echo is back, again and again.
+
+That a process was ready and other ones had the processors is the machine's doing, and no part of it: not of the one
+that measures, nor of the daemon, where its pid is given.
+"""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from statistics import median
 
 from tests.harness.follower import Follower
@@ -14,14 +20,27 @@ MOST_S = 0.5
 _PAUSE = 0.01
 
 
-async def echo(console: Follower) -> float:
+async def echo(console: Follower, *daemon: int) -> float:
     """Seconds until one byte is back. The console prints nothing else."""
     loop = asyncio.get_running_loop()
     before = console.console.position.offset
-    typed = loop.time()
+    typed, earlier = loop.time(), _held_up(*daemon)
     await console.write(b".")
     await console.until(lambda one: one.console.position.offset > before)
-    return loop.time() - typed
+    seconds = loop.time() - typed
+    held_up = sum(spent - earlier.get(thread, 0) for thread, spent in _held_up(*daemon).items())
+    return max(0.0, seconds - held_up / 1e9)
+
+
+def _held_up(*daemon: int) -> dict[Path, int]:
+    """For how many ns of its life each thread of this process, and of the daemon, was ready and did not run, as Linux
+    counts it (Documentation/scheduler/sched-stats.rst)."""
+    threads: dict[Path, int] = {}
+    for pid in (os.getpid(), *daemon):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):  # it has just ended
+                threads[thread] = int((thread / "schedstat").read_text().split()[1])
+    return threads
 
 
 class Echoes:
@@ -48,28 +67,28 @@ class Echoes:
         assert max(self.times) < max(quiet.times) + times * MOST_S, figures
 
 
-async def quiet_echoes(console: Follower, number: int = 50) -> Echoes:
+async def quiet_echoes(console: Follower, number: int = 50, *, daemon: int) -> Echoes:
     """What the console does when nothing else happens, once its guest has booted."""
     await echo(console)
-    return Echoes([await echo(console) for _ in range(number)])
+    return Echoes([await echo(console, daemon) for _ in range(number)])
 
 
-async def echoes_for(seconds: float, *consoles: Follower) -> list[Echoes]:
+async def echoes_for(seconds: float, *consoles: Follower, daemon: int) -> list[Echoes]:
     """What each of these consoles does for so long, measured side by side."""
     async with AsyncExitStack() as stack:
-        measured = [await stack.enter_async_context(echoing(console)) for console in consoles]
+        measured = [await stack.enter_async_context(echoing(console, daemon)) for console in consoles]
         await asyncio.sleep(seconds)
     return measured
 
 
 @asynccontextmanager
-async def echoing(console: Follower) -> AsyncIterator[Echoes]:
+async def echoing(console: Follower, daemon: int) -> AsyncIterator[Echoes]:
     """Measure all the time until the context is left."""
     echoes = Echoes()
 
     async def go_on() -> None:
         while True:
-            echoes.times.append(await echo(console))
+            echoes.times.append(await echo(console, daemon))
             await asyncio.sleep(_PAUSE)
 
     async with asyncio.TaskGroup() as tasks:

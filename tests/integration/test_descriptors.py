@@ -50,9 +50,9 @@ async def refused(mux: Daemon) -> AsyncIterator[virtmux.Reason]:
     yield caught.value.reason
 
 
-async def echoes(console: Follower) -> None:
+async def echoes(console: Follower, mux: Daemon) -> None:
     """The console is as live as ever."""
-    await quiet_echoes(console, 20)
+    await quiet_echoes(console, 20, daemon=mux.pid)
     assert not console.reasons
 
 
@@ -71,7 +71,7 @@ async def test_clients_do_not_take_the_last_file_descriptors(
                 async with refused(mux) as reason:
                     assert reason.cause is Cause.EVICTED
                     assert f"no file descriptors left for clients, of {LIMIT}" in reason.text
-            await echoes(console)
+            await echoes(console, mux)
             await later.start()  # its console needs some, and has them
             await waiting.until_output(BANNER)
         status, _, error = await mux.run_client("list")
@@ -93,17 +93,17 @@ async def test_a_daemon_without_any_file_descriptor_left_goes_on_and_recovers(
             async with refused(mux) as reason:
                 assert reason.cause is Cause.EVICTED
                 assert "no file descriptors left for clients" in reason.text
-        await echoes(console)
+        await echoes(console, mux)
         await later.start()
         ended = await waiting.until_ended()
         assert ended.error is not None
         assert "Too many open files" in ended.error.message
-        await echoes(console)
+        await echoes(console, mux)
 
         set_limit(mux, before)
         await waiting.until_attached()
-        await quiet_echoes(waiting, 1)
-        await echoes(console)
+        await quiet_echoes(waiting, 1, daemon=mux.pid)
+        await echoes(console, mux)
         assert mux.log.count(SHORT) == 1
 
 
@@ -123,6 +123,6 @@ async def test_with_too_few_file_descriptors_for_a_connection_that_fails_and_not
         assert ended.cause is Cause.HYPERVISOR_LOST
         assert ended.error is not None
         assert (ended.error.api, ended.error.message) == ("virConnectOpen", "Too many open files")
-        await echoes(console)
+        await echoes(console, mux)
         set_limit(mux, before)
         await waiting.until_attached()

@@ -21,6 +21,7 @@ from tests.harness.follower import follow
 from tests.harness.hostile_output import is_harmless
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.memory import Ran, kib, run_measured
+from tests.harness.stream import ROOMY
 from tests.harness.terminal import shown
 from tests.integration.conftest import StartDaemon, StartGuest
 
@@ -64,7 +65,7 @@ async def test_a_line_that_never_ends_costs_no_reader_more_than_a_part_of_it(
 ) -> None:
     (tmp_path / "output").write_bytes(ENDLESS)
     guest = await start_talker(lxc, output=tmp_path / "output")
-    mux = await daemon(lxc.uri)
+    mux = await daemon(lxc.uri, config=ROOMY)  # all of it is to be in the journal, however slow the disk
     name, end = guest.name, len(GREETING) + len(ENDLESS)
     async with follow(mux.socket, name) as watcher:
         await watcher.until_output(GREETING)
@@ -143,12 +144,12 @@ async def test_a_flood_costs_no_memory_and_no_other_console_waits_for_it(
         pids = {"virtmuxd": mux.pid, **{what: stack.enter_context(each) for what, each in commands.items()}}
         async with follow(mux.socket, beside.name) as neighbour:
             await neighbour.until_attached()
-            quiet = await quiet_echoes(neighbour)
+            quiet = await quiet_echoes(neighbour, daemon=mux.pid)
             async with follow(mux.socket, name, replay="all") as typist:
                 await typist.until_output(GREETING)
                 await mux.until_listed(name, clients=5)
                 await typist.console.send(FLOOD)
-            async with echoing(neighbour) as meanwhile:
+            async with echoing(neighbour, mux.pid) as meanwhile:
                 await asyncio.sleep(GROWS_FOR)
                 before, printed = memory(pids), await said(mux, name)
                 await asyncio.sleep(FLOODS_FOR - GROWS_FOR)

@@ -72,7 +72,7 @@ async def scene(libvirtd: Libvirtd) -> AsyncIterator[Scene]:
         bystanding(libvirtd, mux) as (guest, bystander),
     ):
         paused = await start(libvirtd, state="paused")
-        yield Scene(mux, guest, paused, bystander, await quiet_echoes(bystander))
+        yield Scene(mux, guest, paused, bystander, await quiet_echoes(bystander, daemon=mux.pid))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -81,7 +81,7 @@ async def test_an_attack_harms_nobody_else_and_leaves_nothing_behind(scene: Scen
         await scene.attack(name)  # what it has imported, cached and laid out stays
     before = await scene.mux.watch.census()
     memory, seen = scene.mux.anonymous_kib, len(scene.bystander.output)
-    async with echoing(scene.bystander) as echoes:
+    async with echoing(scene.bystander, scene.mux.pid) as echoes:
         assert await scene.attack(name) > 0
 
     echoes.hold_against(scene.quiet, TIMES.get(name, 1.0))

@@ -108,9 +108,9 @@ async def test_a_journald_that_hangs_holds_nothing_up_and_misses_nothing(
         mux = await daemon(libvirtd.uri, through=journald.as_service)
         async with follow(mux.socket, guest.name) as client:
             await client.until_attached()
-            quiet = await quiet_echoes(client)
+            quiet = await quiet_echoes(client, daemon=mux.pid)
             with journald.frozen():
-                async with echoing(client) as meanwhile:
+                async with echoing(client, mux.pid) as meanwhile:
                     await visit(mux, guest.name, VISITS)
             meanwhile.hold_against(quiet)
             assert len(await logged(journald, "VIRTMUX_ACTION=attach", times=1 + VISITS)) == 1 + VISITS

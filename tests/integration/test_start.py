@@ -6,7 +6,7 @@ from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import ESCAPE, at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
-STARTS = count(20, 200)
+STARTS = count(8, 200)
 
 
 async def test_the_first_byte_is_there_each_time(
