@@ -13,7 +13,7 @@ from virtmuxd.config.source import Loaded
 from virtmuxd.core.access import AccessRules
 from virtmuxd.core.events import Policy
 from virtmuxd.core.limits import LimitRules
-from virtmuxd.reload import LIVE, Reload, waiting_keys
+from virtmuxd.reload import Reload, waiting_keys
 
 DEADLINE = 10.0
 LOADED = Loaded(Config(uri=("a:///",), linger=5), AccessRules((), ()))
@@ -160,7 +160,3 @@ def test_a_key_at_the_top_is_named_and_not_those_that_it_stands_for() -> None:
     remote = ("qemu+ssh://there/system",)
 
     assert waiting_keys(Config(uri=remote), Config(uri=remote, pool=2)) == ["pool"]
-
-
-def test_every_key_that_is_live_exists() -> None:
-    assert set(Config.__struct_fields__) >= LIVE
