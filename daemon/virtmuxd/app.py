@@ -23,7 +23,7 @@ from virtmuxd.config.instance import read_only_socket
 from virtmuxd.config.source import Loaded
 from virtmuxd.core.door import Door
 from virtmuxd.core.health import Health
-from virtmuxd.core.limits import Limits
+from virtmuxd.core.limits import LimitsInForce
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor import errors
 from virtmuxd.hypervisor.bridge import EventBridge
@@ -85,7 +85,8 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     try:
         await shelf.begin()
         proofs = Proofs(runtime.path / "proofs.key", loaded.access.fingerprint)
-        hello, limits = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES)), Limits(config.limits)
+        hello = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES))
+        limits = LimitsInForce(config.limits)
         door = Door(limits, frozenset({0, os.geteuid()}))
         hall = Hall(registry, shelf.library, clients, hello, loaded.access, proofs, measurements, limits, door)
         reload = Reload(config, read, partial(_put_into_effect, hall, shelf, attendance))
