@@ -1,9 +1,9 @@
 """The composition root: what the daemon consists of, and the order in which it starts and stops.
 
-Start: lock the runtime directory and the journal, register libvirt's events, serve the sockets, be ready, then attend
-to hypervisors: a hung one holds nothing up. SIGHUP: see `virtmuxd.reload`. Stop: accept no more, give each client its
-reason and let it be read, close the consoles' streams and connections, record a clean stop in rings and journal, drain
-libvirt's events.
+Start: lock the runtime directory, register libvirt's events, bind the sockets, lock the journal and look at it, serve
+the sockets, be ready, then attend to hypervisors: a hung one holds nothing up. SIGHUP: see `virtmuxd.reload`. Stop:
+accept no more, give each client its reason and let it be read, close the consoles' streams and connections, record a
+clean stop in rings and journal, drain libvirt's events.
 """
 
 import asyncio
@@ -83,7 +83,6 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     clients = Clients()
     measurements = Measurements(registry, clients, runtime.life.began, per_console=config.metrics.per_console)
     try:
-        await shelf.begin()
         proofs = Proofs(runtime.path / "proofs.key", loaded.access.fingerprint)
         hello = ServerHello(software=f"virtmuxd {__version__}", features=list(FEATURES))
         limits = LimitsInForce(config.limits)
@@ -92,6 +91,7 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
         reload = Reload(config, read, partial(_put_into_effect, hall, shelf, attendance))
         loop.add_signal_handler(signal.SIGHUP, reload.asked.set)
         listeners = _listeners(loaded, hall)
+        await shelf.begin()  # behind all that may fail: what it uses up, a stop in order gives back
         async with asyncio.TaskGroup() as tasks:
             beating = [
                 tasks.create_task(runtime.stay_alive(measurements.loop_lag.beat), name="alive"),

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.harness.journal_writer import JournalWriter
 from tests.harness.privilege import wait_for_exit
 from tests.harness.processes import python_path
 from tests.harness.readiness import ReadinessSocket
@@ -141,6 +142,19 @@ def test_a_socket_with_too_long_a_path_is_a_line_and_status_1(directory: Path) -
     assert result.returncode == 1
     assert "too long" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
+
+
+def test_a_start_that_fails_uses_up_no_clean_stop(directory: Path) -> None:
+    """A history goes on after a clean stop, once: the daemon that goes on with it takes the stop back."""
+    journal = JournalWriter(directory / "journal")
+    journal.begin()
+    journal.stopped(0, 1)
+    before = journal.index().read_bytes()
+
+    result = run("--socket", str(directory / ("x" * 120) / "v.sock"), "--journal-directory", str(journal.directory))
+
+    assert result.returncode == 1, result.stderr
+    assert journal.index().read_bytes() == before
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
