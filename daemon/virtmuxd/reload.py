@@ -37,8 +37,7 @@ class Reload:
                 await self._reload()
             except Exception:  # noqa: BLE001  # the failure boundary of a reload
                 _log.exception("a bug while the configuration was loaded again")
-            finally:
-                notify("READY=1")
+            notify("READY=1")
 
     async def _reload(self) -> None:
         try:
