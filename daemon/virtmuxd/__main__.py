@@ -62,7 +62,8 @@ def main(
     """Hold the consoles of this host's guests and serve them to local clients."""
     if not __debug__:
         _fail("python -O drops code that libvirtaio needs; run it without -O", 2)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be followed: what is read now is new enough
+    # It waits until it can be followed (`app`): what is read now may be too old by then.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     instance = {None: default_instance(), True: Instance.SYSTEM, False: Instance.SESSION}[is_system]
     if install_units:
         _install_units(instance)

@@ -76,7 +76,6 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
     stop = _stop_asked_for()
     parts = _Parts(loaded)
     reload = Reload(loaded.config, read, parts.follow)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.asked.set)
     try:
         await parts.shelf.begin()  # behind all that may fail: what it uses up, a stop in order gives back
         async with (
@@ -84,14 +83,13 @@ async def serve(loaded: Loaded, read: Callable[[], Loaded]) -> bool:
             _recorded(parts.shelf),
             _attended(parts.attendance),
             _served(parts.listeners, stop),
-            _until_left(reload=reload.run()),
+            _reloaded(reload),
         ):
             notify("READY=1")
             _log.info("ready")
             await stop.wait()
             notify("STOPPING=1")
     finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # it would end the process once the loop is closed
         all_returned = await parts.let_go()
         _log.info("stopped")
     return all_returned
@@ -240,3 +238,18 @@ async def _served(listeners: list[Listener | MetricsListener], stop: asyncio.Eve
         for listener in listeners:
             tasks.create_task(listener.run(stop), name="listener")
         yield
+
+
+@asynccontextmanager
+async def _reloaded(reload: Reload) -> AsyncIterator[None]:
+    """SIGHUP has the configuration read again, also one that came since it was read: `main` has it wait until now. To
+    leave is to ignore it, for the rest of the process."""
+    loop = asyncio.get_running_loop()
+    # A handler of the loop's is gone as soon as the loop is closed: then a SIGHUP would end the process.
+    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(reload.asked.set))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    try:
+        async with _until_left(reload=reload.run()):
+            yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
