@@ -50,7 +50,8 @@ from virtmuxd.service.measurements import Measurements
 from virtmuxd.service.metrics_http import MetricsListener
 from virtmuxd.service.process import leave_no_core
 from virtmuxd.service.proofs import Proofs
-from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, is_for_metrics, notify
+from virtmuxd.service.runtime import RuntimeDirectory
+from virtmuxd.service.service_manager import activated_sockets, is_for_metrics, is_read_only, notify
 from virtmuxd.shelf import Shelf
 
 _log = logging.getLogger(__name__)
@@ -177,7 +178,7 @@ def _listeners(loaded: Loaded, hall: Hall) -> list[Listener | MetricsListener]:
     """At the sockets that the service manager holds; where that has none for clients, at our own."""
     held = activated_sockets()
     metrics = [each for each in held if is_for_metrics(each)]
-    sockets = [(each, each.getsockname().endswith("-ro.sock")) for each in held if each not in metrics]
+    sockets = [(each, is_read_only(each)) for each in held if each not in metrics]
     if not sockets:
         path, groups = loaded.config.socket_path, loaded.socket_groups
         sockets = [(bind(path, groups.users), False), (bind(read_only_socket(path), groups.watchers), True)]

@@ -11,7 +11,7 @@ from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.schema import Config, ConsoleRule, keys_that_wait
 from virtmuxd.config.source import Loaded
 from virtmuxd.service.aside import in_thread
-from virtmuxd.service.runtime import notify
+from virtmuxd.service.service_manager import notify
 
 _log = logging.getLogger(__name__)
 
