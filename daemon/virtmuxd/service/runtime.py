@@ -67,5 +67,5 @@ class RuntimeDirectory:
 
 
 def boot_id() -> int:
-    """The machine's boot id, 128 bits: rings of another boot are not what they were."""
+    """The host's boot id, 128 bits: rings of another boot are not what they were."""
     return UUID(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()).int
