@@ -9,7 +9,7 @@ from msgspec import NODEFAULT, Struct
 
 from virtmuxd.config.files import load
 from virtmuxd.config.instance import Instance
-from virtmuxd.config.schema import AccessRule, Config, ConsoleRule, HypervisorRule, MetricRules
+from virtmuxd.config.schema import AccessRule, Config, ConsoleRule, HypervisorRule, MetricRules, keys_that_wait
 from virtmuxd.core.access import USE, Right
 from virtmuxd.core.limits import LimitRules
 
@@ -72,6 +72,14 @@ def test_every_right_is_explained_and_those_of_the_groups() -> None:
     who = {who: codes(rights) for who, rights in rows("who")}
     assert {Right(each) for each in who["members of `virtmux`"]} == USE
     assert who["members of `virtmux-watch`"] == ["watch"]
+
+
+def test_every_key_that_a_reload_puts_into_effect_is_named() -> None:
+    section = PAGE.partition("\n## What a reload changes\n")[2]
+    at_once, _, waiting = section.partition("\nThe other keys wait ")
+    named = [key for line in at_once.splitlines() if line.startswith("- ") for key in codes(line)]
+    assert sorted(named) == sorted(set(Config.__struct_fields__) - set(keys_that_wait(Config)))
+    assert codes(waiting) == [*keys_that_wait(HypervisorRule), *keys_that_wait(ConsoleRule)]
 
 
 def uncommented() -> str:

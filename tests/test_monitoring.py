@@ -12,11 +12,17 @@ import yaml
 from tests.test_docs import ROOT
 from virtmux.messages import State
 from virtmux.reasons import Cause
-from virtmuxd.service.metrics import OF_CONSOLE, OF_DAEMON, OF_HYPERVISOR, Family, Kind, Scope
+from virtmuxd.service.metrics import OF_CONSOLE, OF_DAEMON, OF_HYPERVISOR, Family, Kind, Labelled
 
-SCOPES: dict[str, Scope[Any]] = {"The daemon": OF_DAEMON, "Each hypervisor": OF_HYPERVISOR, "Each console": OF_CONSOLE}
-FAMILIES: list[Family[Any]] = [family for scope in SCOPES.values() for family in scope.families]
-LABELS = {label for scope in SCOPES.values() for label in scope.labels} | {each.by for each in FAMILIES if each.by}
+SECTIONS: dict[str, Labelled[Any]] = {
+    "The daemon": OF_DAEMON,
+    "Each hypervisor": OF_HYPERVISOR,
+    "Each console": OF_CONSOLE,
+}
+FAMILIES: list[Family[Any]] = [family for section in SECTIONS.values() for family in section.families]
+LABELS = {label for section in SECTIONS.values() for label in section.labels} | {
+    each.by for each in FAMILIES if each.by
+}
 #: What Prometheus adds.
 LABELS_OF_PROMETHEUS = {"job", "instance", "le"}
 #: The values of labels that are out of a closed set.
@@ -86,16 +92,16 @@ def test_the_panels_of_the_dashboard_are_numbered_and_stand_beside_each_other() 
         taken |= cells
 
 
-@pytest.mark.parametrize("heading", SCOPES)
+@pytest.mark.parametrize("heading", SECTIONS)
 def test_the_page_lists_the_metrics_with_their_types_and_labels(heading: str) -> None:
     page = (ROOT / "docs" / "metrics.md").read_text()
     section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     listed = [[cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| `.*", section, re.MULTILINE)]
     assert listed == [
         [f"`{family.name}`", family.kind.value, f"`{family.by}`" if family.by else "-", family.help]
-        for family in SCOPES[heading].families
+        for family in SECTIONS[heading].families
     ]
-    assert all(f"`{label}`" in section for label in SCOPES[heading].labels)
+    assert all(f"`{label}`" in section for label in SECTIONS[heading].labels)
 
 
 def test_the_names_follow_the_rules_of_openmetrics() -> None:

@@ -18,8 +18,10 @@ import pytest
 from virtmux.journal.names import SYSTEM_DIRECTORY
 from virtmux.reasons import CAUSES
 from virtmux.sockets import SYSTEM_SOCKET
+from virtmuxd import attendance
 from virtmuxd.config.instance import read_only_socket
 from virtmuxd.config.people import USERS, WATCHERS
+from virtmuxd.config.schema import Config
 
 ROOT = Path(__file__).parents[1]
 UNITS = ROOT / "systemd"
@@ -139,6 +141,12 @@ def test_the_units_use_the_paths_that_daemon_and_command_use() -> None:
     assert Path("/run", service["RuntimeDirectory"]) == SYSTEM_SOCKET.parent
     assert Path("/var/log", service["LogsDirectory"]) == SYSTEM_DIRECTORY
     assert Path(service["ExecStart"].split()[0]).name in PROJECT["project"]["scripts"]
+
+
+def test_the_service_may_have_all_the_threads_of_fifteen_hypervisors() -> None:
+    threads = Config().workers + attendance._SENDERS + attendance._ERRANDS
+    assert f"A hypervisor may need {threads} of them" in (UNITS / "virtmuxd.service").read_text()
+    assert int(unit("virtmuxd.service")["Service"]["TasksMax"]) > 15 * threads
 
 
 @needs_systemd_analyze

@@ -12,7 +12,7 @@ import click
 
 from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.instance import Instance, default_instance
-from virtmuxd.config.source import Source, printed
+from virtmuxd.config.source import Loaded, Source, printed
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,7 +62,8 @@ def main(
     """Hold the consoles of this host's guests and serve them to local clients."""
     if not __debug__:
         _fail("python -O drops code that libvirtaio needs; run it without -O", 2)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be followed: what is read now is new enough
+    # It waits until it can be followed (`app`): what is read now may be too old by then.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     instance = {None: default_instance(), True: Instance.SYSTEM, False: Instance.SESSION}[is_system]
     if install_units:
         _install_units(instance)
@@ -75,7 +76,11 @@ def main(
             return
     except ConfigError as error:
         _fail(str(error), 2)
-    config = loaded.config
+    _run(loaded, source)
+
+
+def _run(loaded: Loaded, source: Source) -> None:
+    """The daemon, to its end."""
     try:
         import uvloop
 
@@ -84,7 +89,7 @@ def main(
         _fail(f"{error}; the daemon needs more than the client: pip install 'virtmux[daemon]'", 1)
     # A watchdog ends it by SIGABRT: then it says where it hung.
     faulthandler.enable()
-    runtime = config.socket_path.parent
+    config, runtime = loaded.config, loaded.config.socket_path.parent
     try:
         with logs.set_up(config.log_level), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             all_returned = runner.run(app.serve(loaded, source.read))

@@ -8,17 +8,12 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from virtmuxd.config.errors import ConfigError
-from virtmuxd.config.schema import Config
+from virtmuxd.config.schema import Config, ConsoleRule, keys_that_wait
 from virtmuxd.config.source import Loaded
 from virtmuxd.service.aside import in_thread
-from virtmuxd.service.runtime import notify
+from virtmuxd.service.service_manager import notify
 
 _log = logging.getLogger(__name__)
-
-#: The keys that take effect at once. Of `hypervisor` and `console` it is in part so: see `waiting_keys`.
-LIVE = frozenset(
-    {"uri", "hypervisor", "console", "attach", "linger", "domain", "access", "limits", "metrics", "log_level"}
-)
 
 
 class Reload:
@@ -42,8 +37,7 @@ class Reload:
                 await self._reload()
             except Exception:  # noqa: BLE001  # the failure boundary of a reload
                 _log.exception("a bug while the configuration was loaded again")
-            finally:
-                notify("READY=1")
+            notify("READY=1")
 
     async def _reload(self) -> None:
         try:
@@ -59,18 +53,14 @@ class Reload:
 
 def waiting_keys(running: Config, loaded: Config) -> list[str]:
     """The keys that say something else than as the daemon was started, and take effect only at its next start."""
-    keys = [name for name in Config.__struct_fields__ if name not in LIVE and _differs(running, loaded, name)]
+    keys = [key for key in keys_that_wait(Config) if getattr(running, key) != getattr(loaded, key)]
     alike = replace(loaded, pool=running.pool)  # the key at the top is named by itself
     if any(running.pool_of(uri) != alike.pool_of(uri) for uri in loaded.uri if uri in running.uri):
         keys.append("hypervisor.pool")
-    return keys + [f"console.{key}" for key in ("ring", "journal") if _said(running, key) != _said(loaded, key)]
+    return keys + [f"console.{key}" for key in keys_that_wait(ConsoleRule) if _said(running, key) != _said(loaded, key)]
 
 
 def _said(config: Config, key: str) -> list[tuple[str, object]]:
     """What its rules for consoles say, where they have this key."""
     said = ((rule.match, getattr(rule, key)) for rule in config.console)
     return [(match, value) for match, value in said if value is not None]
-
-
-def _differs(one: Config, other: Config, name: str) -> bool:
-    return bool(getattr(one, name) != getattr(other, name))

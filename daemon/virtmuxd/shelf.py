@@ -18,7 +18,7 @@ from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Timing
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.core.registry import Registry
-from virtmuxd.core.retention import Limits
+from virtmuxd.core.retention import Bounds
 from virtmuxd.core.sequence import Boot
 from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.readers import Readers
@@ -53,7 +53,7 @@ class Shelf:
         directory = Path(config.journal_directory or "")
         self._journal = Journal(directory)
         self._readers = Readers()
-        self._store = JournalStore(_settings(config, directory, log_group), _limits(config), f"{self._boot:032x}")
+        self._store = JournalStore(_settings(config, directory, log_group), _bounds(config), f"{self._boot:032x}")
         self._writer = JournalWriter(self._store, self._defined)
         self._writing: asyncio.Task[None] | None = None
         self._recovered: dict[Identity, Recovered] = {}
@@ -189,8 +189,8 @@ def _settings(config: Config, directory: Path, group: int | None) -> Settings:
     )
 
 
-def _limits(config: Config) -> Limits:
-    return Limits(config.journal_total, round(config.journal_days * _DAY), config.journal_free / 100)
+def _bounds(config: Config) -> Bounds:
+    return Bounds(config.journal_total, round(config.journal_days * _DAY), config.journal_free / 100)
 
 
 def _past(found: Recovered, boot: str) -> Past:

@@ -10,12 +10,14 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.harness.journal_writer import JournalWriter
 from tests.harness.privilege import wait_for_exit
 from tests.harness.processes import python_path
 from tests.harness.readiness import ReadinessSocket
@@ -143,6 +145,19 @@ def test_a_socket_with_too_long_a_path_is_a_line_and_status_1(directory: Path) -
     assert "Traceback" not in result.stderr
 
 
+def test_a_start_that_fails_uses_up_no_clean_stop(directory: Path) -> None:
+    """A history goes on after a clean stop, once: the daemon that goes on with it takes the stop back."""
+    journal = JournalWriter(directory / "journal")
+    journal.begin()
+    journal.stopped(0, 1)
+    before = journal.index().read_bytes()
+
+    result = run("--socket", str(directory / ("x" * 120) / "v.sock"), "--journal-directory", str(journal.directory))
+
+    assert result.returncode == 1, result.stderr
+    assert journal.index().read_bytes() == before
+
+
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_two_private_sockets_until_it_is_told_to_stop(directory: Path, signal_: signal.Signals) -> None:
     with (
@@ -192,6 +207,60 @@ def test_a_log_that_nobody_reads_holds_neither_clients_nor_the_end_up(directory:
             assert unread > 3000, "the pipe is as good as full"
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(DEADLINE_S)
+        finally:
+            daemon.kill()
+            os.close(read)
+    assert daemon.returncode == 0
+
+
+#: virtmuxd that gets a signal right behind each reading of its configuration: SIGHUP, then SIGTERM.
+SIGNALLED = """
+import os, signal
+from virtmuxd.__main__ import main
+from virtmuxd.config.source import Source
+
+signals, read = [signal.SIGHUP, signal.SIGTERM], Source.read
+
+def signalled(source):
+    loaded = read(source)
+    os.kill(os.getpid(), signals.pop(0))
+    return loaded
+
+Source.read = signalled
+main()
+"""
+
+
+def test_a_hangup_during_the_start_has_the_configuration_read_again(directory: Path) -> None:
+    command = [sys.executable, "-c", SIGNALLED, "--uri", "test:///default", *places(directory / "v.sock")]
+
+    result = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_hangup_during_the_stop_does_nothing(directory: Path) -> None:
+    """Nor behind the end of the loop, when the log has its last time to be written, which nobody reads."""
+    read, write = os.pipe()
+    os.write(write, bytes(fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)))
+    with (
+        ReadinessSocket(directory / "ready") as ready,
+        subprocess.Popen(
+            virtmuxd_command("--uri", "test:///default", *places(directory / "v.sock")),
+            env=environment(NOTIFY_SOCKET=str(ready.path)),
+            stderr=write,
+        ) as daemon,
+    ):
+        os.close(write)
+        try:
+            ready.wait(daemon.pid, seconds=DEADLINE_S)
+            daemon.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + DEADLINE_S
+            while daemon.poll() is None:
+                assert time.monotonic() < deadline
+                daemon.send_signal(signal.SIGHUP)
+                time.sleep(0.001)
         finally:
             daemon.kill()
             os.close(read)

@@ -13,7 +13,7 @@ from virtmuxd.config.source import Loaded
 from virtmuxd.core.access import AccessRules
 from virtmuxd.core.events import Policy
 from virtmuxd.core.limits import LimitRules
-from virtmuxd.reload import LIVE, Reload, waiting_keys
+from virtmuxd.reload import Reload, waiting_keys
 
 DEADLINE = 10.0
 LOADED = Loaded(Config(uri=("a:///",), linger=5), AccessRules((), ()))
@@ -124,6 +124,28 @@ async def test_the_service_manager_is_told_that_it_is_being_done_and_that_it_is_
     assert said[1:] == ["READY=1"]
 
 
+async def test_it_is_not_told_that_it_is_done_where_a_stop_breaks_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    said, begun, held = list[str](), asyncio.Event(), threading.Event()
+
+    def notify(state: str) -> None:
+        said.append(state.partition("\n")[0])
+        begun.set()
+
+    def read() -> Loaded:
+        held.wait(DEADLINE)
+        return LOADED
+
+    monkeypatch.setattr(reload, "notify", notify)
+    reload_ = Reload(LOADED.config, read, World().apply)
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(reload_.run())
+        reload_.asked.set()
+        await begun.wait()
+        running.cancel()
+    held.set()
+    assert said == ["RELOADING=1"]
+
+
 # What waits for a restart.
 
 
@@ -160,7 +182,3 @@ def test_a_key_at_the_top_is_named_and_not_those_that_it_stands_for() -> None:
     remote = ("qemu+ssh://there/system",)
 
     assert waiting_keys(Config(uri=remote), Config(uri=remote, pool=2)) == ["pool"]
-
-
-def test_every_key_that_is_live_exists() -> None:
-    assert set(Config.__struct_fields__) >= LIVE

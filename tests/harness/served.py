@@ -26,7 +26,7 @@ from virtmux.session import ClientSession
 from virtmux.wire import Output, encode_input
 from virtmuxd.core.access import AccessRules
 from virtmuxd.core.door import Door
-from virtmuxd.core.limits import LimitRules, Limits
+from virtmuxd.core.limits import LimitRules, LimitsInForce
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.audit import Audit
 from virtmuxd.service.callers import UNKNOWN
@@ -128,11 +128,11 @@ def hall(
     registry: Registry,
     library: Library | None = None,
     clients: Clients | None = None,
-    limits: Limits | None = None,
+    limits: LimitsInForce | None = None,
     exempt: frozenset[int] = frozenset(),
 ) -> Hall:
     """What the clients of a test have in common. Their user may do everything; `exempt` users are not counted."""
-    clients, limits = clients or Clients(), limits or Limits(LimitRules())
+    clients, limits = clients or Clients(), limits or LimitsInForce(LimitRules())
     return Hall(
         registry,
         library or empty_library(registry),
@@ -178,7 +178,7 @@ async def served(
     library: Library | None = None,
     *,
     read_only: bool = False,
-    limits: Limits | None = None,
+    limits: LimitsInForce | None = None,
     buffer: int | None = None,
     clients: Clients | None = None,
     user: str = "alice",

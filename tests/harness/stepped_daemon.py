@@ -46,7 +46,7 @@ from virtmuxd.core.events import (
     Up,
 )
 from virtmuxd.core.evidence import Failure
-from virtmuxd.core.limits import LimitRules, Limits
+from virtmuxd.core.limits import LimitRules, LimitsInForce
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.runtime import RuntimeDirectory
 from virtmuxd.shelf import Shelf
@@ -131,7 +131,7 @@ class SteppedDaemon:
             mock.patch("virtmuxd.service.journal.readers.ThreadPoolExecutor", lambda *_: self.reading),
         ):
             self.shelf = Shelf(config, self.registry, self.runtime)
-        self.hall = hall(self.registry, self.shelf.library, limits=Limits(LimitRules(input_window=WINDOW)))
+        self.hall = hall(self.registry, self.shelf.library, limits=LimitsInForce(LimitRules(input_window=WINDOW)))
         await self.shelf.begin()
         self._life = self.loop.create_task(self._live())
         self.registry.serve(URI, time.time_ns())

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeGuard, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -116,16 +116,18 @@ def faults(value: object, type_: type[Struct], where: str = "") -> Iterator[str]
 def _hint(key: str, fields: Mapping[str, FieldInfo], prefix: str) -> str:
     """What may have been meant by a key: one that is like it, or one of that name in a table."""
     for name, field in fields.items():
-        if _is_table(field.type) and key in field.type.__struct_fields__:
+        type_ = _bare(field.type)
+        if _is_table(type_) and key in type_.__struct_fields__:
             return f"did you mean {prefix}{name}.{key}?"
     near = get_close_matches(key, fields, 1)
     return f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(fields)}"
 
 
 def _faults_of_field(value: object, type_: Any, where: str) -> Iterator[str]:
-    inner = get_args(type_)[0] if get_origin(type_) is tuple else type_
-    if _is_table(type_):
-        yield from faults(value, type_, where)
+    bare = _bare(type_)
+    inner = get_args(bare)[0] if get_origin(bare) is tuple else bare
+    if _is_table(bare):
+        yield from faults(value, bare, where)
     elif _is_table(inner) and isinstance(value, list):
         for number, item in enumerate(value, 1):
             yield from faults(item, inner, f"{where}[{number}]")
@@ -134,6 +136,11 @@ def _faults_of_field(value: object, type_: Any, where: str) -> Iterator[str]:
             msgspec.convert(value, type_)
         except msgspec.ValidationError as error:
             yield _worded(error, value, type_, where)
+
+
+def _bare(type_: Any) -> Any:
+    """Without what is annotated."""
+    return get_args(type_)[0] if get_origin(type_) is Annotated else type_
 
 
 def _is_table(type_: Any) -> TypeGuard[type[Struct]]:

@@ -1,4 +1,5 @@
-"""What can be configured: a Struct for each table of the file, with the defaults, and what it says of a console."""
+"""What can be configured: a Struct for each table of the file, with the defaults and with what a reload puts into
+effect; and what that says of a console."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -6,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Meta, Struct
 
 from virtmux.messages import MAX_SECONDS
@@ -22,6 +24,10 @@ _Text = Annotated[str, Meta(min_length=1)]
 _Pool = Annotated[int, Meta(ge=0)]
 _Ring = Annotated[int, Meta(ge=16384)]
 _Days = Annotated[float, Meta(gt=0, le=36500)]
+
+_LIVE = "takes effect at once"
+Live = Annotated[_T, _LIVE]
+"""The type of a key that a reload puts into effect; every other key waits for a restart."""
 
 #: libvirt's transports to other hosts; `unix` goes to a socket of this one.
 _REMOTE_TRANSPORTS = frozenset({"ssh", "libssh", "libssh2", "tls", "tcp", "ext"})
@@ -41,7 +47,7 @@ class Kept(StrEnum):
 class HypervisorRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """A hypervisor to serve, with what is particular to it."""
 
-    uri: _Text
+    uri: Live[_Text]
     pool: _Pool | None = None
     """How many connections its consoles and look-ups share; 0: each has one of its own."""
 
@@ -49,9 +55,9 @@ class HypervisorRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=Tr
 class ConsoleRule(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """What is particular to some consoles: those whose DOMAIN or DOMAIN:DEVICE the glob matches."""
 
-    match: _Text
-    attach: Policy | None = None
-    linger: _Linger | None = None
+    match: Live[_Text]
+    attach: Live[Policy | None] = None
+    linger: Live[_Linger | None] = None
     ring: _Ring | None = None
     journal: Kept | None = None
 
@@ -81,24 +87,24 @@ class MetricRules(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True)
 class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """What can be configured. Times in seconds, sizes in bytes."""
 
-    uri: tuple[_Text, ...] = ()
+    uri: Live[tuple[_Text, ...]] = ()
     """libvirt URIs, besides those of `hypervisor`; none at all: the system's for root, else the user's session."""
-    hypervisor: tuple[HypervisorRule, ...] = ()
+    hypervisor: Live[tuple[HypervisorRule, ...]] = ()
     """Hypervisors with settings of their own."""
-    console: tuple[ConsoleRule, ...] = ()
+    console: Live[tuple[ConsoleRule, ...]] = ()
     """Consoles with settings of their own: of the rules that concern one, the first that has a key gives it."""
-    access: tuple[AccessRule, ...] = ()
+    access: Live[tuple[AccessRule, ...]] = ()
     """Who may do what: of the rules that concern a person and a console, the first decides."""
-    limits: LimitRules = LimitRules()
-    metrics: MetricRules = MetricRules()
+    limits: Live[LimitRules] = LimitRules()
+    metrics: Live[MetricRules] = MetricRules()
     socket: _Text | None = None
     """The socket; its directory is the runtime directory. The read-only one has `-ro` before `.sock`."""
-    attach: Policy = Policy.ON_DEMAND
+    attach: Live[Policy] = Policy.ON_DEMAND
     """When a console is held."""
-    domain: Annotated[tuple[_Text, ...], Meta(min_length=1)] = ("*",)
+    domain: Live[Annotated[tuple[_Text, ...], Meta(min_length=1)]] = ("*",)
     """Which domains are meant, by globs on their names."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    linger: _Linger = 60.0
+    log_level: Live[Literal["debug", "info", "warning", "error"]] = "info"
+    linger: Live[_Linger] = 60.0
     """How long a console that nobody watches any more stays open, on demand."""
     ring: _Ring = 1048576
     """How much output of a console is kept in the runtime directory."""
@@ -174,6 +180,12 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
         """How many connections the consoles and look-ups of a hypervisor share; 0: each has one of its own."""
         default = self.pool if is_remote(uri) else 0
         return next((each.pool for each in self.hypervisor if each.uri == uri and each.pool is not None), default)
+
+
+def keys_that_wait(table: type[Struct]) -> list[str]:
+    """The keys of a table that take effect only at the daemon's next start."""
+    fields = msgspec.structs.fields(table)
+    return [field.name for field in fields if _LIVE not in getattr(field.type, "__metadata__", ())]
 
 
 def is_remote(uri: str) -> bool:

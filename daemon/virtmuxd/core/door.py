@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from virtmuxd.core.limits import Limits
+from virtmuxd.core.limits import LimitsInForce
 
 
 class Door:
     """Counts the clients that are in. Those of `exempt` users, by uid, are neither counted nor kept out."""
 
-    def __init__(self, limits: Limits, exempt: frozenset[int]) -> None:
+    def __init__(self, limits: LimitsInForce, exempt: frozenset[int]) -> None:
         self._limits = limits
         self._exempt = exempt
         self._inside: Counter[int] = Counter()

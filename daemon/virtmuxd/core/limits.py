@@ -34,8 +34,8 @@ class LimitRules(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
     """Output of a console that its clients are given live in a second; what is beyond is a gap to them."""
 
 
-class Limits:
-    """The limits in force. `rules` is replaced at a reload: it is read where it is needed, and kept by nobody."""
+class LimitsInForce:
+    """`rules` is replaced at a reload: it is read where it is needed, and kept by nobody."""
 
     __slots__ = ("rules",)
 

@@ -23,7 +23,7 @@ class SegmentInfo(NamedTuple):
     defined: bool
 
 
-class Limits(NamedTuple):
+class Bounds(NamedTuple):
     """The most bytes that all segments together may have, the greatest age (ns), and the least part of the file system
     (0 to 1) that has to be free."""
 
@@ -39,7 +39,7 @@ class _Rank(IntEnum):
 
 
 def to_drop(
-    segments: Sequence[SegmentInfo], limits: Limits, now: int, free_bytes: int, file_system_bytes: int
+    segments: Sequence[SegmentInfo], bounds: Bounds, now: int, free_bytes: int, file_system_bytes: int
 ) -> list[SegmentInfo]:
     """The segments to remove, in this order; no more of them than needed.
 
@@ -49,13 +49,13 @@ def to_drop(
         file_system_bytes: how large it is.
     """
     by_age = sorted(segments, key=lambda segment: segment.last_at)
-    dropped = [segment for segment in by_age if now - segment.last_at > limits.age]
-    left = [segment for segment in by_age if now - segment.last_at <= limits.age]
+    dropped = [segment for segment in by_age if now - segment.last_at > bounds.age]
+    left = [segment for segment in by_age if now - segment.last_at <= bounds.age]
     held = sum(segment.size for segment in left)
     free = free_bytes + sum(segment.size for segment in dropped)
-    least_free = limits.free * file_system_bytes
+    least_free = bounds.free * file_system_bytes
     for segment in sorted(left, key=_order):
-        if held <= limits.total and free >= least_free:
+        if held <= bounds.total and free >= least_free:
             break
         dropped.append(segment)
         held -= segment.size

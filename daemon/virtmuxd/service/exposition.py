@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from virtmuxd.core.loop_lag import BOUNDS
-from virtmuxd.service.metrics import OF_CONSOLE, OF_DAEMON, OF_HYPERVISOR, Family, LoopFigures, Scope, Snapshot
+from virtmuxd.service.metrics import OF_CONSOLE, OF_DAEMON, OF_HYPERVISOR, Family, Labelled, LoopFigures, Snapshot
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -53,13 +53,13 @@ class _Collector:
         yield from _metrics(OF_CONSOLE, [(each[:3], each) for each in figures.consoles])
 
 
-def _metrics(scope: Scope[_T], ones: Sequence[tuple[tuple[str, ...], _T]]) -> Iterator["Metric"]:
+def _metrics(labelled: Labelled[_T], ones: Sequence[tuple[tuple[str, ...], _T]]) -> Iterator["Metric"]:
     from prometheus_client.metrics_core import Metric
 
-    for family in scope.families if ones else ():
+    for family in labelled.families if ones else ():
         metric = Metric(family.name.removesuffix("_total"), family.help, family.kind.value)
         for values, one in ones:
-            labels = dict(zip(scope.labels, values, strict=True))
+            labels = dict(zip(labelled.labels, values, strict=True))
             for suffix, more, number in _samples(family, one):
                 metric.add_sample(family.name + suffix, labels | more, number)
         yield metric

@@ -9,7 +9,7 @@ from virtmux import messages
 from virtmux.messages import ServerHello
 from virtmuxd.core.access import AccessRules
 from virtmuxd.core.door import Door
-from virtmuxd.core.limits import LimitRules, Limits
+from virtmuxd.core.limits import LimitRules, LimitsInForce
 from virtmuxd.core.registry import Registry
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.descriptors import Descriptors
@@ -34,7 +34,7 @@ class Hall:
     access: AccessRules
     proofs: Proofs
     measurements: Measurements
-    limits: Limits
+    limits: LimitsInForce
     door: Door
     descriptors: Descriptors = field(default_factory=Descriptors)
     idle: IdleWatch = field(init=False)

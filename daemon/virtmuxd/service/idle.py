@@ -4,14 +4,14 @@ import asyncio
 
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause
-from virtmuxd.core.limits import Limits
+from virtmuxd.core.limits import LimitsInForce
 from virtmuxd.service.clients import Clients
 
 
 class IdleWatch:
     """See the module. `look` when a client has come, and when the limits have changed."""
 
-    def __init__(self, clients: Clients, limits: Limits) -> None:
+    def __init__(self, clients: Clients, limits: LimitsInForce) -> None:
         self._clients = clients
         self._limits = limits
         self._loop = asyncio.get_running_loop()

@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 
 from virtmuxd.core.bucket import Bucket
-from virtmuxd.core.limits import Limits
+from virtmuxd.core.limits import LimitsInForce
 
 _READ = 65536
 #: Seconds' worth of bytes that are read at once, at least, where a rate is set.
@@ -15,7 +15,7 @@ _PIECE = 1 / 8
 class Intake:
     """See the module. `active_at` is when something came last, in the loop's time."""
 
-    def __init__(self, connection: socket.socket, limits: Limits, *, window: int) -> None:
+    def __init__(self, connection: socket.socket, limits: LimitsInForce, *, window: int) -> None:
         """A `window` of input, at least, is read at once after a pause."""
         self._socket = connection
         self._limits = limits

@@ -275,7 +275,7 @@ TALLY: tuple[Family[Tally], ...] = (
 )
 
 
-class Scope(NamedTuple, Generic[_T]):
+class Labelled(NamedTuple, Generic[_T]):
     """Families whose series have the same `labels`."""
 
     labels: tuple[str, ...]
@@ -289,8 +289,8 @@ def _tallied(prefix: str, tally: Callable[[_T], Tally]) -> tuple[Family[_T], ...
     return tuple(map(of, TALLY))
 
 
-OF_DAEMON = Scope[Snapshot]((), DAEMON)
-OF_HYPERVISOR = Scope[HypervisorFigures](("uri",), HYPERVISOR + _tallied("virtmux_", lambda of: of.tally))
-OF_CONSOLE = Scope[ConsoleFigures](
+OF_DAEMON = Labelled[Snapshot]((), DAEMON)
+OF_HYPERVISOR = Labelled[HypervisorFigures](("uri",), HYPERVISOR + _tallied("virtmux_", lambda of: of.tally))
+OF_CONSOLE = Labelled[ConsoleFigures](
     ("uri", "domain", "device"), CONSOLE + _tallied("virtmux_console_", lambda of: of.tally)
 )

@@ -16,7 +16,7 @@ from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.access import Right
 from virtmuxd.core.console import Console
 from virtmuxd.core.inputs import Writer
-from virtmuxd.core.limits import Limits
+from virtmuxd.core.limits import LimitsInForce
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.roles import KEPT, TakenError, Wish
@@ -55,7 +55,7 @@ class Places(Contained):
         rights: Rights,
         proofs: Proofs,
         *,
-        limits: Limits,
+        limits: LimitsInForce,
         window: int,
         audit: Audit,
     ) -> None:

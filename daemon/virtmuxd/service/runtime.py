@@ -3,10 +3,8 @@
 import asyncio
 import fcntl
 import os
-import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
@@ -69,31 +67,5 @@ class RuntimeDirectory:
 
 
 def boot_id() -> int:
-    """The machine's boot id, 128 bits: rings of another boot are not what they were."""
+    """The host's boot id, 128 bits: rings of another boot are not what they were."""
     return UUID(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()).int
-
-
-def notify(state: str) -> None:
-    """Tell the service manager, if one listens (sd_notify(3)): `READY=1`, `STOPPING=1`."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.connect("\0" + address[1:] if address.startswith("@") else address)
-        sender.sendall(state.encode())
-
-
-def is_for_metrics(listening: socket.socket) -> bool:
-    """Whether a socket that systemd holds is the one for metrics: it says so by its path, or has none."""
-    return listening.family != socket.AF_UNIX or str(listening.getsockname()).endswith("-metrics.sock")
-
-
-def activated_sockets() -> list[socket.socket]:
-    """The listening sockets that systemd holds for this process (sd_listen_fds(3)); none without it."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
-    sockets = [socket.socket(fileno=3 + number) for number in range(int(os.environ.get("LISTEN_FDS", "0")))]
-    for each in sockets:
-        each.setblocking(False)
-        os.set_inheritable(each.fileno(), False)
-    return sockets

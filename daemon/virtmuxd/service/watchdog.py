@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-from virtmuxd.service.runtime import notify
+from virtmuxd.service.service_manager import notify
 
 _log = logging.getLogger(__name__)
 

@@ -3,13 +3,13 @@
 from contextlib import ExitStack
 
 from virtmuxd.core.door import Door
-from virtmuxd.core.limits import LimitRules, Limits
+from virtmuxd.core.limits import LimitRules, LimitsInForce
 
 ALICE, BOB, ROOT = 1000, 1001, 0
 
 
 def test_each_user_has_a_limit_within_that_of_all() -> None:
-    door = Door(Limits(LimitRules(clients=3, clients_per_user=2)), frozenset())
+    door = Door(LimitsInForce(LimitRules(clients=3, clients_per_user=2)), frozenset())
     with ExitStack() as stack:
         for uid in (ALICE, ALICE, BOB):
             assert door.why_not(uid) is None
@@ -22,7 +22,7 @@ def test_each_user_has_a_limit_within_that_of_all() -> None:
 
 
 def test_who_has_as_many_as_one_may_is_told_the_key() -> None:
-    door = Door(Limits(LimitRules(clients=3, clients_per_user=1)), frozenset())
+    door = Door(LimitsInForce(LimitRules(clients=3, clients_per_user=1)), frozenset())
     with door.inside(ALICE):
         assert door.why_not(ALICE) == (
             "1 clients of uid 1000 are connected, the most that limits.clients_per_user allows"
@@ -31,7 +31,7 @@ def test_who_has_as_many_as_one_may_is_told_the_key() -> None:
 
 
 def test_who_is_exempt_is_neither_counted_nor_kept_out() -> None:
-    door = Door(Limits(LimitRules(clients=1, clients_per_user=1)), frozenset({ROOT}))
+    door = Door(LimitsInForce(LimitRules(clients=1, clients_per_user=1)), frozenset({ROOT}))
     with door.inside(ROOT):
         assert door.why_not(ALICE) is None
         with door.inside(ALICE):
@@ -40,7 +40,7 @@ def test_who_is_exempt_is_neither_counted_nor_kept_out() -> None:
 
 
 def test_limits_that_are_replaced_count_at_once_and_send_nobody_away() -> None:
-    limits = Limits(LimitRules(clients=1))
+    limits = LimitsInForce(LimitRules(clients=1))
     door = Door(limits, frozenset())
     with door.inside(ALICE):
         limits.rules = LimitRules(clients=2)

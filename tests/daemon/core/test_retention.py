@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtmuxd.core.retention import Limits, SegmentInfo, to_drop
+from virtmuxd.core.retention import Bounds, SegmentInfo, to_drop
 
 WEB, SHOP = ("h", "u1", "serial0"), ("h", "u2", "serial0")
-ROOMY = Limits(total=1000, age=100, free=0)
+ROOMY = Bounds(total=1000, age=100, free=0)
 
 
 def segment(
@@ -57,7 +57,7 @@ SEGMENTS = st.lists(
 def test_what_is_left_is_within_the_limits_and_no_more_goes_than_needed(
     segments: list[SegmentInfo], total: int, age: int, least: float, free: int
 ) -> None:
-    limits = Limits(total, age, least)
+    bounds = Bounds(total, age, least)
 
     def fits(dropped: list[SegmentInfo]) -> bool:
         left = [each for each in segments if each not in dropped]
@@ -65,7 +65,7 @@ def test_what_is_left_is_within_the_limits_and_no_more_goes_than_needed(
         freed = free + sum(each.size for each in dropped)
         return young and sum(each.size for each in left) <= total and freed >= least * 1000
 
-    dropped = to_drop(segments, limits, 200, free, 1000)
+    dropped = to_drop(segments, bounds, 200, free, 1000)
 
     assert len(set(dropped)) == len(dropped)
     assert fits(dropped) or len(dropped) == len(segments)
@@ -74,7 +74,7 @@ def test_what_is_left_is_within_the_limits_and_no_more_goes_than_needed(
 
 @given(SEGMENTS, st.integers(0, 300))
 def test_no_segment_of_a_defined_guest_goes_before_one_of_an_undefined(segments: list[SegmentInfo], total: int) -> None:
-    dropped = to_drop(segments, Limits(total, 1000, 0), 200, 0, 0)
+    dropped = to_drop(segments, Bounds(total, 1000, 0), 200, 0, 0)
 
     ranks = [(each.defined, each.defined and each.number is None) for each in dropped]
     assert ranks == sorted(ranks)

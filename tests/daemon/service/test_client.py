@@ -45,7 +45,7 @@ from virtmux.records import Attached, Ended, Note, Position
 from virtmux.wire import MAX_MESSAGE, MAX_OUTPUT, Output, encode_input, encode_message, encode_output
 from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Policy, Up
 from virtmuxd.core.evidence import Failure
-from virtmuxd.core.limits import LimitRules, Limits
+from virtmuxd.core.limits import LimitRules, LimitsInForce
 from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.service import client as client_module
 from virtmuxd.service import places, releases
@@ -70,8 +70,8 @@ def always(*, capacity: int = 1 << 20) -> Consoles:
     return Consoles(policy=Policy.ALWAYS, capacity=capacity)
 
 
-def limited(**rules: Any) -> Limits:
-    return Limits(LimitRules(**rules))
+def limited(**rules: Any) -> LimitsInForce:
+    return LimitsInForce(LimitRules(**rules))
 
 
 async def everything_taken(peer: Peer) -> None:

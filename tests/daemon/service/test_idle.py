@@ -8,7 +8,7 @@ from tests.harness.served import served
 from virtmux.reasons import Cause, Reason
 from virtmux.wire import Output
 from virtmuxd.core.events import Policy
-from virtmuxd.core.limits import LimitRules, Limits
+from virtmuxd.core.limits import LimitRules, LimitsInForce
 from virtmuxd.service.clients import Clients
 from virtmuxd.service.idle import IdleWatch
 
@@ -26,8 +26,8 @@ class Silent:
         self.dismissed.set()
 
 
-def watching(*clients: Any, idle: float) -> tuple[IdleWatch, Limits]:
-    everybody, limits = Clients(), Limits(LimitRules(idle=idle))
+def watching(*clients: Any, idle: float) -> tuple[IdleWatch, LimitsInForce]:
+    everybody, limits = Clients(), LimitsInForce(LimitRules(idle=idle))
     for client in clients:
         everybody.add(everybody.next_number(), client)
     return IdleWatch(everybody, limits), limits
@@ -67,7 +67,7 @@ async def test_without_a_limit_nobody_is_looked_at_until_a_reload_sets_one() -> 
 
 
 async def test_a_client_that_says_and_hears_nothing_gets_a_goodbye() -> None:
-    async with served(Consoles().registry, limits=Limits(LimitRules(idle=0.1))) as peer:
+    async with served(Consoles().registry, limits=LimitsInForce(LimitRules(idle=0.1))) as peer:
         await peer.greet()
         assert (await peer.goodbye()).cause is Cause.IDLE
 

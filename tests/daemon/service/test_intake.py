@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 import uvloop
 
-from virtmuxd.core.limits import LimitRules, Limits
+from virtmuxd.core.limits import LimitRules, LimitsInForce
 from virtmuxd.service import intake as intake_module
 from virtmuxd.service.intake import Intake
 
@@ -32,7 +32,7 @@ async def read_all(intake: Intake, size: int) -> bytes:
 async def test_without_a_rate_it_is_read_as_it_comes(pair: tuple[socket.socket, socket.socket]) -> None:
     client, daemon = pair
     client.sendall(bytes(40_000))
-    assert await Intake(daemon, Limits(LimitRules()), window=10).read() == bytes(40_000)
+    assert await Intake(daemon, LimitsInForce(LimitRules()), window=10).read() == bytes(40_000)
 
 
 async def test_beyond_the_rate_it_is_read_more_slowly_and_nothing_is_lost(
@@ -40,7 +40,7 @@ async def test_beyond_the_rate_it_is_read_more_slowly_and_nothing_is_lost(
 ) -> None:
     client, daemon = pair
     sent = bytes(number % 251 for number in range(5000))
-    intake, loop = Intake(daemon, Limits(LimitRules(input_rate=10_000)), window=3000), asyncio.get_running_loop()
+    intake, loop = Intake(daemon, LimitsInForce(LimitRules(input_rate=10_000)), window=3000), asyncio.get_running_loop()
     client.sendall(sent * 3)
     began = loop.time()
 
@@ -52,12 +52,12 @@ async def test_beyond_the_rate_it_is_read_more_slowly_and_nothing_is_lost(
 async def test_after_a_pause_a_window_is_read_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
     client, daemon = pair
     client.sendall(bytes(3001))
-    assert len(await Intake(daemon, Limits(LimitRules(input_rate=1)), window=3000).read()) == 3000
+    assert len(await Intake(daemon, LimitsInForce(LimitRules(input_rate=1)), window=3000).read()) == 3000
 
 
 async def test_another_rate_counts_at_once(pair: tuple[socket.socket, socket.socket]) -> None:
     client, daemon = pair
-    limits = Limits(LimitRules(input_rate=1))
+    limits = LimitsInForce(LimitRules(input_rate=1))
     intake = Intake(daemon, limits, window=1)
     client.sendall(bytes(3001))
     assert len(await intake.read()) == 1
@@ -72,7 +72,7 @@ async def test_what_has_come_is_read_at_once_when_no_more_is_to_come(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     client, daemon = pair
-    intake = Intake(daemon, Limits(LimitRules(input_rate=1)), window=1)
+    intake = Intake(daemon, LimitsInForce(LimitRules(input_rate=1)), window=1)
     client.sendall(bytes(3001))
     assert len(await intake.read()) == 1
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
@@ -85,7 +85,7 @@ async def test_what_has_come_is_read_at_once_when_no_more_is_to_come(
 
 async def test_it_knows_when_something_came(pair: tuple[socket.socket, socket.socket]) -> None:
     client, daemon = pair
-    intake = Intake(daemon, Limits(LimitRules()), window=1)
+    intake = Intake(daemon, LimitsInForce(LimitRules()), window=1)
     intake.active_at = 0.0
     client.send(b"x")
     await intake.read()
@@ -106,7 +106,7 @@ async def test_what_comes_while_nobody_reads_waits_in_the_socket_and_does_not_ke
         readable(intake)
 
     monkeypatch.setattr(Intake, "_readable", counted)
-    intake = Intake(daemon, Limits(LimitRules()), window=10)
+    intake = Intake(daemon, LimitsInForce(LimitRules()), window=10)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(intake.read())
         await asyncio.sleep(0)
@@ -125,7 +125,7 @@ async def test_what_comes_while_nobody_reads_waits_in_the_socket_and_does_not_ke
 
 async def test_the_end_is_the_end_also_where_nobody_waited_for_it(pair: tuple[socket.socket, socket.socket]) -> None:
     client, daemon = pair
-    intake = Intake(daemon, Limits(LimitRules()), window=10)
+    intake = Intake(daemon, LimitsInForce(LimitRules()), window=10)
     client.send(b"last")
     client.shutdown(socket.SHUT_WR)
 
@@ -134,7 +134,7 @@ async def test_the_end_is_the_end_also_where_nobody_waited_for_it(pair: tuple[so
 
 async def test_who_waits_no_more_leaves_nothing_behind(pair: tuple[socket.socket, socket.socket]) -> None:
     client, daemon = pair
-    intake = Intake(daemon, Limits(LimitRules()), window=10)
+    intake = Intake(daemon, LimitsInForce(LimitRules()), window=10)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.001):
             await intake.read()
@@ -152,7 +152,7 @@ def test_all_that_a_client_sent_before_it_was_killed_is_read(monkeypatch: pytest
         client, daemon = socket.socketpair()
         with daemon:
             daemon.setblocking(False)
-            intake = Intake(daemon, Limits(LimitRules()), window=3)
+            intake = Intake(daemon, LimitsInForce(LimitRules()), window=3)
             daemon.send(b"output")
             client.send(b"ls -l")
             async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:

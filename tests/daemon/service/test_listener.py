@@ -19,7 +19,7 @@ from tests.harness.served import hall
 from virtmux.messages import Attach, ClientHello, Goodbye, ListConsoles, ServerHello, encode
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.session import ClientSession
-from virtmuxd.core.limits import LimitRules, Limits
+from virtmuxd.core.limits import LimitRules, LimitsInForce
 from virtmuxd.core.registry import Registry
 from virtmuxd.service import listener as listener_module
 from virtmuxd.service.callers import Caller, Callers
@@ -41,7 +41,7 @@ async def listening(
     registry: Registry | None = None,
     callers: Callers | None = None,
     *,
-    limits: Limits | None = None,
+    limits: LimitsInForce | None = None,
     exempt: frozenset[int] = frozenset(),
 ) -> AsyncIterator[asyncio.Event]:
     """A listener at `path`; setting what this gives stops it, as does the end of the block."""
@@ -179,7 +179,7 @@ async def refused(path: Path) -> Reason:
 async def test_as_many_clients_come_in_as_may_and_the_next_is_told_why_not(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    limits = Limits(LimitRules(clients=2))
+    limits = LimitsInForce(LimitRules(clients=2))
     async with listening(path, limits=limits):
         with await connected(path), await connected(path) as second:
             reason = await refused(path)
@@ -197,7 +197,7 @@ async def test_as_many_clients_come_in_as_may_and_the_next_is_told_why_not(
 
 
 async def test_one_user_has_as_many_clients_as_one_may(path: Path) -> None:
-    async with listening(path, limits=Limits(LimitRules(clients_per_user=1))):
+    async with listening(path, limits=LimitsInForce(LimitRules(clients_per_user=1))):
         with await connected(path):
             reason = await refused(path)
             assert f"1 clients of uid {os.getuid()} are connected" in reason.text
@@ -206,7 +206,7 @@ async def test_one_user_has_as_many_clients_as_one_may(path: Path) -> None:
 async def test_clients_that_are_still_coming_in_are_counted(path: Path) -> None:
     callers = _Directory()
     callers.answers.clear()
-    async with listening(path, callers=callers, limits=Limits(LimitRules(clients=1))):
+    async with listening(path, callers=callers, limits=LimitsInForce(LimitRules(clients=1))):
         with socket.socket(socket.AF_UNIX) as coming:
             coming.setblocking(False)
             await asyncio.get_running_loop().sock_connect(coming, str(path))
@@ -216,7 +216,7 @@ async def test_clients_that_are_still_coming_in_are_counted(path: Path) -> None:
 
 
 async def test_who_does_not_count_comes_in_always(path: Path) -> None:
-    async with listening(path, limits=Limits(LimitRules(clients=1)), exempt=frozenset({os.getuid()})):
+    async with listening(path, limits=LimitsInForce(LimitRules(clients=1)), exempt=frozenset({os.getuid()})):
         with await connected(path), await connected(path), await connected(path):
             pass
 

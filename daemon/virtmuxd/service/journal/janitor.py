@@ -1,11 +1,11 @@
-"""Keeps the journal within its limits: goes through the directory, and removes what has to go."""
+"""Keeps the journal within its bounds: goes through the directory, and removes what has to go."""
 
 import logging
 import os
 from collections.abc import Collection
 
 from virtmux.journal.names import BY_ID, component
-from virtmuxd.core.retention import Limits, SegmentInfo, to_drop
+from virtmuxd.core.retention import Bounds, SegmentInfo, to_drop
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.segments import Segment, remove, remove_empty, segments
@@ -21,14 +21,14 @@ _Key = tuple[str, str, str]
 
 def tidy(
     settings: Settings,
-    limits: Limits,
+    bounds: Bounds,
     defined: Collection[Identity],
     live: Collection[ConsoleFiles],
     links: Links,
     *,
     now: int,
 ) -> None:
-    """Remove what the limits do not allow. What cannot be removed is logged, and tried again the next time.
+    """Remove what the bounds do not allow. What cannot be removed is logged, and tried again the next time.
 
     Args:
         defined: the consoles whose guests are defined.
@@ -50,7 +50,7 @@ def tidy(
     eligible = [info for info, segment in found.items() if not (info.key in writers and _worthless(segment))]
     disk = os.statvfs(settings.directory)
     free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-    for info in to_drop(eligible, limits, now, free, size):
+    for info in to_drop(eligible, bounds, now, free, size):
         writer = writers.get(info.key) if info.number is None else None
         try:
             if writer is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from virtmux.journal.entries import DamagedError
 from virtmux.journal.names import BY_ID
 from virtmuxd.core.cursor import Place
-from virtmuxd.core.retention import Limits
+from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
 from virtmuxd.service.journal.janitor import tidy
 from virtmuxd.service.journal.links import Links
@@ -20,7 +20,7 @@ from virtmuxd.service.journal.settings import Identity, Settings
 
 _log = logging.getLogger(__name__)
 
-#: Nanoseconds after which the limits are looked at, however little was written.
+#: Nanoseconds after which the bounds are looked at, however little was written.
 _TIDY_EVERY = 3600 * 10**9
 #: The same, as a part of the size that all files may have.
 _TIDY_SHARE = 64
@@ -38,10 +38,10 @@ Outcome = Place | OSError
 class JournalStore:
     """See the module. Used by one thread at a time."""
 
-    def __init__(self, settings: Settings, limits: Limits, boot: str) -> None:
+    def __init__(self, settings: Settings, bounds: Bounds, boot: str) -> None:
         """Touches nothing yet. `boot` is the id of this boot of the machine, in 32 hex digits."""
         self._settings = settings
-        self._limits = limits
+        self._bounds = bounds
         self._boot = boot
         self._links = Links(settings.directory)
         self._live: tuple[ConsoleFiles, ...] = ()
@@ -98,13 +98,13 @@ class JournalStore:
         return files
 
     def is_to_be_tidied(self, now: int) -> bool:
-        """Whether the limits are to be looked at, at this time (ns)."""
-        return self._written >= self._limits.total // _TIDY_SHARE or now - self._tidied_at >= _TIDY_EVERY
+        """Whether the bounds are to be looked at, at this time (ns)."""
+        return self._written >= self._bounds.total // _TIDY_SHARE or now - self._tidied_at >= _TIDY_EVERY
 
     def carry_out(
         self, works: Iterable[tuple[int, Work]], defined: Collection[Identity] | None, now: int
     ) -> list[Outcome]:
-        """Do works, each of so many bytes, and tell what came of each. `defined`, where the limits are to be looked at:
+        """Do works, each of so many bytes, and tell what came of each. `defined`, where the bounds are to be looked at:
         the consoles whose guests are defined."""
         try:
             if self._lock is None:
@@ -134,7 +134,7 @@ class JournalStore:
     def _tidy(self, defined: Collection[Identity], now: int) -> None:
         self._written, self._tidied_at = 0, now
         try:
-            tidy(self._settings, self._limits, defined, self._live, self._links, now=now)
+            tidy(self._settings, self._bounds, defined, self._live, self._links, now=now)
         except OSError:
             raise
         except Exception:  # noqa: BLE001  # the failure boundary of the janitor
@@ -142,12 +142,12 @@ class JournalStore:
 
     def _is_short(self) -> bool:
         disk = os.statvfs(self._settings.directory)
-        return disk.f_bavail < self._limits.free * disk.f_blocks
+        return disk.f_bavail < self._bounds.free * disk.f_blocks
 
     def _full(self) -> OSError | None:
         if not self._is_short():
             return None
-        return OSError(errno.ENOSPC, f"less than {self._limits.free:.0%} of the file system is free")
+        return OSError(errno.ENOSPC, f"less than {self._bounds.free:.0%} of the file system is free")
 
     def release(self, files: ConsoleFiles) -> None:
         """A console is not written any more. If it was its guest's last, another guest may have the name."""

@@ -1,4 +1,4 @@
-"""The janitor removes what the limits do not allow, and nothing that somebody else put there."""
+"""The janitor removes what the bounds do not allow, and nothing that somebody else put there."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.service.journal.test_files import H1, H2, WEB, batch, console, failing, home, names
-from virtmuxd.core.retention import Limits
+from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.janitor import tidy
 from virtmuxd.service.journal.links import Links
@@ -15,7 +15,7 @@ from virtmuxd.service.journal.settings import Identity, Settings
 
 DAY = 86_400 * 10**9
 OTHER = WEB._replace(uuid="u-2")
-BOUNDLESS = Limits(1 << 40, 30 * DAY, 0)
+BOUNDLESS = Bounds(1 << 40, 30 * DAY, 0)
 
 
 def written(directory: Path, identity: Identity, domain: str, history: str = H1) -> ConsoleFiles:
@@ -26,10 +26,10 @@ def written(directory: Path, identity: Identity, domain: str, history: str = H1)
     return files
 
 
-def tidied(directory: Path, limits: Limits, known: list[Identity], live: list[ConsoleFiles], now: int) -> int:
+def tidied(directory: Path, bounds: Bounds, known: list[Identity], live: list[ConsoleFiles], now: int) -> int:
     """How many segments were removed."""
     before = indexes(directory)
-    tidy(Settings(directory=directory), limits, known, live, Links(directory), now=now)
+    tidy(Settings(directory=directory), bounds, known, live, Links(directory), now=now)
     return len(before - indexes(directory))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.daemon.service.journal.test_files import stopped
 from virtmuxd.core.cursor import Place
-from virtmuxd.core.retention import Limits
+from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal import store as store_module
 from virtmuxd.service.journal.batches import Batch
 from virtmuxd.service.journal.files import ConsoleFiles
@@ -16,11 +16,11 @@ from virtmuxd.service.journal.settings import Identity, Settings
 from virtmuxd.service.journal.store import JournalStore
 
 BOOT = "b" * 32
-LIMITS = Limits(total=1 << 30, age=1 << 62, free=0)
+BOUNDS = Bounds(total=1 << 30, age=1 << 62, free=0)
 
 
 def store(directory: Path) -> JournalStore:
-    return JournalStore(Settings(directory=directory), LIMITS, BOOT)
+    return JournalStore(Settings(directory=directory), BOUNDS, BOOT)
 
 
 def written(journal: JournalStore, uuid: str, device: str = "serial0", hypervisor: str = "h") -> ConsoleFiles:

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.recording import Disk
 from virtmux.journal.entries import Stopped
 from virtmuxd.core.cursor import Place
-from virtmuxd.core.retention import Limits
+from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal import store as store_module
 from virtmuxd.service.journal.batches import Batch
 from virtmuxd.service.journal.files import ConsoleFiles
@@ -19,11 +19,11 @@ from virtmuxd.service.journal.settings import Identity, Settings
 from virtmuxd.service.journal.store import JournalStore, Outcome, Work
 
 BOOT = "b" * 32
-LIMITS = Limits(total=1 << 30, age=1 << 62, free=0)
+BOUNDS = Bounds(total=1 << 30, age=1 << 62, free=0)
 
 
 def store(directory: Path) -> JournalStore:
-    return JournalStore(Settings(directory=directory), LIMITS, BOOT)
+    return JournalStore(Settings(directory=directory), BOUNDS, BOOT)
 
 
 def written(journal: JournalStore, uuid: str, device: str = "serial0", hypervisor: str = "h") -> ConsoleFiles:
@@ -35,7 +35,7 @@ def written(journal: JournalStore, uuid: str, device: str = "serial0", hyperviso
 
 
 def test_a_console_that_moved_is_written_though_another_took_its_place(tmp_path: Path) -> None:
-    journal = JournalStore(Settings(directory=tmp_path), LIMITS._replace(total=0), BOOT)
+    journal = JournalStore(Settings(directory=tmp_path), BOUNDS._replace(total=0), BOOT)
     moved = written(journal, "u1")
     moved.move("other", 0)
     moved.write([Batch(1, b"y" * 5000, 0, ())], [], 0)
@@ -54,8 +54,8 @@ def test_a_console_that_moved_is_written_though_another_took_its_place(tmp_path:
 class Bench:
     """A store with one console, and works that write to it, one byte each."""
 
-    def __init__(self, directory: Path, limits: Limits = LIMITS) -> None:
-        self.journal = JournalStore(Settings(directory=directory), limits, BOOT)
+    def __init__(self, directory: Path, bounds: Bounds = BOUNDS) -> None:
+        self.journal = JournalStore(Settings(directory=directory), bounds, BOOT)
         self.files = self.journal.console(Identity("h", "u1", "serial0"), "web")
         self.files.open("a" * 32, 10**6, 1, 0)
 
@@ -93,7 +93,7 @@ def test_a_bug_in_one_is_logged_and_harms_no_other(tmp_path: Path, caplog: pytes
 def test_where_too_little_is_free_nothing_is_written_until_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(tmp_path, LIMITS._replace(free=0.1))
+    bench = Bench(tmp_path, BOUNDS._replace(free=0.1))
     with monkeypatch.context() as patched:
         patched.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=9, f_blocks=100, f_frsize=4096))
         (outcome,) = bench.carry_out(bench.write)
@@ -124,7 +124,7 @@ def test_a_directory_that_another_daemon_has_is_not_written(tmp_path: Path) -> N
 
 
 def test_the_limits_are_looked_at_at_first_then_by_what_was_written_and_by_the_time(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, LIMITS._replace(total=128))
+    bench = Bench(tmp_path, BOUNDS._replace(total=128))
     hour = 3600 * 10**9
     assert bench.journal.is_to_be_tidied(10 * hour)
 
@@ -162,7 +162,7 @@ def test_a_clean_stop_is_found_once(tmp_path: Path) -> None:
     identity = bench.files.identity
 
     def restarted(boot: str) -> bool:
-        journal = JournalStore(Settings(directory=tmp_path), LIMITS, boot)
+        journal = JournalStore(Settings(directory=tmp_path), BOUNDS, boot)
         found = journal.begin()[identity]
         journal.close()
         return found.clean
@@ -178,7 +178,7 @@ def test_a_history_does_not_go_on_where_the_disk_does_not_take_that_it_does(
     bench.carry_out(bench.write)
     bench.files.stop(stopped(1))
     bench.journal.close()
-    journal = JournalStore(Settings(directory=tmp_path), LIMITS, "c" * 32)
+    journal = JournalStore(Settings(directory=tmp_path), BOUNDS, "c" * 32)
     with Disk(full=True).there():
         found = journal.begin()
 

@@ -17,7 +17,7 @@ from tests.harness.consoles import Bench, Consoles
 from virtmux.journal.names import home
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.cursor import Place
-from virtmuxd.core.retention import Limits
+from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal import recorder as recorder_module
 from virtmuxd.service.journal import writer as writer_module
 from virtmuxd.service.journal.lock import lock
@@ -26,7 +26,7 @@ from virtmuxd.service.journal.store import JournalStore
 from virtmuxd.service.journal.writer import JournalWriter
 
 BOOT = "b" * 32
-LIMITS = Limits(total=1 << 30, age=1 << 62, free=0)
+BOUNDS = Bounds(total=1 << 30, age=1 << 62, free=0)
 DEADLINE = 10.0
 UUIDS = [f"5d3f9a5e-0000-4000-8000-{number:012}" for number in range(50)]
 
@@ -40,9 +40,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 class Writing:
     """A writer over a real directory, and the consoles that it records."""
 
-    def __init__(self, directory: Path, limits: Limits = LIMITS) -> None:
+    def __init__(self, directory: Path, bounds: Bounds = BOUNDS) -> None:
         self.directory = directory
-        self.store = JournalStore(Settings(directory=directory), limits, BOOT)
+        self.store = JournalStore(Settings(directory=directory), bounds, BOOT)
         self.writer = JournalWriter(self.store, lambda: ())
         self.consoles = Consoles()
         self.counters = Counters()
@@ -79,9 +79,9 @@ def _identity(bench: Bench) -> Identity:
 
 
 @asynccontextmanager
-async def writing(directory: Path, limits: Limits = LIMITS) -> AsyncIterator[Writing]:
+async def writing(directory: Path, bounds: Bounds = BOUNDS) -> AsyncIterator[Writing]:
     """It runs; at the end its thread has come back."""
-    made = Writing(directory, limits)
+    made = Writing(directory, bounds)
     await made.writer.begin(DEADLINE)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(made.writer.run())
@@ -182,7 +182,7 @@ async def test_a_disk_that_does_not_answer_at_the_end_is_left(
 async def test_where_too_little_is_free_it_says_so_and_goes_on_when_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with writing(tmp_path, LIMITS._replace(free=0.1)) as it:
+    async with writing(tmp_path, BOUNDS._replace(free=0.1)) as it:
         bench = it.add()
         with monkeypatch.context() as patched:
             patched.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=9, f_blocks=100, f_frsize=4096))
