@@ -27,7 +27,8 @@ from virtmuxd.service.journal.settings import Identity, Settings
 from virtmuxd.service.journal.store import JournalStore
 from virtmuxd.service.journal.writer import JournalWriter
 from virtmuxd.service.library import Library
-from virtmuxd.service.ring import Past, Ring, remove_aside, remove_ring
+from virtmuxd.service.ring import Past, Ring
+from virtmuxd.service.ring_files import remove_aside, remove_ring
 from virtmuxd.service.runtime import RuntimeDirectory, boot_id
 
 _log = logging.getLogger(__name__)

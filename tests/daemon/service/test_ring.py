@@ -17,7 +17,7 @@ from tests.daemon.service.test_store import contents, note, pattern
 from tests.harness.deaths import deaths
 from virtmuxd.core.sequence import MAX_MARKS, Boot
 from virtmuxd.service import ring as ring_module
-from virtmuxd.service import ring_marks as marks_module
+from virtmuxd.service import ring_files, ring_header, ring_marks
 from virtmuxd.service.ring import Life, Past, Ring
 
 PAGE = 4096
@@ -476,8 +476,8 @@ def test_a_ring_that_cannot_move_stays_and_says_so(
 
 
 #: Long, and storing nothing: to die there is to die before it.
-_READING = ("find", "_read", "_find", "_verified", "_verify", "_fit", "<listcomp>", "<dictcomp>", "<genexpr>")
-_STORING = (ring_module.__file__, marks_module.__file__)
+_READING = ("find", "_read", "_find", "verify", "_fit", "<listcomp>", "<dictcomp>", "<genexpr>")
+_STORING = tuple(module.__file__ for module in (ring_module, ring_files, ring_header, ring_marks))
 
 
 def _is_tried(code: CodeType) -> bool:
