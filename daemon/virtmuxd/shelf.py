@@ -19,7 +19,7 @@ from virtmuxd.core.events import Timing
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.core.registry import Registry
 from virtmuxd.core.retention import Limits
-from virtmuxd.core.sequence import Boot
+from virtmuxd.core.store import Boot
 from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.journal.recovery import Recovered

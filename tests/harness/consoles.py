@@ -12,7 +12,7 @@ from virtmuxd.core.console import Console, ConsoleKey, Naming
 from virtmuxd.core.events import Cleaned, Close, Command, Event, Failed, Open, Opened, Policy, Stopped, Timing, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.registry import Registry
-from virtmuxd.core.sequence import Store
+from virtmuxd.core.store import Store
 
 HYPERVISOR = "qemu/system/4a6b"
 URI = "qemu:///system"

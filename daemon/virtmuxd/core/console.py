@@ -53,7 +53,8 @@ from virtmuxd.core.hypervisors import is_exclusive
 from virtmuxd.core.inputs import Batch, Inputs, Writer
 from virtmuxd.core.machine import Machine
 from virtmuxd.core.roles import NO_WISH, Change, Roles, Seat, Wish
-from virtmuxd.core.sequence import Sequence, Store, StoredMark
+from virtmuxd.core.sequence import Sequence
+from virtmuxd.core.store import Store, StoredMark
 from virtmuxd.core.tally import ConsoleTally
 
 #: Unsettled input waits for a pause before it gets its fence: there is a look every so many seconds, and after so many

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from virtmuxd.core.sequence import Boot, StoredMark
+from virtmuxd.core.store import Boot, StoredMark
 from virtmuxd.service.ring_files import create, find, map_file, put_aside, remove_aside, remove_ring, ring_file
 from virtmuxd.service.ring_header import PAGE, RingError, Word, boot_id_of, history_in, set_boot_id, set_up
 from virtmuxd.service.ring_marks import MarksError, RingMarks, marks_file, older_file
@@ -55,7 +55,7 @@ class Past(NamedTuple):
 
 
 class Ring:
-    """The store of one console's sequence (`virtmuxd.core.sequence.Store`)."""
+    """The store of one console's sequence (`virtmuxd.core.store.Store`)."""
 
     def __init__(self, path: Path | None, map_: mmap.mmap, limit: int, began: int) -> None:
         """Use `Ring.open` or `Ring.in_memory`; without a `path` it lies in this process's memory alone."""

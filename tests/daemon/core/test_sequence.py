@@ -15,7 +15,8 @@ from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Ended, Note, Position, rfc3339
 from virtmux.wire import MAX_OUTPUT, MESSAGE, OUTPUT, Decoder, Message, Output, encode_output
 from virtmuxd.core.cursor import Cursor, Lag, Page, Place, Sought
-from virtmuxd.core.sequence import MAX_MARKS, Sequence, StoredMark
+from virtmuxd.core.sequence import Sequence
+from virtmuxd.core.store import MAX_MARKS, StoredMark
 
 AT = "2026-01-31T12:00:00.000000Z"
 HANDLE = 7

@@ -11,7 +11,8 @@ from virtmux.records import Note, Position
 from virtmux.wire import Output
 from virtmuxd.core.cursor import Cursor, Lag
 from virtmuxd.core.pace import WHY
-from virtmuxd.core.sequence import Sequence, StoredMark
+from virtmuxd.core.sequence import Sequence
+from virtmuxd.core.store import StoredMark
 
 AT = "2026-01-31T12:00:00.000000Z"
 HANDLE = 7

@@ -8,8 +8,9 @@ from tests.harness.memory_store import MemoryStore
 from virtmux.records import Attached, Note, Position, rfc3339
 from virtmux.replay import Replay
 from virtmuxd.core.cursor import Page, Place, Seek, Sought
-from virtmuxd.core.sequence import Sequence, StoredMark
+from virtmuxd.core.sequence import Sequence
 from virtmuxd.core.start import Start, find_start, last_lines
+from virtmuxd.core.store import StoredMark
 
 SECOND = 10**9
 CAPACITY = 1000

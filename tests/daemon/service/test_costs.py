@@ -9,7 +9,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tests.harness.memory_store import MemoryStore
-from virtmuxd.core.sequence import Sequence, StoredMark
+from virtmuxd.core.sequence import Sequence
+from virtmuxd.core.store import StoredMark
 from virtmuxd.service.outgoing import Feed, Outgoing
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from tests.harness.memory_store import MemoryStore
 from tests.harness.served import DEADLINE
 from virtmux.messages import Done, encode
 from virtmux.wire import HEADER_SIZE, MESSAGE, OUTPUT, Decoder, Frame, Message, Output
-from virtmuxd.core.sequence import Sequence, StoredMark
+from virtmuxd.core.sequence import Sequence
+from virtmuxd.core.store import StoredMark
 from virtmuxd.service.outgoing import Feed, Outgoing
 
 HANDLE = 7

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.daemon.service.test_store import contents, note, pattern
 from tests.harness.deaths import deaths
-from virtmuxd.core.sequence import MAX_MARKS, Boot
+from virtmuxd.core.store import MAX_MARKS, Boot
 from virtmuxd.service import ring as ring_module
 from virtmuxd.service import ring_files, ring_header, ring_marks
 from virtmuxd.service.ring import Life, Past, Ring

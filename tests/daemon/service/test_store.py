@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.harness.memory_store import MemoryStore
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Ended, Note
-from virtmuxd.core.sequence import MAX_MARKS, Boot, Store, StoredMark
+from virtmuxd.core.store import MAX_MARKS, Boot, Store, StoredMark
 from virtmuxd.service.ring import Life, Ring
 
 LIMIT = 16384

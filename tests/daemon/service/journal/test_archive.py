@@ -12,7 +12,7 @@ from virtmux.records import Note, Position, rfc3339
 from virtmux.wire import Output
 from virtmuxd.core.console import ConsoleKey
 from virtmuxd.core.cursor import Page, Place, Seek, Sought
-from virtmuxd.core.sequence import MAX_MARKS
+from virtmuxd.core.store import MAX_MARKS
 
 MANY = RING + 1024
 
