@@ -16,9 +16,9 @@ from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.history import History
 from virtmux.journal.names import home
 from virtmux.messages import Event
+from virtmuxd.core.archive import Point
 from virtmuxd.core.console import Console
 from virtmuxd.core.counters import Counters
-from virtmuxd.core.cursor import Place
 from virtmuxd.core.events import Policy
 from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.files import ConsoleFiles
@@ -119,7 +119,7 @@ class Recording:
     readers: "Readers"
     archive: DiskArchive = field(init=False)
     counters: Counters = field(default_factory=Counters)
-    places: list[Place] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
     released: int = 0
     queued: bool = False
     now: int = START
@@ -130,9 +130,9 @@ class Recording:
     def queue(self, _recorder: ConsoleRecorder) -> None:
         self.queued = True
 
-    def recorded(self, place: Place) -> None:
-        self.places.append(place)
-        self.archive.recorded(place)
+    def recorded(self, point: Point) -> None:
+        self.points.append(point)
+        self.archive.recorded(point)
 
     def stored(self) -> History | None:
         """The history as the journal has it."""

@@ -7,8 +7,9 @@ from virtmux.people import Companion, Role
 from virtmux.reasons import ConsoleId, Reason
 from virtmux.records import Position, rfc3339
 from virtmux.wire import ProtocolError
+from virtmuxd.core.archive import Archive
 from virtmuxd.core.console import Place
-from virtmuxd.core.cursor import Archive, Cursor
+from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.roles import NO_WISH, Wish
 
 
@@ -51,7 +52,7 @@ class PastRecords:
         stop = self.position.offset, self.position.mark
         if cursor.pages:
             return cursor.turn()
-        if cursor.fetching or cursor.place == stop:
+        if cursor.fetching or cursor.point == stop:
             return None
         if cursor.void_to is not None:
             return cursor.skip(self.handle, stop)

@@ -11,7 +11,8 @@ from itertools import dropwhile, takewhile
 from virtmux import messages
 from virtmux.records import Attached, Ended, Mark, Position, rfc3339
 from virtmux.wire import MAX_OUTPUT, encode_output
-from virtmuxd.core.cursor import Archive, Cursor, Place
+from virtmuxd.core.archive import Archive, Point
+from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.pace import WHY, Pace
 from virtmuxd.core.store import MAX_MARKS, Boot, Store, StoredMark
 from virtmuxd.core.times import Times
@@ -268,7 +269,7 @@ class Sequence:
             return self._behind(cursor, held, held)
         if cursor.timed and cursor.offset < self.times.known_from and self._recorded_behind(cursor):
             # The archive knows when it came.
-            return self._behind(cursor, (min(self.times.known_from, stop), cursor.mark), cursor.place)
+            return self._behind(cursor, (min(self.times.known_from, stop), cursor.mark), cursor.point)
         return self._timed_output(cursor, stop) if cursor.timed else self._output(cursor, stop)
 
     def _recorded_behind(self, cursor: Cursor) -> bool:
@@ -279,15 +280,15 @@ class Sequence:
         """Why this reader has to leave; None where it may stay."""
         return cursor.too_slow(self._shown, self._next_mark, MAX_WAITING_MARKS, self.times)
 
-    def _behind(self, cursor: Cursor, stop: Place, held: Place) -> bytes | None:
+    def _behind(self, cursor: Cursor, stop: Point, held: Point) -> bytes | None:
         """The reader wants what the store has no more: ask the archive for what is before `stop`. Where that has
         nothing, there is a gap up to what is `held`; but no further than it was asked, for it may have got since what
         the store has let go of since."""
         if self.archive is None:
             return cursor.skip(self.handle, held)
-        void_to = cursor.void_to or cursor.place
+        void_to = cursor.void_to or cursor.point
         to = min(held[0], void_to[0]), min(held[1], void_to[1])
-        if to != cursor.place:
+        if to != cursor.point:
             return cursor.skip(self.handle, to)
         cursor.fetch(self.archive, stop)
         return None

@@ -10,7 +10,7 @@ from virtmux.lines import newline_back
 from virtmux.records import Position, parse_time
 from virtmux.replay import From, Replay
 from virtmux.replay_cut import cut_in
-from virtmuxd.core.cursor import Place, Seek, Sought
+from virtmuxd.core.archive import Point, Seek, Sought
 from virtmuxd.core.sequence import Sequence
 
 
@@ -101,8 +101,8 @@ def _seek(
 ) -> None:
     """Ask the archive, and start `otherwise` where it knows no better; `wanted`: see `_from`."""
 
-    def found(place: Place | None) -> None:
-        position = otherwise if place is None else Position(otherwise.history, *place)
+    def found(point: Point | None) -> None:
+        position = otherwise if point is None else Position(otherwise.history, *point)
         give(Start(position) if wanted is None else _from(records, wanted, position))
 
     if records.archive is None:
@@ -183,6 +183,6 @@ def _since(records: Sequence, at: int, give: Callable[[Start], None]) -> None:
         _seek(records, Sought(Seek.SINCE, at), records.oldest, give)
         return
     offset = records.times.since(at)
-    places = ((mark.offset, mark.number) for mark in records.final_marks(0) if parse_time(mark.record.at) >= at)
-    mark_offset, mark = next(places, (here.offset, here.mark))
+    points = ((mark.offset, mark.number) for mark in records.final_marks(0) if parse_time(mark.record.at) >= at)
+    mark_offset, mark = next(points, (here.offset, here.mark))
     give(Start(Position(here.history, min(here.offset if offset is None else offset, mark_offset), mark)))

@@ -1,7 +1,6 @@
 """Where a console's records lie: what a sequence, and its console after a restart of the daemon, need of such a store.
 
-In the daemon that is the ring file (`virtmuxd.service.ring`). What it holds no more is found in an `Archive`
-(`virtmuxd.core.cursor`).
+In the daemon that is the ring file (`virtmuxd.service.ring`). What it holds no more: see `virtmuxd.core.archive`.
 """
 
 from typing import NamedTuple, Protocol

@@ -84,7 +84,7 @@ class ClientPlace(Place):
     def reads_history(self) -> bool:
         """Whether it is at records that came before its client did."""
         cursor, begin = self.feed.cursor, self.reads_from
-        return isinstance(self.console, PastConsole) or cursor.place < (begin.offset, begin.mark)
+        return isinstance(self.console, PastConsole) or cursor.point < (begin.offset, begin.mark)
 
     def answer(self, prove: Callable[[Position], str]) -> messages.Place | None:
         """The answer to the request, with the proof of where it reads from; None where it is not known yet."""

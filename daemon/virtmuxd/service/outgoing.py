@@ -34,7 +34,7 @@ class Feed:
     def __init__(
         self, outgoing: "Outgoing", sequence: Sequence | PastRecords, *, lag: Lag | None = None, timed: bool = False
     ) -> None:
-        """It starts at the end of the records, unless its cursor is told another place; see there."""
+        """It starts at the end of the records, unless its cursor is told another point; see there."""
         self.sequence = sequence
         self.cursor = Cursor(sequence.end, sequence.position.mark, self.wake, self.offer, lag=lag, timed=timed)
         self.paused = True
@@ -69,7 +69,7 @@ class Feed:
     def is_level(self) -> bool:
         """Whether all there is was sent, and nothing holds back what comes."""
         end = self.sequence.position
-        return not self.paused and self.cursor.place == (end.offset, end.mark)
+        return not self.paused and self.cursor.point == (end.offset, end.mark)
 
 
 class Outgoing:

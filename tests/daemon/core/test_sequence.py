@@ -14,7 +14,8 @@ from virtmux.messages import Gap, MarkMessage, Time, decode_server_message
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Ended, Note, Position, rfc3339
 from virtmux.wire import MAX_OUTPUT, MESSAGE, OUTPUT, Decoder, Message, Output, encode_output
-from virtmuxd.core.cursor import Cursor, Lag, Page, Place, Sought
+from virtmuxd.core.archive import Page, Point, Sought
+from virtmuxd.core.cursor import Cursor, Lag
 from virtmuxd.core.sequence import Sequence
 from virtmuxd.core.store import MAX_MARKS, StoredMark
 
@@ -561,21 +562,21 @@ TestReaders = Readers.TestCase
 class ScriptedArchive:
     """Holds what a test puts into it, and answers when the test says so."""
 
-    oldest: Place = (0, 1)
-    end: Place = (0, 1)
+    oldest: Point = (0, 1)
+    end: Point = (0, 1)
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Place, Place]] = []
+        self.asked: list[tuple[Point, Point]] = []
         self._waiting: list[Callable[[list[Page]], None]] = []
 
-    def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
+    def find(self, sought: Sought, give: Callable[[Point | None], None]) -> None:
         raise NotImplementedError
 
-    def forget(self, place: Place, output: int) -> None:
-        self.oldest = self.end = place
+    def forget(self, point: Point, output: int) -> None:
+        self.oldest = self.end = point
         self.forgotten_output = output
 
-    def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
+    def fetch(self, start: Point, stop: Point, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         assert not timed
         self.asked.append((start, stop))
         self._waiting.append(give)

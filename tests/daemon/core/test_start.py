@@ -7,7 +7,7 @@ import pytest
 from tests.harness.memory_store import MemoryStore
 from virtmux.records import Attached, Note, Position, rfc3339
 from virtmux.replay import Replay
-from virtmuxd.core.cursor import Page, Place, Seek, Sought
+from virtmuxd.core.archive import Page, Point, Seek, Sought
 from virtmuxd.core.sequence import Sequence
 from virtmuxd.core.start import Start, find_start, last_lines
 from virtmuxd.core.store import StoredMark
@@ -19,23 +19,23 @@ CAPACITY = 1000
 class ScriptedArchive:
     """An archive that holds records from `oldest` on; what else it is asked it answers when the test says so."""
 
-    def __init__(self, oldest: Place, end: Place) -> None:
+    def __init__(self, oldest: Point, end: Point) -> None:
         self.oldest = oldest
         self.end = end
         self.asked: list[Sought] = []
-        self.answers: list[Callable[[Place | None], None]] = []
+        self.answers: list[Callable[[Point | None], None]] = []
 
-    def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
+    def find(self, sought: Sought, give: Callable[[Point | None], None]) -> None:
         if sought.kind is Seek.OLDEST:
             give(self.oldest)
         else:
             self.asked.append(sought)
             self.answers.append(give)
 
-    def forget(self, place: Place, output: int) -> None:
-        self.oldest, self.end = place, (output, place[1])
+    def forget(self, point: Point, output: int) -> None:
+        self.oldest, self.end = point, (output, point[1])
 
-    def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
+    def fetch(self, start: Point, stop: Point, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         raise NotImplementedError
 
 

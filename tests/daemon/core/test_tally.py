@@ -7,8 +7,9 @@ from virtmux.messages import Tally
 from virtmux.people import Person
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import rfc3339
+from virtmuxd.core.archive import Page
 from virtmuxd.core.console import Place
-from virtmuxd.core.cursor import Cursor, Lag, Page
+from virtmuxd.core.cursor import Cursor, Lag
 from virtmuxd.core.events import Policy
 from virtmuxd.core.inputs import Writer
 from virtmuxd.core.tally import total

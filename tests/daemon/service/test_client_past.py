@@ -33,8 +33,7 @@ from virtmux.messages import (
 from virtmux.reasons import Cause
 from virtmux.records import Attached, Note, Position, rfc3339
 from virtmux.wire import Output
-from virtmuxd.core.cursor import Page, Seek, Sought
-from virtmuxd.core.cursor import Place as Position_
+from virtmuxd.core.archive import Page, Point, Seek, Sought
 from virtmuxd.core.events import Noted, Policy
 from virtmuxd.service import places
 from virtmuxd.service.journal.readers import Readers
@@ -47,20 +46,20 @@ GONE = "5d3f9a5e-0000-4000-8000-00000000dead"
 class ScriptedArchive:
     """Holds records from its `oldest` on, and answers when the test says so."""
 
-    def __init__(self, oldest: Position_ = (0, 1), end: Position_ = (0, 1)) -> None:
+    def __init__(self, oldest: Point = (0, 1), end: Point = (0, 1)) -> None:
         self.oldest = oldest
         self.end = end
         self.sought: list[Sought] = []
-        self.answers: list[Callable[[Position_ | None], None]] = []
+        self.answers: list[Callable[[Point | None], None]] = []
 
-    def find(self, sought: Sought, give: Callable[[Position_ | None], None]) -> None:
+    def find(self, sought: Sought, give: Callable[[Point | None], None]) -> None:
         self.sought.append(sought)
         self.answers.append(give)
 
-    def forget(self, place: Position_, output: int) -> None:
-        self.oldest, self.end = place, (output, place[1])
+    def forget(self, point: Point, output: int) -> None:
+        self.oldest, self.end = point, (output, point[1])
 
-    def fetch(self, start: Position_, stop: Position_, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
+    def fetch(self, start: Point, stop: Point, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         assert start <= stop
         assert not timed
         asyncio.get_running_loop().call_soon(give, [])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from virtmux.journal.entries import DamagedError
 from virtmux.journal.names import BY_ID
-from virtmuxd.core.cursor import Place
+from virtmuxd.core.archive import Point
 from virtmuxd.core.retention import Limits
 from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
 from virtmuxd.service.journal.janitor import tidy
@@ -30,8 +30,8 @@ _TIDY_SHORT = 10 * 10**9
 #: What is said of a console whose records a bug keeps from the disk.
 BUG = "virtmux failed; its log has the details"
 
-Work = Callable[[], Place]
-Outcome = Place | OSError
+Work = Callable[[], Point]
+Outcome = Point | OSError
 """What the disk has of a console, or why it did not take what it was given."""
 
 
@@ -120,7 +120,7 @@ class JournalStore:
 
     def _do(self, size: int, work: Work) -> Outcome:
         try:
-            place = work()
+            point = work()
         except OSError as error:
             return error
         except JournalConflictError as error:
@@ -129,7 +129,7 @@ class JournalStore:
             _log.exception("a bug while a console's records were written")
             return OSError(errno.EIO, BUG)
         self._written += size
-        return place
+        return point
 
     def _tidy(self, defined: Collection[Identity], now: int) -> None:
         self._written, self._tidied_at = 0, now

@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 
+from virtmuxd.core.archive import Point
 from virtmuxd.core.console import Console
 from virtmuxd.core.counters import Counters
-from virtmuxd.core.cursor import Place
 from virtmuxd.service.journal.recorder import ConsoleRecorder
 from virtmuxd.service.journal.recovery import Recovered
 from virtmuxd.service.journal.settings import Identity
@@ -46,7 +46,7 @@ class JournalWriter:
         self._stuck = False
 
     def record(
-        self, console: Console, counters: Counters, *, ring: int, recorded: Callable[[Place], None]
+        self, console: Console, counters: Counters, *, ring: int, recorded: Callable[[Point], None]
     ) -> ConsoleRecorder:
         """Write a console's records down from now on; see `ConsoleRecorder`."""
         files = self._store.console(Identity(*console.key), console.naming.domain)

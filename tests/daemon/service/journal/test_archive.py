@@ -10,8 +10,8 @@ from tests.harness.recording import RING, Disk, Recording, recording
 from virtmux.messages import Gap, MarkMessage
 from virtmux.records import Note, Position, rfc3339
 from virtmux.wire import Output
+from virtmuxd.core.archive import Page, Point, Seek, Sought
 from virtmuxd.core.console import ConsoleKey
-from virtmuxd.core.cursor import Page, Place, Seek, Sought
 from virtmuxd.core.store import MAX_MARKS
 
 MANY = RING + 1024
@@ -34,7 +34,7 @@ def much(record: Recording) -> None:
         record.settle()
 
 
-def fetch(record: Recording, start: Place, stop: Place) -> list[Page]:
+def fetch(record: Recording, start: Point, stop: Point) -> list[Page]:
     given: list[list[Page]] = []
     record.archive.fetch(start, stop, timed=False, give=given.append)
     record.readers.answer()
@@ -42,12 +42,12 @@ def fetch(record: Recording, start: Place, stop: Place) -> list[Page]:
     return pages
 
 
-def find(record: Recording, kind: Seek, number: int = 0) -> Place | None:
-    given: list[Place | None] = []
+def find(record: Recording, kind: Seek, number: int = 0) -> Point | None:
+    given: list[Point | None] = []
     record.archive.find(Sought(kind, number), given.append)
     record.readers.answer()
-    (place,) = given
-    return place
+    (point,) = given
+    return point
 
 
 def at(record: Recording, offset: int, mark: int = 1) -> Position:

@@ -52,7 +52,7 @@ def test_what_came_before_the_files_were_looked_at_is_written(record: Recording)
 
     assert written(record) == b"early\n"
     assert record.story.marks == {1: 6}
-    assert record.places[-1] == record.files.position == (6, 2)
+    assert record.points[-1] == record.files.position == (6, 2)
 
 
 def test_news_wait_a_moment_for_more(record: Recording) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.service.journal.test_files import stopped
-from virtmuxd.core.cursor import Place
+from virtmuxd.core.archive import Point
 from virtmuxd.core.retention import Limits
 from virtmuxd.service.journal import store as store_module
 from virtmuxd.service.journal.batches import Batch
@@ -94,7 +94,7 @@ def test_a_directory_that_somebody_removed_is_made_and_locked_again(tmp_path: Pa
     files = written(journal, "u1")
     shutil.rmtree(directory / removed)
 
-    def work() -> Place:
+    def work() -> Point:
         files.write([Batch(1, b"y", 0, ())], [], 0)
         return files.position
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.recording import Disk
 from virtmux.journal.entries import Stopped
-from virtmuxd.core.cursor import Place
+from virtmuxd.core.archive import Point
 from virtmuxd.core.retention import Limits
 from virtmuxd.service.journal import store as store_module
 from virtmuxd.service.journal.batches import Batch
@@ -59,7 +59,7 @@ class Bench:
         self.files = self.journal.console(Identity("h", "u1", "serial0"), "web")
         self.files.open("a" * 32, 10**6, 1, 0)
 
-    def write(self) -> Place:
+    def write(self) -> Point:
         self.files.write([Batch(self.files.position[0], b"x", 0, ((1, 0),))], [], 0)
         return self.files.position
 
@@ -71,7 +71,7 @@ def test_each_work_has_its_outcome(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     error = OSError(errno.EIO, "failed")
 
-    def fail() -> Place:
+    def fail() -> Point:
         raise error
 
     assert bench.carry_out(bench.write, fail, bench.write) == [(1, 1), error, (2, 1)]
@@ -80,13 +80,13 @@ def test_each_work_has_its_outcome(tmp_path: Path) -> None:
 def test_a_bug_in_one_is_logged_and_harms_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(tmp_path)
 
-    def fail() -> Place:
+    def fail() -> Point:
         raise ZeroDivisionError
 
-    failed, place = bench.carry_out(fail, bench.write)
+    failed, point = bench.carry_out(fail, bench.write)
 
     assert isinstance(failed, OSError)
-    assert place == (1, 1)
+    assert point == (1, 1)
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -15,8 +15,8 @@ import pytest
 from tests.harness import journal_files
 from tests.harness.consoles import Bench, Consoles
 from virtmux.journal.names import home
+from virtmuxd.core.archive import Point
 from virtmuxd.core.counters import Counters
-from virtmuxd.core.cursor import Place
 from virtmuxd.core.retention import Limits
 from virtmuxd.service.journal import recorder as recorder_module
 from virtmuxd.service.journal import writer as writer_module
@@ -46,15 +46,15 @@ class Writing:
         self.writer = JournalWriter(self.store, lambda: ())
         self.consoles = Consoles()
         self.counters = Counters()
-        self.places: dict[Identity, Place] = {}
+        self.points: dict[Identity, Point] = {}
         self._progress = asyncio.Event()
 
     def add(self, uuid: str = UUIDS[0]) -> Bench:
         bench = self.consoles.add(uuid=uuid)
         identity = Identity(*bench.console.key)
 
-        def recorded(place: Place) -> None:
-            self.places[identity] = place
+        def recorded(point: Point) -> None:
+            self.points[identity] = point
             self._progress.set()
 
         bench.console.recorder = self.writer.record(bench.console, self.counters, ring=1 << 20, recorded=recorded)
@@ -63,7 +63,7 @@ class Writing:
     async def written(self, *benches: Bench) -> None:
         """All that there is of these consoles is on the disk."""
         async with asyncio.timeout(DEADLINE):
-            while any(self.places.get(_identity(bench), (-1, 0))[0] < bench.store.end for bench in benches):
+            while any(self.points.get(_identity(bench), (-1, 0))[0] < bench.store.end for bench in benches):
                 self._progress.clear()
                 await self._progress.wait()
 
