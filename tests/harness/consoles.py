@@ -8,7 +8,8 @@ from tests.harness.memory_store import MemoryStore
 from virtmux import messages
 from virtmux.backoff import Backoff
 from virtmux.reasons import LibvirtEvent, Phase
-from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.events import Cleaned, Close, Command, Event, Failed, Open, Opened, Policy, Stopped, Timing, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.registry import Registry

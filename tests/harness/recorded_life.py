@@ -7,7 +7,7 @@ from msgspec.structs import astuple
 
 from tests.harness.recording import Disk, Recording
 from virtmux.records import Note, rfc3339
-from virtmuxd.core.console import ConsoleKey
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.store import MAX_MARKS, StoredMark
 
 if TYPE_CHECKING:

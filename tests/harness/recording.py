@@ -24,7 +24,7 @@ from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.recorder import ConsoleRecorder
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 from virtmuxd.service.journal.store import Outcome, Work
 from virtmuxd.service.ring import Life, Ring
 
@@ -136,7 +136,7 @@ class Recording:
 
     def stored(self) -> History | None:
         """The history as the journal has it."""
-        stored = Journal(self.directory).histories(StoredConsole(*self.files.identity))
+        stored = Journal(self.directory).histories(StoredConsole(*self.files.key))
         return next((each for each in stored if each.id == self.history), None)
 
     def release(self) -> None:
@@ -184,7 +184,7 @@ class Recording:
     @property
     def story(self) -> journal_files.Story:
         """What the files hold of the history, as a reader finds it that shares no code with the writer."""
-        stories = journal_files.read(home(self.directory, *self.files.identity[:2]))
+        stories = journal_files.read(home(self.directory, *self.files.key[:2]))
         return stories.get(self.history, journal_files.Story())
 
     @property
@@ -251,7 +251,7 @@ def recording(
     bench = Consoles(policy=Policy.ALWAYS).add(store=ring)  # type: ignore[arg-type]
     console = bench.console
     settings = Settings(directory=directory, size=size, keep=10**6)
-    files = ConsoleFiles(settings, Links(directory), Identity(*console.key), console.naming.domain, BOOT)
+    files = ConsoleFiles(settings, Links(directory), console.key, console.naming.domain, BOOT)
     made = Recording(console, ring, files, clock, directory, bench.told, readers)
     made.output += bytes(ring.end)
     made.archive = console.sequence.archive = DiskArchive(console.handle, made.stored, readers)  # type: ignore[arg-type]

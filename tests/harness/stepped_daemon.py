@@ -24,7 +24,7 @@ from tests.harness.stepped_loop import SteppedLoop, SteppedThreads
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, LibvirtEvent, Phase, Retry
 from virtmuxd.config.schema import Config
-from virtmuxd.core.console import ConsoleKey, Naming
+from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.events import (
     Answered,
     Cleaned,

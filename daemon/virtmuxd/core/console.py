@@ -6,7 +6,7 @@ service side takes places, types, and reads.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from virtmux import messages
 from virtmux.backoff import Backoff
@@ -15,6 +15,7 @@ from virtmux.people import Companion, Person
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason, sentence
 from virtmux.records import rfc3339
 from virtmuxd.core.claim import FOREVER
+from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.events import (
     Arrived,
@@ -49,7 +50,6 @@ from virtmuxd.core.events import (
     Wait,
 )
 from virtmuxd.core.evidence import Evidence
-from virtmuxd.core.hypervisors import is_exclusive
 from virtmuxd.core.inputs import Batch, Inputs, Writer
 from virtmuxd.core.machine import Machine
 from virtmuxd.core.roles import NO_WISH, Change, Roles, Seat, Wish
@@ -63,29 +63,6 @@ _LOOK_S, _LOOKS = 0.1, 10
 #: Where more than so many have a place, who is there is told every so many seconds, and not at each change: that is as
 #: many messages as there are places.
 _CROWD, _CROWD_S = 32, 0.25
-
-
-class ConsoleKey(NamedTuple):
-    """The identity of a console: hypervisor (driver, instance and host UUID), domain UUID, device alias."""
-
-    hypervisor: str
-    uuid: str
-    device: str
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether libvirt lets one client alone have the console."""
-        return is_exclusive(self.hypervisor)
-
-
-@dataclass(slots=True)
-class Naming:
-    """Ways to find a console that may change, and what its XML says. `index` is its order within the domain."""
-
-    uri: str
-    domain: str
-    backend: str
-    index: int
 
 
 class Holder(Protocol):

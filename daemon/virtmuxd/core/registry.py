@@ -7,7 +7,8 @@ from virtmux import messages
 from virtmux.messages import HypervisorInfo
 from virtmux.reasons import Cause, Reason, SavedError
 from virtmuxd.core.agent import Agent
-from virtmuxd.core.console import Console, ConsoleKey
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.hypervisors import Hypervisor
 from virtmuxd.core.tally import total

@@ -11,7 +11,8 @@ from virtmux.people import Person
 from virtmux.reasons import Cause, LibvirtEvent, Phase, Reason
 from virtmux.records import Attached, Break, Ended, rfc3339
 from virtmux.wire import Output
-from virtmuxd.core.console import ConsoleKey, Destination, Naming, Place
+from virtmuxd.core.console import Destination, Place
+from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.events import (
     Cleaned,

@@ -45,7 +45,7 @@ from virtmux.records import Ended, Note, Position, rfc3339
 from virtmux.wire import Output
 from virtmuxd.core.access import ALL, USE, AccessRules, Right, Rule
 from virtmuxd.core.archive import Archive, Sought
-from virtmuxd.core.console import Naming
+from virtmuxd.core.console_key import Naming
 from virtmuxd.core.events import Policy
 from virtmuxd.core.limits import LimitRules
 from virtmuxd.service.clients import Clients

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from virtmuxd.core.console import ConsoleKey
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service import runtime as runtime_module
 from virtmuxd.service.ring import Ring
 from virtmuxd.service.runtime import RuntimeDirectory, activated_sockets, boot_id, is_for_metrics, notify

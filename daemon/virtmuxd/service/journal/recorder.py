@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from virtmux.journal.entries import Marked, Stopped
 from virtmuxd.core.archive import Point
-from virtmuxd.core.console import Console, ConsoleKey
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.service.journal.batches import Batch

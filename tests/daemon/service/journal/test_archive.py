@@ -11,7 +11,7 @@ from virtmux.messages import Gap, MarkMessage
 from virtmux.records import Note, Position, rfc3339
 from virtmux.wire import Output
 from virtmuxd.core.archive import Page, Point, Seek, Sought
-from virtmuxd.core.console import ConsoleKey
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.store import MAX_MARKS
 
 MANY = RING + 1024

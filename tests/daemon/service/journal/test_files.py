@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from tests.harness.journal_files import Story, lines, read
 from virtmux.journal.entries import Marked, Stopped
 from virtmux.records import Note
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service.journal.batches import Batch
 from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
 from virtmuxd.service.journal.links import Links
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 
 AT = "2026-01-31T12:00:00.000000Z"
 H1, H2 = "1" * 32, "2" * 32
 BOOT, NEXT_BOOT = "b" * 32, "c" * 32
-WEB = Identity("qemu/system/h", "u-1", "serial0")
+WEB = ConsoleKey("qemu/system/h", "u-1", "serial0")
 
 
 def console(
@@ -32,12 +33,12 @@ def console(
     keep: int = 3,
     sync: str = "never",
     boot: str = BOOT,
-    identity: Identity = WEB,
+    key: ConsoleKey = WEB,
     domain: str = "web",
 ) -> ConsoleFiles:
     """A console's files below `directory`."""
     chosen = Settings(directory=directory, size=size, keep=keep, sync=sync)  # type: ignore[arg-type]
-    return ConsoleFiles(chosen, Links(directory), identity, domain, boot)
+    return ConsoleFiles(chosen, Links(directory), key, domain, boot)
 
 
 def text(begin: int, end: int, history: str = H1) -> bytes:
@@ -180,7 +181,7 @@ def test_so_many_segments_are_kept(tmp_path: Path, keep: int) -> None:
 
 def test_two_devices_of_a_guest_do_not_meet(tmp_path: Path) -> None:
     one = console(tmp_path, size=600, keep=1)
-    other = console(tmp_path, size=600, keep=1, identity=WEB._replace(device="serial0.log"))
+    other = console(tmp_path, size=600, keep=1, key=WEB._replace(device="serial0.log"))
     for files, history in ((one, H1), (other, H2)):
         files.open(history, 0, 1, 1)
     for begin in range(0, 3000, 300):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.recording import RING, Disk, Recording, recording
 from virtmux.records import Note, rfc3339
-from virtmuxd.core.console import ConsoleKey
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service.ring import Life, Ring
 
 OTHER = "qemu/system/other"
@@ -281,7 +281,7 @@ def test_a_console_that_moves_takes_all_along(record: Recording) -> None:
     record.print(b"three")
     record.settle()
 
-    assert record.files.identity.hypervisor == OTHER
+    assert record.files.key.hypervisor == OTHER
     assert written(record) == b"onetwothree"
 
 
