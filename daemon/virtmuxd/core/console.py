@@ -4,7 +4,8 @@ Here the edges meet. The hypervisor side brings output and events and carries ou
 service side takes places, types, and reads.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -325,21 +326,27 @@ class Console:
         return self.machine.state in (State.ABSENT, State.WAITING)
 
     def handle_event(self, event: Event) -> None:
-        """Take what happened, and see to what follows from it. This is the failure boundary of a console."""
-        try:
+        """Take what happened, and see to what follows from it."""
+        with self._contained():
             for effect in self.machine.handle(event):
                 self._see_to(effect)
             self._tell_vanished(event.at)
             if self.forsaken and self._holder is not None:
                 self._holder.retire()
-        except Exception:
-            if self._holder is None:
-                raise
-            self._holder.report_bug()
         if self.machine.decided:
             answers, self._when_decided = self._when_decided, []
             for answer in answers:
                 answer()
+
+    @contextmanager
+    def _contained(self) -> Iterator[None]:
+        """The failure boundary of a console."""
+        try:
+            yield
+        except Exception:
+            if self._holder is None:
+                raise
+            self._holder.report_bug()
 
     def _see_to(self, effect: Command | Duty) -> None:
         match effect:
@@ -458,8 +465,9 @@ class Console:
         """The daemon stops in order, or forgets the console: record it, and let go of the store."""
         if self.machine.state is State.ATTACHED:
             self._store.let_go(at)
-        for effect in self.machine.conclude():
-            self._see_to(effect)
+        with self._contained():
+            for effect in self.machine.conclude():
+                self._see_to(effect)
         self.limit_delivery(0)
         if self.recorder is not None:
             self.recorder.close(at)

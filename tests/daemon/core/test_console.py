@@ -302,6 +302,19 @@ def test_a_bug_is_reported_and_those_who_wait_are_answered(monkeypatch: pytest.M
     assert (reported, answers) == (["bug"], ["answered"])
 
 
+def test_a_bug_in_concluding_an_end_is_reported_and_the_store_is_closed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = held()
+    reported: list[str] = []
+    monkeypatch.setattr(bench, "report_bug", lambda: reported.append("bug"))
+    monkeypatch.setattr(bench.console.machine, "conclude", lambda: 1 // 0)
+
+    bench.console.close(START + 99)
+
+    assert (reported, bench.store.stopped) == (["bug"], START + 99)
+
+
 # What is told and shown.
 
 
