@@ -6,7 +6,7 @@ What the store holds is looked at here and now; for what lies before that the ar
 from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
-from virtmux.lines import newline_back
+from virtmux.lines import lines_back
 from virtmux.records import Position, parse_time
 from virtmux.replay import From, Replay
 from virtmux.replay_cut import cut_in
@@ -161,7 +161,7 @@ def _lines_back(records: Sequence, lines: int, give: Callable[[Start], None]) ->
         give(Start(records.position))
         return
     held = records.held(records.start, records.end)
-    line = last_lines(held, lines)
+    line = lines_back(held, lines)
     if line > 0 or records.archive is None or records.held_from >= records.start:
         give(Start(records.align(Position(records.position.history, records.start + line, 0))))
         return
@@ -169,12 +169,6 @@ def _lines_back(records: Sequence, lines: int, give: Callable[[Start], None]) ->
     behind = max(0, records.archive.end[0] - records.start)
     begun = held.count(b"\n", max(0, behind - 1), len(held) - 1)  # lines of which it has nothing
     _seek(records, Sought(Seek.LINES, max(1, lines - begun)), records.oldest, give)
-
-
-def last_lines(data: bytes, lines: int) -> int:
-    """Where the last `lines` lines of `data` begin; one that is not finished counts. 0 where there are fewer."""
-    end = len(data) - 1 if data.endswith(b"\n") else len(data)
-    return newline_back(data, lines, end) + 1
 
 
 def _since(records: Sequence, at: int, give: Callable[[Start], None]) -> None:

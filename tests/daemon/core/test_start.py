@@ -9,7 +9,7 @@ from virtmux.records import Attached, Note, Position, rfc3339
 from virtmux.replay import Replay
 from virtmuxd.core.archive import Page, Point, Seek, Sought
 from virtmuxd.core.sequence import Sequence
-from virtmuxd.core.start import Start, find_start, last_lines
+from virtmuxd.core.start import Start, find_start
 from virtmuxd.core.store import StoredMark
 
 SECOND = 10**9
@@ -274,14 +274,6 @@ def test_some_lines_back(number: int, offset: int) -> None:
     records.append(lines(5), 1)
 
     assert start(records, f"lines:{number}").position.offset == offset
-
-
-@pytest.mark.parametrize(
-    ("data", "number", "expected"),
-    [(b"", 1, 0), (b"a\nb\nc", 1, 4), (b"a\nb\nc\n", 1, 4), (b"a\nb\nc", 2, 2), (b"a\n\n", 1, 2), (b"\n\n", 2, 0)],
-)
-def test_a_line_that_is_not_finished_counts(data: bytes, number: int, expected: int) -> None:
-    assert last_lines(data, number) == expected
 
 
 def test_more_lines_than_are_here_are_counted_back_from_the_archives_end() -> None:
