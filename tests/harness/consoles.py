@@ -12,6 +12,7 @@ from virtmuxd.core.console import Console
 from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.events import Cleaned, Close, Command, Event, Failed, Open, Opened, Policy, Stopped, Timing, Up
 from virtmuxd.core.evidence import Failure
+from virtmuxd.core.later import Later
 from virtmuxd.core.registry import Registry
 from virtmuxd.core.store import Store
 
@@ -103,7 +104,7 @@ def console_over(
     tell: Callable[[messages.Event], None] = lambda _: None,
     relocate: Callable[[ConsoleKey, ConsoleKey], None] = lambda _, __: None,
     new_token: Callable[[], str] = lambda: "token",
-    later: Callable[[float, Callable[[int], None]], object] = lambda _, __: None,
+    later: Later = lambda _, __: None,
 ) -> Console:
     """The core's console over any store."""
     timing, backoff = Timing(), Backoff(lambda: 0.0)

@@ -154,7 +154,7 @@ class SteppedDaemon:
         self.loop.do(lambda: self._tasks.create_task(newcomer(theirs, self.hall).run()))
         return ours
 
-    # The hypervisor's side of the console (`virtmuxd.core.console.Holder`).
+    # The hypervisor's side of the console (`virtmuxd.core.holder.Holder`).
 
     def carry_out(self, command: Command) -> None:
         now = time.time_ns()

@@ -1,13 +1,17 @@
-"""Where a console's records lie: what a sequence, and its console after a restart of the daemon, need of such a store.
+"""Where a console's records lie: what a sequence, and its console after a restart of the daemon, need of such a store;
+and who writes them down.
 
-In the daemon that is the ring file (`virtmuxd.service.ring`). What it holds no more: see `virtmuxd.core.archive`.
+In the daemon that is the ring file (`virtmuxd.service.ring`); what it holds no more is in an `Archive`. The one who
+writes is `virtmuxd.service.journal.recorder`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from virtmux.records import Mark
+from virtmuxd.core.console_key import ConsoleKey
 
 #: Marks held for readers. Older ones are read from the archive; where that has none, readers are told the range.
 MAX_MARKS = 1024
@@ -88,3 +92,27 @@ class Store(Protocol):
 
     def close(self, at: int) -> None:
         """Record a clean stop and let go of the store."""
+
+
+class Recorder(Protocol):
+    """Who writes the console's records down."""
+
+    @property
+    def state(self) -> str:
+        """`disk`, or `failing` where that does not take them now."""
+
+    @property
+    def lag(self) -> int:
+        """How many bytes are not written yet, as far as is known."""
+
+    def rename(self, domain: str, at: int) -> None:
+        """The domain has another name."""
+
+    def move(self, key: ConsoleKey, at: int) -> None:
+        """The console went to another hypervisor."""
+
+    def close(self, at: int) -> None:
+        """The console's last records are there, and its store is about to be let go of."""
+
+    def forget(self, then: Callable[[], None]) -> None:
+        """Delete what was written; call when that is done."""

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from virtmux.messages import State
-from virtmuxd.core.console import Console, Destination
+from virtmuxd.core.console import Console
 from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.events import Event, Paused, Resumed, Started, Stopped
+from virtmuxd.core.holder import Destination
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor
 from virtmuxd.hypervisor.inventory import DomainState

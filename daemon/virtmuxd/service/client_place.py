@@ -9,10 +9,11 @@ from virtmux.people import Person
 from virtmux.reasons import Reason
 from virtmux.records import Position
 from virtmux.replay import From, Replay
-from virtmuxd.core.console import Console, Place
+from virtmuxd.core.console import Console
 from virtmuxd.core.cursor import Lag
 from virtmuxd.core.inputs import Writer
 from virtmuxd.core.past import PastConsole, PastRecords
+from virtmuxd.core.place import Place
 from virtmuxd.core.start import Start, find_start
 from virtmuxd.service.audit import Audit, PlaceAudit
 from virtmuxd.service.outgoing import Feed, Outgoing
@@ -123,7 +124,7 @@ class ClientPlace(Place):
             self._outgoing.tell_news(self.console.handle, messages.Company, self._company)
 
     def _company(self) -> messages.Company:
-        return messages.Company(self.console.handle, *self.console.others(self))
+        return messages.Company(self.console.handle, *self.console.company.others(self))
 
 
 def _lag(lag: messages.Lag) -> Lag:

@@ -116,12 +116,12 @@ class Places(Contained):
             knows=self.knows,
             audit=self._audit,
         )
-        owner = console.owner_but(request.token)
+        owner = console.company.owner_but(request.token)
         try:
             self._find_start(place, rights)
             alone = request.exclusive and types and Right.EXCLUSIVE in rights
             wish = Wish(alone, request.steal and Right.STEAL in rights, request.token)
-            console.enter(place, place.since, wish, force=request.force)
+            console.company.enter(place, place.since, wish, force=request.force)
         except ValueError as error:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
             return
@@ -213,17 +213,17 @@ class Places(Contained):
         """Find out the fate of what was typed at a place."""
         place = self._places.get(handle)
         if place is not None:
-            place.console.confirm(place)
+            place.console.company.confirm(place)
 
     def type(self, frame: Input) -> None:
         """Take input.
 
         Raises:
-            ProtocolError: the client never had a place there, or as `Console.type`.
+            ProtocolError: the client never had a place there, or as `Company.type`.
         """
         place = self._places.get(frame.console)
         if place is not None:
-            place.console.type(place, frame.attachment, frame.input_offset, frame.data)
+            place.console.company.type(place, frame.attachment, frame.input_offset, frame.data)
             if place.role.types:
                 place.audit.typed(len(frame.data))
             else:
@@ -255,7 +255,7 @@ class Places(Contained):
             why = place.feed.sequence.too_slow(place.feed.cursor) if place.answered else None
             if why is not None and isinstance(place.console, Console):
                 reason = reason_now(Cause.TOO_SLOW, why, console=place.console.id)
-                place.console.evict(place, reason, time.time_ns())
+                place.console.company.evict(place, reason, time.time_ns())
         if any(place.answered and not place.feed.is_level for place in self._places.values()):
             self.watch_lag()
 
@@ -270,13 +270,13 @@ class Places(Contained):
             if missing:
                 self._take_away(place, self._denied(missing, place.console))
             elif not place.request.read_only:
-                place.console.permit(place, types=Right.TYPE in rights, alone=Right.EXCLUSIVE in rights)
+                place.console.company.permit(place, types=Right.TYPE in rights, alone=Right.EXCLUSIVE in rights)
 
     def _take_away(self, place: ClientPlace, reason: Reason) -> None:
         if isinstance(place.console, Console):
-            place.console.evict(place, reason, time.time_ns())
+            place.console.company.evict(place, reason, time.time_ns())
         else:
-            place.console.leave(place, time.time_ns())
+            place.console.company.leave(place, time.time_ns())
             self._lose_place(place.console.handle, reason)
 
     # Its end.
@@ -310,12 +310,12 @@ class Places(Contained):
         del self._places[handle]
         self._remember(place)
         if cause in _SENT_AWAY and isinstance(place.console, Console):
-            place.console.refuse(place, cause)
+            place.console.company.refuse(place, cause)
         self._outgoing.remove(handle, place.feed)
-        place.console.leave(place, time.time_ns(), lost=lost)
+        place.console.company.leave(place, time.time_ns(), lost=lost)
         place.audit.ended(cause)
         if lost and place.token is not None:
-            self._loop.call_later(KEPT, place.console.expire, place.token)
+            self._loop.call_later(KEPT, place.console.company.expire, place.token)
 
     def _remember(self, place: ClientPlace) -> None:
         """Its client may still send input. To what is only stored none is ever sent, and each place there has a handle

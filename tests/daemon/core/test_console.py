@@ -11,7 +11,6 @@ from virtmux.people import Person
 from virtmux.reasons import Cause, LibvirtEvent, Phase, Reason
 from virtmux.records import Attached, Break, Ended, rfc3339
 from virtmux.wire import Output
-from virtmuxd.core.console import Destination, Place
 from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.events import (
@@ -29,7 +28,9 @@ from virtmuxd.core.events import (
     Up,
 )
 from virtmuxd.core.evidence import Failure
+from virtmuxd.core.holder import Destination
 from virtmuxd.core.inputs import SETTLE_FROM, Batch, Writer
+from virtmuxd.core.place import Place
 from virtmuxd.core.roles import Wish
 
 ALICE = Person(1, "alice", 1000, 4711)
@@ -68,7 +69,7 @@ def test_of_a_crowd_that_comes_and_goes_it_is_told_once_for_all_changes_of_a_mom
     bench = Consoles().add()
     places = [Counting(Cursor(0, 1, _unheard), Writer(_unheard), _not_evicted, who=ALICE) for _ in range(100)]
     for each in places:
-        bench.console.enter(each, bench.tick())
+        bench.console.company.enter(each, bench.tick())
     told = sum(each.told for each in places)
     assert told == sum(range(32)), "each who came was told to all who were there, as long as they were few"
     ((seconds, tell),) = bench.later
@@ -78,7 +79,7 @@ def test_of_a_crowd_that_comes_and_goes_it_is_told_once_for_all_changes_of_a_mom
 
     assert (seconds, sum(each.told for each in places) - told) == (0.25, 100)
     for each in places[:50]:
-        bench.console.leave(each, bench.tick())
+        bench.console.company.leave(each, bench.tick())
     assert sum(each.told for each in places) - told == 100
     assert len(bench.later) == 1
 
@@ -188,9 +189,9 @@ def test_an_end_that_is_still_being_explained_at_a_clean_stop_is_told_with_what_
 def test_input_reaches_the_attachment_and_its_end_rejects_the_rest() -> None:
     bench = held()
     somebody = place(bench)
-    bench.console.enter(somebody, bench.tick())
+    bench.console.company.enter(somebody, bench.tick())
 
-    bench.console.type(somebody, 1, 0, b"ls\r")
+    bench.console.company.type(somebody, 1, 0, b"ls\r")
     assert bench.input_waits == 1
     bench.stop("CRASHED")
 
@@ -202,16 +203,16 @@ def test_an_attachment_that_ends_as_it_begins_takes_no_input() -> None:
     bench = Consoles().add()
     bench.happen(Up(bench.tick(), RUNNING_ID))
     somebody = place(bench)
-    bench.console.enter(somebody, bench.tick())
-    bench.console.leave(somebody, bench.tick())
+    bench.console.company.enter(somebody, bench.tick())
+    bench.console.company.leave(somebody, bench.tick())
     bench.happen(Elapsed(bench.tick(), Timer.LINGER))
     assert bench.console.machine.state == "opening"
     bench.happen(Opened(bench.tick(), RUNNING_ID))
     assert bench.console.machine.state == "ending"
     assert bench.store.held_until == bench.now
 
-    bench.console.enter(somebody, bench.tick())
-    bench.console.type(somebody, 1, 0, b"ls\r")
+    bench.console.company.enter(somebody, bench.tick())
+    bench.console.company.type(somebody, 1, 0, b"ls\r")
 
     account = somebody.writer.account
     assert (account.rejected, account.cause) == (3, Cause.CONSOLE_RELEASED)
@@ -225,17 +226,17 @@ def test_the_first_to_come_opens_the_console_and_the_last_to_go_lets_it_go() -> 
     bench.happen(Up(bench.tick(), RUNNING_ID))
     first, second = place(bench), place(bench)
 
-    bench.console.enter(first, bench.tick())
+    bench.console.company.enter(first, bench.tick())
     assert Open() in bench.commands
     bench.answer_open()
-    bench.console.enter(second, bench.tick())
+    bench.console.company.enter(second, bench.tick())
     assert bench.console.info().clients == 2
 
-    bench.console.leave(first, bench.tick())
+    bench.console.company.leave(first, bench.tick())
     bench.happen(Elapsed(bench.tick(), Timer.LINGER))
     assert bench.console.machine.state == "attached"
 
-    bench.console.leave(second, bench.tick())
+    bench.console.company.leave(second, bench.tick())
     bench.happen(Elapsed(bench.tick(), Timer.LINGER))
     assert bench.console.machine.state == "ending"
 
@@ -245,7 +246,7 @@ def test_an_answer_waits_until_it_is_decided_whether_the_console_can_be_had() ->
     answers: list[str] = []
     bench.console.when_decided(lambda: answers.append("absent"))
     bench.happen(Up(bench.tick(), RUNNING_ID))
-    bench.console.enter(place(bench), bench.tick())
+    bench.console.company.enter(place(bench), bench.tick())
     bench.console.when_decided(lambda: answers.append("opened"))
     assert answers == ["absent"]
 
@@ -259,12 +260,12 @@ def test_an_answer_waits_until_it_is_decided_whether_the_console_can_be_had() ->
 def test_a_console_that_vanished_is_retired_once_nobody_is_there() -> None:
     bench = Consoles().add()
     somebody = place(bench)
-    bench.console.enter(somebody, bench.tick())
+    bench.console.company.enter(somebody, bench.tick())
 
     bench.console.vanish(bench.tick())
     assert not bench.retired
 
-    bench.console.leave(somebody, bench.tick())
+    bench.console.company.leave(somebody, bench.tick())
     bench.happen(Elapsed(bench.tick(), Timer.LINGER))
     assert bench.retired
 
@@ -432,7 +433,7 @@ def evictable(bench: Bench) -> tuple[Place, list[Reason]]:
     ended: list[Reason] = []
     position = bench.console.sequence.position
     each = Place(Cursor(position.offset, position.mark, _unheard), Writer(_unheard), ended.append, who=ALICE)
-    bench.console.enter(each, bench.tick())
+    bench.console.company.enter(each, bench.tick())
     return each, ended
 
 
@@ -444,16 +445,16 @@ def test_who_is_evicted_is_told_once_and_types_no_more() -> None:
     typist, ended = evictable(bench)
     bystander, untouched = evictable(bench)
     bench.console.inputs.hold(held=True)
-    bench.console.type(typist, 1, 0, b"rm -rf")
+    bench.console.company.type(typist, 1, 0, b"rm -rf")
 
-    bench.console.evict(typist, EVICTED, bench.tick())
-    bench.console.evict(typist, EVICTED, bench.tick())
+    bench.console.company.evict(typist, EVICTED, bench.tick())
+    bench.console.company.evict(typist, EVICTED, bench.tick())
 
     assert (ended, untouched) == ([EVICTED], [])
     bench.console.inputs.hold(held=False)
     assert bench.console.inputs.take() is None
     assert bench.console.info().clients == 1
-    bench.console.type(bystander, 1, 0, b"ls")
+    bench.console.company.type(bystander, 1, 0, b"ls")
     assert bench.console.inputs.take() is not None
 
 
@@ -468,15 +469,15 @@ def test_who_waits_where_another_console_comes_with_its_guest_is_sent_away() -> 
     assert [(reason.cause, "attach again" in reason.text) for reason in first_ended] == [(Cause.EVICTED, True)]
     assert bench.console.forsaken
     assert [event.event for event in bench.told][-1] == "vanished"
-    bench.console.leave(first, bench.tick())  # its client is gone meanwhile
+    bench.console.company.leave(first, bench.tick())  # its client is gone meanwhile
 
 
 def test_who_loses_the_right_to_type_goes_on_watching() -> None:
     bench = held()
     typist, ended = evictable(bench)
 
-    bench.console.enter(place(bench), bench.tick(), Wish(exclusive=True))
-    bench.console.type(typist, 1, 0, b"ls")
+    bench.console.company.enter(place(bench), bench.tick(), Wish(exclusive=True))
+    bench.console.company.type(typist, 1, 0, b"ls")
 
     account = typist.writer.account
     assert (account.rejected, account.cause) == (2, Cause.ACCESS_DENIED)
@@ -541,7 +542,7 @@ def test_cleaning_up_late_changes_nothing() -> None:
 def type_some(bench: Bench, typist: Place, count: int) -> None:
     """Type some keystrokes, which are sent, each by itself."""
     for _ in range(count):
-        bench.console.type(typist, 1, typist.writer.account.received, b"x")
+        bench.console.company.type(typist, 1, typist.writer.account.received, b"x")
         batch = bench.console.inputs.take()
         assert batch is not None
         assert not batch.fence

@@ -8,10 +8,10 @@ from virtmux.people import Person
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import rfc3339
 from virtmuxd.core.archive import Page
-from virtmuxd.core.console import Place
 from virtmuxd.core.cursor import Cursor, Lag
 from virtmuxd.core.events import Policy
 from virtmuxd.core.inputs import Writer
+from virtmuxd.core.place import Place
 from virtmuxd.core.tally import total
 
 ALICE = Person(1, "alice", 1000, 4711)
@@ -29,7 +29,7 @@ def enter(bench: Bench, *, lag: Lag | None = None) -> Place:
     position = bench.console.sequence.position
     cursor = Cursor(position.offset, position.mark, lambda: None, lag=lag)
     place = Place(cursor, Writer(lambda: None), lambda _reason: None, who=ALICE)
-    bench.console.enter(place, bench.now)
+    bench.console.company.enter(place, bench.now)
     return place
 
 
@@ -72,7 +72,7 @@ def test_what_was_given_stays_counted_when_its_client_has_left() -> None:
     place = enter(bench)
     bench.output(b"hello")
     read(bench, place)
-    bench.console.leave(place, bench.now)
+    bench.console.company.leave(place, bench.now)
     bench.output(b"!")
     assert counted(bench) == {"attachments": 1, "output": 6, "delivered": 5}
 
@@ -100,13 +100,13 @@ def test_a_place_lags_by_what_came_while_it_was_there() -> None:
     bench.output(b"was")
     place = enter(bench)
     place.cursor.begin(0, place.cursor.mark)
-    assert bench.console.lag == 0
+    assert bench.console.company.lag == 0
     bench.output(b"hello")
-    assert bench.console.lag == 5
+    assert bench.console.company.lag == 5
     enter(bench)
-    assert bench.console.lag == 5
+    assert bench.console.company.lag == 5
     read(bench, place)
-    assert bench.console.lag == 0
+    assert bench.console.company.lag == 0
 
 
 def test_a_break_counts_with_its_length_when_it_is_over() -> None:
@@ -124,19 +124,19 @@ def test_a_break_counts_with_its_length_when_it_is_over() -> None:
 def test_input_counts_by_its_fate() -> None:
     bench = held()
     place = enter(bench)
-    bench.console.type(place, 1, 0, b"accepted")
+    bench.console.company.type(place, 1, 0, b"accepted")
     batch = bench.console.inputs.take()
     assert batch is not None
     bench.console.sent(batch, bench.now)
-    bench.console.confirm(place)
+    bench.console.company.confirm(place)
     fence = bench.console.inputs.take()
     assert fence is not None
     bench.console.sent(fence, bench.now)
     assert counted(bench) == {"attachments": 1, "accepted": 8}
 
-    bench.console.type(place, 1, 8, b"sent")
+    bench.console.company.type(place, 1, 8, b"sent")
     bench.console.inputs.take()
-    bench.console.type(place, 1, 12, b"queued")
+    bench.console.company.type(place, 1, 12, b"queued")
     bench.stop()
     assert counted(bench) == {"attachments": 1, "accepted": 8, "unknown": 4, "rejected": 6}
 
@@ -145,8 +145,8 @@ def test_a_place_that_is_taken_away_counts() -> None:
     bench = held()
     place = enter(bench)
     slow = Reason(cause=Cause.TOO_SLOW, text="", phase=Phase.SERVER, at=rfc3339(START))
-    bench.console.evict(place, slow, bench.now)
-    bench.console.evict(place, slow, bench.now)
+    bench.console.company.evict(place, slow, bench.now)
+    bench.console.company.evict(place, slow, bench.now)
     assert counted(bench) == {"attachments": 1, "evictions": 1}
 
 

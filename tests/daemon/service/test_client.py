@@ -508,7 +508,7 @@ async def test_who_is_sent_away_from_a_console_is_told_and_may_come_again() -> N
     async with served(consoles.registry) as peer:
         await peer.greet()
         place = await peer.attach()
-        bench.console.evict(next(iter(bench.console._roles)), EVICTED, bench.tick())
+        bench.console.company.evict(next(iter(bench.console.company)), EVICTED, bench.tick())
         assert await peer.until(PlaceEnded) == PlaceEnded(place.info.console, EVICTED)
         bench.output(b"unseen")
         assert (await peer.attach()).info.console == place.info.console
@@ -523,7 +523,7 @@ async def test_who_is_sent_away_before_the_attach_is_answered_is_refused() -> No
         await peer.say(Attach(peer.session.next_id(), "web1"))
         await everything_taken(peer)
         assert not bench.console.machine.decided
-        bench.console.evict(next(iter(bench.console._roles)), EVICTED, bench.tick())
+        bench.console.company.evict(next(iter(bench.console.company)), EVICTED, bench.tick())
         assert await peer.expect(Refused) == Refused(1, EVICTED)
 
 
@@ -967,7 +967,7 @@ async def test_whose_input_is_held_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     consoles = always()
     bench = held(consoles)
     places: list[Any] = []
-    monkeypatch.setattr(bench.console, "confirm", places.append)
+    monkeypatch.setattr(bench.console.company, "confirm", places.append)
     async with served(consoles.registry) as peer:
         await peer.greet()
         handle = (await peer.attach()).info.console

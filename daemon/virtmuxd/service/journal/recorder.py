@@ -67,7 +67,7 @@ def _carry_out(orders: list[Callable[[], None]]) -> None:
 
 
 class ConsoleRecorder:
-    """See the module, and `virtmuxd.core.console.Recorder`."""
+    """See the module, and `virtmuxd.core.store.Recorder`."""
 
     def __init__(
         self,
