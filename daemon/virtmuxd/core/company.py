@@ -33,9 +33,9 @@ class Company:
         self,
         sequence: Sequence,
         inputs: Inputs,
-        *,
         new_token: Callable[[], str],
         later: Later,
+        *,
         demand: Callable[[Demand], None],
         send_input: Callable[[], None],
     ) -> None:

@@ -6,21 +6,16 @@ lead to; the service side takes places in the `company`, types there, and reads 
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import assert_never
 
 from virtmux import messages
 from virtmux.backoff import Backoff
 from virtmux.messages import ConsoleInfo, State
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason, sentence
 from virtmux.records import rfc3339
-from virtmuxd.core.claim import FOREVER
 from virtmuxd.core.company import Company
 from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.events import (
-    Arrived,
     Begin,
-    ClearTimer,
-    Close,
     Command,
     Duty,
     End,
@@ -30,18 +25,12 @@ from virtmuxd.core.events import (
     Hold,
     Incoming,
     Keep,
-    Lent,
     Move,
-    Open,
     Policy,
     PolicySet,
     Probe,
-    Query,
-    Reclaimed,
-    Released,
     Remember,
     Renamed,
-    SetTimer,
     Spoke,
     Timing,
     TurnedBack,
@@ -83,24 +72,19 @@ class Console:
         self.key = key
         self.naming = naming
         self.handle = handle
+        self.tell = tell
         #: Whether the hypervisor has it.
         self.present = False
         self.sequence = Sequence(handle, store, self._tell_mark)
         self.sequence.recover()
         self.inputs = Inputs()
         self.company = Company(
-            self.sequence,
-            self.inputs,
-            new_token=new_token,
-            later=later,
-            demand=self.handle_event,
-            send_input=self._send_input,
+            self.sequence, self.inputs, new_token, later, demand=self.handle_event, send_input=self._send_input
         )
         #: Who writes the records down, if anybody does.
         self.recorder: Recorder | None = None
         self._kept = kept
         self._store = store
-        self._tell = tell
         self._relocate = relocate
         self._later = later
         self._letting_out = False
@@ -154,18 +138,9 @@ class Console:
             exclusive=self.key.exclusive,
             paused=self.machine.paused,
             policy=self.machine.claim.policy,
-            released=self._released,
+            released=self.machine.claim.released,
             journal=self._kept if self.recorder is None else self.recorder.state,
         )
-
-    @property
-    def _released(self) -> str | None:
-        claim = self.machine.claim
-        if claim.lent:
-            return "while-in-use"
-        if claim.released_until is None:
-            return None
-        return "until-reclaimed" if claim.released_until == FOREVER else rfc3339(claim.released_until)
 
     @property
     def unheld(self) -> bool:
@@ -192,7 +167,7 @@ class Console:
         if self.present:
             return False
         self.present, self._told_vanished = True, False
-        self._tell(self.event("appeared", at))
+        self.tell(self.event("appeared", at))
         return True
 
     def vanish(self, at: int) -> None:
@@ -203,7 +178,7 @@ class Console:
     def _tell_vanished(self, at: int) -> None:
         if not self.present and not self._told_vanished and self._idle:
             self._told_vanished = True
-            self._tell(self.event("vanished", at))
+            self.tell(self.event("vanished", at))
 
     @property
     def forsaken(self) -> bool:
@@ -271,21 +246,15 @@ class Console:
             case Move():
                 self._move()
             case Wait(at, reason):
-                self._tell(self.event("waiting", at, reason))
-            case Open() | Close() | Query() | SetTimer() | ClearTimer():
+                self.tell(self.event("waiting", at, reason))
+            case _:  # a command: mypy says so
                 if self._holder is not None:
                     self._holder.carry_out(effect)
-            case _:
-                assert_never(effect)
 
     def expect(self, destination: Destination, at: int) -> None:
-        """The guest is being migrated there."""
+        """The guest is being migrated there; `Arrived` tells that it is."""
         self._destination = destination
         self.handle_event(Incoming(at, destination.naming.uri))
-
-    def arrived(self, at: int, running_id: int, *, paused: bool) -> None:
-        """It runs there now, or is paused there as it was here."""
-        self.handle_event(Arrived(at, running_id, paused))
 
     def turned_back(self, at: int) -> None:
         """It does not go there."""
@@ -379,7 +348,7 @@ class Console:
         self._send_away(f"virtmuxd does not serve {self.naming.uri} any more", at)
         self.present, told, self._told_vanished = False, self._told_vanished, True
         if not told:
-            self._tell(self.event("vanished", at))
+            self.tell(self.event("vanished", at))
 
     def _send_away(self, why: str, at: int) -> None:
         text = sentence(Cause.EVICTED, self.id, why)
@@ -391,22 +360,6 @@ class Console:
         claim = self.machine.claim
         if (policy, linger) != (claim.policy, claim.linger):
             self.handle_event(PolicySet(at, policy, linger))
-
-    def release(self, at: int, until: int | None) -> None:
-        """Let the console go, until a time (ns) or until it is reclaimed; over restarts too."""
-        self.handle_event(Released(at, until))
-
-    def reclaim(self, at: int) -> None:
-        """Take it back."""
-        self.handle_event(Reclaimed(at))
-
-    def step_aside(self, at: int) -> None:
-        """Let it go until `step_back` was called as often."""
-        self.handle_event(Lent(at, lent=True))
-
-    def step_back(self, at: int) -> None:
-        """See `step_aside`."""
-        self.handle_event(Lent(at, lent=False))
 
     def when_decided(self, answer: Callable[[], None]) -> None:
         """Call once it is decided whether the console can be had: now, or later."""
@@ -435,20 +388,10 @@ class Console:
         span: tuple[int, int] | None = None,
     ) -> messages.Event:
         """An event that is no mark; it concerns a `span` of offsets, or happens at the end of the output."""
-        offset, to_offset = span or (self.sequence.end, None)
+        begin, end = span or (self.sequence.end, None)
         return messages.Event(
-            event=kind,
-            at=rfc3339(at),
-            console=self.id,
-            offset=offset,
-            to_offset=to_offset,
-            reason=reason,
-            detail=detail,
+            event=kind, at=rfc3339(at), console=self.id, offset=begin, to_offset=end, reason=reason, detail=detail
         )
 
-    def tell(self, event: messages.Event) -> None:
-        """Tell those who watch."""
-        self._tell(event)
-
     def _tell_mark(self, mark: StoredMark) -> None:
-        self._tell(messages.event_of(self.id, mark.offset, mark.number, mark.record))
+        self.tell(messages.event_of(self.id, mark.offset, mark.number, mark.record))

@@ -14,14 +14,18 @@ from virtmux.wire import Output
 from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.events import (
+    Arrived,
     Cleaned,
     Elapsed,
     Failed,
+    Lent,
     Noted,
     Open,
     Opened,
     OpenFailed,
     Policy,
+    Reclaimed,
+    Released,
     Started,
     Stopped,
     Timer,
@@ -398,7 +402,7 @@ def test_a_console_goes_with_its_guest_and_has_another_holder_there() -> None:
     bench, there, key = leaving(consoles)
     former = bench.console.key
     bench.output(b"here ")
-    bench.console.arrived(bench.tick(), 9, paused=False)
+    bench.happen(Arrived(bench.tick(), 9))
 
     bench.stop("MIGRATED")
 
@@ -418,7 +422,7 @@ def test_a_console_whose_migration_fails_stays_and_can_go_later() -> None:
 
     bench.console.turned_back(bench.tick())
     bench.console.turned_back(bench.tick())
-    bench.console.arrived(bench.tick(), 9, paused=False)
+    bench.happen(Arrived(bench.tick(), 9))
     bench.stop("MIGRATED")
 
     assert there.commands == []
@@ -490,18 +494,18 @@ def test_who_loses_the_right_to_type_goes_on_watching() -> None:
 
 def test_a_console_that_is_lent_is_not_retired_before_it_is_given_back() -> None:
     bench = held()
-    bench.console.step_aside(bench.tick())
+    bench.happen(Lent(bench.tick(), lent=True))
     bench.happen(Cleaned(bench.tick()), Stopped(bench.tick(), LibvirtEvent("STOPPED", "DESTROYED")))
     bench.console.vanish(bench.tick())
     assert not bench.retired
 
-    bench.console.step_back(bench.tick())
+    bench.happen(Lent(bench.tick(), lent=False))
     assert bench.retired
 
 
 def test_a_released_console_is_so_for_the_next_daemon_too() -> None:
     bench = held()
-    bench.console.release(bench.tick(), None)
+    bench.happen(Released(bench.tick()))
 
     assert bench.store.released_until is not None
     assert bench.console.info().released == "until-reclaimed"
@@ -510,19 +514,19 @@ def test_a_released_console_is_so_for_the_next_daemon_too() -> None:
     assert Open() not in again.commands
     assert again.console.info().released == "until-reclaimed"
 
-    again.console.reclaim(again.tick())
+    again.happen(Reclaimed(again.tick()))
     assert Open() in again.commands
     assert again.console.info().released is None
 
 
 def test_a_console_says_until_when_it_is_released() -> None:
     bench = held()
-    bench.console.release(bench.tick(), START + 60 * SECOND)
+    bench.happen(Released(bench.tick(), START + 60 * SECOND))
     assert bench.console.info().released == rfc3339(START + 60 * SECOND)
 
-    bench.console.step_aside(bench.tick())
+    bench.happen(Lent(bench.tick(), lent=True))
     assert bench.console.info().released == "while-in-use"
-    bench.console.step_back(bench.tick())
+    bench.happen(Lent(bench.tick(), lent=False))
     assert bench.console.info().released == rfc3339(START + 60 * SECOND)
 
 

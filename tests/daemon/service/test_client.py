@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -43,7 +42,8 @@ from virtmux.messages import (
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Attached, Ended, Note, Position
 from virtmux.wire import MAX_MESSAGE, MAX_OUTPUT, Output, encode_input, encode_message, encode_output
-from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Policy, Up
+from virtmuxd.core.events import Event as Happened
+from virtmuxd.core.events import Failed, Lent, Noted, Open, OpenFailed, Policy, Reclaimed, Released, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.limits import LimitRules, Limits
 from virtmuxd.core.past import PastConsole, PastRecords
@@ -208,16 +208,20 @@ class Asked:
     def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
         self.until: int | None = None
-        monkeypatch.setattr(bench.console, "release", self._release)
-        for name in ("reclaim", "step_aside", "step_back"):
-            monkeypatch.setattr(bench.console, name, partial(self._note, name))
+        self._handle_event = bench.console.handle_event
+        monkeypatch.setattr(bench.console, "handle_event", self._take)
 
-    def _release(self, at: int, until: int | None) -> None:
-        self.calls.append("release")
-        self.until = None if until is None else until - at
-
-    def _note(self, name: str, _at: int) -> None:
-        self.calls.append(name)
+    def _take(self, event: Happened) -> None:
+        match event:
+            case Released(at, until):
+                self.calls.append("release")
+                self.until = None if until is None else until - at
+            case Reclaimed():
+                self.calls.append("reclaim")
+            case Lent(lent=lent):
+                self.calls.append("step_aside" if lent else "step_back")
+            case _:
+                self._handle_event(event)
 
 
 @pytest.mark.parametrize(("seconds", "until"), [(None, None), (1.5, 1_500_000_000)])
