@@ -19,6 +19,7 @@ from virtmuxd.core.store import Store
 HYPERVISOR = "qemu/system/4a6b"
 URI = "qemu:///system"
 UUID = "5d3f9a5e-0000-4000-8000-000000000001"
+OTHER_UUID = "5d3f9a5e-0000-4000-8000-000000000002"
 #: Nanoseconds; one second, and the moment at which these tests begin.
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -168,3 +169,15 @@ class Consoles:
         self.registry.add(console)
         console.appear(console.naming, START)
         return bench
+
+
+def always(*, capacity: int = 1 << 20) -> Consoles:
+    """Consoles that virtmux always holds."""
+    return Consoles(policy=Policy.ALWAYS, capacity=capacity)
+
+
+def held(consoles: Consoles, domain: str = "web1", *, uuid: str = UUID) -> Bench:
+    """One more console, that is attached."""
+    bench = consoles.add(domain, uuid=uuid)
+    bench.attach()
+    return bench
