@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.harness.memory_store import MemoryStore
+from tests.harness.records import unobserved
 from virtmux.records import Attached, Note, Position, rfc3339
 from virtmux.replay import Replay
 from virtmuxd.core.archive import Page, Point, Seek, Sought
 from virtmuxd.core.sequence import Sequence
 from virtmuxd.core.start import Start, find_start
-from virtmuxd.core.store import StoredMark
 
 SECOND = 10**9
 CAPACITY = 1000
@@ -40,11 +40,7 @@ class ScriptedArchive:
 
 
 def console(archive: ScriptedArchive | None = None) -> Sequence:
-    return Sequence(7, MemoryStore(CAPACITY), _unobserved, archive)
-
-
-def _unobserved(_mark: StoredMark) -> None:
-    """These tests look at positions."""
+    return Sequence(7, MemoryStore(CAPACITY), unobserved, archive)
 
 
 def _not_given(_start: Start) -> None:
@@ -140,7 +136,7 @@ def test_after_a_restart_of_the_machine_the_marks_behind_an_offset_are_in_the_ar
     store = MemoryStore(CAPACITY)
     store.start = store.end = 5000
     store.next_mark = 4
-    records = Sequence(7, store, _unobserved, archive)
+    records = Sequence(7, store, unobserved, archive)
     found: list[Start] = []
 
     find_start(records, text.replace("HISTORY", store.history), Replay.parse("none"), found.append)
@@ -205,7 +201,7 @@ def test_a_cut_is_not_in_an_escape_sequence_or_a_character() -> None:
 
 
 def test_a_cut_is_not_in_the_longest_escape_sequence_either() -> None:
-    records = Sequence(7, MemoryStore(), _unobserved)
+    records = Sequence(7, MemoryStore(), unobserved)
     title = b"\x1b]0;" + "é".encode() * 4000 + b"\nweb1\x07"
     records.append(title + b"\nlogin:", 1)
 
@@ -298,7 +294,7 @@ def test_a_line_of_which_the_archive_has_a_part_is_counted_there(recorded: bytes
     archive = ScriptedArchive((0, 1), (2000 + len(recorded), 1))
     store = MemoryStore(CAPACITY)
     store.start = store.end = 2000
-    records = Sequence(7, store, _unobserved, archive)
+    records = Sequence(7, store, unobserved, archive)
     records.append(b"old\nold\n" + b"last" + end, 1)
 
     find_start(records, None, Replay.parse("lines:4"), _not_given)
