@@ -2,9 +2,9 @@
 
 from msgspec.structs import asdict
 
-from tests.harness.consoles import SECOND, START, Bench, Consoles
+from tests.harness.consoles import SECOND, START, Bench, Consoles, always, held
+from tests.harness.placed import ALICE
 from virtmux.messages import Tally
-from virtmux.people import Person
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import rfc3339
 from virtmuxd.core.archive import Page
@@ -13,15 +13,6 @@ from virtmuxd.core.events import Policy
 from virtmuxd.core.inputs import Writer
 from virtmuxd.core.place import Place
 from virtmuxd.core.tally import total
-
-ALICE = Person(1, "alice", 1000, 4711)
-
-
-def held(**options: int) -> Bench:
-    """A console that virtmux holds."""
-    bench = Consoles(policy=Policy.ALWAYS, **options).add()
-    bench.attach()
-    return bench
 
 
 def enter(bench: Bench, *, lag: Lag | None = None) -> Place:
@@ -45,7 +36,7 @@ def counted(bench: Bench) -> dict[str, float]:
 
 
 def test_output_counts_from_where_the_daemon_found_the_console_and_once_for_each_client_that_got_it() -> None:
-    before = held()
+    before = held(always())
     before.output(b"of a former daemon")
     bench = Consoles(policy=Policy.ALWAYS).add(store=before.store.reopened())
     assert counted(bench) == {}
@@ -59,7 +50,7 @@ def test_output_counts_from_where_the_daemon_found_the_console_and_once_for_each
 
 
 def test_who_begins_with_what_was_is_given_that_too() -> None:
-    bench = held()
+    bench = held(always())
     bench.output(b"was")
     place = enter(bench)
     place.cursor.begin(1, place.cursor.mark)
@@ -68,7 +59,7 @@ def test_who_begins_with_what_was_is_given_that_too() -> None:
 
 
 def test_what_was_given_stays_counted_when_its_client_has_left() -> None:
-    bench = held()
+    bench = held(always())
     place = enter(bench)
     bench.output(b"hello")
     read(bench, place)
@@ -78,7 +69,7 @@ def test_what_was_given_stays_counted_when_its_client_has_left() -> None:
 
 
 def test_what_is_no_longer_held_is_a_gap_and_not_delivered() -> None:
-    bench = held(capacity=4)
+    bench = held(always(capacity=4))
     place = enter(bench)
     bench.output(b"0123456789")
     read(bench, place)
@@ -86,7 +77,7 @@ def test_what_is_no_longer_held_is_a_gap_and_not_delivered() -> None:
 
 
 def test_so_is_a_gap_out_of_the_archive() -> None:
-    bench = held()
+    bench = held(always())
     bench.output(b"0123456789")
     place = enter(bench)
     place.cursor.begin(0, place.cursor.mark)
@@ -96,7 +87,7 @@ def test_so_is_a_gap_out_of_the_archive() -> None:
 
 
 def test_a_place_lags_by_what_came_while_it_was_there() -> None:
-    bench = held()
+    bench = held(always())
     bench.output(b"was")
     place = enter(bench)
     place.cursor.begin(0, place.cursor.mark)
@@ -110,10 +101,10 @@ def test_a_place_lags_by_what_came_while_it_was_there() -> None:
 
 
 def test_a_break_counts_with_its_length_when_it_is_over() -> None:
-    bench = held()
+    bench = held(always())
     bench.stop()
     assert counted(bench) == {"attachments": 1}
-    before = held()
+    before = held(always())
     bench = Consoles(policy=Policy.ALWAYS).add(store=before.store.reopened())
     bench.now = before.now + 10 * SECOND
     bench.attach()
@@ -122,7 +113,7 @@ def test_a_break_counts_with_its_length_when_it_is_over() -> None:
 
 
 def test_input_counts_by_its_fate() -> None:
-    bench = held()
+    bench = held(always())
     place = enter(bench)
     bench.console.company.type(place, 1, 0, b"accepted")
     batch = bench.console.inputs.take()
@@ -142,7 +133,7 @@ def test_input_counts_by_its_fate() -> None:
 
 
 def test_a_place_that_is_taken_away_counts() -> None:
-    bench = held()
+    bench = held(always())
     place = enter(bench)
     slow = Reason(cause=Cause.TOO_SLOW, text="", phase=Phase.SERVER, at=rfc3339(START))
     bench.console.company.evict(place, slow, bench.now)
@@ -151,7 +142,7 @@ def test_a_place_that_is_taken_away_counts() -> None:
 
 
 def test_settled_it_begins_again_and_closed_it_stays() -> None:
-    bench = held()
+    bench = held(always())
     bench.output(b"hello")
     settled = bench.console.tally.settle()
     assert (settled.attachments, settled.output) == (1, 5)
