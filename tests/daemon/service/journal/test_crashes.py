@@ -7,7 +7,7 @@ from types import CodeType
 
 import pytest
 
-from tests.daemon.service.journal.test_files import (
+from tests.harness.console_files import (
     BOOT,
     H1,
     H2,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import H1, batch, console, failing, home
+from tests.harness.console_files import H1, batch, console, failing, home
 from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service.journal import disk
 from virtmuxd.service.journal.disk import replace

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import H1, H2, WEB, batch, console, failing, home, names
+from tests.harness.console_files import H1, H2, WEB, batch, console, failing, home, names
 from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.retention import Limits
 from virtmuxd.service.journal.files import ConsoleFiles

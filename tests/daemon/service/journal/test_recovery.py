@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import BOOT, H1, NEXT_BOOT, WEB, batch, console, home, mark, stopped
+from tests.harness.console_files import BOOT, H1, NEXT_BOOT, WEB, batch, console, home, mark, stopped
 from virtmuxd.service.journal.recovery import Recovered, claim, recover
 from virtmuxd.service.journal.settings import Settings
 

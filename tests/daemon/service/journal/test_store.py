@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import stopped
+from tests.harness.console_files import stopped
 from virtmuxd.core.archive import Point
 from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.retention import Limits
