@@ -105,10 +105,15 @@ class Peer:
         await self.say(ClientHello(features=list(features)))
         await self.expect(ServerHello)
 
-    async def attach(self, domain: str = "web1", *, position: str | None = None, read_only: bool = False) -> Place:
+    async def attach(self, domain: str = "web1", **asked: Any) -> Place:
         """Take a place that is given at once."""
-        await self.say(Attach(self.session.next_id(), domain, position=position, read_only=read_only))
+        await self.say(Attach(self.session.next_id(), domain, **asked))
         return await self.expect(Place)
+
+    async def placed(self, domain: str = "web1", **asked: Any) -> Place:
+        """Take a place; what comes before it is dropped."""
+        await self.say(Attach(self.session.next_id(), domain, **asked))
+        return await self.until(Place)
 
     async def goodbye(self) -> Reason:
         """The reason of the goodbye that comes next, with which the connection ends."""

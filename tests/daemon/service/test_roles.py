@@ -1,13 +1,11 @@
 """Roles on the wire: who types alone, who watches, who else is there, and what a lost connection keeps."""
 
-from typing import Any
-
 import pytest
 
 from tests.harness.consoles import Bench, Consoles
-from tests.harness.served import Peer, served
+from tests.harness.served import served
 from virtmux.features import Feature
-from virtmux.messages import Attach, Company, Detach, Done, InputStatus, ListConsoles, Place, Refused, RoleChanged
+from virtmux.messages import Attach, Company, Detach, Done, InputStatus, ListConsoles, Refused, RoleChanged
 from virtmux.people import Companion, Person, Role
 from virtmux.reasons import Cause
 from virtmuxd.core.events import Policy
@@ -24,19 +22,13 @@ def held() -> tuple[Consoles, Bench]:
     return consoles, bench
 
 
-async def placed(peer: Peer, **asked: Any) -> Place:
-    """A place at the console."""
-    await peer.say(Attach(peer.session.next_id(), "web1", **asked))
-    return await peer.until(Place)
-
-
 async def test_who_wants_a_console_exclusively_types_alone_and_the_others_are_told() -> None:
     consoles, bench = held()
     async with served(consoles.registry) as alice, served(consoles.registry, user="bob") as bob:
         await alice.greet(Feature.ROLES)
         await bob.greet(Feature.ROLES)
-        first = await placed(alice)
-        second = await placed(bob, exclusive=True)
+        first = await alice.placed()
+        second = await bob.placed(exclusive=True)
 
         assert (first.role, first.token, first.read_only) == (Role.WRITER, None, False)
         assert (second.role, bool(second.token), second.by) == (Role.EXCLUSIVE, True, None)
@@ -61,7 +53,7 @@ async def test_a_second_one_who_wants_it_exclusively_is_refused_with_the_name_of
     async with served(consoles.registry) as alice, served(consoles.registry, user="bob") as bob:
         await alice.greet(Feature.ROLES)
         await bob.greet(Feature.ROLES)
-        await placed(alice, exclusive=True)
+        await alice.placed(exclusive=True)
         await bob.say(Attach(5, "web1", exclusive=True))
         refused = await bob.expect(Refused)
         assert refused.reason.cause is Cause.CONSOLE_BUSY
@@ -73,12 +65,12 @@ async def test_who_is_displaced_learns_by_whom_and_a_later_watcher_who_has_it() 
     async with served(consoles.registry) as alice, served(consoles.registry, user="bob") as bob:
         await alice.greet(Feature.ROLES)
         await bob.greet(Feature.ROLES)
-        first = await placed(alice, exclusive=True)
-        await placed(bob, exclusive=True, steal=True)
+        first = await alice.placed(exclusive=True)
+        await bob.placed(exclusive=True, steal=True)
         assert await alice.until(RoleChanged) == RoleChanged(first.info.console, Role.WATCHER, BOB)
         async with served(consoles.registry) as carol:
             await carol.greet(Feature.ROLES)
-            third = await placed(carol)
+            third = await carol.placed()
             assert (third.role, third.by, third.read_only) == (Role.WATCHER, BOB, True)
 
 
@@ -86,14 +78,14 @@ async def test_a_lost_connection_keeps_the_right_for_who_brings_the_token() -> N
     consoles, _ = held()
     async with served(consoles.registry, user="bob") as bob:
         await bob.greet(Feature.ROLES)
-        watcher = await placed(bob)
+        watcher = await bob.placed()
         async with served(consoles.registry) as alice:
             await alice.greet(Feature.ROLES)
-            lost = await placed(alice, exclusive=True)
+            lost = await alice.placed(exclusive=True)
             await bob.until(RoleChanged)
         async with served(consoles.registry) as again:
             await again.greet(Feature.ROLES)
-            place = await placed(again, exclusive=True, token=lost.token)
+            place = await again.placed(exclusive=True, token=lost.token)
             assert place.role is Role.EXCLUSIVE
             await again.say(Detach(8, place.info.console))
             assert await bob.until(RoleChanged) == RoleChanged(watcher.info.console, Role.WRITER, ALICE)
@@ -104,10 +96,10 @@ async def test_the_right_of_who_does_not_come_back_is_free_after_a_while(monkeyp
     consoles, _ = held()
     async with served(consoles.registry, user="bob") as bob:
         await bob.greet(Feature.ROLES)
-        watcher = await placed(bob)
+        watcher = await bob.placed()
         async with served(consoles.registry) as alice:
             await alice.greet(Feature.ROLES)
-            await placed(alice, exclusive=True)
+            await alice.placed(exclusive=True)
             assert (await bob.until(RoleChanged)).role is Role.WATCHER
         assert await bob.until(RoleChanged) == RoleChanged(watcher.info.console, Role.WRITER, ALICE)
 
@@ -116,12 +108,12 @@ async def test_who_asks_for_company_learns_who_comes_and_goes() -> None:
     consoles, _ = held()
     async with served(consoles.registry) as alice:
         await alice.greet(Feature.ROLES)
-        place = await placed(alice, company=True)
+        place = await alice.placed(company=True)
         handle = place.info.console
         assert await alice.until(Company) == Company(handle, [])
         async with served(consoles.registry, user="bob") as bob:
             await bob.greet()
-            await placed(bob, read_only=True)
+            await bob.placed(read_only=True)
             assert await alice.until(Company) == Company(handle, [Companion(BOB, Role.READ_ONLY)])
         assert await alice.until(Company) == Company(handle, [])
 
@@ -131,8 +123,8 @@ async def test_a_client_that_does_not_know_roles_is_told_nothing_of_them_and_typ
     async with served(consoles.registry) as old, served(consoles.registry, user="bob") as bob:
         await old.greet()
         await bob.greet(Feature.ROLES)
-        first = await placed(old, company=True)
-        await placed(bob, exclusive=True)
+        first = await old.placed(company=True)
+        await bob.placed(exclusive=True)
         await old.put(first.info.console, 1, 0, b"no")
         status = await old.until(InputStatus)
         assert (status.rejected, status.cause) == (2, Cause.ACCESS_DENIED)
