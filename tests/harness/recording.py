@@ -16,6 +16,7 @@ from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.history import History
 from virtmux.journal.names import home
 from virtmux.messages import Event
+from virtmux.records import Note, rfc3339
 from virtmuxd.core.archive import Point
 from virtmuxd.core.console import Console
 from virtmuxd.core.counters import Counters
@@ -193,6 +194,20 @@ class Recording:
 
     def __post_init__(self) -> None:
         self._history = self.ring.history
+
+    def note(self, text: str = "paused") -> None:
+        """Something happens that is noted in the records."""
+        self.console.sequence.mark(Note(rfc3339(self.now), text))
+
+    def written(self) -> bytes:
+        """What the journal has, which must begin at the beginning and have no hole."""
+        held = self.story.held()
+        assert sorted(held) == list(range(len(held)))
+        return bytes(held[offset] for offset in sorted(held))
+
+    def kinds(self) -> list[str]:
+        """What those who watch were told of the journal."""
+        return [each.event for each in self.told if each.event.startswith("journal-")]
 
     def gaps(self) -> list[tuple[int, int]]:
         """The gaps that those who watch were told of."""
