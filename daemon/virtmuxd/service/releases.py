@@ -13,6 +13,7 @@ from virtmuxd.core.events import Lent, Reclaimed, Released
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.service.answers import Answer, refused
 from virtmuxd.service.audit import Audit
+from virtmuxd.service.contained import Boundary, Contained, contained
 from virtmuxd.service.once import Once
 from virtmuxd.service.rights import Rights
 
@@ -23,10 +24,12 @@ _DEADLINE = 15.0
 _SECOND = 10**9
 
 
-class Releases:
-    """The requests of one client, and the consoles that are let go while it is connected."""
+class Releases(Contained):
+    """The requests of one client, and the consoles that are let go while it is connected. `client` is whose failure
+    boundary this is in."""
 
-    def __init__(self, answer: Answer, rights: Rights, audit: Audit) -> None:
+    def __init__(self, client: Boundary, answer: Answer, rights: Rights, audit: Audit) -> None:
+        super().__init__(client)
         self._answer = answer
         self._rights = rights
         self._audit = audit
@@ -79,6 +82,7 @@ class Releases:
         self._waiting += 1
         console.when_decided(Once(partial(self._released, request, console), _DEADLINE))
 
+    @contained
     def _released(self, request: Release, console: Console) -> None:
         self._waiting -= 1
         if console.machine.decided:

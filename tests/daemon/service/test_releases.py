@@ -158,6 +158,20 @@ async def test_who_may_only_watch_releases_nothing(
     assert asked.calls == []
 
 
+async def test_a_bug_in_answering_a_release_ends_that_client_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "_DEADLINE", 0.05)
+    monkeypatch.setattr(releases.Releases, "_give_back", lambda *_: 1 // 0)
+    consoles = always()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer, served(consoles.registry) as other:
+        await peer.greet()
+        await other.greet()
+        await peer.say(Release(1, "web1", while_connected=True))
+        assert (await peer.goodbye()).cause is Cause.INTERNAL_ERROR
+        await everything_taken(other)
+
+
 async def test_a_console_that_does_not_exist_cannot_be_released() -> None:
     async with served(Consoles().registry) as peer:
         await peer.greet()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness.consoles import SECOND, Consoles, always, held
 from tests.harness.journal_writer import EPOCH, JournalWriter
-from tests.harness.served import served
+from tests.harness.served import everything_taken, served
 from virtmux.journal.directory import Journal
 from virtmux.journal.history import History as StoredHistory
 from virtmux.messages import (
@@ -30,6 +30,7 @@ from virtmux.records import Attached, Note, Position, rfc3339
 from virtmux.wire import Output
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.library import Library
+from virtmuxd.service.stored_requests import StoredRequests
 
 OLD = "a" * 32
 GONE = "5d3f9a5e-0000-4000-8000-00000000dead"
@@ -225,3 +226,18 @@ async def test_a_time_that_is_none_is_refused(writer: JournalWriter) -> None:
         await peer.say(Marks(1, "web1", since="yesterday"))
 
         assert (await peer.expect(Refused)).reason.cause is Cause.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("request_", [Histories(1, "gone"), Marks(1, "gone")])
+async def test_a_bug_in_telling_what_is_stored_ends_that_client_alone(
+    writer: JournalWriter, monkeypatch: pytest.MonkeyPatch, request_: Histories | Marks
+) -> None:
+    consoles = Consoles()
+    library = stored(consoles, writer)
+    monkeypatch.setattr(StoredRequests, "_reads", lambda *_: 1 // 0)
+    async with served(consoles.registry, library) as peer, served(consoles.registry, library) as other:
+        await peer.greet()
+        await other.greet()
+        await peer.say(request_)
+        assert (await peer.goodbye()).cause is Cause.INTERNAL_ERROR
+        await everything_taken(other)
