@@ -84,6 +84,13 @@ class Writer:
         self.changed = changed
         self.refusal = refusal
         self.window = window
+        #: Whether its client has left: nobody is told any more.
+        self.has_left = False
+
+    def leave(self) -> None:
+        """Its client leaves."""
+        self.has_left = True
+        self.changed = _nobody
 
 
 class Batch(NamedTuple):
@@ -290,7 +297,7 @@ class Inputs:
     def forget(self, writer: Writer) -> None:
         """The client left: nobody is told any more. What it typed before goes its way; but no more than a window of
         such input waits for a guest that takes none."""
-        writer.changed = _nobody
+        writer.leave()
         queued = self._queue.waiting(writer)
         if self._left_behind + queued > writer.window:
             self._drop(writer)
@@ -302,7 +309,7 @@ class Inputs:
     def refuse_those_who_left(self) -> None:
         """What clients have queued that left since goes no further."""
         for writer in self._queue:
-            if writer.changed is _nobody:
+            if writer.has_left:
                 self._drop(writer)
         self._left_behind = 0
 
