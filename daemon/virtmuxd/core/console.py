@@ -287,10 +287,6 @@ class Console:
         if self.inputs.heard(size):
             self._send_input()
 
-    def limit_delivery(self, rate: int) -> None:
-        """Let readers have so many bytes of output a second, as it comes; 0: all."""
-        self.sequence.limit(rate)
-
     def _let_out_in(self, seconds: float) -> None:
         """Some output is held back."""
         if not self._letting_out:
@@ -321,7 +317,7 @@ class Console:
         with self._contained():
             for effect in self.machine.conclude():
                 self._see_to(effect)
-        self.limit_delivery(0)
+        self.sequence.limit(0)
         if self.recorder is not None:
             self.recorder.close(at)
         self.tally.close()
