@@ -76,7 +76,6 @@ class Life:
         self.store = store or MemoryStore()
         self.final = list[StoredMark]()
         self.sequence = Sequence(7, self.store, self.final.append)
-        self.sequence.recover()
         self.machine = Machine(
             self.sequence,
             identify=lambda number: ConsoleId("hypervisor", "qemu:///system", "web1", "uuid", "serial0", number),

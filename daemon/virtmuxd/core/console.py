@@ -76,7 +76,6 @@ class Console:
         #: Whether the hypervisor has it.
         self.present = False
         self.sequence = Sequence(handle, store, self._tell_mark)
-        self.sequence.recover()
         self.inputs = Inputs()
         self.company = Company(
             self.sequence, self.inputs, new_token, later, demand=self.handle_event, send_input=self._send_input

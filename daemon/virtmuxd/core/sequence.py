@@ -28,7 +28,8 @@ class Sequence:
     def __init__(
         self, handle: int, store: Store, observe: Callable[[StoredMark], None], archive: Archive | None = None
     ) -> None:
-        """`observe` is called with every mark, once it is final. What the store holds no more is in the `archive`."""
+        """`observe` is called with every mark that comes, once it is final. What the store holds no more is in the
+        `archive`."""
         self.handle = handle
         self.archive = archive
         self.times = Times(store.end, store.held_until or 0)
@@ -43,6 +44,7 @@ class Sequence:
         self._recorder: Callable[[], None] | None = None
         self._record_at = 0
         self._pace: Pace | None = None
+        self._recover()
 
     @property
     def start(self) -> int:
@@ -133,8 +135,8 @@ class Sequence:
         output is to come."""
         return self._add(record, reserved=True)
 
-    def recover(self) -> None:
-        """Complete what a crash left reserved, from what was saved with it. Nobody reads yet."""
+    def _recover(self) -> None:
+        """Complete what a crash left reserved, from what was saved with it."""
         for mark in self._marks:
             if mark.reserved:
                 mark.reserved = False

@@ -99,7 +99,6 @@ def test_a_mark_that_a_crash_left_reserved_is_completed_from_what_was_saved() ->
 
     found = store.reopened()
     records = Sequence(HANDLE, found, unobserved)
-    records.recover()
 
     assert records.last_end == ended(Cause.GUEST_CRASHED)
     assert [mark.reserved for mark in found.reopened().found_marks()] == [False]

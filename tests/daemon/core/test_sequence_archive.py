@@ -137,7 +137,6 @@ def test_what_is_not_forgotten_is_found_in_the_store_after_a_crash() -> None:
 
     records.forget()
     found = Sequence(HANDLE, store.reopened(), unobserved)
-    found.recover()
 
     assert found.last_end == ended()
     assert found.nearest == Position(store.history, 6, 2)
