@@ -212,7 +212,7 @@ class Sequence:
         all of them now."""
         if cursor.mark < self._next_mark or cursor.timed or not begin <= cursor.offset < end:
             return False
-        reaches, frame = self._encoded(cursor.offset, end)
+        reaches, frame = self._peek(cursor.offset, end)
         if not cursor.offer(frame):
             return False
         cursor.offset = reaches
@@ -296,11 +296,12 @@ class Sequence:
         return None
 
     def _output(self, cursor: Cursor, stop: int) -> bytes:
-        cursor.offset, frame = self._encoded(cursor.offset, stop)
+        cursor.offset, frame = self._peek(cursor.offset, stop)
         return frame
 
-    def _encoded(self, offset: int, stop: int) -> tuple[int, bytes]:
-        """Output from `offset` on, no further than `stop`, as a frame, and where that ends."""
+    def _peek(self, offset: int, stop: int) -> tuple[int, bytes]:
+        """Output from `offset` on, no further than `stop`, as a frame, and where that ends: whoever is given it has its
+        cursor moved there."""
         shared = self._shared.get(offset) if self._shared is not None else None
         if shared is None:
             data = self._store.read(offset, min(stop - offset, MAX_OUTPUT))

@@ -7,7 +7,7 @@ A process can die between any two stores, but what it has stored stays, in progr
 the bytes that it will overwrite (`start`), then copies, then commits with one aligned 8-byte store (`end`): whenever it
 dies, the bytes in [start, end) are true.
 
-The files are trusted after a crash only within one boot of the machine; after another only if a clean stop was
+The files are trusted after a crash only within one boot of the host; after another only if a clean stop was
 recorded. Where the ring is gone, a clean stop in the journal says where the history goes on.
 """
 
@@ -81,7 +81,7 @@ class Ring:
 
         Args:
             limit: the most bytes of output that it may hold.
-            boot_id: of the machine, 128 bits.
+            boot_id: of the host, 128 bits.
             standing: the journal may have a clean stop that cannot be taken back: after another boot the history would
                 go on there, so a ring that was stopped then does not go on.
         """

@@ -20,7 +20,7 @@ class Word:
     HISTORY_HIGH = 1
     HISTORY_LOW = 2
     CHECKSUM = 3
-    BOOT_ID_HIGH = 4  # of the machine's boot in which it was used last
+    BOOT_ID_HIGH = 4  # of the host's boot in which it was used last
     BOOT_ID_LOW = 5
     CAPACITY = 6
     START = 7
@@ -52,12 +52,12 @@ def set_up(words: memoryview, history: int, boot_id: int, capacity: int) -> None
 
 
 def set_boot_id(words: memoryview, boot_id: int) -> None:
-    """The ring is used in this boot of the machine."""
+    """The ring is used in this boot of the host."""
     words[Word.BOOT_ID_HIGH], words[Word.BOOT_ID_LOW] = boot_id >> 64, boot_id & _LOW
 
 
 def boot_id_of(words: memoryview) -> int:
-    """In which boot of the machine the ring was used last."""
+    """In which boot of the host the ring was used last."""
     return int(words[Word.BOOT_ID_HIGH] << 64 | words[Word.BOOT_ID_LOW])
 
 
@@ -70,7 +70,7 @@ def verify(words: memoryview, room: int, boot_id: int) -> None:
     """Check a header that was found, in front of `room` bytes.
 
     Raises:
-        RingError: it cannot be trusted in this boot of the machine.
+        RingError: it cannot be trusted in this boot of the host.
     """
     if words[Word.MAGIC] != _MAGIC or words[Word.CHECKSUM] != _checksum(words):
         raise RingError("its header is damaged")

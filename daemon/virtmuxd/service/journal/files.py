@@ -46,7 +46,7 @@ from virtmuxd.service.journal.settings import Settings
 _CLOSING = 128
 #: Where a history begins.
 _BEGINNING = (0, 1)
-#: No boot of any machine: of it nothing is believed that does not verify.
+#: No boot of any host: of it nothing is believed that does not verify.
 _NO_BOOT = ""
 
 
@@ -62,7 +62,7 @@ class ConsoleFiles:
         """Touches no file.
 
         Args:
-            boot: the id of this boot of the machine.
+            boot: the id of this boot of the host.
         """
         self._settings = settings
         self._links = links

@@ -40,7 +40,7 @@ class JournalStore:
     """See the module. Used by one thread at a time."""
 
     def __init__(self, settings: Settings, limits: Limits, boot: str) -> None:
-        """Touches nothing yet. `boot` is the id of this boot of the machine, in 32 hex digits."""
+        """Touches nothing yet. `boot` is the id of this boot of the host, in 32 hex digits."""
         self._settings = settings
         self._limits = limits
         self._boot = boot
