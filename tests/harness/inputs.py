@@ -2,7 +2,8 @@
 
 from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
-from virtmuxd.core.inputs import Batch, Inputs, Writer
+from virtmuxd.core.inputs import Batch, Inputs
+from virtmuxd.core.writer import Writer
 
 WINDOW = 20
 #: As much as a client may have.

@@ -4,8 +4,8 @@ from tests.harness.consoles import Bench
 from virtmux.people import Person
 from virtmux.reasons import Reason
 from virtmuxd.core.cursor import Cursor
-from virtmuxd.core.inputs import Writer
 from virtmuxd.core.place import Place
+from virtmuxd.core.writer import Writer
 
 ALICE = Person(1, "alice", 1000, 4711)
 

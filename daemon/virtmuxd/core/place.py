@@ -5,8 +5,8 @@ from collections.abc import Callable
 from virtmux.people import Person
 from virtmux.reasons import Reason
 from virtmuxd.core.cursor import Cursor
-from virtmuxd.core.inputs import Writer
 from virtmuxd.core.roles import Seat
+from virtmuxd.core.writer import Writer
 
 
 class Place(Seat):

@@ -11,10 +11,10 @@ from virtmux.records import Position
 from virtmux.replay import From, Replay
 from virtmuxd.core.console import Console
 from virtmuxd.core.cursor import Lag
-from virtmuxd.core.inputs import Writer
 from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.core.place import Place
 from virtmuxd.core.start import Start, find_start
+from virtmuxd.core.writer import Writer
 from virtmuxd.service.audit import Audit, PlaceAudit
 from virtmuxd.service.outgoing import Feed, Outgoing
 

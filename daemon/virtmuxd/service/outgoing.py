@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from virtmux.messages import Event, ServerMessage, encode
 from virtmuxd.core.cursor import Cursor, Lag
-from virtmuxd.core.inputs import Account
 from virtmuxd.core.past import PastRecords
 from virtmuxd.core.sequence import Sequence
+from virtmuxd.core.writer import Account
 
 #: Answers that may wait before no more requests are carried out; events, which come unasked, before it is too slow.
 MAX_ANSWERS = 64

@@ -15,12 +15,12 @@ from virtmux.records import rfc3339
 from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.access import Right
 from virtmuxd.core.console import Console
-from virtmuxd.core.inputs import Writer
 from virtmuxd.core.limits import Limits
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.roles import KEPT, TakenError, Wish
 from virtmuxd.core.start import Start
+from virtmuxd.core.writer import Writer
 from virtmuxd.service.answers import person, refused
 from virtmuxd.service.audit import Audit
 from virtmuxd.service.client_place import ClientPlace

@@ -11,9 +11,9 @@ from virtmuxd.core.events import (
     Timer,
     Up,
 )
-from virtmuxd.core.inputs import Writer
 from virtmuxd.core.place import Place
 from virtmuxd.core.roles import Wish
+from virtmuxd.core.writer import Writer
 
 
 class Counting(Place):

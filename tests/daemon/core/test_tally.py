@@ -10,9 +10,9 @@ from virtmux.records import rfc3339
 from virtmuxd.core.archive import Page
 from virtmuxd.core.cursor import Cursor, Lag
 from virtmuxd.core.events import Policy
-from virtmuxd.core.inputs import Writer
 from virtmuxd.core.place import Place
 from virtmuxd.core.tally import total
+from virtmuxd.core.writer import Writer
 
 
 def enter(bench: Bench, *, lag: Lag | None = None) -> Place:

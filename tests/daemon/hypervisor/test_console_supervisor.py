@@ -20,7 +20,7 @@ from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Attached, Break, Ended
 from virtmuxd.core.events import Demand, Down, Elapsed, Failed, Released, Stopped, Timer, Up
 from virtmuxd.core.evidence import Failure
-from virtmuxd.core.inputs import Writer
+from virtmuxd.core.writer import Writer
 from virtmuxd.hypervisor.connection import Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.stream import ConsoleStream
