@@ -214,7 +214,7 @@ class Console:
 
     @contextmanager
     def _contained(self) -> Iterator[None]:
-        """The failure boundary of a console."""
+        """The failure boundary of a console: who holds it ends what a bug has left half done."""
         try:
             yield
         except Exception:

@@ -100,26 +100,11 @@ class Places(Contained):
         if why_not is not None:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, why_not)
             return
-        handle = console.handle
-        types = not request.read_only and Right.TYPE in rights
-        refusal = None if types else Cause.ACCESS_DENIED
-        writer = Writer(partial(self._tell_input, handle), refusal, window=self._window)
-        lose = partial(self._lose_place, handle)
-        place = ClientPlace(
-            request,
-            console,
-            self._outgoing,
-            writer,
-            ended=lose,
-            review=self.review,
-            who=self.who,
-            knows=self.knows,
-            audit=self._audit,
-        )
+        place = self._make(request, console, types=not request.read_only and Right.TYPE in rights)
         owner = console.company.owner_but(request.token)
         try:
             self._find_start(place, rights)
-            alone = request.exclusive and types and Right.EXCLUSIVE in rights
+            alone = request.exclusive and place.role.types and Right.EXCLUSIVE in rights
             wish = Wish(alone, request.steal and Right.STEAL in rights, request.token)
             console.company.enter(place, place.since, wish, force=request.force)
         except ValueError as error:
@@ -129,8 +114,8 @@ class Places(Contained):
             text = f"{person(taken.by)} has the console of {console.id.domain} alone; --steal takes it over"
             self._refuse(request.id, Cause.CONSOLE_BUSY, text)
             return
-        self._places[handle] = place
-        self._former.discard(handle)
+        self._places[console.handle] = place
+        self._former.discard(console.handle)
         self._record(place, owner)
         if place.start is None:
             self._loop.call_later(_START_DEADLINE, self._start, place, Start(console.sequence.nearest))
@@ -138,6 +123,21 @@ class Places(Contained):
             console.when_decided(Once(partial(self._decided, place), _ATTACH_DEADLINE))
         else:
             self._answer_attach(place)
+
+    def _make(self, request: messages.Attach, console: Console | PastConsole, *, types: bool) -> ClientPlace:
+        """A place that nobody has yet."""
+        refusal = None if types else Cause.ACCESS_DENIED
+        return ClientPlace(
+            request,
+            console,
+            self._outgoing,
+            Writer(partial(self._tell_input, console.handle), refusal, window=self._window),
+            ended=partial(self._lose_place, console.handle),
+            review=self.review,
+            who=self.who,
+            knows=self.knows,
+            audit=self._audit,
+        )
 
     def _record(self, place: ClientPlace, owner: Person | None) -> None:
         """The place has begun, where `owner` had the console alone."""
