@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from virtmuxd.config.schema import Config
-from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor.bridge import EventBridge

@@ -14,20 +14,22 @@ from virtmux.backoff import Backoff
 from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.history import History
 from virtmuxd.config.schema import Config, Kept
-from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.events import Timing
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.core.registry import Registry
 from virtmuxd.core.retention import Bounds
-from virtmuxd.core.sequence import Boot
+from virtmuxd.core.store import Boot
 from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.journal.recovery import Recovered
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 from virtmuxd.service.journal.store import JournalStore
 from virtmuxd.service.journal.writer import JournalWriter
 from virtmuxd.service.library import Library
-from virtmuxd.service.ring import Past, Ring, remove_aside, remove_ring
+from virtmuxd.service.ring import Past, Ring
+from virtmuxd.service.ring_files import remove_aside, remove_ring
 from virtmuxd.service.runtime import RuntimeDirectory, boot_id
 
 _log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ class Shelf:
         self._store = JournalStore(_settings(config, directory, log_group), _bounds(config), f"{self._boot:032x}")
         self._writer = JournalWriter(self._store, self._defined)
         self._writing: asyncio.Task[None] | None = None
-        self._recovered: dict[Identity, Recovered] = {}
+        self._recovered: dict[ConsoleKey, Recovered] = {}
         self._is_known = True
         self.library = Library(registry, self._journal, self._readers, self._forget)
 
@@ -113,7 +115,7 @@ class Shelf:
         self._loop.call_later(seconds, lambda: call(time.time_ns()))
 
     def _ring(self, key: ConsoleKey, kept: Kept, size: int) -> Ring:
-        found = self._recovered.pop(Identity(*key), None)
+        found = self._recovered.pop(key, None)
         if kept is Kept.NONE:
             return Ring.in_memory(size, self._runtime.life)
         recovered = found if kept is Kept.DISK else None
@@ -139,7 +141,7 @@ class Shelf:
         if console is not None and console.recorder is not None:
             console.forget(lambda: then(None))
             return
-        self._recovered.pop(Identity(*key), None)
+        self._recovered.pop(key, None)
         try:
             if console is None:
                 remove_ring(self._runtime.ring(key))
@@ -147,7 +149,7 @@ class Shelf:
         except OSError as error:
             then(error)
         else:
-            self._writer.forget(Identity(*key), then)
+            self._writer.forget(key, then)
 
     def _relocate(self, console: Console, ring: Ring, former: ConsoleKey, key: ConsoleKey) -> None:
         self._registry.rekey(console, former)
@@ -155,11 +157,11 @@ class Shelf:
         if console.recorder is not None:
             console.recorder.move(key, time.time_ns())
 
-    def _defined(self) -> frozenset[Identity] | None:
+    def _defined(self) -> frozenset[ConsoleKey] | None:
         """The consoles whose guests are defined; None as long as a hypervisor was not looked at."""
         if self._registry.is_new:
             return None
-        return frozenset(Identity(*console.key) for console in self._registry)
+        return frozenset(console.key for console in self._registry)
 
     async def finish(self) -> None:
         """Close all consoles: record that this is a clean stop, and have all written."""

@@ -1,6 +1,11 @@
 """Lines counted back from an end, in a time that does not depend on how many they are. Pure."""
 
 
+def lines_back(data: bytes, count: int) -> int:
+    """Where the last `count` lines of `data` begin; one that is not finished counts. 0 where there are fewer."""
+    return newline_back(data, count, len(data) - 1) + 1  # a newline at the very end begins no line
+
+
 def newline_back(data: bytes, count: int, end: int) -> int:
     """The index of the newline that is the `count`-th before the index `end`, the last of them being the first; -1
     where there are fewer."""

@@ -8,15 +8,18 @@ from tests.harness.memory_store import MemoryStore
 from virtmux import messages
 from virtmux.backoff import Backoff
 from virtmux.reasons import LibvirtEvent, Phase
-from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.events import Cleaned, Close, Command, Event, Failed, Open, Opened, Policy, Stopped, Timing, Up
 from virtmuxd.core.evidence import Failure
+from virtmuxd.core.later import Later
 from virtmuxd.core.registry import Registry
-from virtmuxd.core.sequence import Store
+from virtmuxd.core.store import Store
 
 HYPERVISOR = "qemu/system/4a6b"
 URI = "qemu:///system"
 UUID = "5d3f9a5e-0000-4000-8000-000000000001"
+OTHER_UUID = "5d3f9a5e-0000-4000-8000-000000000002"
 #: Nanoseconds; one second, and the moment at which these tests begin.
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -102,7 +105,7 @@ def console_over(
     tell: Callable[[messages.Event], None] = lambda _: None,
     relocate: Callable[[ConsoleKey, ConsoleKey], None] = lambda _, __: None,
     new_token: Callable[[], str] = lambda: "token",
-    later: Callable[[float, Callable[[int], None]], object] = lambda _, __: None,
+    later: Later = lambda _, __: None,
 ) -> Console:
     """The core's console over any store."""
     timing, backoff = Timing(), Backoff(lambda: 0.0)
@@ -166,3 +169,15 @@ class Consoles:
         self.registry.add(console)
         console.appear(console.naming, START)
         return bench
+
+
+def always(*, capacity: int = 1 << 20) -> Consoles:
+    """Consoles that virtmux always holds."""
+    return Consoles(policy=Policy.ALWAYS, capacity=capacity)
+
+
+def held(consoles: Consoles, domain: str = "web1", *, uuid: str = UUID) -> Bench:
+    """One more console, that is attached."""
+    bench = consoles.add(domain, uuid=uuid)
+    bench.attach()
+    return bench

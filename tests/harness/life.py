@@ -23,7 +23,8 @@ from virtmuxd.core.events import (
 )
 from virtmuxd.core.evidence import Evidence
 from virtmuxd.core.machine import Machine
-from virtmuxd.core.sequence import Sequence, StoredMark
+from virtmuxd.core.sequence import Sequence
+from virtmuxd.core.store import StoredMark
 
 SECOND = 10**9
 
@@ -74,9 +75,8 @@ class Life:
         exclusive: bool = True,
     ) -> None:
         self.store = store or MemoryStore()
-        self.final: list[StoredMark] = []
+        self.final = list[StoredMark]()
         self.sequence = Sequence(7, self.store, self.final.append)
-        self.sequence.recover()
         self.machine = Machine(
             self.sequence,
             identify=lambda number: ConsoleId("hypervisor", "qemu:///system", "web1", "uuid", "serial0", number),

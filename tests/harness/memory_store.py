@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Self
 from uuid import uuid4
 
-from virtmuxd.core.sequence import MAX_MARKS, Boot, StoredMark
+from virtmuxd.core.store import MAX_MARKS, Boot, StoredMark
 
 
 class MemoryStore:

@@ -7,8 +7,8 @@ from msgspec.structs import astuple
 
 from tests.harness.recording import Disk, Recording
 from virtmux.records import Note, rfc3339
-from virtmuxd.core.console import ConsoleKey
-from virtmuxd.core.sequence import MAX_MARKS, StoredMark
+from virtmuxd.core.console_key import ConsoleKey
+from virtmuxd.core.store import MAX_MARKS, StoredMark
 
 if TYPE_CHECKING:
     from virtmuxd.service.journal.store import Work

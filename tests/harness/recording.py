@@ -16,15 +16,16 @@ from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.history import History
 from virtmux.journal.names import home
 from virtmux.messages import Event
+from virtmux.records import Note, rfc3339
+from virtmuxd.core.archive import Point
 from virtmuxd.core.console import Console
 from virtmuxd.core.counters import Counters
-from virtmuxd.core.cursor import Place
 from virtmuxd.core.events import Policy
 from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.recorder import ConsoleRecorder
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 from virtmuxd.service.journal.store import Outcome, Work
 from virtmuxd.service.ring import Life, Ring
 
@@ -119,7 +120,7 @@ class Recording:
     readers: "Readers"
     archive: DiskArchive = field(init=False)
     counters: Counters = field(default_factory=Counters)
-    places: list[Place] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
     released: int = 0
     queued: bool = False
     now: int = START
@@ -130,13 +131,13 @@ class Recording:
     def queue(self, _recorder: ConsoleRecorder) -> None:
         self.queued = True
 
-    def recorded(self, place: Place) -> None:
-        self.places.append(place)
-        self.archive.recorded(place)
+    def recorded(self, point: Point) -> None:
+        self.points.append(point)
+        self.archive.recorded(point)
 
     def stored(self) -> History | None:
         """The history as the journal has it."""
-        stored = Journal(self.directory).histories(StoredConsole(*self.files.identity))
+        stored = Journal(self.directory).histories(StoredConsole(*self.files.key))
         return next((each for each in stored if each.id == self.history), None)
 
     def release(self) -> None:
@@ -184,7 +185,7 @@ class Recording:
     @property
     def story(self) -> journal_files.Story:
         """What the files hold of the history, as a reader finds it that shares no code with the writer."""
-        stories = journal_files.read(home(self.directory, *self.files.identity[:2]))
+        stories = journal_files.read(home(self.directory, *self.files.key[:2]))
         return stories.get(self.history, journal_files.Story())
 
     @property
@@ -193,6 +194,20 @@ class Recording:
 
     def __post_init__(self) -> None:
         self._history = self.ring.history
+
+    def note(self, text: str = "paused") -> None:
+        """Something happens that is noted in the records."""
+        self.console.sequence.mark(Note(rfc3339(self.now), text))
+
+    def written(self) -> bytes:
+        """What the journal has, which must begin at the beginning and have no hole."""
+        held = self.story.held()
+        assert sorted(held) == list(range(len(held)))
+        return bytes(held[offset] for offset in sorted(held))
+
+    def kinds(self) -> list[str]:
+        """What those who watch were told of the journal."""
+        return [each.event for each in self.told if each.event.startswith("journal-")]
 
     def gaps(self) -> list[tuple[int, int]]:
         """The gaps that those who watch were told of."""
@@ -251,7 +266,7 @@ def recording(
     bench = Consoles(policy=Policy.ALWAYS).add(store=ring)  # type: ignore[arg-type]
     console = bench.console
     settings = Settings(directory=directory, size=size, keep=10**6)
-    files = ConsoleFiles(settings, Links(directory), Identity(*console.key), console.naming.domain, BOOT)
+    files = ConsoleFiles(settings, Links(directory), console.key, console.naming.domain, BOOT)
     made = Recording(console, ring, files, clock, directory, bench.told, readers)
     made.output += bytes(ring.end)
     made.archive = console.sequence.archive = DiskArchive(console.handle, made.stored, readers)  # type: ignore[arg-type]

@@ -7,13 +7,15 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from virtmux.journal.directory import Journal
 from virtmux.messages import (
     Attach,
     ClientHello,
     ClientMessage,
+    Detach,
+    Done,
     Goodbye,
     Place,
     ServerHello,
@@ -21,7 +23,7 @@ from virtmux.messages import (
     encode,
 )
 from virtmux.people import Person
-from virtmux.reasons import Reason
+from virtmux.reasons import Cause, Phase, Reason
 from virtmux.session import ClientSession
 from virtmux.wire import Output, encode_input
 from virtmuxd.core.access import AccessRules
@@ -43,6 +45,8 @@ from virtmuxd.service.proofs import Proofs
 UID = 1000
 #: Seconds after which a test that waits for the daemon has failed.
 DEADLINE = 10.0
+#: Why a test sends a client away.
+STOPPING = Reason(cause=Cause.SERVER_STOPPING, text="stopping", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
 
 _T = TypeVar("_T", bound=ServerMessage | Output)
 
@@ -101,10 +105,15 @@ class Peer:
         await self.say(ClientHello(features=list(features)))
         await self.expect(ServerHello)
 
-    async def attach(self, domain: str = "web1", *, position: str | None = None, read_only: bool = False) -> Place:
+    async def attach(self, domain: str = "web1", **asked: Any) -> Place:
         """Take a place that is given at once."""
-        await self.say(Attach(self.session.next_id(), domain, position=position, read_only=read_only))
+        await self.say(Attach(self.session.next_id(), domain, **asked))
         return await self.expect(Place)
+
+    async def placed(self, domain: str = "web1", **asked: Any) -> Place:
+        """Take a place; what comes before it is dropped."""
+        await self.say(Attach(self.session.next_id(), domain, **asked))
+        return await self.until(Place)
 
     async def goodbye(self) -> Reason:
         """The reason of the goodbye that comes next, with which the connection ends."""
@@ -117,6 +126,18 @@ class Peer:
         """What the daemon says why it ended the connection."""
         async with asyncio.timeout(DEADLINE):
             return await self._served
+
+
+async def everything_taken(peer: Peer) -> None:
+    """The daemon has taken all that the peer sent: it has answered what came last."""
+    request = peer.session.next_id()
+    await peer.say(Detach(request, 2**32 - 1))
+    assert (await peer.until(Done)).id == request
+
+
+def limited(**rules: Any) -> LimitsInForce:
+    """These limits, and the others as they are by default."""
+    return LimitsInForce(LimitRules(**rules))
 
 
 def empty_library(registry: Registry) -> Library:

@@ -24,7 +24,7 @@ from tests.harness.stepped_loop import SteppedLoop, SteppedThreads
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, LibvirtEvent, Phase, Retry
 from virtmuxd.config.schema import Config
-from virtmuxd.core.console import ConsoleKey, Naming
+from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.events import (
     Answered,
     Cleaned,
@@ -154,7 +154,7 @@ class SteppedDaemon:
         self.loop.do(lambda: self._tasks.create_task(newcomer(theirs, self.hall).run()))
         return ours
 
-    # The hypervisor's side of the console (`virtmuxd.core.console.Holder`).
+    # The hypervisor's side of the console (`virtmuxd.core.holder.Holder`).
 
     def carry_out(self, command: Command) -> None:
         now = time.time_ns()

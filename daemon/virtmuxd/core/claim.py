@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from virtmux.records import rfc3339
 from virtmuxd.core.events import (
     ClearTimer,
     Command,
@@ -71,6 +72,15 @@ class Claim:
         if self.released_until is not None:
             return "it was released; 'virtmux reclaim' takes it back"
         return None
+
+    @property
+    def released(self) -> str | None:
+        """Until when it is released, in the words of `ConsoleInfo.released`; None where it is not."""
+        if self.lent:
+            return "while-in-use"
+        if self.released_until is None:
+            return None
+        return "until-reclaimed" if self.released_until == FOREVER else rfc3339(self.released_until)
 
     def left_s(self, at: int) -> float | None:
         """Seconds until a release with an end is over; None where there is none."""

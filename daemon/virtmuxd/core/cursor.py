@@ -1,12 +1,11 @@
-"""A reader's place in a console's records, and how far it may lag. Pure."""
+"""A reader's cursor in a console's records: what it is given next, what it missed, and how far it may lag. Pure."""
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import NamedTuple, Protocol
 
 from virtmux import messages
+from virtmuxd.core.archive import Archive, Page, Point
 from virtmuxd.core.times import Times
 
 
@@ -18,65 +17,6 @@ class Lag:
     size: int
     age: int
     leaves: bool
-
-
-Place = tuple[int, int]
-"""An offset and a mark: what comes next."""
-
-
-class Page(NamedTuple):
-    """A frame out of the archive, and the offset and mark behind it; whether it is a gap."""
-
-    frame: bytes
-    offset: int
-    mark: int
-    is_gap: bool = False
-
-
-class Seek(Enum):
-    """What can be looked for in the archive."""
-
-    OLDEST = auto()
-    """The first record that is there."""
-    OFFSET = auto()
-    """The first record at an offset or behind."""
-    LINE = auto()
-    """The first line there."""
-    LINES = auto()
-    """The first of its last lines, so many."""
-    SINCE = auto()
-    """The first record of a time (ns) or later."""
-
-
-class Sought(NamedTuple):
-    """What is looked for in the archive."""
-
-    kind: Seek
-    number: int
-
-
-class Archive(Protocol):
-    """Where records are found that the store holds no more."""
-
-    @property
-    def oldest(self) -> Place:
-        """The first record that it may hold."""
-
-    @property
-    def end(self) -> Place:
-        """What comes behind its last record."""
-
-    def forget(self, place: Place, output: int) -> None:
-        """Hold nothing of what is before that place, nor output before that offset."""
-
-    def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
-        """Give where that is, by and by; None where it is not there."""
-
-    def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
-        """Give some of the records from one place up to another, by and by: none where it has none of them.
-
-        The pages follow each other from `start`; what is missing among them is a gap.
-        """
 
 
 def _decline(_frame: bytes) -> bool:
@@ -133,13 +73,13 @@ class Cursor:
         #: What the archive gave and is not taken yet, and whether it was asked.
         self.pages: deque[Page] = deque()
         self.fetching = False
-        #: From which place on the archive had nothing, and before which.
-        self._void: tuple[Place, Place] | None = None
+        #: From which point on the archive had nothing, and before which.
+        self._void: tuple[Point, Point] | None = None
         #: The time that the reader was told last.
         self.told_at: int | None = None
 
     @property
-    def place(self) -> Place:
+    def point(self) -> Point:
         """Offset and mark."""
         return self.offset, self.mark
 
@@ -153,16 +93,16 @@ class Cursor:
         return max(0, end - max(self.offset, self.live_from[0]))
 
     @property
-    def void_to(self) -> Place | None:
+    def void_to(self) -> Point | None:
         """Up to where the archive has nothing from here on, as far as it was asked; None where it may have some."""
-        return self._void[1] if self._void is not None and self._void[0] == self.place else None
+        return self._void[1] if self._void is not None and self._void[0] == self.point else None
 
     def begin(self, offset: int, mark: int) -> None:
         """Start there, and not where it was made."""
         self.offset, self.mark = offset, mark
         self._began = offset
 
-    def fetch(self, archive: Archive, stop: Place) -> None:
+    def fetch(self, archive: Archive, stop: Point) -> None:
         """Have records before `stop` brought; the reader is woken once they, or none (`void_to`), are there."""
         self.fetching = True
 
@@ -170,10 +110,10 @@ class Cursor:
             self.fetching, self.told_at = False, None
             self.pages.extend(pages)
             if not pages:
-                self._void = self.place, stop
+                self._void = self.point, stop
             self.wake()
 
-        archive.fetch(self.place, stop, timed=self.timed, give=give)
+        archive.fetch(self.point, stop, timed=self.timed, give=give)
 
     def turn(self) -> bytes:
         """Take the next page, which is there."""
@@ -183,9 +123,9 @@ class Cursor:
         self.offset, self.mark = page.offset, page.mark
         return page.frame
 
-    def skip(self, handle: int, to: Place, why: str | None = None) -> bytes:
+    def skip(self, handle: int, to: Point, why: str | None = None) -> bytes:
         """Go on there; the gap that says so, and why."""
-        gap = messages.Gap(handle, *self.place, *to, why)
+        gap = messages.Gap(handle, *self.point, *to, why)
         self._miss(to[0])
         self.offset, self.mark = to
         return messages.encode(gap)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from virtmux.reasons import Cause, SavedError
 from virtmuxd.core.events import Down, OpenFailed
 from virtmuxd.core.evidence import Evidence, Failure, Verdict, assume, classify, is_ours, opening_cause
-from virtmuxd.core.sequence import StoredMark
+from virtmuxd.core.store import StoredMark
 
 #: How often a console that is busy after a silent end is asked for again, and after how many seconds each, before
 #: somebody else is said to hold it: at first it may be our own dead stream, which libvirtd has not given up yet.

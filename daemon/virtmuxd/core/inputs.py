@@ -11,15 +11,13 @@ stop them all: there libvirt's word is taken for it, and a guest that says nothi
 """
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from virtmux.messages import InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import ProtocolError
 from virtmuxd.core.budget import Budget
 from virtmuxd.core.input_queue import InputQueue
+from virtmuxd.core.writer import Account, Writer, nobody
 
 #: Input without a fence is unsettled from so many packets on, or from more bytes than these.
 SETTLE_FROM, SETTLE_BEYOND = 3, 256
@@ -32,58 +30,6 @@ UNFENCED_SIZE = 3 * PACKET
 #: Bytes that a guest may have been sent without saying anything: its serial line takes 13 KB that nobody reads. Behind
 #: a shared connection it is sent no more; on one of its own it may take long with what is beyond.
 BUDGET = 8192
-
-
-@dataclass(slots=True)
-class Account:
-    """One client's input within one attachment, in bytes from its start; `held` while it waits for the guest.
-
-    What became of it is counted from the byte `base` on: 0, but for a client that might not type for a while.
-    """
-
-    attachment: int = 0
-    received: int = 0
-    base: int = 0
-    accepted: int = 0
-    unknown: int = 0
-    rejected: int = 0
-    cause: Cause | None = None
-    held: bool = False
-    #: Whether some of it was rejected because the client might not type.
-    refused: bool = False
-
-    @property
-    def pending(self) -> int:
-        return self.received - self.base - self.accepted - self.unknown - self.rejected
-
-    def status(self, console: int) -> InputStatus:
-        """What the client is told."""
-        return InputStatus(
-            console,
-            self.attachment,
-            self.accepted,
-            self.unknown,
-            self.rejected,
-            self.cause,
-            self.held and bool(self.pending),
-            self.base,
-        )
-
-    def begin_again(self) -> "Account":
-        """The same input, counted from here on."""
-        return Account(self.attachment, self.received, base=self.received)
-
-
-class Writer:
-    """A client's right to type at a console, its account, and how it hears of changes to it."""
-
-    def __init__(self, changed: Callable[[], None], refusal: Cause | None = None, *, window: int = 65536) -> None:
-        """`changed` is called when the account has news; `refusal` is set for clients that may only watch; `window`:
-        so many bytes it may have whose fate is not known."""
-        self.account = Account()
-        self.changed = changed
-        self.refusal = refusal
-        self.window = window
 
 
 class Batch(NamedTuple):
@@ -281,7 +227,7 @@ class Inputs:
 
     def _begin_again(self, writer: Writer) -> Account:
         """Of what is under way for it still, nothing is told any more."""
-        former = Writer(_nobody)
+        former = Writer(nobody)
         former.account, writer.account = writer.account, writer.account.begin_again()
         if writer in self._under_way:
             self._under_way[former] = self._under_way.pop(writer)
@@ -290,7 +236,7 @@ class Inputs:
     def forget(self, writer: Writer) -> None:
         """The client left: nobody is told any more. What it typed before goes its way; but no more than a window of
         such input waits for a guest that takes none."""
-        writer.changed = _nobody
+        writer.leave()
         queued = self._queue.waiting(writer)
         if self._left_behind + queued > writer.window:
             self._drop(writer)
@@ -302,7 +248,7 @@ class Inputs:
     def refuse_those_who_left(self) -> None:
         """What clients have queued that left since goes no further."""
         for writer in self._queue:
-            if writer.changed is _nobody:
+            if writer.has_left:
                 self._drop(writer)
         self._left_behind = 0
 
@@ -366,7 +312,3 @@ class Inputs:
             self.accepted += size
         for writer in concerned:
             writer.changed()
-
-
-def _nobody() -> None:
-    """Nobody is told."""

@@ -7,8 +7,9 @@ from virtmux.people import Companion, Role
 from virtmux.reasons import ConsoleId, Reason
 from virtmux.records import Position, rfc3339
 from virtmux.wire import ProtocolError
-from virtmuxd.core.console import Place
-from virtmuxd.core.cursor import Archive, Cursor
+from virtmuxd.core.archive import Archive
+from virtmuxd.core.cursor import Cursor
+from virtmuxd.core.place import Place
 from virtmuxd.core.roles import NO_WISH, Wish
 
 
@@ -51,7 +52,7 @@ class PastRecords:
         stop = self.position.offset, self.position.mark
         if cursor.pages:
             return cursor.turn()
-        if cursor.fetching or cursor.place == stop:
+        if cursor.fetching or cursor.point == stop:
             return None
         if cursor.void_to is not None:
             return cursor.skip(self.handle, stop)
@@ -66,45 +67,19 @@ class PastRecords:
         return None
 
 
-class PastConsole:
-    """What a client with a place at it needs of a console (`virtmuxd.core.console.Console`)."""
+class PastCompany:
+    """Its one client, which can but read; to that as a `virtmuxd.core.company.Company`."""
 
-    why_not: Reason | None = None
-
-    def __init__(self, id_: ConsoleId, records: PastRecords, close: Callable[[], None]) -> None:
-        """`close` is called when its client has left: nobody else reads it."""
-        self.id = id_
-        self.handle = records.handle
-        self.sequence = records
+    def __init__(self, close: Callable[[], None]) -> None:
+        """`close` is called when the client has left."""
         self._close = close
-
-    def info(self) -> ConsoleInfo:
-        """As `Console.info`: there is none any more."""
-        return ConsoleInfo(
-            console=self.handle,
-            id=self.id,
-            state=State.ABSENT,
-            since=rfc3339(0),
-            running=False,
-            backend="",
-            clients=1,
-            attachment=None,
-            position=str(self.sequence.position),
-            last_output=None,
-            last_end=None,
-            exclusive=False,
-            paused=False,
-            policy="never",
-            released=None,
-            journal="disk",
-        )
 
     def enter(self, place: Place, at: int, wish: Wish = NO_WISH, *, force: bool = False) -> None:  # noqa: ARG002
         """Nobody else is there, and nothing can be typed."""
         place.role = Role.READ_ONLY
 
     def leave(self, place: Place, at: int, *, lost: bool = False) -> None:  # noqa: ARG002 - that one alone was there
-        """Its client leaves."""
+        """As `Company.leave`."""
         self._close()
 
     def permit(self, place: Place, *, types: bool, alone: bool) -> None:
@@ -130,3 +105,37 @@ class PastConsole:
             ProtocolError: no attachment has begun.
         """
         raise ProtocolError(f"input for attachment {attachment} of a console that is only stored")
+
+
+class PastConsole:
+    """What a client with a place at it needs of a console (`virtmuxd.core.console.Console`)."""
+
+    why_not: Reason | None = None
+
+    def __init__(self, id_: ConsoleId, records: PastRecords, close: Callable[[], None]) -> None:
+        """`close` is called when its client has left: nobody else reads it."""
+        self.id = id_
+        self.handle = records.handle
+        self.sequence = records
+        self.company = PastCompany(close)
+
+    def info(self) -> ConsoleInfo:
+        """As `Console.info`: there is none any more."""
+        return ConsoleInfo(
+            console=self.handle,
+            id=self.id,
+            state=State.ABSENT,
+            since=rfc3339(0),
+            running=False,
+            backend="",
+            clients=1,
+            attachment=None,
+            position=str(self.sequence.position),
+            last_output=None,
+            last_end=None,
+            exclusive=False,
+            paused=False,
+            policy="never",
+            released=None,
+            journal="disk",
+        )

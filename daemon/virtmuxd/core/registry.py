@@ -7,7 +7,8 @@ from virtmux import messages
 from virtmux.messages import HypervisorInfo
 from virtmux.reasons import Cause, Reason, SavedError
 from virtmuxd.core.agent import Agent
-from virtmuxd.core.console import Console, ConsoleKey
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.counters import Counters
 from virtmuxd.core.hypervisors import Hypervisor
 from virtmuxd.core.tally import total
@@ -169,13 +170,13 @@ class Registry:
     def add(self, console: Console) -> None:
         """A new console."""
         self._by_key[console.key] = console
-        console.limit_delivery(self._delivery_rate)
+        console.sequence.limit(self._delivery_rate)
 
     def limit_delivery(self, rate: int) -> None:
         """Let readers have so many bytes a second of what comes of each console; 0: all."""
         self._delivery_rate = rate
         for console in self._by_key.values():
-            console.limit_delivery(rate)
+            console.sequence.limit(rate)
 
     def rekey(self, console: Console, former: ConsoleKey) -> None:
         """A console went to another hypervisor; one that had its key there has made room."""

@@ -1,106 +1,25 @@
 """A console's record sequence: output bytes and the marks between them, with a cursor for each reader.
 
 Everything else reads it: a reader asks for the next frame when it can take one; one that has all is offered what comes.
-So a slow reader costs nothing but its cursor. The bytes themselves lie in a `Store` given from outside (in the daemon:
-the ring file).
+So a slow reader costs nothing but its cursor. The records themselves lie in a `Store` that is given from outside.
 """
 
 from collections import deque
 from collections.abc import Callable
 from itertools import dropwhile, takewhile
-from typing import NamedTuple, Protocol
-
-from msgspec import Struct
 
 from virtmux import messages
 from virtmux.records import Attached, Ended, Mark, Position, rfc3339
 from virtmux.wire import MAX_OUTPUT, encode_output
-from virtmuxd.core.cursor import Archive, Cursor, Place
+from virtmuxd.core.archive import Archive, Point
+from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.pace import WHY, Pace
+from virtmuxd.core.store import MAX_MARKS, Boot, Store, StoredMark
 from virtmuxd.core.times import Times
 
-#: Marks held for readers. Older ones are read from the archive; where that has none, readers are told the range.
-MAX_MARKS = 1024
 #: Marks that may wait for one reader: they are never skipped, so it leaves.
 MAX_WAITING_MARKS = 1000
 _SECOND = 10**9
-
-
-class StoredMark(Struct):
-    """A mark as the store keeps it. While `reserved`, `record` is what was known at the moment of failure, and readers
-    hold in front of it until the mark is completed."""
-
-    number: int
-    offset: int
-    record: Mark
-    reserved: bool = False
-
-
-class Boot(NamedTuple):
-    """Where an incarnation begins in the records: at the mark `attached` that was its first."""
-
-    incarnation: int = 0
-    offset: int = 0
-    mark: int = 1
-
-
-class Store(Protocol):
-    """Where a sequence lies. `start` to `end` are the offsets of the bytes it still holds.
-
-    It also keeps what a console needs to go on after a restart of the daemon: the newest incarnation it knew (number
-    and running id), until when (ns) it was surely held, and until when it is released: 0, -1, None and None in a new
-    one; and where the newest incarnation of which there are records begins.
-    """
-
-    @property
-    def history(self) -> str: ...
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def next_mark(self) -> int: ...
-    @property
-    def incarnation(self) -> tuple[int, int]: ...
-    @property
-    def held_until(self) -> int | None: ...
-    @property
-    def released_until(self) -> int | None: ...
-    @property
-    def boot(self) -> Boot: ...
-
-    def append(self, data: bytes, at: int) -> None:
-        """Take output that was received `at`; it must be safe from a crash of the daemon when this returns."""
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Between 1 and `size` held bytes from `offset`, which lies in [start, end)."""
-
-    def found_marks(self) -> list[StoredMark]:
-        """The marks that were found when the store was opened, in order of their numbers and without holes."""
-
-    def put_mark(self, mark: StoredMark) -> None:
-        """Store a mark, or its completion; safe when this returns."""
-
-    def hold(self, at: int) -> None:
-        """Store that the console is held from now on."""
-
-    def let_go(self, at: int) -> None:
-        """Store that it is held no more."""
-
-    def remember(self, number: int, running_id: int) -> None:
-        """Store the newest incarnation."""
-
-    def release(self, until: int | None) -> None:
-        """Store until when the console is released."""
-
-    def begin_boot(self, boot: Boot) -> None:
-        """Store where the newest incarnation begins."""
-
-    def forget(self) -> None:
-        """Hold none of the bytes and marks that are there; no address is used again."""
-
-    def close(self, at: int) -> None:
-        """Record a clean stop and let go of the store."""
 
 
 class Sequence:
@@ -109,7 +28,8 @@ class Sequence:
     def __init__(
         self, handle: int, store: Store, observe: Callable[[StoredMark], None], archive: Archive | None = None
     ) -> None:
-        """`observe` is called with every mark, once it is final. What the store holds no more is in the `archive`."""
+        """`observe` is called with every mark that comes, once it is final. What the store holds no more is in the
+        `archive`."""
         self.handle = handle
         self.archive = archive
         self.times = Times(store.end, store.held_until or 0)
@@ -124,6 +44,7 @@ class Sequence:
         self._recorder: Callable[[], None] | None = None
         self._record_at = 0
         self._pace: Pace | None = None
+        self._recover()
 
     @property
     def start(self) -> int:
@@ -214,8 +135,8 @@ class Sequence:
         output is to come."""
         return self._add(record, reserved=True)
 
-    def recover(self) -> None:
-        """Complete what a crash left reserved, from what was saved with it. Nobody reads yet."""
+    def _recover(self) -> None:
+        """Complete what a crash left reserved, from what was saved with it."""
         for mark in self._marks:
             if mark.reserved:
                 mark.reserved = False
@@ -291,7 +212,7 @@ class Sequence:
         all of them now."""
         if cursor.mark < self._next_mark or cursor.timed or not begin <= cursor.offset < end:
             return False
-        reaches, frame = self._encoded(cursor.offset, end)
+        reaches, frame = self._peek(cursor.offset, end)
         if not cursor.offer(frame):
             return False
         cursor.offset = reaches
@@ -350,7 +271,7 @@ class Sequence:
             return self._behind(cursor, held, held)
         if cursor.timed and cursor.offset < self.times.known_from and self._recorded_behind(cursor):
             # The archive knows when it came.
-            return self._behind(cursor, (min(self.times.known_from, stop), cursor.mark), cursor.place)
+            return self._behind(cursor, (min(self.times.known_from, stop), cursor.mark), cursor.point)
         return self._timed_output(cursor, stop) if cursor.timed else self._output(cursor, stop)
 
     def _recorded_behind(self, cursor: Cursor) -> bool:
@@ -361,25 +282,26 @@ class Sequence:
         """Why this reader has to leave; None where it may stay."""
         return cursor.too_slow(self._shown, self._next_mark, MAX_WAITING_MARKS, self.times)
 
-    def _behind(self, cursor: Cursor, stop: Place, held: Place) -> bytes | None:
+    def _behind(self, cursor: Cursor, stop: Point, held: Point) -> bytes | None:
         """The reader wants what the store has no more: ask the archive for what is before `stop`. Where that has
         nothing, there is a gap up to what is `held`; but no further than it was asked, for it may have got since what
         the store has let go of since."""
         if self.archive is None:
             return cursor.skip(self.handle, held)
-        void_to = cursor.void_to or cursor.place
+        void_to = cursor.void_to or cursor.point
         to = min(held[0], void_to[0]), min(held[1], void_to[1])
-        if to != cursor.place:
+        if to != cursor.point:
             return cursor.skip(self.handle, to)
         cursor.fetch(self.archive, stop)
         return None
 
     def _output(self, cursor: Cursor, stop: int) -> bytes:
-        cursor.offset, frame = self._encoded(cursor.offset, stop)
+        cursor.offset, frame = self._peek(cursor.offset, stop)
         return frame
 
-    def _encoded(self, offset: int, stop: int) -> tuple[int, bytes]:
-        """Output from `offset` on, no further than `stop`, as a frame, and where that ends."""
+    def _peek(self, offset: int, stop: int) -> tuple[int, bytes]:
+        """Output from `offset` on, no further than `stop`, as a frame, and where that ends: whoever is given it has its
+        cursor moved there."""
         shared = self._shared.get(offset) if self._shared is not None else None
         if shared is None:
             data = self._store.read(offset, min(stop - offset, MAX_OUTPUT))

@@ -6,11 +6,11 @@ What the store holds is looked at here and now; for what lies before that the ar
 from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
-from virtmux.lines import newline_back
+from virtmux.lines import lines_back
 from virtmux.records import Position, parse_time
 from virtmux.replay import From, Replay
 from virtmux.replay_cut import cut_in
-from virtmuxd.core.cursor import Place, Seek, Sought
+from virtmuxd.core.archive import Point, Seek, Sought
 from virtmuxd.core.sequence import Sequence
 
 
@@ -101,8 +101,8 @@ def _seek(
 ) -> None:
     """Ask the archive, and start `otherwise` where it knows no better; `wanted`: see `_from`."""
 
-    def found(place: Place | None) -> None:
-        position = otherwise if place is None else Position(otherwise.history, *place)
+    def found(point: Point | None) -> None:
+        position = otherwise if point is None else Position(otherwise.history, *point)
         give(Start(position) if wanted is None else _from(records, wanted, position))
 
     if records.archive is None:
@@ -161,7 +161,7 @@ def _lines_back(records: Sequence, lines: int, give: Callable[[Start], None]) ->
         give(Start(records.position))
         return
     held = records.held(records.start, records.end)
-    line = last_lines(held, lines)
+    line = lines_back(held, lines)
     if line > 0 or records.archive is None or records.held_from >= records.start:
         give(Start(records.align(Position(records.position.history, records.start + line, 0))))
         return
@@ -171,18 +171,12 @@ def _lines_back(records: Sequence, lines: int, give: Callable[[Start], None]) ->
     _seek(records, Sought(Seek.LINES, max(1, lines - begun)), records.oldest, give)
 
 
-def last_lines(data: bytes, lines: int) -> int:
-    """Where the last `lines` lines of `data` begin; one that is not finished counts. 0 where there are fewer."""
-    end = len(data) - 1 if data.endswith(b"\n") else len(data)
-    return newline_back(data, lines, end) + 1
-
-
 def _since(records: Sequence, at: int, give: Callable[[Start], None]) -> None:
     here = records.position
     if records.archive is not None and at <= records.times.at(records.times.known_from):
         _seek(records, Sought(Seek.SINCE, at), records.oldest, give)
         return
     offset = records.times.since(at)
-    places = ((mark.offset, mark.number) for mark in records.final_marks(0) if parse_time(mark.record.at) >= at)
-    mark_offset, mark = next(places, (here.offset, here.mark))
+    points = ((mark.offset, mark.number) for mark in records.final_marks(0) if parse_time(mark.record.at) >= at)
+    mark_offset, mark = next(points, (here.offset, here.mark))
     give(Start(Position(here.history, min(here.offset if offset is None else offset, mark_offset), mark)))

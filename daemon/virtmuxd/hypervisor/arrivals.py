@@ -12,8 +12,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from virtmux.messages import State
-from virtmuxd.core.console import Console, ConsoleKey, Destination
-from virtmuxd.core.events import Event, Paused, Resumed, Started, Stopped
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey
+from virtmuxd.core.events import Arrived, Event, Paused, Resumed, Started, Stopped
+from virtmuxd.core.holder import Destination
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor
 from virtmuxd.hypervisor.inventory import DomainState
@@ -64,7 +66,7 @@ class Arrivals:
         match event:
             case Resumed(at) | Paused(at):
                 for (supervisor, _), running_id in coming:
-                    supervisor.console.arrived(at, running_id, paused=isinstance(event, Paused))
+                    supervisor.console.handle_event(Arrived(at, running_id, isinstance(event, Paused)))
             case Stopped():
                 self.turn_back(uuid)
             case _:
@@ -93,7 +95,7 @@ class Arrivals:
             if not here and key.uuid not in not_seen:
                 self.turn_back(key.uuid)
             elif state is not None and here and not state.paused:
-                supervised.supervisor.console.arrived(time.time_ns(), running_id, paused=False)
+                supervised.supervisor.console.handle_event(Arrived(time.time_ns(), running_id))
 
     def turn_back(self, uuid: str | None = None) -> None:
         """This domain does not come; None: no domain does."""

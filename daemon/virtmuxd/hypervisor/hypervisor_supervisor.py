@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from virtmux.backoff import Backoff
 from virtmux.reasons import Cause, LibvirtEvent, SavedError
-from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.events import Down, Event, Undefined, Up
 from virtmuxd.core.evidence import connecting_cause, connection_cause
 from virtmuxd.core.registry import AlreadyServedError, Registry

@@ -80,14 +80,15 @@ class Client:
             self, who, self._outgoing, self._rights, hall.proofs, limits=hall.limits, window=window, audit=audit
         )
         self._stored = StoredRequests(
+            self,
             hall.library,
             self._answer,
             self._outgoing.promise,
             self._rights,
-            audit,
+            audit=audit,
             answer_in_turn=self._answer_in_turn,
         )
-        self._releases = Releases(self._answer, self._rights, audit)
+        self._releases = Releases(self, self._answer, self._rights, audit)
         self._people = PeopleRequests(
             who, hall.clients, self._answer, self._rights, audit, answer_in_turn=self._answer_in_turn
         )

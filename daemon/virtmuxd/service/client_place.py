@@ -9,11 +9,12 @@ from virtmux.people import Person
 from virtmux.reasons import Reason
 from virtmux.records import Position
 from virtmux.replay import From, Replay
-from virtmuxd.core.console import Console, Place
+from virtmuxd.core.console import Console
 from virtmuxd.core.cursor import Lag
-from virtmuxd.core.inputs import Writer
 from virtmuxd.core.past import PastConsole, PastRecords
+from virtmuxd.core.place import Place
 from virtmuxd.core.start import Start, find_start
+from virtmuxd.core.writer import Writer
 from virtmuxd.service.audit import Audit, PlaceAudit
 from virtmuxd.service.outgoing import Feed, Outgoing
 
@@ -84,7 +85,7 @@ class ClientPlace(Place):
     def reads_history(self) -> bool:
         """Whether it is at records that came before its client did."""
         cursor, begin = self.feed.cursor, self.reads_from
-        return isinstance(self.console, PastConsole) or cursor.place < (begin.offset, begin.mark)
+        return isinstance(self.console, PastConsole) or cursor.point < (begin.offset, begin.mark)
 
     def answer(self, prove: Callable[[Position], str]) -> messages.Place | None:
         """The answer to the request, with the proof of where it reads from; None where it is not known yet."""
@@ -123,7 +124,7 @@ class ClientPlace(Place):
             self._outgoing.tell_news(self.console.handle, messages.Company, self._company)
 
     def _company(self) -> messages.Company:
-        return messages.Company(self.console.handle, *self.console.others(self))
+        return messages.Company(self.console.handle, *self.console.company.others(self))
 
 
 def _lag(lag: messages.Lag) -> Lag:

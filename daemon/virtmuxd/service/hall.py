@@ -50,7 +50,7 @@ class Hall:
         self.access = access
         self.clients.review()
         for console in self.registry.all() if are_others else ():
-            console.refuse_those_who_left()
+            console.company.refuse_those_who_left()
         try:
             self.proofs.follow(access.fingerprint)
         except OSError as error:

@@ -16,10 +16,11 @@ from virtmux.journal.history import History
 from virtmux.messages import Event, HistoryInfo, event_of
 from virtmux.reasons import ConsoleId
 from virtmux.records import Attached, Position, parse_time, rfc3339
-from virtmuxd.core.console import Console, ConsoleKey
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.past import PastConsole, PastRecords
 from virtmuxd.core.registry import Registry
-from virtmuxd.core.sequence import StoredMark
+from virtmuxd.core.store import StoredMark
 from virtmuxd.service.journal.archive import DiskArchive
 from virtmuxd.service.journal.readers import Readers
 

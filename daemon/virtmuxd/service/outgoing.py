@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from virtmux.messages import Event, ServerMessage, encode
 from virtmuxd.core.cursor import Cursor, Lag
-from virtmuxd.core.inputs import Account
 from virtmuxd.core.past import PastRecords
 from virtmuxd.core.sequence import Sequence
+from virtmuxd.core.writer import Account
 
 #: Answers that may wait before no more requests are carried out; events, which come unasked, before it is too slow.
 MAX_ANSWERS = 64
@@ -34,7 +34,7 @@ class Feed:
     def __init__(
         self, outgoing: "Outgoing", sequence: Sequence | PastRecords, *, lag: Lag | None = None, timed: bool = False
     ) -> None:
-        """It starts at the end of the records, unless its cursor is told another place; see there."""
+        """It starts at the end of the records, unless its cursor is told another point; see there."""
         self.sequence = sequence
         self.cursor = Cursor(sequence.end, sequence.position.mark, self.wake, self.offer, lag=lag, timed=timed)
         self.paused = True
@@ -69,7 +69,7 @@ class Feed:
     def is_level(self) -> bool:
         """Whether all there is was sent, and nothing holds back what comes."""
         end = self.sequence.position
-        return not self.paused and self.cursor.place == (end.offset, end.mark)
+        return not self.paused and self.cursor.point == (end.offset, end.mark)
 
 
 class Outgoing:

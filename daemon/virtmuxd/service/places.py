@@ -15,12 +15,12 @@ from virtmux.records import rfc3339
 from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.access import Right
 from virtmuxd.core.console import Console
-from virtmuxd.core.inputs import Writer
 from virtmuxd.core.limits import LimitsInForce
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.core.past import PastConsole
 from virtmuxd.core.roles import KEPT, TakenError, Wish
 from virtmuxd.core.start import Start
+from virtmuxd.core.writer import Writer
 from virtmuxd.service.answers import person, refused
 from virtmuxd.service.audit import Audit
 from virtmuxd.service.client_place import ClientPlace
@@ -100,28 +100,13 @@ class Places(Contained):
         if why_not is not None:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, why_not)
             return
-        handle = console.handle
-        types = not request.read_only and Right.TYPE in rights
-        refusal = None if types else Cause.ACCESS_DENIED
-        writer = Writer(partial(self._tell_input, handle), refusal, window=self._window)
-        lose = partial(self._lose_place, handle)
-        place = ClientPlace(
-            request,
-            console,
-            self._outgoing,
-            writer,
-            ended=lose,
-            review=self.review,
-            who=self.who,
-            knows=self.knows,
-            audit=self._audit,
-        )
-        owner = console.owner_but(request.token)
+        place = self._make(request, console, types=not request.read_only and Right.TYPE in rights)
+        owner = console.company.owner_but(request.token)
         try:
             self._find_start(place, rights)
-            alone = request.exclusive and types and Right.EXCLUSIVE in rights
+            alone = request.exclusive and place.role.types and Right.EXCLUSIVE in rights
             wish = Wish(alone, request.steal and Right.STEAL in rights, request.token)
-            console.enter(place, place.since, wish, force=request.force)
+            console.company.enter(place, place.since, wish, force=request.force)
         except ValueError as error:
             self._refuse(request.id, Cause.PROTOCOL_ERROR, str(error))
             return
@@ -129,8 +114,8 @@ class Places(Contained):
             text = f"{person(taken.by)} has the console of {console.id.domain} alone; --steal takes it over"
             self._refuse(request.id, Cause.CONSOLE_BUSY, text)
             return
-        self._places[handle] = place
-        self._former.discard(handle)
+        self._places[console.handle] = place
+        self._former.discard(console.handle)
         self._record(place, owner)
         if place.start is None:
             self._loop.call_later(_START_DEADLINE, self._start, place, Start(console.sequence.nearest))
@@ -138,6 +123,21 @@ class Places(Contained):
             console.when_decided(Once(partial(self._decided, place), _ATTACH_DEADLINE))
         else:
             self._answer_attach(place)
+
+    def _make(self, request: messages.Attach, console: Console | PastConsole, *, types: bool) -> ClientPlace:
+        """A place that nobody has yet."""
+        refusal = None if types else Cause.ACCESS_DENIED
+        return ClientPlace(
+            request,
+            console,
+            self._outgoing,
+            Writer(partial(self._tell_input, console.handle), refusal, window=self._window),
+            ended=partial(self._lose_place, console.handle),
+            review=self.review,
+            who=self.who,
+            knows=self.knows,
+            audit=self._audit,
+        )
 
     def _record(self, place: ClientPlace, owner: Person | None) -> None:
         """The place has begun, where `owner` had the console alone."""
@@ -213,17 +213,17 @@ class Places(Contained):
         """Find out the fate of what was typed at a place."""
         place = self._places.get(handle)
         if place is not None:
-            place.console.confirm(place)
+            place.console.company.confirm(place)
 
     def type(self, frame: Input) -> None:
         """Take input.
 
         Raises:
-            ProtocolError: the client never had a place there, or as `Console.type`.
+            ProtocolError: the client never had a place there, or as `Company.type`.
         """
         place = self._places.get(frame.console)
         if place is not None:
-            place.console.type(place, frame.attachment, frame.input_offset, frame.data)
+            place.console.company.type(place, frame.attachment, frame.input_offset, frame.data)
             if place.role.types:
                 place.audit.typed(len(frame.data))
             else:
@@ -255,7 +255,7 @@ class Places(Contained):
             why = place.feed.sequence.too_slow(place.feed.cursor) if place.answered else None
             if why is not None and isinstance(place.console, Console):
                 reason = reason_now(Cause.TOO_SLOW, why, console=place.console.id)
-                place.console.evict(place, reason, time.time_ns())
+                place.console.company.evict(place, reason, time.time_ns())
         if any(place.answered and not place.feed.is_level for place in self._places.values()):
             self.watch_lag()
 
@@ -270,13 +270,13 @@ class Places(Contained):
             if missing:
                 self._take_away(place, self._denied(missing, place.console))
             elif not place.request.read_only:
-                place.console.permit(place, types=Right.TYPE in rights, alone=Right.EXCLUSIVE in rights)
+                place.console.company.permit(place, types=Right.TYPE in rights, alone=Right.EXCLUSIVE in rights)
 
     def _take_away(self, place: ClientPlace, reason: Reason) -> None:
         if isinstance(place.console, Console):
-            place.console.evict(place, reason, time.time_ns())
+            place.console.company.evict(place, reason, time.time_ns())
         else:
-            place.console.leave(place, time.time_ns())
+            place.console.company.leave(place, time.time_ns())
             self._lose_place(place.console.handle, reason)
 
     # Its end.
@@ -310,12 +310,12 @@ class Places(Contained):
         del self._places[handle]
         self._remember(place)
         if cause in _SENT_AWAY and isinstance(place.console, Console):
-            place.console.refuse(place, cause)
+            place.console.company.refuse(place, cause)
         self._outgoing.remove(handle, place.feed)
-        place.console.leave(place, time.time_ns(), lost=lost)
+        place.console.company.leave(place, time.time_ns(), lost=lost)
         place.audit.ended(cause)
         if lost and place.token is not None:
-            self._loop.call_later(KEPT, place.console.expire, place.token)
+            self._loop.call_later(KEPT, place.console.company.expire, place.token)
 
     def _remember(self, place: ClientPlace) -> None:
         """Its client may still send input. To what is only stored none is ever sent, and each place there has a handle

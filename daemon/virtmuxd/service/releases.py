@@ -9,9 +9,11 @@ from virtmux.messages import Done, Reclaim, Refused, Release
 from virtmux.reasons import Cause, Reason
 from virtmuxd.core.access import Right
 from virtmuxd.core.console import Console
+from virtmuxd.core.events import Lent, Reclaimed, Released
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.service.answers import Answer, refused
 from virtmuxd.service.audit import Audit
+from virtmuxd.service.contained import Boundary, Contained, contained
 from virtmuxd.service.once import Once
 from virtmuxd.service.rights import Rights
 
@@ -22,10 +24,12 @@ _DEADLINE = 15.0
 _SECOND = 10**9
 
 
-class Releases:
-    """The requests of one client, and the consoles that are let go while it is connected."""
+class Releases(Contained):
+    """The requests of one client, and the consoles that are let go while it is connected. `client` is whose failure
+    boundary this is in."""
 
-    def __init__(self, answer: Answer, rights: Rights, audit: Audit) -> None:
+    def __init__(self, client: Boundary, answer: Answer, rights: Rights, audit: Audit) -> None:
+        super().__init__(client)
         self._answer = answer
         self._rights = rights
         self._audit = audit
@@ -71,12 +75,14 @@ class Releases:
         if request.while_connected:
             self._lent[console] += 1
             if self._lent[console] == 1:
-                console.step_aside(now)
+                console.handle_event(Lent(now, lent=True))
         else:
-            console.release(now, None if request.seconds is None else now + round(request.seconds * _SECOND))
+            until = None if request.seconds is None else now + round(request.seconds * _SECOND)
+            console.handle_event(Released(now, until))
         self._waiting += 1
         console.when_decided(Once(partial(self._released, request, console), _DEADLINE))
 
+    @contained
     def _released(self, request: Release, console: Console) -> None:
         self._waiting -= 1
         if console.machine.decided:
@@ -93,7 +99,7 @@ class Releases:
         if request.while_connected:
             self._give_back(console)
         else:
-            console.reclaim(time.time_ns())
+            console.handle_event(Reclaimed(time.time_ns()))
             self._audit.reclaimed(console.id)
         self._answer(Done(request.id))
 
@@ -108,5 +114,5 @@ class Releases:
     def _take_back(self, console: Console) -> None:
         """End all of them."""
         del self._lent[console]
-        console.step_back(time.time_ns())
+        console.handle_event(Lent(time.time_ns(), lent=False))
         self._audit.reclaimed(console.id)

@@ -13,8 +13,8 @@ from virtmuxd.service.audit import Audit
 READING = frozenset({Right.WATCH, Right.HISTORY})
 
 
-class Named(Protocol):
-    """What has a console's names: a `ConsoleId`."""
+class Device(Protocol):
+    """A device of a domain, by its names, as a `ConsoleId` has them."""
 
     @property
     def domain(self) -> str: ...
@@ -42,11 +42,11 @@ class Rights:
         """Whether anything is allowed anywhere."""
         return self._access.is_any
 
-    def at(self, console: Named) -> frozenset[Right]:
+    def at(self, console: Device) -> frozenset[Right]:
         """What is allowed at a console."""
         return self._limited(self._access.at(console.domain, console.device))
 
-    def sees(self, console: Named) -> bool:
+    def sees(self, console: Device) -> bool:
         """Whether the client may know of a console."""
         return Right.WATCH in self.at(console)
 

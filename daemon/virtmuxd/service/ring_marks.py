@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import DecodeError
 from msgspec.json import Decoder, Encoder
 
-from virtmuxd.core.sequence import MAX_MARKS, StoredMark
+from virtmuxd.core.store import MAX_MARKS, StoredMark
 
 #: A mark takes two lines where it was reserved first.
 _FULL = 2 * MAX_MARKS

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
 
-from virtmuxd.core.console import ConsoleKey
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service.ring import Life
 
 #: Seconds between two signs of life.

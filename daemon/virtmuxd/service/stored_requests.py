@@ -21,25 +21,28 @@ from virtmux.records import parse_time
 from virtmuxd.core.access import Right
 from virtmuxd.service.answers import Answer, AnswerInTurn, Promise, refused
 from virtmuxd.service.audit import Audit
+from virtmuxd.service.contained import Boundary, Contained, contained
 from virtmuxd.service.library import Forgotten, HistoryMarks, Library, Named
 from virtmuxd.service.rights import READING, Rights
 
 NOTHING_STORED = "nothing of such a console is stored"
 
 
-class StoredRequests:
-    """The requests of one client; they are answered as the library answers."""
+class StoredRequests(Contained):
+    """The requests of one client, answered as the library answers. `client` is whose failure boundary this is in."""
 
     def __init__(
         self,
+        client: Boundary,
         library: Library,
         answer: Answer,
         promise: Promise,
         rights: Rights,
-        audit: Audit,
         *,
+        audit: Audit,
         answer_in_turn: AnswerInTurn,
     ) -> None:
+        super().__init__(client)
         self._library = library
         self._answer = answer
         self._answer_in_turn = answer_in_turn
@@ -72,10 +75,11 @@ class StoredRequests:
         forgets = [Right.FORGET in self._rights.at(console.id) for console in self._library.present(named)]
         # Of what is stored alone it is not known here whose it was.
         if all(forgets) if forgets else Right.FORGET in self._rights.everywhere():
-            self._library.forget(named, self._promise(partial(self._tell_forgotten, request)))
+            self._library.forget(named, self._promise(partial(self._forgotten, request)))
         else:
             self._deny(request, Right.FORGET)
 
+    @contained
     def _tell_histories(self, request: Histories, infos: list[HistoryInfo] | None) -> None:
         allowed = None if infos is None else [info for info in infos if self._reads(info.console)]
         if not allowed and request.domain is not None and (infos or not self._may_know(request.domain, request.device)):
@@ -83,6 +87,7 @@ class StoredRequests:
         else:
             self._tell_all(request.id, None if allowed is None else [History(request.id, info) for info in allowed])
 
+    @contained
     def _tell_marks(self, request: Marks, told: list[HistoryMarks] | None) -> None:
         allowed = None if told is None else [each for each in told if self._reads(each.console)]
         if not allowed and (told or not self._may_know(request.domain, request.device)):
@@ -111,10 +116,15 @@ class StoredRequests:
         named = {"domain": request.domain, "device": request.device, "uri": request.uri}
         self._answer(Refused(request.id, self._rights.denied(right, request.domain or "all consoles", named)))
 
-    def _tell_forgotten(self, request: Forget, forgotten: Forgotten | None) -> None:
+    def _forgotten(self, request: Forget, forgotten: Forgotten | None) -> None:
+        """The audit says so also where the client is gone."""
         error = next(iter(forgotten.errors), None) if forgotten is not None else None
         if forgotten is not None:
             self._audit.forgot(request.domain, request.device, request.uri, error)
+        self._tell_forgotten(request, forgotten, error)
+
+    @contained
+    def _tell_forgotten(self, request: Forget, forgotten: Forgotten | None, error: OSError | None) -> None:
         if error is None:
             self._tell_all(request.id, None if forgotten is None else [])
         else:

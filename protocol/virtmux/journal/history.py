@@ -221,7 +221,7 @@ class History:
             end = max(bound, held - _WINDOW)
             for piece in reversed(list(self._pieces(end, held))):
                 data = piece.data
-                behind = len(data) - 1 if last and data.endswith(b"\n") else len(data)
+                behind = len(data) - 1 if last else len(data)  # a newline at the very end begins no line
                 last = False
                 newlines = data.count(b"\n", 0, behind)
                 if newlines >= count:

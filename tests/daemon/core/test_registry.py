@@ -4,13 +4,12 @@ from contextlib import suppress
 
 import pytest
 
-from tests.harness.consoles import START, Consoles
+from tests.harness.consoles import OTHER_UUID, START, Consoles
 from virtmux import messages
 from virtmux.reasons import Cause
 from virtmuxd.core.events import Up
 from virtmuxd.core.registry import AlreadyServedError, NotFoundError
 
-OTHER_UUID = "5d3f9a5e-0000-4000-8000-000000000002"
 OTHER_URI = "qemu+unix:///system?socket=/other"
 
 

@@ -4,29 +4,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from tests.harness.memory_store import MemoryStore
 from tests.harness.reading import Reader, Reading, Readings
+from tests.harness.records import HANDLE, note, sequence
 from virtmux.messages import Gap, MarkMessage
-from virtmux.records import Note, Position
+from virtmux.records import Position
 from virtmux.wire import Output
 from virtmuxd.core.cursor import Cursor, Lag
 from virtmuxd.core.pace import WHY
-from virtmuxd.core.sequence import Sequence, StoredMark
+from virtmuxd.core.sequence import Sequence
 
-AT = "2026-01-31T12:00:00.000000Z"
-HANDLE = 7
 SECOND = 10**9
 RATE = 1000
 
 
 def limited(rate: int = RATE) -> Sequence:
-    records = Sequence(HANDLE, MemoryStore(), _unobserved)
+    records = sequence()
     records.limit(rate)
     return records
-
-
-def _unobserved(_mark: StoredMark) -> None:
-    """These tests look at what readers get."""
 
 
 def print_(records: Sequence, size: int, second: float = 1.0) -> float | None:
@@ -64,7 +58,7 @@ def test_a_parked_reader_sleeps_until_there_is_something_for_it() -> None:
     records.park(Cursor(RATE, 1, lambda: woken.append("woken")))
 
     print_(records, 5 * RATE)
-    records.mark(Note(AT, "rebooted"))
+    records.mark(note())
     assert not woken
 
     records.let_out(2 * SECOND)
@@ -92,7 +86,7 @@ def test_marks_within_what_is_left_out_are_given() -> None:
     reader = Reader(records)
     print_(records, RATE)
     print_(records, 2 * RATE)
-    records.mark(Note(AT, "rebooted"))
+    records.mark(note())
     print_(records, 2 * RATE)
     records.let_out(2 * SECOND)
 
@@ -135,7 +129,7 @@ def test_what_is_held_back_is_no_lag_of_a_reader() -> None:
 
 
 def test_more_than_the_store_holds_may_be_held_back() -> None:
-    records = Sequence(HANDLE, MemoryStore(100), _unobserved)
+    records = sequence(100)
     records.limit(RATE)
     reader = Reader(records)
     print_(records, RATE)
@@ -178,7 +172,7 @@ class Limited(Readings):
     """Output at random paces, marks, changes of the limit; readers that come, look back and take as they like."""
 
     def __init__(self) -> None:
-        super().__init__(Sequence(HANDLE, MemoryStore(), _unobserved))
+        super().__init__(sequence())
         #: Where the output ended when each reader came.
         self.came: list[int] = []
         self.now = 0
@@ -205,7 +199,7 @@ class Limited(Readings):
     @rule()
     def a_mark_is_made(self) -> None:
         self.marks.append((len(self.output), f"mark {len(self.marks)}"))
-        self.records.mark(Note(AT, self.marks[-1][1]))
+        self.records.mark(note(self.marks[-1][1]))
 
     @rule(rate=st.sampled_from([0, 1, 100, 1000, 5000]))
     def the_limit_changes(self, rate: int) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.harness.memory_store import MemoryStore
+from tests.harness.records import unobserved
 from virtmux.records import Attached, Note, Position, rfc3339
 from virtmux.replay import Replay
-from virtmuxd.core.cursor import Page, Place, Seek, Sought
-from virtmuxd.core.sequence import Sequence, StoredMark
-from virtmuxd.core.start import Start, find_start, last_lines
+from virtmuxd.core.archive import Page, Point, Seek, Sought
+from virtmuxd.core.sequence import Sequence
+from virtmuxd.core.start import Start, find_start
 
 SECOND = 10**9
 CAPACITY = 1000
@@ -18,32 +19,28 @@ CAPACITY = 1000
 class ScriptedArchive:
     """An archive that holds records from `oldest` on; what else it is asked it answers when the test says so."""
 
-    def __init__(self, oldest: Place, end: Place) -> None:
+    def __init__(self, oldest: Point, end: Point) -> None:
         self.oldest = oldest
         self.end = end
         self.asked: list[Sought] = []
-        self.answers: list[Callable[[Place | None], None]] = []
+        self.answers: list[Callable[[Point | None], None]] = []
 
-    def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
+    def find(self, sought: Sought, give: Callable[[Point | None], None]) -> None:
         if sought.kind is Seek.OLDEST:
             give(self.oldest)
         else:
             self.asked.append(sought)
             self.answers.append(give)
 
-    def forget(self, place: Place, output: int) -> None:
-        self.oldest, self.end = place, (output, place[1])
+    def forget(self, point: Point, output: int) -> None:
+        self.oldest, self.end = point, (output, point[1])
 
-    def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
+    def fetch(self, start: Point, stop: Point, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         raise NotImplementedError
 
 
 def console(archive: ScriptedArchive | None = None) -> Sequence:
-    return Sequence(7, MemoryStore(CAPACITY), _unobserved, archive)
-
-
-def _unobserved(_mark: StoredMark) -> None:
-    """These tests look at positions."""
+    return Sequence(7, MemoryStore(CAPACITY), unobserved, archive)
 
 
 def _not_given(_start: Start) -> None:
@@ -139,7 +136,7 @@ def test_after_a_restart_of_the_machine_the_marks_behind_an_offset_are_in_the_ar
     store = MemoryStore(CAPACITY)
     store.start = store.end = 5000
     store.next_mark = 4
-    records = Sequence(7, store, _unobserved, archive)
+    records = Sequence(7, store, unobserved, archive)
     found: list[Start] = []
 
     find_start(records, text.replace("HISTORY", store.history), Replay.parse("none"), found.append)
@@ -204,7 +201,7 @@ def test_a_cut_is_not_in_an_escape_sequence_or_a_character() -> None:
 
 
 def test_a_cut_is_not_in_the_longest_escape_sequence_either() -> None:
-    records = Sequence(7, MemoryStore(), _unobserved)
+    records = Sequence(7, MemoryStore(), unobserved)
     title = b"\x1b]0;" + "é".encode() * 4000 + b"\nweb1\x07"
     records.append(title + b"\nlogin:", 1)
 
@@ -275,14 +272,6 @@ def test_some_lines_back(number: int, offset: int) -> None:
     assert start(records, f"lines:{number}").position.offset == offset
 
 
-@pytest.mark.parametrize(
-    ("data", "number", "expected"),
-    [(b"", 1, 0), (b"a\nb\nc", 1, 4), (b"a\nb\nc\n", 1, 4), (b"a\nb\nc", 2, 2), (b"a\n\n", 1, 2), (b"\n\n", 2, 0)],
-)
-def test_a_line_that_is_not_finished_counts(data: bytes, number: int, expected: int) -> None:
-    assert last_lines(data, number) == expected
-
-
 def test_more_lines_than_are_here_are_counted_back_from_the_archives_end() -> None:
     archive = ScriptedArchive((0, 1), (2900, 2))
     records = console(archive)
@@ -305,7 +294,7 @@ def test_a_line_of_which_the_archive_has_a_part_is_counted_there(recorded: bytes
     archive = ScriptedArchive((0, 1), (2000 + len(recorded), 1))
     store = MemoryStore(CAPACITY)
     store.start = store.end = 2000
-    records = Sequence(7, store, _unobserved, archive)
+    records = Sequence(7, store, unobserved, archive)
     records.append(b"old\nold\n" + b"last" + end, 1)
 
     find_start(records, None, Replay.parse("lines:4"), _not_given)

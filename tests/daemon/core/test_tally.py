@@ -2,25 +2,17 @@
 
 from msgspec.structs import asdict
 
-from tests.harness.consoles import SECOND, START, Bench, Consoles
+from tests.harness.consoles import SECOND, START, Bench, Consoles, always, held
+from tests.harness.placed import ALICE
 from virtmux.messages import Tally
-from virtmux.people import Person
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import rfc3339
-from virtmuxd.core.console import Place
-from virtmuxd.core.cursor import Cursor, Lag, Page
+from virtmuxd.core.archive import Page
+from virtmuxd.core.cursor import Cursor, Lag
 from virtmuxd.core.events import Policy
-from virtmuxd.core.inputs import Writer
+from virtmuxd.core.place import Place
 from virtmuxd.core.tally import total
-
-ALICE = Person(1, "alice", 1000, 4711)
-
-
-def held(**options: int) -> Bench:
-    """A console that virtmux holds."""
-    bench = Consoles(policy=Policy.ALWAYS, **options).add()
-    bench.attach()
-    return bench
+from virtmuxd.core.writer import Writer
 
 
 def enter(bench: Bench, *, lag: Lag | None = None) -> Place:
@@ -28,7 +20,7 @@ def enter(bench: Bench, *, lag: Lag | None = None) -> Place:
     position = bench.console.sequence.position
     cursor = Cursor(position.offset, position.mark, lambda: None, lag=lag)
     place = Place(cursor, Writer(lambda: None), lambda _reason: None, who=ALICE)
-    bench.console.enter(place, bench.now)
+    bench.console.company.enter(place, bench.now)
     return place
 
 
@@ -44,7 +36,7 @@ def counted(bench: Bench) -> dict[str, float]:
 
 
 def test_output_counts_from_where_the_daemon_found_the_console_and_once_for_each_client_that_got_it() -> None:
-    before = held()
+    before = held(always())
     before.output(b"of a former daemon")
     bench = Consoles(policy=Policy.ALWAYS).add(store=before.store.reopened())
     assert counted(bench) == {}
@@ -58,7 +50,7 @@ def test_output_counts_from_where_the_daemon_found_the_console_and_once_for_each
 
 
 def test_who_begins_with_what_was_is_given_that_too() -> None:
-    bench = held()
+    bench = held(always())
     bench.output(b"was")
     place = enter(bench)
     place.cursor.begin(1, place.cursor.mark)
@@ -67,17 +59,17 @@ def test_who_begins_with_what_was_is_given_that_too() -> None:
 
 
 def test_what_was_given_stays_counted_when_its_client_has_left() -> None:
-    bench = held()
+    bench = held(always())
     place = enter(bench)
     bench.output(b"hello")
     read(bench, place)
-    bench.console.leave(place, bench.now)
+    bench.console.company.leave(place, bench.now)
     bench.output(b"!")
     assert counted(bench) == {"attachments": 1, "output": 6, "delivered": 5}
 
 
 def test_what_is_no_longer_held_is_a_gap_and_not_delivered() -> None:
-    bench = held(capacity=4)
+    bench = held(always(capacity=4))
     place = enter(bench)
     bench.output(b"0123456789")
     read(bench, place)
@@ -85,7 +77,7 @@ def test_what_is_no_longer_held_is_a_gap_and_not_delivered() -> None:
 
 
 def test_so_is_a_gap_out_of_the_archive() -> None:
-    bench = held()
+    bench = held(always())
     bench.output(b"0123456789")
     place = enter(bench)
     place.cursor.begin(0, place.cursor.mark)
@@ -95,24 +87,24 @@ def test_so_is_a_gap_out_of_the_archive() -> None:
 
 
 def test_a_place_lags_by_what_came_while_it_was_there() -> None:
-    bench = held()
+    bench = held(always())
     bench.output(b"was")
     place = enter(bench)
     place.cursor.begin(0, place.cursor.mark)
-    assert bench.console.lag == 0
+    assert bench.console.company.lag == 0
     bench.output(b"hello")
-    assert bench.console.lag == 5
+    assert bench.console.company.lag == 5
     enter(bench)
-    assert bench.console.lag == 5
+    assert bench.console.company.lag == 5
     read(bench, place)
-    assert bench.console.lag == 0
+    assert bench.console.company.lag == 0
 
 
 def test_a_break_counts_with_its_length_when_it_is_over() -> None:
-    bench = held()
+    bench = held(always())
     bench.stop()
     assert counted(bench) == {"attachments": 1}
-    before = held()
+    before = held(always())
     bench = Consoles(policy=Policy.ALWAYS).add(store=before.store.reopened())
     bench.now = before.now + 10 * SECOND
     bench.attach()
@@ -121,36 +113,36 @@ def test_a_break_counts_with_its_length_when_it_is_over() -> None:
 
 
 def test_input_counts_by_its_fate() -> None:
-    bench = held()
+    bench = held(always())
     place = enter(bench)
-    bench.console.type(place, 1, 0, b"accepted")
+    bench.console.company.type(place, 1, 0, b"accepted")
     batch = bench.console.inputs.take()
     assert batch is not None
     bench.console.sent(batch, bench.now)
-    bench.console.confirm(place)
+    bench.console.company.confirm(place)
     fence = bench.console.inputs.take()
     assert fence is not None
     bench.console.sent(fence, bench.now)
     assert counted(bench) == {"attachments": 1, "accepted": 8}
 
-    bench.console.type(place, 1, 8, b"sent")
+    bench.console.company.type(place, 1, 8, b"sent")
     bench.console.inputs.take()
-    bench.console.type(place, 1, 12, b"queued")
+    bench.console.company.type(place, 1, 12, b"queued")
     bench.stop()
     assert counted(bench) == {"attachments": 1, "accepted": 8, "unknown": 4, "rejected": 6}
 
 
 def test_a_place_that_is_taken_away_counts() -> None:
-    bench = held()
+    bench = held(always())
     place = enter(bench)
     slow = Reason(cause=Cause.TOO_SLOW, text="", phase=Phase.SERVER, at=rfc3339(START))
-    bench.console.evict(place, slow, bench.now)
-    bench.console.evict(place, slow, bench.now)
+    bench.console.company.evict(place, slow, bench.now)
+    bench.console.company.evict(place, slow, bench.now)
     assert counted(bench) == {"attachments": 1, "evictions": 1}
 
 
 def test_settled_it_begins_again_and_closed_it_stays() -> None:
-    bench = held()
+    bench = held(always())
     bench.output(b"hello")
     settled = bench.console.tally.settle()
     assert (settled.attachments, settled.output) == (1, 5)

@@ -18,9 +18,9 @@ from tests.harness.turns import until
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Attached, Break, Ended
-from virtmuxd.core.events import Demand, Down, Elapsed, Failed, Stopped, Timer, Up
+from virtmuxd.core.events import Demand, Down, Elapsed, Failed, Released, Stopped, Timer, Up
 from virtmuxd.core.evidence import Failure
-from virtmuxd.core.inputs import Writer
+from virtmuxd.core.writer import Writer
 from virtmuxd.hypervisor.connection import Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.stream import ConsoleStream
@@ -214,7 +214,7 @@ def nothing(_bench: Bench) -> None:
 
 def release(bench: Bench) -> None:
     """Its stream is to be closed; the supervisor ends before it can begin with that."""
-    bench.console.release(START, None)
+    bench.console.handle_event(Released(START))
 
 
 @pytest.mark.parametrize("at_the_stop", [nothing, release])
@@ -246,7 +246,7 @@ async def test_what_was_opened_ahead_is_closed_where_it_is_not_used(hypervisor: 
     async with supervised(hypervisor) as bench:
         await until_decided(bench)
         supervisor = cast(ConsoleSupervisor, bench.console._holder)
-        bench.console.release(START, None)
+        bench.console.handle_event(Released(START))
         await until_decided(bench)
         assert not guest.holders
         supervisor.prepare()

@@ -14,7 +14,8 @@ from tests.harness.memory_store import MemoryStore
 from tests.harness.served import DEADLINE
 from tests.harness.turns import until
 from virtmux.reasons import Cause, LibvirtEvent
-from virtmuxd.core.console import Console, ConsoleKey, Naming
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.registry import Registry
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.console_supervisor import Fence

@@ -14,7 +14,7 @@ from virtmux.messages import Attach, Detach, Done, Place
 from virtmux.reasons import Cause, sentence
 from virtmux.wire import ProtocolError, encode_input
 from virtmuxd import logs
-from virtmuxd.core.console import Console
+from virtmuxd.core.company import Company
 from virtmuxd.core.events import Policy
 from virtmuxd.logs.sinks import Journald, Lines
 from virtmuxd.service.clients import Clients
@@ -107,10 +107,10 @@ async def test_input_in_a_broken_frame_is_neither_logged_nor_told(written: Writt
 
 
 async def test_input_is_not_logged_where_a_bug_meets_it(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_console: Console, _place: object, _attachment: int, _offset: int, data: bytes) -> None:
+    def broken(_company: Company, _place: object, _attachment: int, _offset: int, data: bytes) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Console, "type", broken)
+    monkeypatch.setattr(Company, "type", broken)
     async with served(held().registry) as peer:
         await peer.greet()
         handle = (await peer.attach()).info.console

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.consoles import URI, UUID, Consoles
 from tests.harness.logged import Audited
-from tests.harness.served import UID, Peer, empty_library, served
+from tests.harness.served import UID, empty_library, served
 from virtmux.journal.directory import Journal
 from virtmux.messages import (
     Attach,
@@ -60,11 +60,6 @@ def attached() -> Consoles:
     return consoles
 
 
-async def placed(peer: Peer, **options: Any) -> Place:
-    await peer.say(Attach(1, "web1", **options))
-    return await peer.until(Place)
-
-
 def test_a_record_says_who_it_was(caplog: pytest.LogCaptureFixture) -> None:
     who = Person(7, "alice", 1000, 4711)
     with caplog.at_level(logging.INFO, "virtmuxd.audit"):
@@ -92,7 +87,7 @@ async def test_a_place_has_its_begin_its_bytes_and_its_end(audited: Audited, cap
     consoles = attached()
     async with served(consoles.registry) as peer:
         await peer.greet()
-        handle = (await placed(peer)).info.console
+        handle = (await peer.placed()).info.console
         await peer.put(handle, 1, 0, b"secret")
         await peer.put(handle, 1, 6, b" word")
         await peer.say(Detach(2, handle))
@@ -109,7 +104,7 @@ async def test_where_nothing_was_typed_there_is_no_record_of_it(audited: Audited
     consoles = attached()
     async with served(consoles.registry) as peer:
         await peer.greet()
-        await placed(peer, read_only=True)
+        await peer.placed(read_only=True)
     assert audited("role", "bytes", "cause") == [
         ("attach", "read-only", None, None),
         ("detach", None, 0, Cause.DETACHED),
@@ -121,7 +116,7 @@ async def test_while_a_client_types_it_is_told_now_and_then(audited: Audited, mo
     consoles = attached()
     async with served(consoles.registry) as peer:
         await peer.greet()
-        handle = (await placed(peer)).info.console
+        handle = (await peer.placed()).info.console
         for number in range(3):
             await peer.put(handle, 1, 2 * number, b"ab")
             async with asyncio.timeout(10):
@@ -134,7 +129,7 @@ async def test_a_place_that_is_taken_away_says_why(audited: Audited) -> None:
     consoles = attached()
     async with served(consoles.registry, access=allowing(*USE)) as peer:
         await peer.greet()
-        await placed(peer)
+        await peer.placed()
         peer.hall.access = allowing(Right.HISTORY)
         peer.hall.clients.review()
         await peer.until(PlaceEnded)
@@ -176,7 +171,7 @@ async def test_input_that_is_not_allowed_is_denied_once(audited: Audited) -> Non
     consoles = attached()
     async with served(consoles.registry, access=allowing(Right.WATCH)) as peer:
         await peer.greet()
-        handle = (await placed(peer)).info.console
+        handle = (await peer.placed()).info.console
         for number in range(3):
             await peer.put(handle, 1, number, b"x")
             await peer.until(InputStatus)
@@ -187,7 +182,7 @@ async def test_input_that_the_client_itself_did_not_want_to_give_is_no_denial(au
     consoles = attached()
     async with served(consoles.registry) as peer:
         await peer.greet()
-        handle = (await placed(peer, read_only=True)).info.console
+        handle = (await peer.placed(read_only=True)).info.console
         await peer.put(handle, 1, 0, b"x")
         await peer.until(InputStatus)
     assert audited() == [("attach",), ("detach",)]
@@ -201,7 +196,7 @@ async def test_a_right_that_was_stolen_names_both(audited: Audited) -> None:
     ):
         for peer in (alice, bob):
             await peer.greet()
-        await placed(alice, exclusive=True)
+        await alice.placed(exclusive=True)
         await bob.say(Attach(1, "web1", exclusive=True, steal=True))
         await bob.until(Place)
         assert audited("user", "domain", "role", "other_user", "other_client") == [
@@ -215,7 +210,7 @@ async def test_who_steals_from_nobody_or_gets_its_own_right_again_steals_nothing
     consoles, clients = attached(), Clients()
     async with served(consoles.registry, clients=clients) as first:
         await first.greet()
-        token = (await placed(first, exclusive=True, steal=True)).token
+        token = (await first.placed(exclusive=True, steal=True)).token
         async with served(consoles.registry, clients=clients) as again:
             await again.greet()
             await again.say(Attach(1, "web1", exclusive=True, steal=True, token=token))

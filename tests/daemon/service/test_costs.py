@@ -8,8 +8,7 @@ from socket import socketpair
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tests.harness.memory_store import MemoryStore
-from virtmuxd.core.sequence import Sequence, StoredMark
+from tests.harness.records import sequence
 from virtmuxd.service.outgoing import Feed, Outgoing
 
 if TYPE_CHECKING:
@@ -38,12 +37,8 @@ def counting() -> "Iterator[Counter[str]]":
         sys.setprofile(None)
 
 
-def _unobserved(_mark: StoredMark) -> None:
-    """There are no marks."""
-
-
 async def test_a_packet_comes_to_a_client_in_few_calls() -> None:
-    records = Sequence(1, MemoryStore(1 << 20), _unobserved)
+    records = sequence()
     with ExitStack() as stack:
         pairs = [tuple(stack.enter_context(end) for end in socketpair()) for _ in range(CLIENTS)]
         for daemon, _ in pairs:

@@ -17,7 +17,7 @@ from virtmux.journal.directory import Journal
 from virtmux.journal.history import History, Incarnation
 from virtmux.messages import HistoryInfo
 from virtmux.records import Attached, Note, Position, rfc3339
-from virtmuxd.core.console import ConsoleKey
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.events import Policy
 from virtmuxd.service.journal.readers import Readers
 from virtmuxd.service.library import Forgotten, HistoryMarks, Library, Named, Told

@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.harness.memory_store import MemoryStore
+from tests.harness.records import HANDLE, append, sequence
 from tests.harness.served import DEADLINE
 from virtmux.messages import Done, encode
 from virtmux.wire import HEADER_SIZE, MESSAGE, OUTPUT, Decoder, Frame, Message, Output
-from virtmuxd.core.sequence import Sequence, StoredMark
+from virtmuxd.core.sequence import Sequence
 from virtmuxd.service.outgoing import Feed, Outgoing
-
-HANDLE = 7
 
 
 @pytest.fixture
@@ -30,24 +28,15 @@ def broken() -> None:
     pytest.fail("the client is there")
 
 
-def append(records: Sequence, data: bytes) -> None:
-    records.append(data, 1)
-    records.publish()
-
-
 def flowing(
     daemon: socket.socket, full: list[int], broken: Callable[[], None] = broken
 ) -> tuple[Outgoing, Sequence, Feed]:
     """The records of a console on their way."""
     outgoing = Outgoing(daemon, broken, lambda: full.append(1))
-    records = Sequence(HANDLE, MemoryStore(1 << 22), _unobserved)
+    records = sequence(1 << 22)
     feed = Feed(outgoing, records)
     feed.flow(paused=False)
     return outgoing, records, feed
-
-
-def _unobserved(_mark: StoredMark) -> None:
-    """These records have no marks."""
 
 
 async def test_what_comes_goes_to_an_idle_client_without_a_detour(

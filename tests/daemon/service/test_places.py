@@ -1,151 +1,319 @@
-"""Roles on the wire: who types alone, who watches, who else is there, and what a lost connection keeps."""
-
-from typing import Any
+"""A client's places at consoles: where they begin, what is answered, and how they end."""
 
 import pytest
 
-from tests.harness.consoles import Bench, Consoles
-from tests.harness.served import Peer, served
-from virtmux.features import Feature
-from virtmux.messages import Attach, Company, Detach, Done, InputStatus, ListConsoles, Place, Refused, RoleChanged
-from virtmux.people import Companion, Person, Role
-from virtmux.reasons import Cause
-from virtmuxd.core.events import Policy
+from tests.harness.consoles import OTHER_UUID, RUNNING_ID, Consoles, always, held
+from tests.harness.life import BUSY
+from tests.harness.served import everything_taken, served
+from virtmux.messages import (
+    Attach,
+    Console,
+    Detach,
+    Done,
+    Flow,
+    Gap,
+    ListConsoles,
+    MarkMessage,
+    Place,
+    PlaceEnded,
+    Refused,
+    State,
+)
+from virtmux.reasons import Cause, Phase, Reason
+from virtmux.records import Attached, Ended, Note
+from virtmux.wire import Output
+from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Up
+from virtmuxd.core.evidence import Failure
 from virtmuxd.service import places
 
-ALICE, BOB = Person(1, "alice", 1000, 4711), Person(1, "bob", 1000, 4711)
+EVICTED = Reason(cause=Cause.EVICTED, text="evicted", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
 
 
-def held() -> tuple[Consoles, Bench]:
-    """Consoles of which one is attached."""
-    consoles = Consoles(policy=Policy.ALWAYS)
-    bench = consoles.add()
-    bench.attach()
-    return consoles, bench
+# Places.
 
 
-async def placed(peer: Peer, **asked: Any) -> Place:
-    """A place at the console."""
-    await peer.say(Attach(peer.session.next_id(), "web1", **asked))
-    return await peer.until(Place)
+async def test_an_attach_is_answered_by_a_place_and_records_follow() -> None:
+    consoles = always()
+    bench = held(consoles)
+    bench.output(b"before")
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach()
+
+        assert place.position == f"{bench.store.history}:6:2"
+        assert (place.info.state, place.info.attachment, place.info.clients) == (State.ATTACHED, 1, 1)
+        assert (place.missing, place.reason, place.read_only) == (False, None, False)
+
+        bench.output(b"login: ")
+        assert await peer.expect(Output) == Output(place.info.console, 6, b"login: ")
+        bench.happen(Noted(bench.tick(), "paused"))
+        mark = await peer.expect(MarkMessage)
+        assert (mark.offset, mark.mark) == (13, 2)
+        assert isinstance(mark.record, Note)
 
 
-async def test_who_wants_a_console_exclusively_types_alone_and_the_others_are_told() -> None:
-    consoles, bench = held()
-    async with served(consoles.registry) as alice, served(consoles.registry, user="bob") as bob:
-        await alice.greet(Feature.ROLES)
-        await bob.greet(Feature.ROLES)
-        first = await placed(alice)
-        second = await placed(bob, exclusive=True)
+async def test_a_place_at_an_earlier_position_goes_on_from_there() -> None:
+    consoles = always()
+    bench = held(consoles)
+    bench.output(b"login: ")
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach(position=f"{bench.store.history}:0:1")
 
-        assert (first.role, first.token, first.read_only) == (Role.WRITER, None, False)
-        assert (second.role, bool(second.token), second.by) == (Role.EXCLUSIVE, True, None)
-        assert await alice.until(RoleChanged) == RoleChanged(first.info.console, Role.WATCHER, BOB)
-        await alice.put(first.info.console, 1, 0, b"no")
-        assert await alice.until(InputStatus) == InputStatus(
-            first.info.console, 1, 0, rejected=2, cause=Cause.ACCESS_DENIED
-        )
-
-        await bob.say(Detach(7, second.info.console))
-        assert await alice.until(RoleChanged) == RoleChanged(first.info.console, Role.WRITER, BOB)
-        await alice.put(first.info.console, 1, 2, b"yes")
-        await alice.say(ListConsoles(98))
-        await alice.until(Done)
-        batch = bench.console.inputs.take()
-        assert batch is not None
-        assert batch.packets == (b"yes",)
+        assert isinstance((await peer.expect(MarkMessage)).record, Attached)
+        assert await peer.expect(Output) == Output(place.info.console, 0, b"login: ")
 
 
-async def test_a_second_one_who_wants_it_exclusively_is_refused_with_the_name_of_the_first() -> None:
-    consoles, _ = held()
-    async with served(consoles.registry) as alice, served(consoles.registry, user="bob") as bob:
-        await alice.greet(Feature.ROLES)
-        await bob.greet(Feature.ROLES)
-        await placed(alice, exclusive=True)
-        await bob.say(Attach(5, "web1", exclusive=True))
-        refused = await bob.expect(Refused)
-        assert refused.reason.cause is Cause.CONSOLE_BUSY
-        assert refused.reason.text == "alice (client 1, pid 4711) has the console of web1 alone; --steal takes it over"
+async def test_a_place_at_a_position_of_another_history_starts_at_the_oldest_record() -> None:
+    consoles = always(capacity=4)
+    bench = held(consoles)
+    bench.output(b"abc")
+    bench.happen(Noted(bench.tick(), "paused"))
+    bench.output(b"defghij")
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach(position=f"{'f' * 32}:1000:7")
 
-
-async def test_who_is_displaced_learns_by_whom_and_a_later_watcher_who_has_it() -> None:
-    consoles, _ = held()
-    async with served(consoles.registry) as alice, served(consoles.registry, user="bob") as bob:
-        await alice.greet(Feature.ROLES)
-        await bob.greet(Feature.ROLES)
-        first = await placed(alice, exclusive=True)
-        await placed(bob, exclusive=True, steal=True)
-        assert await alice.until(RoleChanged) == RoleChanged(first.info.console, Role.WATCHER, BOB)
-        async with served(consoles.registry) as carol:
-            await carol.greet(Feature.ROLES)
-            third = await placed(carol)
-            assert (third.role, third.by, third.read_only) == (Role.WATCHER, BOB, True)
-
-
-async def test_a_lost_connection_keeps_the_right_for_who_brings_the_token() -> None:
-    consoles, _ = held()
-    async with served(consoles.registry, user="bob") as bob:
-        await bob.greet(Feature.ROLES)
-        watcher = await placed(bob)
-        async with served(consoles.registry) as alice:
-            await alice.greet(Feature.ROLES)
-            lost = await placed(alice, exclusive=True)
-            await bob.until(RoleChanged)
-        async with served(consoles.registry) as again:
-            await again.greet(Feature.ROLES)
-            place = await placed(again, exclusive=True, token=lost.token)
-            assert place.role is Role.EXCLUSIVE
-            await again.say(Detach(8, place.info.console))
-            assert await bob.until(RoleChanged) == RoleChanged(watcher.info.console, Role.WRITER, ALICE)
-
-
-async def test_the_right_of_who_does_not_come_back_is_free_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "KEPT", 0.01)
-    consoles, _ = held()
-    async with served(consoles.registry, user="bob") as bob:
-        await bob.greet(Feature.ROLES)
-        watcher = await placed(bob)
-        async with served(consoles.registry) as alice:
-            await alice.greet(Feature.ROLES)
-            await placed(alice, exclusive=True)
-            assert (await bob.until(RoleChanged)).role is Role.WATCHER
-        assert await bob.until(RoleChanged) == RoleChanged(watcher.info.console, Role.WRITER, ALICE)
-
-
-async def test_who_asks_for_company_learns_who_comes_and_goes() -> None:
-    consoles, _ = held()
-    async with served(consoles.registry) as alice:
-        await alice.greet(Feature.ROLES)
-        place = await placed(alice, company=True)
+        assert (place.missing, place.position) == (True, f"{bench.store.history}:0:1")
         handle = place.info.console
-        assert await alice.until(Company) == Company(handle, [])
-        async with served(consoles.registry, user="bob") as bob:
-            await bob.greet()
-            await placed(bob, read_only=True)
-            assert await alice.until(Company) == Company(handle, [Companion(BOB, Role.READ_ONLY)])
-        assert await alice.until(Company) == Company(handle, [])
+        assert (await peer.expect(MarkMessage)).mark == 1
+        assert await peer.expect(Gap) == Gap(handle, 0, 2, 3, 2)
+        assert (await peer.expect(MarkMessage)).mark == 2
+        assert await peer.expect(Gap) == Gap(handle, 3, 3, 6, 3)
+        assert await peer.expect(Output) == Output(handle, 6, b"ghij")
 
 
-async def test_a_client_that_does_not_know_roles_is_told_nothing_of_them_and_types_no_less_in_vain() -> None:
-    consoles, _ = held()
-    async with served(consoles.registry) as old, served(consoles.registry, user="bob") as bob:
-        await old.greet()
-        await bob.greet(Feature.ROLES)
-        first = await placed(old, company=True)
-        await placed(bob, exclusive=True)
-        await old.put(first.info.console, 1, 0, b"no")
-        status = await old.until(InputStatus)
-        assert (status.rejected, status.cause) == (2, Cause.ACCESS_DENIED)
-        await old.say(ListConsoles(50))
-        while not isinstance(heard := await old.hear(), Done):
-            assert not isinstance(heard, RoleChanged | Company)
+@pytest.mark.parametrize("position", ["nonsense", "HISTORY:8:1", "HISTORY:0:9"])
+async def test_a_position_that_cannot_be_is_refused(position: str) -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(9, "web1", position=position.replace("HISTORY", bench.store.history)))
 
-
-@pytest.mark.parametrize("read_only_socket", [True, False])
-async def test_who_may_only_watch_cannot_have_it_exclusively(*, read_only_socket: bool) -> None:
-    consoles, _ = held()
-    async with served(consoles.registry, read_only=read_only_socket) as peer:
-        await peer.greet(Feature.ROLES)
-        await peer.say(Attach(5, "web1", exclusive=True, read_only=not read_only_socket))
         refused = await peer.expect(Refused)
-        assert refused.reason.cause is (Cause.ACCESS_DENIED if read_only_socket else Cause.PROTOCOL_ERROR)
+        assert (refused.id, refused.reason.cause) == (9, Cause.PROTOCOL_ERROR)
+        assert bench.console.info().clients == 0
+        await peer.attach()
+
+
+async def test_an_unknown_console_is_refused_and_the_connection_goes_on() -> None:
+    consoles = always()
+    held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(9, "nobody"))
+
+        refused = await peer.expect(Refused)
+        assert (refused.id, refused.reason.cause) == (9, Cause.CONSOLE_MISSING)
+        assert "nobody" in refused.reason.text
+        await peer.attach("web1")
+
+
+async def test_a_second_place_at_one_console_is_refused() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.attach()
+        await peer.say(Attach(9, "web1"))
+
+        assert (await peer.expect(Refused)).reason.cause is Cause.PROTOCOL_ERROR
+        bench.output(b"x")
+        await peer.expect(Output)
+
+
+async def test_an_attach_waits_until_the_console_is_open() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1"), Detach(2, 2**32 - 1))
+        await peer.expect(Done)
+        assert Open() in bench.commands
+
+        bench.answer_open()
+
+        place = await peer.expect(Place)
+        assert (place.info.state, place.info.attachment) == (State.ATTACHED, 1)
+
+
+async def test_an_attach_to_a_console_that_cannot_be_had_says_why() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1"), Detach(2, 2**32 - 1))
+        await peer.expect(Done)
+        bench.happen(OpenFailed(bench.tick(), BUSY))
+
+        place = await peer.expect(Place)
+
+        assert (place.info.state, place.info.attachment) == (State.WAITING, None)
+        assert place.reason is not None
+        assert (place.reason.cause, place.reason.error) == (Cause.CONSOLE_BUSY, BUSY)
+
+
+async def test_an_attach_that_is_not_decided_is_answered_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "_ATTACH_DEADLINE", 0.01)
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach()
+        assert place.info.state is State.OPENING
+
+        bench.answer_open()
+        assert isinstance((await peer.expect(MarkMessage)).record, Attached)
+
+
+async def test_a_detach_does_not_withdraw_an_attach_that_is_not_answered() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1"), Detach(2, bench.console.handle))
+        await peer.expect(Done)
+
+        bench.answer_open()
+
+        assert (await peer.expect(Place)).id == 1
+
+
+async def test_who_is_sent_away_from_a_console_is_told_and_may_come_again() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach()
+        bench.console.company.evict(next(iter(bench.console.company)), EVICTED, bench.tick())
+        assert await peer.until(PlaceEnded) == PlaceEnded(place.info.console, EVICTED)
+        bench.output(b"unseen")
+        assert (await peer.attach()).info.console == place.info.console
+
+
+async def test_who_is_sent_away_before_the_attach_is_answered_is_refused() -> None:
+    consoles = Consoles()
+    bench = consoles.add()
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(peer.session.next_id(), "web1"))
+        await everything_taken(peer)
+        assert not bench.console.machine.decided
+        bench.console.company.evict(next(iter(bench.console.company)), EVICTED, bench.tick())
+        assert await peer.expect(Refused) == Refused(1, EVICTED)
+
+
+async def test_nothing_of_a_console_follows_its_detach() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        place = await peer.attach()
+        leaving = peer.session.detach(place.info.console)
+        await peer.say(leaving)
+        assert await peer.expect(Done) == Done(leaving.id)
+
+        bench.output(b"x")
+        await peer.say(ListConsoles(10))
+        assert (await peer.expect(Console)).info.clients == 0
+        assert await peer.expect(Done) == Done(10)
+        assert (await peer.attach()).position == f"{bench.store.history}:1:2"
+
+
+async def test_who_is_gone_has_no_places_any_more() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.attach()
+        assert bench.console.info().clients == 1
+        peer.socket.close()
+        await peer.ended()
+
+        assert bench.console.info().clients == 0
+
+
+async def test_who_is_gone_before_the_hypervisors_are_known_gets_no_place() -> None:
+    consoles = Consoles()
+    consoles.registry.expect("qemu:///system")
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1"), Detach(2, 7))
+        await peer.expect(Done)
+        peer.socket.close()
+        await peer.ended()
+
+        bench = consoles.add()
+        consoles.registry.surveyed("qemu:///system")
+
+        assert bench.console.info().clients == 0
+
+
+async def test_an_attach_waits_until_the_hypervisors_are_known() -> None:
+    consoles = always()
+    consoles.registry.expect("qemu:///system")
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Attach(1, "web1"), ListConsoles(2), Detach(3, 7))
+        assert await peer.expect(Done) == Done(3)
+
+        held(consoles)
+        consoles.registry.surveyed("qemu:///system")
+
+        assert (await peer.expect(Place)).id == 1
+        assert (await peer.expect(Console)).info.id.domain == "web1"
+
+
+async def test_readers_hold_in_front_of_an_end_until_it_is_explained() -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.attach()
+        bench.output(b"bye")
+        assert (await peer.expect(Output)).data == b"bye"
+        bench.happen(Failed(Failure(Phase.RECEIVE, bench.tick())))
+        await everything_taken(peer)
+
+        bench.stop("CRASHED")
+
+        ended = (await peer.expect(MarkMessage)).record
+        assert isinstance(ended, Ended)
+        assert (ended.reason.cause, ended.reason.offset) == (Cause.GUEST_CRASHED, 3)
+
+
+# Flow.
+
+
+async def test_a_paused_console_sends_nothing_and_goes_on_where_it_was() -> None:
+    consoles = always()
+    bench, other = held(consoles), held(consoles, "web2", uuid=OTHER_UUID)
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        handle = (await peer.attach("web1")).info.console
+        await peer.attach("web2")
+        await peer.say(Flow(handle, paused=True))
+        await everything_taken(peer)
+
+        bench.output(b"held back")
+        other.output(b"not held back")
+        assert (await peer.expect(Output)).data == b"not held back"
+        bench.output(b", and on")
+        await peer.say(Flow(handle, paused=True), Flow(handle, paused=False))
+
+        assert await peer.expect(Output) == Output(handle, 0, b"held back, and on")
+        bench.output(b"!")
+        assert await peer.expect(Output) == Output(handle, 17, b"!")
+
+
+async def test_a_flow_for_no_place_is_ignored() -> None:
+    async with served(Consoles().registry) as peer:
+        await peer.greet()
+        await peer.say(Flow(77, paused=True))
+        await everything_taken(peer)

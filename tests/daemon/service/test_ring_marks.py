@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from virtmux.records import Note, rfc3339
-from virtmuxd.core.sequence import MAX_MARKS, StoredMark
+from virtmuxd.core.store import MAX_MARKS, StoredMark
 from virtmuxd.service.ring_marks import MarksError, RingMarks, history_of, marks_file, older_file
 
 HISTORY, OTHER = "a" * 32, "b" * 32

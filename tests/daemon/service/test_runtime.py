@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from virtmuxd.core.console import ConsoleKey
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service import runtime as runtime_module
 from virtmuxd.service.ring import Ring
 from virtmuxd.service.runtime import RuntimeDirectory, boot_id

@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.memory_store import MemoryStore
+from tests.harness.stores import AT, contents, note, pattern
 from virtmux.reasons import Cause, Phase, Reason
-from virtmux.records import Ended, Note
-from virtmuxd.core.sequence import MAX_MARKS, Boot, Store, StoredMark
+from virtmux.records import Ended
+from virtmuxd.core.store import MAX_MARKS, Boot, Store, StoredMark
 from virtmuxd.service.ring import Life, Ring
 
 LIMIT = 16384
-AT = "2026-01-31T12:00:00.000000Z"
 
 
 class Bench:
@@ -45,27 +45,6 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
         return Ring.open(store._path, LIMIT, 7, Life(1, 1, 0))
 
     return Bench(first, reopened)
-
-
-def contents(store: Store) -> bytes:
-    """All that a store holds, read in pieces as a reader would."""
-    pieces: list[bytes] = []
-    offset = store.start
-    while offset < store.end:
-        piece = store.read(offset, 5000)
-        assert 1 <= len(piece) <= 5000
-        pieces.append(piece)
-        offset += len(piece)
-    return b"".join(pieces)
-
-
-def pattern(size: int, seed: int = 0) -> bytes:
-    """Bytes that do not repeat within any ring of these tests."""
-    return b"".join((seed + number).to_bytes(4, "big") for number in range(size // 4 + 1))[:size]
-
-
-def note(number: int, offset: int = 0, *, reserved: bool = False, text: str = "rebooted") -> StoredMark:
-    return StoredMark(number, offset, Note(AT, text), reserved)
 
 
 def test_a_new_store_is_empty_and_knows_nothing(bench: Bench) -> None:

@@ -13,13 +13,14 @@ from virtmux.journal.entries import Batch, Entry, Head, Lost, Marked, Stopped
 from virtmux.journal.history import History
 from virtmux.journal.names import INDEX, LOG, home
 from virtmux.records import Note
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service.journal.batches import Batch as Received
 from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.recovery import recover
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 
-_WHO = Identity("qemu/system/h", "5f0f4a52", "serial0")
+_WHO = ConsoleKey("qemu/system/h", "5f0f4a52", "serial0")
 _BOOT, _NOW = "0" * 32, 10**18
 _RAW = b"="
 _BEHIND = b"\n\n"

@@ -14,7 +14,7 @@ from tests.harness.consoles import RUNNING_ID, console_over
 from tests.harness.reading import Reader
 from virtmux.records import Mark, Position
 from virtmuxd.core.events import Up
-from virtmuxd.core.sequence import Boot, StoredMark
+from virtmuxd.core.store import Boot, StoredMark
 from virtmuxd.service.ring import Life, Past, Ring
 
 _LIMIT, _BOOT, _LIFE = 1 << 16, 7, Life(3, 2, 1)

@@ -1,5 +1,5 @@
 """What the journal holds of one history, for readers of its console that are behind the ring
-(`virtmuxd.core.cursor.Archive`)."""
+(`virtmuxd.core.archive.Archive`)."""
 
 import asyncio
 import threading
@@ -14,14 +14,14 @@ from virtmux.messages import Gap, MarkMessage, Time, encode
 from virtmux.records import Position, rfc3339
 from virtmux.replay_cut import cut_in
 from virtmux.wire import MAX_OUTPUT, encode_output
-from virtmuxd.core.cursor import Page, Place, Seek, Sought
+from virtmuxd.core.archive import Page, Point, Seek, Sought
 from virtmuxd.service.journal.readers import Readers
 
 #: How much is read for a reader at once, in bytes.
 _PIECE = 65536
 #: Seconds for which the files are known after the last that was read.
 _KEEP = 30.0
-_BEGINNING: Place = (0, 1)
+_BEGINNING: Point = (0, 1)
 
 
 class DiskArchive:
@@ -38,25 +38,25 @@ class DiskArchive:
         self._closing: asyncio.TimerHandle | None = None
         self._lock = threading.Lock()
 
-    def recorded(self, end: Place) -> None:
+    def recorded(self, end: Point) -> None:
         """The journal has all before `end`."""
         self._end = end
 
     @property
-    def oldest(self) -> Place:
+    def oldest(self) -> Point:
         """See `Archive`."""
         return _later(self._oldest, self._forgotten)
 
     @property
-    def end(self) -> Place:
+    def end(self) -> Point:
         """See `Archive`."""
         return _later(self._end, self._forgotten)
 
-    def forget(self, place: Place, output: int) -> None:
+    def forget(self, point: Point, output: int) -> None:
         """See `Archive`. It may be in the files for a while."""
-        self._forgotten, self._forgotten_output = place, output
+        self._forgotten, self._forgotten_output = point, output
 
-    def fetch(self, start: Place, stop: Place, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
+    def fetch(self, start: Point, stop: Point, *, timed: bool, give: Callable[[list[Page]], None]) -> None:
         """See `Archive`."""
         self._keep_open()
         begin = _earlier(_later(start, self._forgotten), stop)
@@ -84,7 +84,7 @@ class DiskArchive:
         else:
             self._keep_open()
 
-    def _fetch(self, start: Place, stop: Place, *, timed: bool) -> list[Page]:
+    def _fetch(self, start: Point, stop: Point, *, timed: bool) -> list[Page]:
         with self._lock:
             records = _read(self._history, start, stop) if self._history is not None else []
             if not records or any(isinstance(record, Missing) for record in records):
@@ -94,20 +94,20 @@ class DiskArchive:
                 records = _read(history, start, stop) if history is not None else []
         return list(_pages(self._handle, records, start[1], self._forgotten_output, timed=timed))
 
-    def find(self, sought: Sought, give: Callable[[Place | None], None]) -> None:
+    def find(self, sought: Sought, give: Callable[[Point | None], None]) -> None:
         """See `Archive`."""
         self._keep_open()
         self._readers.ask(partial(self._find, sought), give)
 
-    def _find(self, sought: Sought) -> Place | None:
+    def _find(self, sought: Sought) -> Point | None:
         with self._lock:
             history = self._refreshed()
             if history is None:
                 return None
             position = _seek(history, sought)
-            place = position.offset, position.mark
+            point = position.offset, position.mark
             # Whoever names an offset is told what is missing from there on.
-            return place if sought.kind is Seek.OFFSET else _later(place, self._forgotten)
+            return point if sought.kind is Seek.OFFSET else _later(point, self._forgotten)
 
     def _refreshed(self) -> History | None:
         if self._history is not None:
@@ -119,15 +119,15 @@ class DiskArchive:
         return self._history
 
 
-def _later(one: Place, other: Place) -> Place:
+def _later(one: Point, other: Point) -> Point:
     return max(one[0], other[0]), max(one[1], other[1])
 
 
-def _earlier(one: Place, other: Place) -> Place:
+def _earlier(one: Point, other: Point) -> Point:
     return min(one[0], other[0]), min(one[1], other[1])
 
 
-def _read(history: History, start: Place, stop: Place) -> list[Record]:
+def _read(history: History, start: Point, stop: Point) -> list[Record]:
     here = history.passed(Position(history.id, *start))
     records, _ = history.read(here, _PIECE, Position(history.id, *stop))
     if records and here.mark > start[1]:  # a reader with a number that cannot stand there

@@ -1,6 +1,6 @@
 """What the files of a console hold when a daemon finds them, and how much of that is true.
 
-Within one boot of the machine everything that was written is there: only the end may be missing, where a daemon died
+Within one boot of the host everything that was written is there: only the end may be missing, where a daemon died
 between an index line and its bytes, or while it wrote one of them. After another boot nothing is believed that does not
 verify. (A file that somebody changed is told by the same means.)
 """

@@ -15,6 +15,7 @@ from msgspec.structs import replace as with_fields
 
 from virtmux.journal.entries import Closed, Entry, Head, Lost, Marked, Opened, Renamed, Stopped, encode
 from virtmux.journal.names import BY_ID, INDEX, LOG, component, home
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service.journal.batches import Batch, Piece, pieces
 from virtmuxd.service.journal.disk import (
     Addition,
@@ -39,13 +40,13 @@ from virtmuxd.service.journal.segments import (
     segments,
     trim,
 )
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 
 #: Room that is left in a segment for its last line.
 _CLOSING = 128
 #: Where a history begins.
 _BEGINNING = (0, 1)
-#: No boot of any machine: of it nothing is believed that does not verify.
+#: No boot of any host: of it nothing is believed that does not verify.
 _NO_BOOT = ""
 
 
@@ -57,18 +58,17 @@ class JournalConflictError(Exception):
 class ConsoleFiles:
     """The journal of one console. Any method may raise OSError, and can be called again."""
 
-    def __init__(self, settings: Settings, links: Links, identity: Identity, domain: str, boot: str) -> None:
+    def __init__(self, settings: Settings, links: Links, key: ConsoleKey, domain: str, boot: str) -> None:
         """Touches no file.
 
         Args:
-            boot: the id of this boot of the machine.
+            boot: the id of this boot of the host.
         """
         self._settings = settings
         self._links = links
-        self._identity = identity
         self._domain = domain
         self._boot = boot
-        self._place_at(identity)
+        self._place_at(key)
         self._history = ""
         self._offset, self._mark = _BEGINNING
         self._grows: Growing | None = None
@@ -78,10 +78,10 @@ class ConsoleFiles:
         self._first: list[Entry] = []
         """What the next segment begins with, behind its head."""
 
-    def _place_at(self, identity: Identity) -> None:
-        self._identity = identity
-        self._home = home(self._settings.directory, identity.hypervisor, identity.uuid)
-        self._stem = component(identity.device)
+    def _place_at(self, key: ConsoleKey) -> None:
+        self._key = key
+        self._home = home(self._settings.directory, key.hypervisor, key.uuid)
+        self._stem = component(key.device)
         self._index, self._log = (file(self._home, self._stem, kind) for kind in (INDEX, LOG))
 
     @property
@@ -89,9 +89,9 @@ class ConsoleFiles:
         return self._settings.sync != "never"
 
     @property
-    def identity(self) -> Identity:
+    def key(self) -> ConsoleKey:
         """Which console it is now."""
-        return self._identity
+        return self._key
 
     @property
     def directory(self) -> Path:
@@ -138,7 +138,7 @@ class ConsoleFiles:
             "rotated": isinstance(walk.last, Closed),
             found.wrong: found.wrong is not None,
             "a new history began": head.history != self._history,
-            "moved": Identity(head.hypervisor, head.uuid, head.device) != self._identity,
+            "moved": ConsoleKey(head.hypervisor, head.uuid, head.device) != self._key,
             "its ring is older than it": walk.offset > offset or walk.mark > mark,
             "the machine was restarted without a clean stop of virtmuxd": unclean,
         }
@@ -204,7 +204,7 @@ class ConsoleFiles:
 
     def move(self, hypervisor: str, at: int) -> None:
         """The guest is on another hypervisor from now on. Another history that the console has there is put aside."""
-        there = home(self._settings.directory, hypervisor, self._identity.uuid)
+        there = home(self._settings.directory, hypervisor, self._key.uuid)
         if self._grows is not None and self._grows.changed() is None:
             self._finish(self._grows, "moved", at)
         self._grows = None
@@ -214,11 +214,11 @@ class ConsoleFiles:
             self._links.place(there, self._domain)
         if not self._home.exists():
             self._links.remove(self._home)
-        self._place_at(self._identity._replace(hypervisor=hypervisor))
+        self._place_at(self._key._replace(hypervisor=hypervisor))
 
     def _gather(self) -> None:
         """Bring what lies on another hypervisor still, because somebody died while the console moved."""
-        for other in (self._settings.directory / BY_ID).glob(f"*/{component(self._identity.uuid)}"):
+        for other in (self._settings.directory / BY_ID).glob(f"*/{component(self._key.uuid)}"):
             found = segments(other, self._stem) if other != self._home else []
             if any(each.head is not None and each.head.history == self._history for each in found):
                 make_directories(self._settings.directory, self._home, self._settings.group)
@@ -282,7 +282,7 @@ class ConsoleFiles:
         return losses
 
     def _begin(self, at: int) -> Growing:
-        settings, identity = self._settings, self._identity
+        settings, key = self._settings, self._key
         make_directories(settings.directory, self._home, settings.group)
         put_away(self._home, self._stem)
         trim(self._home, self._stem, settings.keep)
@@ -291,9 +291,9 @@ class ConsoleFiles:
             history=self._history,
             offset=self._offset,
             mark=self._mark,
-            hypervisor=identity.hypervisor,
-            uuid=identity.uuid,
-            device=identity.device,
+            hypervisor=key.hypervisor,
+            uuid=key.uuid,
+            device=key.device,
             domain=self._domain,
             boot=self._boot,
             at=at,

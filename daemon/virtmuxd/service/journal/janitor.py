@@ -5,11 +5,12 @@ import os
 from collections.abc import Collection
 
 from virtmux.journal.names import BY_ID, component
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.retention import Bounds, SegmentInfo, to_drop
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.segments import Segment, remove, remove_empty, segments
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ _Key = tuple[str, str, str]
 def tidy(
     settings: Settings,
     bounds: Bounds,
-    defined: Collection[Identity],
+    defined: Collection[ConsoleKey],
     live: Collection[ConsoleFiles],
     links: Links,
     *,
@@ -38,8 +39,8 @@ def tidy(
     Raises:
         OSError: the directory cannot be read.
     """
-    keys = {_key(identity) for identity in defined}
-    writers = {_key(files.identity): files for files in live}
+    keys = {_key(key) for key in defined}
+    writers = {_key(files.key): files for files in live}
     found: dict[SegmentInfo, Segment] = {}
     for home in sorted((settings.directory / BY_ID).glob("*/*/")):
         for segment in segments(home):
@@ -61,9 +62,9 @@ def tidy(
             _log.warning("a segment of the journal cannot be removed", extra={"path": info.key, "error": str(error)})
 
 
-def _key(identity: Identity) -> _Key:
+def _key(key: ConsoleKey) -> _Key:
     """A console as its path names it."""
-    return component(identity.hypervisor), component(identity.uuid), component(identity.device)
+    return component(key.hypervisor), component(key.uuid), component(key.device)
 
 
 def _worthless(segment: Segment) -> bool:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from virtmux.journal.entries import Marked, Stopped
-from virtmuxd.core.console import Console, ConsoleKey
+from virtmuxd.core.archive import Point
+from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.counters import Counters
-from virtmuxd.core.cursor import Place
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.service.journal.batches import Batch
 from virtmuxd.service.journal.files import ConsoleFiles
@@ -66,7 +67,7 @@ def _carry_out(orders: list[Callable[[], None]]) -> None:
 
 
 class ConsoleRecorder:
-    """See the module, and `virtmuxd.core.console.Recorder`."""
+    """See the module, and `virtmuxd.core.store.Recorder`."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class ConsoleRecorder:
         counters: Counters,
         *,
         ring: int,
-        recorded: Callable[[Place], None],
+        recorded: Callable[[Point], None],
         released: Callable[[], None],
     ) -> None:
         """Record `console` from what its files have of its history; they are asked first.
@@ -94,7 +95,7 @@ class ConsoleRecorder:
         self._urgent = min(_URGENT, ring // 4)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._next: Place | None = None
+        self._next: Point | None = None
         self._orders = _Orders([], [])
         self._given = _Orders([], [])
         self._closed: tuple[Position, Records] | None = None
@@ -191,7 +192,7 @@ class ConsoleRecorder:
         orders, files, is_open, at = self._given, self._files, self._next is not None, time.time_ns()
         here, records = self._closed or (self._records.position, self._due_records(room))
 
-        def work() -> Place:
+        def work() -> Point:
             if not is_open:
                 files.open(here.history, here.offset, here.mark, at)
             _carry_out(orders.before)
@@ -208,7 +209,7 @@ class ConsoleRecorder:
             return Records(self._records.start, [], [])
         return self._take(self._next, room)
 
-    def _take(self, start: Place, room: int) -> Records:
+    def _take(self, start: Point, room: int) -> Records:
         """The records from `start` on that the ring has, about `room` bytes of them."""
         records, offset = self._records, max(start[0], self._records.start)
         batches, first, stop = [], offset, min(offset + room, self._records.end)
@@ -234,14 +235,14 @@ class ConsoleRecorder:
         elif self._closed is None:
             self._written(outcome)
 
-    def _written(self, place: Place) -> None:
+    def _written(self, point: Point) -> None:
         if self._failure is not None:
             self._failure = None
             self._tell("journal-recovered")
-        self._recorded(place)
-        if any(self._orders) or self._records.end >= place[0] + self._urgent:
+        self._recorded(point)
+        if any(self._orders) or self._records.end >= point[0] + self._urgent:
             self._queue(self)
-        elif self._records.end > place[0] or self._records.final_marks(place[1]):
+        elif self._records.end > point[0] or self._records.final_marks(point[1]):
             self._news()
         else:
             self._listen()

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from virtmux.journal.entries import DamagedError, Head, Opened, Stopped, decode, encode
 from virtmux.journal.names import BY_ID, INDEX, component, home
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service.journal.disk import Addition, append
 from virtmuxd.service.journal.examination import Walk
 from virtmuxd.service.journal.segments import read_head
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Recovered(NamedTuple):
     standing: bool = False
 
 
-def recover(settings: Settings) -> dict[Identity, Recovered]:
+def recover(settings: Settings) -> dict[ConsoleKey, Recovered]:
     """What is known of all consoles, at the daemon's start: quick, it reads both ends of each index.
 
     One that cannot be read is left out, with a warning.
@@ -56,30 +57,30 @@ def recover(settings: Settings) -> dict[Identity, Recovered]:
     for index in sorted((settings.directory / BY_ID).glob(f"*/*/*{INDEX}")):
         try:
             head, recovered = _recover(index)
-            identity = Identity(head.hypervisor, head.uuid, head.device)
+            key = ConsoleKey(head.hypervisor, head.uuid, head.device)
             if index != home(settings.directory, head.hypervisor, head.uuid) / (component(head.device) + INDEX):
                 raise DamagedError("it is another console's")  # noqa: TRY301
         except (DamagedError, OSError) as error:
             _log.warning("an index of the journal is not read", extra={"path": str(index), "error": str(error)})
         else:
-            found[identity] = recovered
+            found[key] = recovered
     return found
 
 
-def claim(settings: Settings, identity: Identity, boot: str, at: int) -> None:
+def claim(settings: Settings, key: ConsoleKey, boot: str, at: int) -> None:
     """See to it that a clean stop counts once: say that this boot goes on with the history, before anything comes.
 
     Raises:
         OSError: the disk does not take it: then the history must not go on.
     """
-    lies = home(settings.directory, identity.hypervisor, identity.uuid) / (component(identity.device) + INDEX)
+    lies = home(settings.directory, key.hypervisor, key.uuid) / (component(key.device) + INDEX)
     line = Addition(lies, lies.stat().st_size, encode(Opened(boot, at)))
     append(line, sync=settings.sync != "never")
 
 
-def give_back(settings: Settings, identity: Identity, found: Recovered, boot: str, at: int) -> None:
+def give_back(settings: Settings, key: ConsoleKey, found: Recovered, boot: str, at: int) -> None:
     """Let a clean stop count again that `claim` took back, of a console that was not there since: nothing came."""
-    index = home(settings.directory, identity.hypervisor, identity.uuid) / (component(identity.device) + INDEX)
+    index = home(settings.directory, key.hypervisor, key.uuid) / (component(key.device) + INDEX)
     with index.open("rb") as opened:
         opened.seek(max(0, index.stat().st_size - _TAIL))
         last = opened.read().splitlines(keepends=True)[-1]

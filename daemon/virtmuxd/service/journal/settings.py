@@ -1,7 +1,7 @@
-"""What the journal is told: where it lies, how large it may become, and whose files they are."""
+"""What the journal is told: where it lies, how large it may become, and who may read it."""
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 
@@ -20,11 +20,3 @@ class Settings(Struct, frozen=True, kw_only=True):
     keep: int = 3
     sync: Sync = "close"
     group: int | None = None
-
-
-class Identity(NamedTuple):
-    """Which console it is."""
-
-    hypervisor: str
-    uuid: str
-    device: str

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from virtmux.journal.entries import DamagedError
 from virtmux.journal.names import BY_ID
-from virtmuxd.core.cursor import Place
+from virtmuxd.core.archive import Point
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
 from virtmuxd.service.journal.janitor import tidy
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.lock import holds, lock
 from virtmuxd.service.journal.recovery import Recovered, claim, give_back, recover
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ _TIDY_SHORT = 10 * 10**9
 #: What is said of a console whose records a bug keeps from the disk.
 BUG = "virtmux failed; its log has the details"
 
-Work = Callable[[], Place]
-Outcome = Place | OSError
+Work = Callable[[], Point]
+Outcome = Point | OSError
 """What the disk has of a console, or why it did not take what it was given."""
 
 
@@ -39,7 +40,7 @@ class JournalStore:
     """See the module. Used by one thread at a time."""
 
     def __init__(self, settings: Settings, bounds: Bounds, boot: str) -> None:
-        """Touches nothing yet. `boot` is the id of this boot of the machine, in 32 hex digits."""
+        """Touches nothing yet. `boot` is the id of this boot of the host, in 32 hex digits."""
         self._settings = settings
         self._bounds = bounds
         self._boot = boot
@@ -49,7 +50,7 @@ class JournalStore:
         self._tidied_at = 0
         self._lock: int | None = None
 
-    def begin(self, *, anew: bool = True) -> dict[Identity, Recovered]:
+    def begin(self, *, anew: bool = True) -> dict[ConsoleKey, Recovered]:
         """Lock the directory, and look at what is there; unless `anew`, only where a journal was written before.
 
         Raises:
@@ -60,26 +61,26 @@ class JournalStore:
             return {}
         if self._lock is None:
             self._lock = lock(self._settings)
-        return {identity: self._claimed(identity, found) for identity, found in recover(self._settings).items()}
+        return {key: self._claimed(key, found) for key, found in recover(self._settings).items()}
 
-    def _claimed(self, identity: Identity, found: Recovered) -> Recovered:
+    def _claimed(self, key: ConsoleKey, found: Recovered) -> Recovered:
         if not found.clean:
             return found
         try:  # also in the same boot: that may end before the console's next record is on the disk
-            claim(self._settings, identity, self._boot, time.time_ns())
+            claim(self._settings, key, self._boot, time.time_ns())
         except OSError as error:
-            _log.warning("a history does not go on", extra={**identity._asdict(), "error": error.strerror})
+            _log.warning("a history does not go on", extra={**key._asdict(), "error": error.strerror})
             return found._replace(clean=False, standing=True)
         return found
 
-    def give_back(self, unseen: Mapping[Identity, Recovered], now: int) -> None:
+    def give_back(self, unseen: Mapping[ConsoleKey, Recovered], now: int) -> None:
         """Let the clean stops of consoles count again that were not there in this life."""
-        for identity, found in unseen.items():
+        for key, found in unseen.items():
             if found.clean:
                 try:
-                    give_back(self._settings, identity, found, self._boot, now)
+                    give_back(self._settings, key, found, self._boot, now)
                 except (OSError, DamagedError, IndexError) as error:
-                    _log.warning("a clean stop is used up", extra={**identity._asdict(), "error": str(error)})
+                    _log.warning("a clean stop is used up", extra={**key._asdict(), "error": str(error)})
 
     def _lock_anew(self, former: int) -> None:
         """What was locked is gone: make it again, if no other daemon did."""
@@ -91,9 +92,9 @@ class JournalStore:
         """Where the journal lies."""
         return self._settings.directory
 
-    def console(self, identity: Identity, domain: str) -> ConsoleFiles:
+    def console(self, key: ConsoleKey, domain: str) -> ConsoleFiles:
         """The files of a console that is to be written."""
-        files = ConsoleFiles(self._settings, self._links, identity, domain, self._boot)
+        files = ConsoleFiles(self._settings, self._links, key, domain, self._boot)
         self._live = (*self._live, files)  # the thread may be going through the former ones
         return files
 
@@ -102,7 +103,7 @@ class JournalStore:
         return self._written >= self._bounds.total // _TIDY_SHARE or now - self._tidied_at >= _TIDY_EVERY
 
     def carry_out(
-        self, works: Iterable[tuple[int, Work]], defined: Collection[Identity] | None, now: int
+        self, works: Iterable[tuple[int, Work]], defined: Collection[ConsoleKey] | None, now: int
     ) -> list[Outcome]:
         """Do works, each of so many bytes, and tell what came of each. `defined`, where the bounds are to be looked at:
         the consoles whose guests are defined."""
@@ -112,7 +113,7 @@ class JournalStore:
             elif not holds(self._settings, self._lock):
                 self._lock_anew(self._lock)
             if defined is not None or (now - self._tidied_at >= _TIDY_SHORT and self._is_short()):
-                self._tidy(defined or [files.identity for files in self._live], now)
+                self._tidy(defined or [files.key for files in self._live], now)
             full = self._full()
         except OSError as error:
             full = error
@@ -120,7 +121,7 @@ class JournalStore:
 
     def _do(self, size: int, work: Work) -> Outcome:
         try:
-            place = work()
+            point = work()
         except OSError as error:
             return error
         except JournalConflictError as error:
@@ -129,9 +130,9 @@ class JournalStore:
             _log.exception("a bug while a console's records were written")
             return OSError(errno.EIO, BUG)
         self._written += size
-        return place
+        return point
 
-    def _tidy(self, defined: Collection[Identity], now: int) -> None:
+    def _tidy(self, defined: Collection[ConsoleKey], now: int) -> None:
         self._written, self._tidied_at = 0, now
         try:
             tidy(self._settings, self._bounds, defined, self._live, self._links, now=now)
@@ -155,9 +156,9 @@ class JournalStore:
         if all(each.directory != files.directory for each in self._live):
             self._links.gone(files.directory)
 
-    def forget(self, identity: Identity) -> None:
+    def forget(self, key: ConsoleKey) -> None:
         """Delete what is there of a console that is not being written."""
-        ConsoleFiles(self._settings, self._links, identity, "", self._boot).forget()
+        ConsoleFiles(self._settings, self._links, key, "", self._boot).forget()
 
     def close(self) -> None:
         """Let another daemon have it."""

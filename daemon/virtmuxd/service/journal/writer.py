@@ -13,12 +13,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 
+from virtmuxd.core.archive import Point
 from virtmuxd.core.console import Console
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.counters import Counters
-from virtmuxd.core.cursor import Place
 from virtmuxd.service.journal.recorder import ConsoleRecorder
 from virtmuxd.service.journal.recovery import Recovered
-from virtmuxd.service.journal.settings import Identity
 from virtmuxd.service.journal.store import BUG, JournalStore, Work
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _PATIENCE = 5.0
 class JournalWriter:
     """See the module. `run` is its task; `record` makes the recorder of a console."""
 
-    def __init__(self, store: JournalStore, defined: Callable[[], Collection[Identity] | None]) -> None:
+    def __init__(self, store: JournalStore, defined: Callable[[], Collection[ConsoleKey] | None]) -> None:
         """`defined` gives the consoles whose guests are defined, once that is known: what is stored of others is
         dropped first."""
         self._store = store
@@ -42,14 +42,14 @@ class JournalWriter:
         self._idle = asyncio.Event()
         self._idle.set()
         self._thread = ThreadPoolExecutor(1, "journal")
-        self._begun: Future[dict[Identity, Recovered]] | None = None
+        self._begun: Future[dict[ConsoleKey, Recovered]] | None = None
         self._stuck = False
 
     def record(
-        self, console: Console, counters: Counters, *, ring: int, recorded: Callable[[Place], None]
+        self, console: Console, counters: Counters, *, ring: int, recorded: Callable[[Point], None]
     ) -> ConsoleRecorder:
         """Write a console's records down from now on; see `ConsoleRecorder`."""
-        files = self._store.console(Identity(*console.key), console.naming.domain)
+        files = self._store.console(console.key, console.naming.domain)
         released = partial(self._store.release, files)
         return ConsoleRecorder(console, files, self.queue, counters, ring=ring, recorded=recorded, released=released)
 
@@ -59,12 +59,12 @@ class JournalWriter:
         self._idle.clear()
         self._news.set()
 
-    def forget(self, identity: Identity, then: Callable[[OSError | None], None]) -> None:
+    def forget(self, key: ConsoleKey, then: Callable[[OSError | None], None]) -> None:
         """Delete what is stored of a console that is not recorded; then say what the disk did not take of it."""
 
         def forget() -> OSError | None:
             try:
-                self._store.forget(identity)
+                self._store.forget(key)
             except OSError as error:
                 return error
             return None
@@ -72,7 +72,7 @@ class JournalWriter:
         loop = asyncio.get_running_loop()
         loop.run_in_executor(self._thread, forget).add_done_callback(lambda done: then(done.result()))
 
-    async def begin(self, seconds: float, *, anew: bool = True) -> dict[Identity, Recovered] | None:
+    async def begin(self, seconds: float, *, anew: bool = True) -> dict[ConsoleKey, Recovered] | None:
         """What the journal knows of all consoles; None where the disk does not tell within so long: what comes is
         written once it does. Unless `anew`, only a journal that is there is looked at.
 
@@ -90,7 +90,7 @@ class JournalWriter:
             _log.error("the journal cannot be used", extra={"path": str(self._store.directory), "error": why})
             return None
 
-    async def give_back(self, unseen: Mapping[Identity, Recovered], seconds: float) -> None:
+    async def give_back(self, unseen: Mapping[ConsoleKey, Recovered], seconds: float) -> None:
         """Let the clean stops of consoles count again that were not there in this life, within so long."""
         if not unseen or self._stuck:
             return

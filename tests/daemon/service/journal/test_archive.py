@@ -1,30 +1,15 @@
 """What readers of a console are given from its journal."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from tests.harness.reading import Reader
-from tests.harness.recording import RING, Disk, Recording, recording
+from tests.harness.recording import RING, Recording
 from virtmux.messages import Gap, MarkMessage
 from virtmux.records import Note, Position, rfc3339
 from virtmux.wire import Output
-from virtmuxd.core.console import ConsoleKey
-from virtmuxd.core.cursor import Page, Place, Seek, Sought
-from virtmuxd.core.sequence import MAX_MARKS
+from virtmuxd.core.archive import Page, Point, Seek, Sought
+from virtmuxd.core.console_key import ConsoleKey
+from virtmuxd.core.store import MAX_MARKS
 
 MANY = RING + 1024
-
-
-@pytest.fixture
-def record(tmp_path: Path) -> Iterator[Recording]:
-    with Disk().there(), recording(tmp_path) as record:
-        yield record
-
-
-def note(record: Recording) -> None:
-    record.console.sequence.mark(Note(rfc3339(record.now), "paused"))
 
 
 def much(record: Recording) -> None:
@@ -34,7 +19,7 @@ def much(record: Recording) -> None:
         record.settle()
 
 
-def fetch(record: Recording, start: Place, stop: Place) -> list[Page]:
+def fetch(record: Recording, start: Point, stop: Point) -> list[Page]:
     given: list[list[Page]] = []
     record.archive.fetch(start, stop, timed=False, give=given.append)
     record.readers.answer()
@@ -42,12 +27,12 @@ def fetch(record: Recording, start: Place, stop: Place) -> list[Page]:
     return pages
 
 
-def find(record: Recording, kind: Seek, number: int = 0) -> Place | None:
-    given: list[Place | None] = []
+def find(record: Recording, kind: Seek, number: int = 0) -> Point | None:
+    given: list[Point | None] = []
     record.archive.find(Sought(kind, number), given.append)
     record.readers.answer()
-    (place,) = given
-    return place
+    (point,) = given
+    return point
 
 
 def at(record: Recording, offset: int, mark: int = 1) -> Position:
@@ -71,7 +56,7 @@ def test_where_nothing_is_written_yet_nothing_is_found(record: Recording) -> Non
 
 def test_what_is_looked_for_is_found_as_it_stands_in_the_files(record: Recording) -> None:
     record.print(b"first\nsecond\nthird")
-    note(record)
+    record.note()
     record.settle()
 
     assert find(record, Seek.OLDEST) == (0, 1)
@@ -94,10 +79,10 @@ def test_what_was_written_since_it_was_looked_at_is_found(record: Recording) -> 
 def test_a_position_that_cannot_be_is_followed_by_what_was_passed(record: Recording) -> None:
     """Its reader counts along from it."""
     record.print(b"one")
-    note(record)
-    note(record)
+    record.note()
+    record.note()
     record.print(b"x" * 17)
-    note(record)
+    record.note()
     record.settle()
 
     assert [page[1:3] for page in fetch(record, (10, 2), (20, 4))] == [(10, 3), (20, 3), (20, 4)]
@@ -105,8 +90,8 @@ def test_a_position_that_cannot_be_is_followed_by_what_was_passed(record: Record
 
 def test_a_reader_that_misses_marks_is_given_all_bytes(record: Recording) -> None:
     much(record)
-    note(record)
-    note(record)
+    record.note()
+    record.note()
     record.settle()
 
     taken = read_all(record, at(record, 0, 3))
@@ -140,7 +125,7 @@ def test_a_history_that_moved_is_read_where_it_is(record: Recording) -> None:
 
 
 def test_marks_that_were_forgotten_are_not_given_though_they_were_read_before(record: Recording) -> None:
-    note(record)
+    record.note()
     record.print(b"secret")
     record.settle()
     assert len(fetch(record, (0, 1), (0, 2))) == 1
@@ -194,7 +179,7 @@ def test_an_end_whose_reason_was_not_known_when_all_was_forgotten_is_read_from_t
     record.console.sequence.complete(reserved, Note(rfc3339(record.now), "resumed"))
     record.settle()
     for _ in range(MAX_MARKS):
-        note(record)
+        record.note()
     record.settle()
     handle = record.console.handle
 

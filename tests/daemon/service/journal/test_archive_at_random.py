@@ -13,7 +13,7 @@ from tests.harness.recorded_life import RecordedLife
 from tests.harness.recording import RING, Disk, Recording, recording
 from virtmux.messages import Gap
 from virtmux.records import Position
-from virtmuxd.core.sequence import MAX_MARKS
+from virtmuxd.core.store import MAX_MARKS
 
 
 class Watched:

@@ -1,6 +1,6 @@
 """What is written of what is given: from the position on, with what is missing named."""
 
-from tests.daemon.service.journal.test_files import batch, mark, text
+from tests.harness.console_files import batch, mark, text
 from virtmux.journal.entries import Lost, decode
 from virtmuxd.service.journal.batches import Batch, cut_beats, pieces
 

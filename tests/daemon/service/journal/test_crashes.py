@@ -7,7 +7,7 @@ from types import CodeType
 
 import pytest
 
-from tests.daemon.service.journal.test_files import (
+from tests.harness.console_files import (
     BOOT,
     H1,
     H2,
@@ -339,7 +339,7 @@ def test_a_death_while_it_moves_loses_nothing(tmp_path: Path) -> None:
     def prepare() -> Callable[[], object]:
         nonlocal directory
         directory = next(directories)
-        older = console(directory, identity=there, size=800)
+        older = console(directory, key=there, size=800)
         older.open(H2, 0, 1, 1)
         older.write([batch(0, 300, H2), batch(300, 700, H2)], [mark(1)], 1)
         files = console(directory, size=800)
@@ -354,7 +354,7 @@ def test_a_death_while_it_moves_loses_nothing(tmp_path: Path) -> None:
     for at_the_new in (False, True):
         for _ in _deaths(prepare):
             place = there if at_the_new else WEB
-            opened(console(directory, identity=place, size=8000))
+            opened(console(directory, key=place, size=8000))
             stories = [read(each) for each in (directory / "by-id").glob("*/*")]
             (story,) = [each[H1] for each in stories if H1 in each]
             holds(story, 0, 710)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import H1, batch, console, failing, home
+from tests.harness.console_files import H1, batch, console, failing, home
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service.journal import disk
 from virtmuxd.service.journal.disk import replace
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.links import Links
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o777], ids=oct)
@@ -34,7 +35,7 @@ def modes(directory: Path) -> tuple[set[int], set[int]]:
 
 def written(directory: Path, group: int | None) -> None:
     settings = Settings(directory=directory, size=700, group=group)
-    files = ConsoleFiles(settings, Links(directory), Identity("h", "u", "serial0"), "web", "b")
+    files = ConsoleFiles(settings, Links(directory), ConsoleKey("h", "u", "serial0"), "web", "b")
     files.open(H1, 0, 1, 1)
     for begin in range(0, 1000, 200):
         files.write([batch(begin, begin + 200)], [], 1)
@@ -79,7 +80,7 @@ def test_a_group_that_was_set_later_may_read_what_goes_on(tmp_path: Path) -> Non
     files.write([batch(0, 10)], [], 1)
 
     settings = Settings(directory=tmp_path, group=os.getgid())
-    ConsoleFiles(settings, Links(tmp_path), files.identity, "web", "b" * 32).open(H1, 10, 1, 2)
+    ConsoleFiles(settings, Links(tmp_path), files.key, "web", "b" * 32).open(H1, 10, 1, 2)
 
     assert modes(home(tmp_path)) == ({0o750}, {0o640})
 

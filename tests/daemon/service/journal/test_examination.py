@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import (
+from tests.harness.console_files import (
     BOOT,
     H1,
     H2,

@@ -1,88 +1,32 @@
-"""The files of a console: what is appended is there, segments rotate, and failing disks lose nothing that they took."""
+"""The files of a console: what is appended is there, segments rotate, and names are followed."""
 
 import errno
 import os
-import resource
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.harness.console_files import (
+    H1,
+    H2,
+    WEB,
+    batch,
+    console,
+    failing,
+    holds,
+    home,
+    kinds,
+    mark,
+    names,
+    stopped,
+    text,
+)
 from tests.harness.journal_files import Story, lines, read
-from virtmux.journal.entries import Marked, Stopped
-from virtmux.records import Note
 from virtmuxd.service.journal.batches import Batch
-from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
-from virtmuxd.service.journal.links import Links
-from virtmuxd.service.journal.settings import Identity, Settings
-
-AT = "2026-01-31T12:00:00.000000Z"
-H1, H2 = "1" * 32, "2" * 32
-BOOT, NEXT_BOOT = "b" * 32, "c" * 32
-WEB = Identity("qemu/system/h", "u-1", "serial0")
-
-
-def console(
-    directory: Path,
-    *,
-    size: int = 8 << 20,
-    keep: int = 3,
-    sync: str = "never",
-    boot: str = BOOT,
-    identity: Identity = WEB,
-    domain: str = "web",
-) -> ConsoleFiles:
-    """A console's files below `directory`."""
-    chosen = Settings(directory=directory, size=size, keep=keep, sync=sync)  # type: ignore[arg-type]
-    return ConsoleFiles(chosen, Links(directory), identity, domain, boot)
-
-
-def text(begin: int, end: int, history: str = H1) -> bytes:
-    """What a guest says from one offset to another."""
-    seed = int(history[0], 16)
-    return bytes((at * 7 + at // 251 * seed + seed) % 256 for at in range(begin, end))
-
-
-def batch(begin: int, end: int, history: str = H1) -> Batch:
-    return Batch(begin, text(begin, end, history), 1000 + begin, ((end - begin, 0),))
-
-
-def mark(number: int, offset: int = 0) -> Marked:
-    return Marked(number, offset, Note(AT, "rebooted"))
-
-
-def stopped(offset: int, number: int, at: int = 99) -> Stopped:
-    return Stopped(
-        at=at,
-        offset=offset,
-        mark=number,
-        incarnation=1,
-        boot_offset=0,
-        boot_mark=1,
-        held_until=5,
-        released_until=None,
-    )
-
-
-def home(directory: Path) -> Path:
-    return directory / "by-id" / "qemu%2Fsystem%2Fh" / "u-1"
-
-
-def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in home(directory).iterdir())
-
-
-def kinds(index: Path) -> list[str]:
-    return [line["entry"] for line in lines(index)]
-
-
-def holds(story: Story, begin: int, end: int, history: str = H1) -> None:
-    """It holds these bytes, each once, and no others."""
-    assert story.held() == dict(enumerate(text(begin, end, history), begin))
-
+from virtmuxd.service.journal.files import JournalConflictError
 
 # Writing.
 
@@ -180,7 +124,7 @@ def test_so_many_segments_are_kept(tmp_path: Path, keep: int) -> None:
 
 def test_two_devices_of_a_guest_do_not_meet(tmp_path: Path) -> None:
     one = console(tmp_path, size=600, keep=1)
-    other = console(tmp_path, size=600, keep=1, identity=WEB._replace(device="serial0.log"))
+    other = console(tmp_path, size=600, keep=1, key=WEB._replace(device="serial0.log"))
     for files, history in ((one, H1), (other, H2)):
         files.open(history, 0, 1, 1)
     for begin in range(0, 3000, 300):
@@ -350,136 +294,6 @@ def test_a_ring_that_is_older_than_the_journal_cannot_go_on(tmp_path: Path, plac
     files.write([batch(0, 50, H2)], [], 3)
     holds(read(home(tmp_path))[H1], 0, 100)
     holds(read(home(tmp_path))[H2], 0, 50, H2)
-
-
-# Disks that do not take it.
-
-
-@contextmanager
-def failing(
-    monkeypatch: pytest.MonkeyPatch, call: str, code: int = errno.ENOSPC, after: int = 0, part: int = 0
-) -> Iterator[None]:
-    """A system call that fails, from the n-th one on; of the last write before that only a part is taken."""
-    real: Callable[..., object] = getattr(os, call)
-    left = after
-
-    def fails(*args: object) -> object:
-        nonlocal left
-        left -= 1
-        if left >= 0:
-            return real(*args)
-        if left == -1 and part and call == "write":
-            return real(args[0], bytes(args[1])[:part])  # type: ignore[call-overload]
-        raise OSError(code, os.strerror(code))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, call, fails)
-        yield
-
-
-def snapshot(directory: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
-@pytest.mark.parametrize("after", [0, 1])
-@pytest.mark.parametrize("part", [0, 1, 30, 99])
-def test_of_a_write_that_fails_nothing_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, after: int, part: int
-) -> None:
-    files = console(tmp_path)
-    files.open(H1, 0, 1, 1)
-    files.write([batch(0, 100)], [mark(1)], 1)
-    before = snapshot(tmp_path)
-
-    for _ in range(3):
-        with failing(monkeypatch, "write", code, after, part), pytest.raises(OSError, match=os.strerror(code)):
-            files.write([batch(100, 200)], [mark(2)], 2)
-        assert snapshot(tmp_path) == before
-        assert files.position == (100, 2)
-
-    files.write([batch(100, 200)], [mark(2)], 3)
-    assert names(tmp_path) == ["serial0.idx", "serial0.log"]
-    holds(read(home(tmp_path))[H1], 0, 200)
-
-
-@pytest.mark.parametrize("after", range(8))
-@pytest.mark.parametrize("part", [0, 30])
-def test_a_disk_that_fails_while_a_segment_is_rotated_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, part: int
-) -> None:
-    files = console(tmp_path, size=1000, keep=100)
-    files.open(H1, 0, 1, 1)
-    files.write([batch(0, 500)], [mark(1)], 1)
-
-    with failing(monkeypatch, "write", errno.ENOSPC, after, part), pytest.raises(OSError, match="No space"):
-        files.write([batch(500, 600), batch(600, 1300), batch(1300, 2000)], [mark(2)], 2)
-    files.write([batch(500, 600), batch(600, 1300), batch(1300, 2000)], [mark(2)], 2)
-
-    holds(read(home(tmp_path))[H1], 0, 2000)
-    assert read(home(tmp_path))[H1].lost == []
-    assert read(home(tmp_path))[H1].marks == {1: 0, 2: 0}
-
-
-@pytest.mark.parametrize("call", ["rename", "open", "fsync", "mkdir", "lstat", "chmod"])
-@pytest.mark.parametrize("after", range(12))
-def test_whatever_call_fails_the_next_one_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, after: int
-) -> None:
-    files = console(tmp_path, size=1000, sync="batch")
-    files.open(H1, 0, 1, 1)
-
-    for begin in range(0, 3000, 300):
-        with failing(monkeypatch, call, errno.EIO, after), suppress(OSError):
-            files.write([batch(begin, begin + 300)], [mark(begin // 300 + 1, begin)], begin)
-        files.write([batch(begin, begin + 300)], [mark(begin // 300 + 1, begin)], begin)
-
-    story = read(home(tmp_path))[H1]
-    assert story.lost == []
-    holds(story, min(story.held()), 3000)
-    assert len(names(tmp_path)) == 8
-
-
-@pytest.mark.parametrize("part", [0, 10, 99])
-def test_a_write_that_fails_and_cannot_be_undone_does_no_harm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
-) -> None:
-    files = console(tmp_path)
-    files.open(H1, 0, 1, 1)
-    files.write([batch(0, 100)], [mark(1)], 1)
-
-    with (
-        failing(monkeypatch, "ftruncate"),
-        failing(monkeypatch, "write", errno.EIO, 1, part),
-        pytest.raises(OSError, match="Input/output"),
-    ):
-        files.write([batch(100, 200)], [mark(2)], 2)
-    files.write([batch(100, 200), batch(200, 220)], [mark(2), mark(3)], 3)
-
-    assert "serial0.idx.0" in names(tmp_path)
-    story = read(home(tmp_path))[H1]
-    holds(story, 0, 220)
-    assert story.marks == {1: 0, 2: 0, 3: 0}
-    # A part cannot be verified: it is written again.
-    assert [(begin, end) for begin, end, _ in story.lost] == [(100, 100)]
-
-
-def test_a_file_that_may_not_grow_any_more_is_like_a_full_disk(tmp_path: Path) -> None:
-    files = console(tmp_path)
-    files.open(H1, 0, 1, 1)
-    files.write([batch(0, 5000)], [], 1)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (7000, hard))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            files.write([batch(5000, 9000)], [], 1)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert (home(tmp_path) / "serial0.log").stat().st_size == 5000
-
-    files.write([batch(5000, 9000)], [], 1)
-
-    holds(read(home(tmp_path))[H1], 0, 9000)
 
 
 # Against a model.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import H1, batch, console, holds, home, mark, names, text
+from tests.harness.console_files import H1, batch, console, holds, home, mark, names, text
 from tests.harness.journal_files import Story, lines, read
 
 DEVICE = "serial0"

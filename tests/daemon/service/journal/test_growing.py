@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import failing
+from tests.harness.console_files import failing
 from virtmux.journal.entries import Head, encode
 from virtmuxd.service.journal.growing import Growing
 

@@ -6,27 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import H1, H2, WEB, batch, console, failing, home, names
+from tests.harness.console_files import H1, H2, WEB, batch, console, failing, home, names
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.janitor import tidy
 from virtmuxd.service.journal.links import Links
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 
 DAY = 86_400 * 10**9
 OTHER = WEB._replace(uuid="u-2")
 BOUNDLESS = Bounds(1 << 40, 30 * DAY, 0)
 
 
-def written(directory: Path, identity: Identity, domain: str, history: str = H1) -> ConsoleFiles:
-    files = console(directory, size=1000, identity=identity, domain=domain)
+def written(directory: Path, key: ConsoleKey, domain: str, history: str = H1) -> ConsoleFiles:
+    files = console(directory, size=1000, key=key, domain=domain)
     files.open(history, 0, 1, 1)
     for begin in range(0, 1500, 500):
         files.write([batch(begin, begin + 500, history)], [], 1)
     return files
 
 
-def tidied(directory: Path, bounds: Bounds, known: list[Identity], live: list[ConsoleFiles], now: int) -> int:
+def tidied(directory: Path, bounds: Bounds, known: list[ConsoleKey], live: list[ConsoleFiles], now: int) -> int:
     """How many segments were removed."""
     before = indexes(directory)
     tidy(Settings(directory=directory), bounds, known, live, Links(directory), now=now)
@@ -98,7 +99,7 @@ def test_what_was_put_aside_for_a_migration_is_held_within_the_limits_too(tmp_pa
     age(tmp_path, 100 * DAY)
     age(tmp_path, 60 * DAY, "*~*")
 
-    assert tidied(tmp_path, BOUNDLESS, [older.identity], [], 101 * DAY) == 3
+    assert tidied(tmp_path, BOUNDLESS, [older.key], [], 101 * DAY) == 3
     assert not list((tmp_path / "by-id").rglob("*~*"))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.daemon.service.journal.test_files import failing
+from tests.harness.console_files import failing
 from virtmux.journal.names import home
 from virtmuxd.service.journal.links import Links
 

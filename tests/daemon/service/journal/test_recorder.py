@@ -2,44 +2,16 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness.recording import RING, Disk, Recording, recording
 from virtmux.records import Note, rfc3339
-from virtmuxd.core.console import ConsoleKey
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.service.ring import Life, Ring
 
 OTHER = "qemu/system/other"
-
-
-@pytest.fixture
-def disk() -> Iterator[Disk]:
-    with Disk().there() as disk:
-        yield disk
-
-
-@pytest.fixture
-def record(tmp_path: Path, disk: Disk) -> Iterator[Recording]:
-    with recording(tmp_path) as record:
-        yield record
-
-
-def note(record: Recording, text: str = "paused") -> None:
-    record.console.sequence.mark(Note(rfc3339(record.now), text))
-
-
-def written(record: Recording) -> bytes:
-    """What the journal has, which must begin at the beginning and have no hole."""
-    held = record.story.held()
-    assert sorted(held) == list(range(len(held)))
-    return bytes(held[offset] for offset in sorted(held))
-
-
-def kinds(record: Recording) -> list[str]:
-    return [event.event for event in record.told if event.event.startswith("journal-")]
 
 
 # What comes is written.
@@ -47,12 +19,12 @@ def kinds(record: Recording) -> list[str]:
 
 def test_what_came_before_the_files_were_looked_at_is_written(record: Recording) -> None:
     record.print(b"early\n")
-    note(record)
+    record.note()
     record.settle()
 
-    assert written(record) == b"early\n"
+    assert record.written() == b"early\n"
     assert record.story.marks == {1: 6}
-    assert record.places[-1] == record.files.position == (6, 2)
+    assert record.points[-1] == record.files.position == (6, 2)
 
 
 def test_news_wait_a_moment_for_more(record: Recording) -> None:
@@ -63,7 +35,7 @@ def test_news_wait_a_moment_for_more(record: Recording) -> None:
     record.clock.advance(0.3)
 
     assert record.write() == 1
-    assert written(record) == b"onetwo"
+    assert record.written() == b"onetwo"
 
 
 def test_much_output_does_not_wait(record: Recording) -> None:
@@ -86,7 +58,7 @@ def test_what_comes_while_a_job_is_under_way_is_written_with_the_next(record: Re
     record.clock.advance(0.3)
     record.write()
 
-    assert written(record) == b"onetwo"
+    assert record.written() == b"onetwo"
 
 
 def test_more_than_a_job_may_have_is_written_in_several(record: Recording) -> None:
@@ -97,16 +69,16 @@ def test_more_than_a_job_may_have_is_written_in_several(record: Recording) -> No
     assert record.write(room=1000) >= 3
     record.settle()
 
-    assert written(record) == bytes(range(256)) * 15
+    assert record.written() == bytes(range(256)) * 15
 
 
 def test_marks_behind_one_that_is_reserved_wait_and_the_bytes_do_not(record: Recording) -> None:
     record.print(b"one")
     reserved = record.console.sequence.reserve(Note(rfc3339(0), "crashed"))
-    note(record)
+    record.note()
     record.print(b"two")
     record.settle()
-    assert written(record) == b"onetwo"
+    assert record.written() == b"onetwo"
     assert record.story.marks == {}
 
     record.console.sequence.complete(reserved, Note(rfc3339(1), "crashed"))
@@ -119,15 +91,15 @@ def test_a_journal_goes_on_where_its_files_end(tmp_path: Path, disk: Disk) -> No
     ring = Ring.open(tmp_path / "ring", 1 << 20, 1, Life(1, 0, 0))
     with recording(tmp_path / "log", ring=ring) as record:
         record.print(b"one")
-        note(record)
+        record.note()
         record.settle()
     ring = Ring.open(tmp_path / "ring", 1 << 20, 1, Life(2, 0, 0))
     with recording(tmp_path / "log", ring=ring) as again:
         again.print(b"two")
-        note(again)
+        again.note()
         again.settle()
 
-    assert written(again) == b"onetwo"
+    assert again.written() == b"onetwo"
     assert again.story.marks == {1: 3, 2: 6}
 
 
@@ -182,17 +154,17 @@ def test_a_disk_that_fails_is_told_once_and_tried_again(record: Recording, disk:
     for _ in range(3):
         record.write()
         record.clock.advance(5)
-    assert kinds(record) == ["journal-failed"]
+    assert record.kinds() == ["journal-failed"]
     assert (record.recorder.state, record.counters.journal_failures) == ("failing", 1)
-    assert written(record) == b""
+    assert record.written() == b""
 
     disk.full = False
     record.print(b"two")
     record.settle()
 
-    assert kinds(record) == ["journal-failed", "journal-recovered"]
+    assert record.kinds() == ["journal-failed", "journal-recovered"]
     assert record.recorder.state == "disk"
-    assert written(record) == b"onetwo"
+    assert record.written() == b"onetwo"
     assert record.gaps() == []
 
 
@@ -200,13 +172,13 @@ def test_a_disk_that_fails_is_told_once_and_tried_again(record: Recording, disk:
 def test_what_a_full_disk_took_in_part_is_written_once(record: Recording, disk: Disk, room: int) -> None:
     record.write()
     record.print(b"0123456789" * 100)
-    note(record)
+    record.note()
     disk.full, disk.room = True, room
     record.settle()
     disk.full = False
     record.settle()
 
-    assert written(record) == b"0123456789" * 100
+    assert record.written() == b"0123456789" * 100
     assert record.story.marks == {1: 1000}
 
 
@@ -281,8 +253,8 @@ def test_a_console_that_moves_takes_all_along(record: Recording) -> None:
     record.print(b"three")
     record.settle()
 
-    assert record.files.identity.hypervisor == OTHER
-    assert written(record) == b"onetwothree"
+    assert record.files.key.hypervisor == OTHER
+    assert record.written() == b"onetwothree"
 
 
 def test_what_was_forgotten_is_not_there_and_what_comes_is(record: Recording) -> None:
@@ -345,7 +317,7 @@ def test_what_the_ring_overran_behind_what_was_forgotten_is_counted_once(record:
 
 
 def test_an_end_whose_reason_was_not_known_when_all_was_forgotten_is_written(record: Recording) -> None:
-    note(record)
+    record.note()
     record.print(b"secret")
     reserved = record.console.sequence.reserve(Note(rfc3339(record.now), "paused"))
     record.print(b" behind")
@@ -359,147 +331,3 @@ def test_an_end_whose_reason_was_not_known_when_all_was_forgotten_is_written(rec
     assert record.story.marks == {2: 6}
     assert record.story.held() == {13 + at: byte for at, byte in enumerate(b"news")}
     assert (record.gaps(), record.story.lost) == ([], [])
-
-
-# The end.
-
-
-def _before_its_files_were_looked_at(record: Recording, disk: Disk) -> None:
-    record.print(b"last")
-
-
-def _while_idle(record: Recording, disk: Disk) -> None:
-    record.print(b"la")
-    record.settle()
-    record.print(b"st")
-
-
-def _while_its_files_are_looked_at(record: Recording, disk: Disk) -> Callable[[], object]:
-    record.print(b"last")
-    work = record.take()
-    return lambda: record.finish(work)
-
-
-def _while_a_job_is_under_way(record: Recording, disk: Disk) -> Callable[[], object]:
-    record.print(b"la")
-    record.write()
-    record.clock.advance(1)
-    work = record.take()
-    record.print(b"st")
-    return lambda: record.finish(work)
-
-
-def _while_a_job_fails(record: Recording, disk: Disk) -> Callable[[], object]:
-    finish = _while_a_job_is_under_way(record, disk)
-
-    def fail() -> None:
-        disk.full = True
-        finish()
-        disk.full = False
-
-    return fail
-
-
-def _while_failing(record: Recording, disk: Disk) -> Callable[[], object]:
-    record.print(b"la")
-    record.write()
-    disk.full = True
-    record.settle()
-    record.print(b"st")
-
-    def recover() -> None:
-        disk.full = False
-
-    return recover
-
-
-@pytest.mark.parametrize(
-    "happen",
-    [
-        _before_its_files_were_looked_at,
-        _while_idle,
-        _while_its_files_are_looked_at,
-        _while_a_job_is_under_way,
-        _while_a_job_fails,
-        _while_failing,
-    ],
-)
-def test_all_is_written_whenever_it_is_closed(
-    record: Recording, disk: Disk, happen: Callable[[Recording, Disk], Callable[[], object] | None]
-) -> None:
-    then = happen(record, disk)
-    record.close()
-    if then is not None:
-        then()
-    assert record.write() == 1
-
-    assert record.released == 1
-    assert written(record) == b"last"
-    assert record.files.position == (4, 1)
-    record.clock.advance(100)
-    assert not record.queued, "nothing comes behind the end"
-
-
-def test_a_clean_stop_is_the_last_line(record: Recording) -> None:
-    record.print(b"one")
-    note(record)
-    record.settle()
-    record.close()
-    record.write()
-
-    index = record.files.directory / "serial0.idx"
-    assert b'"entry":"stopped"' in index.read_bytes().splitlines()[-1]
-
-
-def test_a_disk_that_fails_to_the_end_holds_nobody_up(record: Recording, disk: Disk) -> None:
-    record.print(b"one")
-    disk.full = True
-    record.settle()
-    record.close()
-    record.write()
-
-    assert record.released == 1
-    record.clock.advance(100)
-    assert not record.queued
-
-
-def test_nothing_is_done_behind_the_end_by_a_timer_that_was_left(record: Recording, disk: Disk) -> None:
-    record.print(b"one")
-    record.settle()
-    record.recorder.rename("web2", record.now)
-    work = record.take()
-    record.print(b"two")
-    record.finish(work)
-    record.close()
-    record.write()
-    record.clock.advance(100)
-
-    assert not record.queued
-    assert record.released == 1
-
-
-def test_nor_by_one_that_was_to_try_again(record: Recording, disk: Disk) -> None:
-    record.print(b"one")
-    disk.full = True
-    record.write()
-    record.clock.advance(1)
-    record.write()
-    disk.full = False
-    record.recorder.rename("web2", record.now)
-    record.write(room=1)
-    record.close()
-    record.write()
-    record.clock.advance(100)
-
-    assert not record.queued
-
-
-def test_a_gap_in_the_last_records_is_told_as_well(record: Recording) -> None:
-    record.print(b"one")
-    record.settle()
-    record.print(b"x" * (RING + 10))
-    record.close()
-    record.write()
-
-    assert record.gaps() == [(3, 13)]
-    assert record.counters.journal_lost == 10

@@ -88,8 +88,8 @@ def check(life: RecordedLife) -> None:
 
 def check_as_it_is_read(life: RecordedLife) -> None:
     """The same, as `virtmux log` reads it from the first record to the last."""
-    identity = life.record.files.identity
-    histories = Journal(life.record.directory).histories(StoredConsole(*identity))
+    key = life.record.files.key
+    histories = Journal(life.record.directory).histories(StoredConsole(*key))
     if not histories:
         assert (len(life.record.output), len(life.offsets) + 1) == life.forgotten or life.reserved
         return

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import BOOT, H1, NEXT_BOOT, WEB, batch, console, home, mark, stopped
+from tests.harness.console_files import BOOT, H1, NEXT_BOOT, WEB, batch, console, home, mark, stopped
 from virtmuxd.service.journal.recovery import Recovered, claim, recover
 from virtmuxd.service.journal.settings import Settings
 
@@ -43,7 +43,7 @@ def test_without_a_clean_stop_it_says_so(tmp_path: Path) -> None:
 def test_an_index_that_cannot_be_read_is_left_out_with_a_warning(
     tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    files = console(tmp_path, identity=WEB._replace(device="serial1"))
+    files = console(tmp_path, key=WEB._replace(device="serial1"))
     files.open(H1, 0, 1, 1)
     files.write([batch(0, 10)], [], 1)
     (home(tmp_path) / "serial0.idx").write_bytes(damage)

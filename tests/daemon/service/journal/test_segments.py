@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.daemon.service.journal.test_files import H1, batch, console, home
+from tests.harness.console_files import H1, batch, console, home
 from virtmux.journal.names import INDEX, LOG, component
 from virtmuxd.service.journal.segments import file, segments
 

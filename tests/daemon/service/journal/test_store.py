@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.service.journal.test_files import stopped
-from virtmuxd.core.cursor import Place
+from tests.harness.console_files import stopped
+from virtmuxd.core.archive import Point
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal import store as store_module
 from virtmuxd.service.journal.batches import Batch
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.recovery import recover
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 from virtmuxd.service.journal.store import JournalStore
 
 BOOT = "b" * 32
@@ -25,7 +26,7 @@ def store(directory: Path) -> JournalStore:
 
 def written(journal: JournalStore, uuid: str, device: str = "serial0", hypervisor: str = "h") -> ConsoleFiles:
     """The files of a console of the domain `web`, with something in them."""
-    files = journal.console(Identity(hypervisor, uuid, device), "web")
+    files = journal.console(ConsoleKey(hypervisor, uuid, device), "web")
     files.open("a" * 32, 1, 1, 0)
     files.write([Batch(0, b"x", 0, ())], [], 0)
     return files
@@ -56,32 +57,32 @@ def test_a_console_that_was_moved_is_released_as_well(tmp_path: Path) -> None:
     assert (tmp_path / "web").readlink() == Path("by-id/h/u2")
 
 
-def stopped_console(directory: Path) -> Identity:
+def stopped_console(directory: Path) -> ConsoleKey:
     """A console whose journal ends in a clean stop in this boot."""
     journal = store(directory)
     files = written(journal, "u1")
     files.stop(stopped(1, 1))
-    return files.identity
+    return files.key
 
 
 def test_a_clean_stop_is_taken_back_also_in_the_same_boot(tmp_path: Path) -> None:
-    identity = stopped_console(tmp_path)
+    key = stopped_console(tmp_path)
 
-    found = store(tmp_path).begin()[identity]
+    found = store(tmp_path).begin()[key]
 
     assert (found.clean, found.standing) == (True, False)
-    assert not recover(Settings(directory=tmp_path))[identity].clean, "another boot does not go on there"
+    assert not recover(Settings(directory=tmp_path))[key].clean, "another boot does not go on there"
 
 
 def test_that_a_clean_stop_cannot_be_taken_back_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    identity = stopped_console(tmp_path)
+    key = stopped_console(tmp_path)
 
     def fail(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(store_module, "claim", fail)
 
-    found = store(tmp_path).begin()[identity]
+    found = store(tmp_path).begin()[key]
 
     assert (found.clean, found.standing) == (False, True)
 
@@ -94,7 +95,7 @@ def test_a_directory_that_somebody_removed_is_made_and_locked_again(tmp_path: Pa
     files = written(journal, "u1")
     shutil.rmtree(directory / removed)
 
-    def work() -> Place:
+    def work() -> Point:
         files.write([Batch(1, b"y", 0, ())], [], 0)
         return files.position
 
@@ -118,30 +119,30 @@ def test_a_directory_that_another_daemon_has_by_now_is_left_to_it(tmp_path: Path
 
 
 def test_a_clean_stop_of_a_console_that_was_not_there_counts_again(tmp_path: Path) -> None:
-    identity = stopped_console(tmp_path)
+    key = stopped_console(tmp_path)
     life = store(tmp_path)
     found = life.begin()
-    assert found[identity].clean
+    assert found[key].clean
 
     life.give_back(found, 7)
     life.close()
 
     next_life = store(tmp_path)
-    assert next_life.begin()[identity]._replace(boot=found[identity].boot) == found[identity]
+    assert next_life.begin()[key]._replace(boot=found[key].boot) == found[key]
     next_life.close()
 
 
 def test_what_was_written_since_is_no_clean_stop(tmp_path: Path) -> None:
-    identity = stopped_console(tmp_path)
+    key = stopped_console(tmp_path)
     life = store(tmp_path)
     found = life.begin()
-    files = life.console(identity, "web1")
-    position = files.open(found[identity].history, found[identity].offset, found[identity].mark, 6)
+    files = life.console(key, "web1")
+    position = files.open(found[key].history, found[key].offset, found[key].mark, 6)
     files.write([Batch(position[0], b"more", 6, ((4, 0),))], [], 6)
 
     life.give_back(found, 7)
     life.close()
 
     next_life = store(tmp_path)
-    assert not next_life.begin()[identity].clean
+    assert not next_life.begin()[key].clean
     next_life.close()

@@ -10,12 +10,13 @@ import pytest
 
 from tests.harness.recording import Disk
 from virtmux.journal.entries import Stopped
-from virtmuxd.core.cursor import Place
+from virtmuxd.core.archive import Point
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal import store as store_module
 from virtmuxd.service.journal.batches import Batch
 from virtmuxd.service.journal.files import ConsoleFiles
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 from virtmuxd.service.journal.store import JournalStore, Outcome, Work
 
 BOOT = "b" * 32
@@ -28,7 +29,7 @@ def store(directory: Path) -> JournalStore:
 
 def written(journal: JournalStore, uuid: str, device: str = "serial0", hypervisor: str = "h") -> ConsoleFiles:
     """The files of a console of the domain `web`, with something in them."""
-    files = journal.console(Identity(hypervisor, uuid, device), "web")
+    files = journal.console(ConsoleKey(hypervisor, uuid, device), "web")
     files.open("a" * 32, 1, 1, 0)
     files.write([Batch(0, b"x", 0, ())], [], 0)
     return files
@@ -39,9 +40,9 @@ def test_a_console_that_moved_is_written_though_another_took_its_place(tmp_path:
     moved = written(journal, "u1")
     moved.move("other", 0)
     moved.write([Batch(1, b"y" * 5000, 0, ())], [], 0)
-    journal.console(Identity("h", "u1", "serial0"), "web")
+    journal.console(ConsoleKey("h", "u1", "serial0"), "web")
 
-    journal.carry_out([], [moved.identity], 1)
+    journal.carry_out([], [moved.key], 1)
     moved.write([Batch(5001, b"z", 0, ())], [], 0)
 
     (home,) = (tmp_path / "by-id").glob("other/u1")
@@ -56,10 +57,10 @@ class Bench:
 
     def __init__(self, directory: Path, bounds: Bounds = BOUNDS) -> None:
         self.journal = JournalStore(Settings(directory=directory), bounds, BOOT)
-        self.files = self.journal.console(Identity("h", "u1", "serial0"), "web")
+        self.files = self.journal.console(ConsoleKey("h", "u1", "serial0"), "web")
         self.files.open("a" * 32, 10**6, 1, 0)
 
-    def write(self) -> Place:
+    def write(self) -> Point:
         self.files.write([Batch(self.files.position[0], b"x", 0, ((1, 0),))], [], 0)
         return self.files.position
 
@@ -71,7 +72,7 @@ def test_each_work_has_its_outcome(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     error = OSError(errno.EIO, "failed")
 
-    def fail() -> Place:
+    def fail() -> Point:
         raise error
 
     assert bench.carry_out(bench.write, fail, bench.write) == [(1, 1), error, (2, 1)]
@@ -80,13 +81,13 @@ def test_each_work_has_its_outcome(tmp_path: Path) -> None:
 def test_a_bug_in_one_is_logged_and_harms_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(tmp_path)
 
-    def fail() -> Place:
+    def fail() -> Point:
         raise ZeroDivisionError
 
-    failed, place = bench.carry_out(fail, bench.write)
+    failed, point = bench.carry_out(fail, bench.write)
 
     assert isinstance(failed, OSError)
-    assert place == (1, 1)
+    assert point == (1, 1)
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -159,11 +160,11 @@ def test_a_clean_stop_is_found_once(tmp_path: Path) -> None:
     bench.carry_out(bench.write)
     bench.files.stop(stopped(1))
     bench.journal.close()
-    identity = bench.files.identity
+    key = bench.files.key
 
     def restarted(boot: str) -> bool:
         journal = JournalStore(Settings(directory=tmp_path), BOUNDS, boot)
-        found = journal.begin()[identity]
+        found = journal.begin()[key]
         journal.close()
         return found.clean
 
@@ -182,7 +183,7 @@ def test_a_history_does_not_go_on_where_the_disk_does_not_take_that_it_does(
     with Disk(full=True).there():
         found = journal.begin()
 
-    assert not found[bench.files.identity].clean
+    assert not found[bench.files.key].clean
 
 
 def stopped(offset: int) -> Stopped:
@@ -204,7 +205,7 @@ def test_what_is_not_written_any_more_is_forgotten(tmp_path: Path) -> None:
     bench.carry_out(bench.write)
     bench.journal.release(bench.files)
 
-    bench.journal.forget(bench.files.identity)
+    bench.journal.forget(bench.files.key)
 
     assert not list((tmp_path / "by-id").glob("*/*"))
     assert not (tmp_path / "web").is_symlink()

@@ -15,13 +15,14 @@ import pytest
 from tests.harness import journal_files
 from tests.harness.consoles import Bench, Consoles
 from virtmux.journal.names import home
+from virtmuxd.core.archive import Point
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.counters import Counters
-from virtmuxd.core.cursor import Place
 from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal import recorder as recorder_module
 from virtmuxd.service.journal import writer as writer_module
 from virtmuxd.service.journal.lock import lock
-from virtmuxd.service.journal.settings import Identity, Settings
+from virtmuxd.service.journal.settings import Settings
 from virtmuxd.service.journal.store import JournalStore
 from virtmuxd.service.journal.writer import JournalWriter
 
@@ -46,15 +47,15 @@ class Writing:
         self.writer = JournalWriter(self.store, lambda: ())
         self.consoles = Consoles()
         self.counters = Counters()
-        self.places: dict[Identity, Place] = {}
+        self.points: dict[ConsoleKey, Point] = {}
         self._progress = asyncio.Event()
 
     def add(self, uuid: str = UUIDS[0]) -> Bench:
         bench = self.consoles.add(uuid=uuid)
-        identity = Identity(*bench.console.key)
+        key = bench.console.key
 
-        def recorded(place: Place) -> None:
-            self.places[identity] = place
+        def recorded(point: Point) -> None:
+            self.points[key] = point
             self._progress.set()
 
         bench.console.recorder = self.writer.record(bench.console, self.counters, ring=1 << 20, recorded=recorded)
@@ -63,19 +64,15 @@ class Writing:
     async def written(self, *benches: Bench) -> None:
         """All that there is of these consoles is on the disk."""
         async with asyncio.timeout(DEADLINE):
-            while any(self.places.get(_identity(bench), (-1, 0))[0] < bench.store.end for bench in benches):
+            while any(self.points.get(bench.console.key, (-1, 0))[0] < bench.store.end for bench in benches):
                 self._progress.clear()
                 await self._progress.wait()
 
     def bytes_of(self, bench: Bench) -> bytes:
-        stories = journal_files.read(home(self.directory, *_identity(bench)[:2]))
+        stories = journal_files.read(home(self.directory, *bench.console.key[:2]))
         held = stories[bench.store.history].held()
         assert sorted(held) == list(range(len(held)))
         return bytes(held[offset] for offset in sorted(held))
-
-
-def _identity(bench: Bench) -> Identity:
-    return Identity(*bench.console.key)
 
 
 @asynccontextmanager
@@ -253,19 +250,19 @@ async def test_what_is_not_recorded_is_forgotten_and_it_is_said_what_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError | None
 ) -> None:
     async with writing(tmp_path) as it:
-        asked: list[Identity] = []
+        asked: list[ConsoleKey] = []
 
-        def forget(identity: Identity) -> None:
-            asked.append(identity)
+        def forget(key: ConsoleKey) -> None:
+            asked.append(key)
             if error is not None:
                 raise error
 
         monkeypatch.setattr(it.store, "forget", forget)
         said: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
-        it.writer.forget(Identity("h", "u", "d"), said.set_result)
+        it.writer.forget(ConsoleKey("h", "u", "d"), said.set_result)
 
         assert await said is error
-        assert asked == [Identity("h", "u", "d")]
+        assert asked == [ConsoleKey("h", "u", "d")]
 
 
 async def test_what_fails_for_one_console_is_written_for_the_others(
@@ -275,7 +272,7 @@ async def test_what_fails_for_one_console_is_written_for_the_others(
         first, other = it.add(UUIDS[0]), it.add(UUIDS[1])
         await it.written(first, other)
         (tmp_path / "by-id" / "foreign").mkdir()
-        place = home(tmp_path, *_identity(first)[:2])
+        place = home(tmp_path, *first.console.key[:2])
         place.parent.mkdir(parents=True)
         place.write_bytes(b"a file in the place of its directory")
         first.output(b"one")
