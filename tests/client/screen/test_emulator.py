@@ -50,6 +50,18 @@ def test_it_shows(data: bytes, lines: list[str]) -> None:
     assert shown(data) == lines
 
 
+@pytest.mark.parametrize(("saved", "then"), [(b"\x1b[?25l", b"\x1b[?25h"), (b"\x1b[?25h", b"\x1b[?25l")])
+@pytest.mark.parametrize(("save", "restore"), [(b"\x1b7", b"\x1b8"), (b"\x1b[?1049h", b"\x1b[?1049l")])
+def test_a_cursor_that_is_restored_stays_as_hidden_as_it_was(
+    saved: bytes, then: bytes, save: bytes, restore: bytes
+) -> None:
+    emulator = Emulator(20, 5)
+    emulator.feed(saved + save + then)
+    hidden = emulator.screen.cursor.hidden
+    emulator.feed(restore)
+    assert emulator.screen.cursor.hidden is hidden is (then == b"\x1b[?25l")
+
+
 def test_the_alternate_screen_hides_the_primary_one_which_comes_back() -> None:
     emulator = Emulator(20, 5)
     emulator.feed(b"shell$ \x1b[?1049h\x1b[Hmenu")
