@@ -290,12 +290,19 @@ class Client:
         loan = _Loan(domain, device, uri)
         try:
             await self._asked(loan.release)
-            self._loans.add(loan)
+        except asyncio.CancelledError:  # it may be let go all the same
+            self._give_back(loan)
+            raise
+        self._loans.add(loan)
+        try:
             yield
         finally:
             self._loans.discard(loan)
-            if self._link is not None:
-                self._link.ask(loan.reclaim)
+            self._give_back(loan)
+
+    def _give_back(self, loan: _Loan) -> None:
+        if self._link is not None:
+            self._link.ask(loan.reclaim)
 
     async def reclaim(self, domain: str, device: str | None = None, *, uri: str | None = None) -> None:
         """End what `release` began, whoever did. Others may have released the console while they are connected: it

@@ -187,6 +187,39 @@ class TestRequests:
             await again.wait()
             await mux.consoles()
 
+    async def test_a_release_that_was_refused_gives_no_other_one_back(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await lets_go(daemon)
+            peer.say(Refused((await peer.expect(Release)).id, reason(Cause.HYPERVISOR_TIMEOUT)))
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+            await peer.expect(Reclaim)
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.released("web1"):
+            with pytest.raises(virtmux.Refused):
+                async with mux.released("web1"):
+                    pass
+            await mux.consoles()
+
+    async def test_a_release_that_nobody_waits_for_any_more_is_given_back(self, daemon: ScriptedDaemon) -> None:
+        asked = asyncio.Event()
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            await peer.expect(Release)
+            asked.set()
+            await peer.expect(Reclaim)
+            await peer.gone()
+
+        async def release(mux: virtmux.Client) -> None:
+            async with mux.released("web1"):
+                pass
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, asyncio.TaskGroup() as tasks:
+            releasing = tasks.create_task(release(mux))
+            await asked.wait()
+            releasing.cancel()
+
     async def test_after_a_migration_a_console_is_asked_for_where_it_goes_on(self, daemon: ScriptedDaemon) -> None:
         there = "qemu+ssh://b/system"
 
