@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,11 +27,6 @@ from virtmux.records import Break, Note, Position
 from virtmux.wire import Input, Output, encode_output
 
 DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
 @asynccontextmanager
