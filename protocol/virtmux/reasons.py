@@ -127,6 +127,9 @@ PLACE_CAUSES = frozenset(
     }
 )
 
+#: Of these, the ones of a daemon that is not there, or not for long: it may well be there again soon.
+SERVER_CAUSES = frozenset({Cause.SERVER_STOPPING, Cause.SERVER_LOST})
+
 
 class ConsoleId(Struct, frozen=True):
     """Which console, in words that outlive the daemon.

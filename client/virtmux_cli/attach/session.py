@@ -19,7 +19,7 @@ from virtmux.console import Console
 from virtmux.errors import Refused, VirtmuxError
 from virtmux.messages import Company, Gap, Lag
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Reason, sentence
+from virtmux.reasons import SERVER_CAUSES, Cause, Reason, sentence
 from virtmux.records import Break, Note
 from virtmux_cli.attach.abridged import Abridged, Breaks
 from virtmux_cli.attach.company import RoleNews
@@ -43,7 +43,6 @@ _STDIN, _STDOUT = 0, 1
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 2.0
 _USAGE = 2
-_CONNECTION_LOST = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
 #: Who comes and goes within so many seconds is told in one line; of more after a lost connection, when all come again.
 _TOGETHER_S = 0.2
 _ALL_AGAIN_S = 3.0
@@ -361,7 +360,7 @@ class AttachSession:
             return
         self._talk.end(end, begun=self._begun)
         self._input.hold()
-        self._all_come_again = self._all_come_again or end.reason.cause in _CONNECTION_LOST
+        self._all_come_again = self._all_come_again or end.reason.cause in SERVER_CAUSES
         self._display.away(for_good=not lives_on(end.reason))
 
     # Who may type, and who else is there.
