@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from virtmux.addresses import Address
 from virtmux.backoff import Backoff
 from virtmux.console import Console
+from virtmux.console_place import ConsolePlace
 from virtmux.errors import ConnectionLost, Refused, VirtmuxError
 from virtmux.event_stream import EventStream
 from virtmux.following import Happening
@@ -38,7 +39,7 @@ class Connection:
         """`reconnect_for`: for so many seconds the next link is tried for; 0: there is none."""
         self._addresses = addresses
         self._reconnect_for = reconnect_for
-        self._consoles: set[Console] = set()
+        self._places: set[ConsolePlace] = set()
         self._releases: list[Release] = []
         self._event_stream = EventStream()
         self._tasks = asyncio.TaskGroup()
@@ -98,7 +99,7 @@ class Connection:
             await self._decided.wait()
         return self._link
 
-    async def ask(self, question: Question, console: Console | None = None) -> Request:
+    async def ask(self, question: Question, place: ConsolePlace | None = None) -> Request:
         """Ask, once more after each lost link, until it is answered; gives the answered request.
 
         Raises:
@@ -106,7 +107,7 @@ class Connection:
             ConnectionLost, RuntimeError: as `online`.
         """
         while True:
-            request = (await self.online()).ask(question, console)
+            request = (await self.online()).ask(question, place)
             with contextlib.suppress(LinkLost):
                 await request.done
                 return request
@@ -116,14 +117,14 @@ class Connection:
     @contextlib.asynccontextmanager
     async def place(self, wish: Attach) -> AsyncIterator[Console]:
         """A place at a console, taken up again on each next link; entering it raises as `ask`."""
-        console = Console(wish)
+        place = ConsolePlace(wish)
         try:
-            await self.ask(wish, console)
-            self._consoles.add(console)
-            yield console
+            await self.ask(wish, place)
+            self._places.add(place)
+            yield Console(place)
         finally:
-            self._consoles.discard(console)
-            console.close()
+            self._places.discard(place)
+            place.close()
 
     @contextlib.asynccontextmanager
     async def released(self, release: Release) -> AsyncIterator[None]:
@@ -200,10 +201,10 @@ class Connection:
         self._link = None
         self._decided.clear()
         # Also those that were given a moment ago: whoever has asked for one has not heard of it yet.
-        self._consoles.update(link.consoles.values())
+        self._places.update(link.places.values())
         if reason.retry.will_retry:
-            for console in self._consoles:
-                console.lost(link, reason)
+            for place in self._places:
+                place.lost(link, reason)
             self._event_stream.lost(reason)
         else:
             self._fail(reason)
@@ -214,31 +215,31 @@ class Connection:
         if self._failure is not None:
             return
         self._failure, self._link = reason, None
-        for console in self._consoles:
-            console.refused(reason)
+        for place in self._places:
+            place.end(reason)
         self._event_stream.fail(ConnectionLost(reason))
         self._decided.set()
 
     def _resume(self, link: Link) -> None:
         for release in self._releases:
             link.ask(release)
-        for console in self._consoles:
-            self._attach_again(link, console)
+        for place in self._places:
+            self._attach_again(link, place)
         self._event_stream.watch_again(link)
 
-    def _attach_again(self, link: Link, console: Console) -> None:
-        if self._link is not link or console.ended:
+    def _attach_again(self, link: Link, place: ConsolePlace) -> None:
+        if self._link is not link or place.ended:
             return
         try:
-            console.attach_again(link).done.add_done_callback(partial(self._attached_again, link, console))
+            place.attach_again(link).done.add_done_callback(partial(self._attached_again, link, place))
         except Refused as error:  # the daemon that answers now is older than the one before
-            console.refused(error.reason)
+            place.end(error.reason)
 
-    def _attached_again(self, link: Link, console: Console, done: asyncio.Future[None]) -> None:
+    def _attached_again(self, link: Link, place: ConsolePlace, done: asyncio.Future[None]) -> None:
         if not isinstance(error := done.exception(), Refused):
             return
         loop = asyncio.get_running_loop()
         if CAUSES[error.reason.cause].retry and loop.time() < self._give_up_at:
-            loop.call_later(_LONGEST_WAIT_S, self._attach_again, link, console)
+            loop.call_later(_LONGEST_WAIT_S, self._attach_again, link, place)
         else:
-            console.refused(error.reason)
+            place.end(error.reason)

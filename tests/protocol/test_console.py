@@ -6,7 +6,7 @@ import pytest
 
 import virtmux
 from tests.harness.scripted_daemon import AT, HANDLE, HISTORY, ScriptedDaemon, attached, playing, reason, taken
-from virtmux.console import MOST_UNREAD, PAUSE_ABOVE
+from virtmux.console_place import MOST_UNREAD, PAUSE_ABOVE
 from virtmux.messages import Done, Flow, Gap, ListConsoles, MarkMessage, PlaceEnded
 from virtmux.reasons import Cause
 from virtmux.records import Attached
