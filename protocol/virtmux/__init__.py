@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from virtmux.addresses import SshHost
     from virtmux.client import Client, Inventory, connect
     from virtmux.console import Console
+    from virtmux.domains import DeviceInfo, DomainInfo
     from virtmux.errors import (
         ConnectionLost,
         ConsoleEnded,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
         TooSlow,
         VirtmuxError,
     )
-    from virtmux.following import Disconnected, Happening, Reconnected, Record, Resumed
+    from virtmux.following import Disconnected, Happening, Progress, Reconnected, Record, Resumed
     from virtmux.ledger import InputState
     from virtmux.messages import (
         Company,
@@ -28,14 +29,23 @@ if TYPE_CHECKING:
         Counters,
         Event,
         Gap,
+        GuestAction,
+        HistoryInfo,
         HypervisorInfo,
+        Lag,
         MarkMessage,
         Place,
         PlaceEnded,
+        ProcessInfo,
         RoleChanged,
         State,
+        Statistics,
+        Stored,
+        Tally,
+        Threads,
+        Time,
     )
-    from virtmux.people import ClientInfo, Companion, Person, Role
+    from virtmux.people import ClientInfo, Companion, Person, PlaceInfo, Role
     from virtmux.reading import Match
     from virtmux.reasons import CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError
     from virtmux.records import Attached, Break, Ended, Mark, Note, Position
@@ -47,6 +57,7 @@ _NAMES = {
     "addresses": ("SshHost",),
     "client": ("Client", "Inventory", "connect"),
     "console": ("Console",),
+    "domains": ("DeviceInfo", "DomainInfo"),
     "errors": (
         "ConnectionLost",
         "ConsoleEnded",
@@ -57,7 +68,7 @@ _NAMES = {
         "TooSlow",
         "VirtmuxError",
     ),
-    "following": ("Disconnected", "Happening", "Reconnected", "Record", "Resumed"),
+    "following": ("Disconnected", "Happening", "Progress", "Reconnected", "Record", "Resumed"),
     "ledger": ("InputState",),
     "messages": (
         "Company",
@@ -65,7 +76,10 @@ _NAMES = {
         "Counters",
         "Event",
         "Gap",
+        "GuestAction",
+        "HistoryInfo",
         "HypervisorInfo",
+        "Lag",
         "MarkMessage",
         "Place",
         "PlaceEnded",
@@ -73,10 +87,12 @@ _NAMES = {
         "RoleChanged",
         "State",
         "Statistics",
+        "Stored",
         "Tally",
         "Threads",
+        "Time",
     ),
-    "people": ("ClientInfo", "Companion", "Person", "Role"),
+    "people": ("ClientInfo", "Companion", "Person", "PlaceInfo", "Role"),
     "reading": ("Match",),
     "reasons": ("CAUSES", "Cause", "ConsoleId", "LibvirtEvent", "Phase", "Reason", "Retry", "SavedError"),
     "records": ("Attached", "Break", "Ended", "Mark", "Note", "Position"),
@@ -99,15 +115,20 @@ __all__ = [
     "ConsoleId",
     "ConsoleInfo",
     "Counters",
+    "DeviceInfo",
     "Disconnected",
+    "DomainInfo",
     "Ended",
     "Event",
     "Gap",
+    "GuestAction",
     "Happening",
+    "HistoryInfo",
     "HypervisorInfo",
     "InputRejected",
     "InputState",
     "Inventory",
+    "Lag",
     "LibvirtEvent",
     "Mark",
     "MarkMessage",
@@ -119,8 +140,10 @@ __all__ = [
     "Phase",
     "Place",
     "PlaceEnded",
+    "PlaceInfo",
     "Position",
     "ProcessInfo",
+    "Progress",
     "Reason",
     "Reconnected",
     "Record",
@@ -133,8 +156,10 @@ __all__ = [
     "SshHost",
     "State",
     "Statistics",
+    "Stored",
     "Tally",
     "Threads",
+    "Time",
     "TimedOut",
     "TooSlow",
     "VirtmuxError",

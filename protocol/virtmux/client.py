@@ -65,6 +65,9 @@ class Inventory(NamedTuple):
 def connect(server: Server = None, *, reconnect_for: float = 60.0) -> "Client":
     """A connection to the daemon, as an asynchronous context manager that gives the `Client`.
 
+        async with virtmux.connect() as mux, mux.attach("web1") as console:
+            await console.expect(rb"login: ", timeout=60)
+
     Its socket is `server`, else VIRTMUX_SOCKET, else the system's /run/virtmux/virtmux.sock, else
     $XDG_RUNTIME_DIR/virtmux/virtmux.sock: the first of these where a daemon answers. The daemon of another host is
     reached by ssh: `connect(virtmux.SshHost("alice@host"))`. ssh asks for passwords on the terminal, but for none when
