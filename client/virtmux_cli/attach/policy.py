@@ -23,14 +23,11 @@ class Leave(NamedTuple):
     wait: bool = False
 
 
-def lives_on(reason: Reason) -> bool:
-    """Whether the guest still runs, as far as this end of its console tells."""
-    return _is_followed(reason) or reason.exit_status not in _NEXT_START
-
-
 def begins_anew(what: Reason | Note) -> bool:
-    """Whether what the guest has switched on in the terminal is over with this."""
-    return what.note == "rebooted" if isinstance(what, Note) else not lives_on(what)
+    """Whether what the guest has switched on in the terminal is over with this: it has rebooted, or runs no more."""
+    if isinstance(what, Note):
+        return what.note == "rebooted"
+    return what.exit_status in _NEXT_START and not _is_followed(what)
 
 
 def _is_followed(reason: Reason) -> bool:

@@ -26,7 +26,7 @@ from virtmux_cli.attach.company import RoleNews
 from virtmux_cli.attach.display import Display
 from virtmux_cli.attach.escape import DEFAULT, parse_escape
 from virtmux_cli.attach.input import AttachInput
-from virtmux_cli.attach.policy import TIMED_OUT, Leave, begins_anew, leaves_refused, lives_on, option_to_wait
+from virtmux_cli.attach.policy import TIMED_OUT, Leave, begins_anew, leaves_refused, option_to_wait
 from virtmux_cli.attach.replayed import PastFilter, Shown
 from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed, Withheld
 from virtmux_cli.attach.talk import Talk
@@ -339,12 +339,12 @@ class AttachSession:
     def _replayed(self, replayed: Replayed) -> None:
         self._talk.replayed(replayed.what)
         if begins_anew(replayed.what):
-            self._display.away(for_good=True)
+            self._display.begin_anew()
 
     def _noted(self, note: Note) -> None:
         self._talk.note(note)
         if begins_anew(note):
-            self._display.away(for_good=True)
+            self._display.begin_anew()
 
     async def _do_once_attached(self) -> None:
         try:
@@ -361,7 +361,10 @@ class AttachSession:
         self._talk.end(end, begun=self._begun)
         self._input.hold()
         self._all_come_again = self._all_come_again or end.reason.cause in SERVER_CAUSES
-        self._display.away(for_good=not lives_on(end.reason))
+        if begins_anew(end.reason):
+            self._display.begin_anew()
+        else:
+            self._display.away()
 
     # Who may type, and who else is there.
 
