@@ -1,11 +1,15 @@
 """Whether `attach` leaves at an end, and with what status, or rides it out (README.md, "The command"). Pure."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+from virtmux.backoff import Backoff
 from virtmux.reasons import CAUSES, Cause, Reason
 from virtmux.records import Note
 
 TIMED_OUT = 7
+_FIRST_RETRY_S = 0.2
+_LONGEST_RETRY_S = 2.0
 
 #: Exit statuses of ends that pass by themselves while somebody tries again.
 _PASSING = frozenset({1, 5, 6, 8})
@@ -56,6 +60,11 @@ def leaves_refused(reason: Reason, leave: Leave) -> int | None:
     """
     status = reason.exit_status
     return None if leave.wait and status in _PASSING and CAUSES[reason.cause].retry else status
+
+
+def retries(chance: Callable[[], float]) -> Backoff:
+    """The intervals, in seconds, at which a place is asked for again; `chance` as `random.random`."""
+    return Backoff(chance, _FIRST_RETRY_S, _LONGEST_RETRY_S)
 
 
 def option_to_wait(reason: Reason, leave: Leave, *, begun: bool) -> str | None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from virtmux.addresses import Server
-from virtmux.backoff import Backoff
 from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import Refused, VirtmuxError
@@ -26,7 +25,7 @@ from virtmux_cli.attach.company import RoleNews
 from virtmux_cli.attach.display import Display
 from virtmux_cli.attach.escape import DEFAULT, parse_escape
 from virtmux_cli.attach.input import AttachInput
-from virtmux_cli.attach.policy import TIMED_OUT, Leave, begins_anew, leaves_refused, option_to_wait
+from virtmux_cli.attach.policy import TIMED_OUT, Leave, begins_anew, leaves_refused, option_to_wait, retries
 from virtmux_cli.attach.replayed import PastFilter, Shown
 from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed, Withheld
 from virtmux_cli.attach.talk import Talk
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from virtmux_cli.screen.repainted import Repaint
 
 _STDIN, _STDOUT = 0, 1
-_FIRST_RETRY_S = 0.2
-_LONGEST_RETRY_S = 2.0
 _USAGE = 2
 #: Who comes and goes within so many seconds is told in one line; of more after a lost connection, when all come again.
 _TOGETHER_S = 0.2
@@ -218,7 +215,7 @@ class AttachSession:
 
     async def _enter(self, mux: Client, stack: contextlib.AsyncExitStack) -> Console | None:
         """A place at CONSOLE, asked for until it is given; None where it leaves instead."""
-        backoff = Backoff(random.random, _FIRST_RETRY_S, _LONGEST_RETRY_S)
+        backoff = retries(random.random)
         while True:
             try:
                 return await self._find(mux, stack)
