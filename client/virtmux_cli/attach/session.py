@@ -46,7 +46,7 @@ _ALL_AGAIN_S = 3.0
 
 
 class Options(NamedTuple):
-    """The command line of `attach`; times in seconds."""
+    """What `attach` is asked for; times in seconds."""
 
     console: str
     socket: Server = None
