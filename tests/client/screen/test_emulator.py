@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from virtmux_cli.screen.drawing import text_lines
@@ -77,7 +77,6 @@ def test_what_is_erased_takes_the_colour_of_the_background() -> None:
     assert {(cell.data, cell.bg, cell.bold, cell.reverse) for cell in cells} == {(" ", "blue", False, False)}
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(1, 60))
 def test_no_bytes_break_it_however_they_are_cut(data: bytes, size: int) -> None:
     whole, cut = Emulator(20, 5), Emulator(20, 5)
@@ -89,7 +88,6 @@ def test_no_bytes_break_it_however_they_are_cut(data: bytes, size: int) -> None:
     assert 0 <= whole.screen.cursor.y < 5
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from("0123456789;:?>!hlmABCDEFGHIJKLMPSTXZ`abdefgrsu@"), max_size=12).map("".join))
 def test_no_sequence_breaks_it(sequence: str) -> None:
     emulator = Emulator(20, 5)
