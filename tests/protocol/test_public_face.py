@@ -15,6 +15,9 @@ import virtmux.sync
 def test_every_public_name_can_be_had() -> None:
     for name in virtmux.__all__:
         assert getattr(virtmux, name) is not None
+    assert dir(virtmux) == sorted(virtmux.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'other'"):
+        virtmux.other  # noqa: B018
 
 
 def test_a_type_checker_is_told_of_each_name_where_it_is_loaded_from() -> None:

@@ -24,6 +24,7 @@ from virtmux.messages import (
     ServerHello,
     ServerMessage,
     State,
+    Time,
     encode,
 )
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason
@@ -234,6 +235,12 @@ def test_a_gap_that_goes_back_is_refused(stop: tuple[int, int]) -> None:
 def test_records_without_a_place_are_refused() -> None:
     with pytest.raises(ProtocolError, match="no place"):
         Daemon(place(7)).output(b"x", offset=100, console=8)
+
+
+def test_a_time_without_a_place_is_refused() -> None:
+    assert Daemon(place(7)).say(Time(7, 100, AT)) == [Time(7, 100, AT)]
+    with pytest.raises(ProtocolError, match="no place"):
+        Daemon(place(7)).say(Time(8, 100, AT))
 
 
 def test_a_second_place_at_a_console_is_refused() -> None:
