@@ -66,9 +66,9 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """End all that lasts, and close the link; within a second, also where the daemon does not read."""
+        assert self._runner is not None and self._last_link is not None, "it was entered"
         self._fail(reason_now(Cause.DETACHED))
-        if self._runner is not None:
-            self._runner.cancel()
+        self._runner.cancel()
         try:
             # The application's own errors are not for the task group, which would wrap them.
             if isinstance(error, asyncio.CancelledError):
@@ -76,8 +76,7 @@ class Connection:
             else:
                 await self._tasks.__aexit__(None, None, None)
         finally:
-            if self._last_link is not None:
-                await self._last_link.close()
+            await self._last_link.close()
 
     @property
     def features(self) -> frozenset[str]:

@@ -7,6 +7,8 @@ import pytest
 
 import virtmux
 from tests.harness.scripted_daemon import (
+    AT,
+    CONSOLE,
     HANDLE,
     HISTORY,
     ScriptedDaemon,
@@ -18,8 +20,26 @@ from tests.harness.scripted_daemon import (
     reason,
     taken,
 )
-from virtmux.messages import Attach, Detach, Done, Hypervisor, Limits, ListConsoles, Reclaim, Refused, Release
+from virtmux.domains import DeviceInfo, DomainInfo
+from virtmux.features import Feature
+from virtmux.messages import (
+    Attach,
+    Detach,
+    Domains,
+    Done,
+    Hypervisor,
+    Kick,
+    Limits,
+    ListConsoles,
+    Reclaim,
+    Refused,
+    Release,
+    Who,
+)
+from virtmux.messages import Client as ClientMessage
 from virtmux.messages import Console as ConsoleMessage
+from virtmux.messages import Domain as DomainMessage
+from virtmux.people import ClientInfo, Person
 from virtmux.reasons import Cause
 from virtmux.wire import Output
 
@@ -199,3 +219,34 @@ async def test_a_daemon_that_is_too_old_to_measure_is_not_asked(daemon: Scripted
             with pytest.raises(virtmux.Refused) as refused:
                 await ask()
             assert refused.value.reason.cause is Cause.FEATURE_MISSING
+
+
+async def test_people_and_domains_are_asked_for_and_a_client_is_sent_away(tmp_path: Path) -> None:
+    client = ClientInfo(who=Person(2, "bob", 1001, 123), since=AT, software="test", read_only=False, places=[])
+    domain = DomainInfo(
+        uri=CONSOLE.uri,
+        domain="web1",
+        uuid=CONSOLE.uuid,
+        running=True,
+        paused=False,
+        served=True,
+        devices=[DeviceInfo("serial0", "pty")],
+        graphics=["vnc"],
+    )
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        asked = (await peer.expect(Who)).id
+        peer.say(ClientMessage(asked, client), Done(asked))
+        kicked = await peer.expect(Kick)
+        assert kicked.client == 2
+        peer.say(Done(kicked.id))
+        asked_for = await peer.expect(Domains)
+        assert (asked_for.domain, asked_for.uri) == ("web1", CONSOLE.uri)
+        peer.say(DomainMessage(asked_for.id, domain), Done(asked_for.id))
+
+    daemon = ScriptedDaemon(tmp_path / "virtmux.sock", features=[Feature.WHO, Feature.DOMAINS])
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+        assert await mux.who() == [client]
+        await mux.kick(2)
+        assert await mux.domains("web1", uri=CONSOLE.uri) == [domain]

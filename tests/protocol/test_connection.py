@@ -1,6 +1,7 @@
 """A connection that is lost and made again, against a scripted daemon: what lasts, and what is told of it."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ from virtmux.messages import (
     Release,
     StatisticsMessage,
     Status,
+    Watch,
 )
 from virtmux.reasons import Cause
 from virtmux.records import Position
@@ -318,3 +320,114 @@ async def test_a_release_that_nobody_waits_for_any_more_is_given_back(daemon: Sc
         releasing = tasks.create_task(release(mux))
         await asked.wait()
         releasing.cancel()
+
+
+async def test_a_release_that_is_over_while_there_is_no_connection_is_not_asked_for_anew(
+    daemon: ScriptedDaemon,
+) -> None:
+    over = asyncio.Event()
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await lets_go(daemon)
+        peer.say(Done((await peer.expect(Watch)).id))
+        daemon.stop()
+        await over.wait()
+        async with daemon:
+            peer = await daemon.accept()
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+            await peer.gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+        async with mux.released("web1"), contextlib.aclosing(mux.events()) as events:
+            assert isinstance(await anext(events), Disconnected)
+        over.set()
+        assert await mux.consoles() == []
+
+
+async def test_a_place_that_is_asked_for_again_while_the_connection_is_lost_again_is_lost_once(
+    daemon: ScriptedDaemon,
+) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        (await attached(daemon)).close()
+        peer = await daemon.accept()
+        await peer.expect(Attach)
+        peer.close()
+        await (await attached(daemon)).gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+        assert [type(record) for record in await taken(console, 2)] == [Disconnected, Resumed]
+
+
+async def test_a_place_that_cannot_be_given_yet_is_asked_for_until_it_is(
+    daemon: ScriptedDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("virtmux.connection._LONGEST_WAIT_S", 0.01)
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        (await attached(daemon)).close()
+        peer = await daemon.accept()
+        for _ in range(2):
+            peer.say(Refused((await peer.expect(Attach)).id, reason(Cause.HYPERVISOR_LOST)))
+        peer.say(place((await peer.expect(Attach)).id))
+        await peer.gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+        assert [type(record) for record in await taken(console, 2)] == [Disconnected, Resumed]
+
+
+async def test_sent_away_while_it_connects_again_a_client_gives_up(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        (await attached(daemon)).close()
+        (await daemon.accept(greet=False)).goodbye(reason(Cause.EVICTED))
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+        lost, last = [record async for record in console]
+        assert isinstance(lost, Disconnected)
+        assert isinstance(last, PlaceEnded)
+        assert last.reason.cause is Cause.EVICTED
+
+
+async def test_where_it_may_not_connect_again_it_tries_until_its_time_is_over(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        (await attached(daemon)).close()
+        (await daemon.accept(greet=False)).goodbye(reason(Cause.ACCESS_DENIED))
+        await (await attached(daemon)).gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+        assert [type(record) for record in await taken(console, 2)] == [Disconnected, Resumed]
+
+
+async def test_what_the_daemon_knows_is_what_the_last_one_said(tmp_path: Path) -> None:
+    daemon = ScriptedDaemon(tmp_path / "virtmux.sock", features=[Feature.WHO])
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        await daemon.accept()
+        daemon.stop()
+        async with ScriptedDaemon(daemon.path, features=[Feature.FORCE]) as newer:
+            peer = await newer.accept()
+            peer.say(Done((await peer.expect(ListConsoles)).id))
+            await peer.gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+        assert mux.features == {Feature.WHO}
+        await mux.consoles()
+        assert mux.features == {Feature.FORCE}
+    assert virtmux.connect(daemon.path).features == frozenset()
+
+
+async def test_cancelled_within_it_a_task_leaves_as_cancelled(daemon: ScriptedDaemon) -> None:
+    inside = asyncio.Event()
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        await (await daemon.accept()).gone()
+
+    async def stays() -> None:
+        async with virtmux.connect(daemon.path):
+            inside.set()
+            await asyncio.Event().wait()
+
+    async with playing(daemon, script), asyncio.TaskGroup() as tasks:
+        staying = tasks.create_task(stays())
+        await inside.wait()
+        staying.cancel()
+    assert staying.cancelled()

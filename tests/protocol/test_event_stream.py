@@ -6,8 +6,9 @@ import pytest
 
 import virtmux
 from tests.harness.scripted_daemon import AT, CONSOLE, ScriptedDaemon, playing, reason
+from virtmux.event_stream import MAX_EVENTS
 from virtmux.following import Disconnected, Reconnected
-from virtmux.messages import Done, Event, Watch
+from virtmux.messages import Done, Event, ListConsoles, Refused, Watch, encode
 from virtmux.reasons import Cause
 
 
@@ -48,3 +49,59 @@ async def test_they_end_with_the_connection(daemon: ScriptedDaemon) -> None:
         with pytest.raises(virtmux.ConnectionLost) as caught:
             await anext(events)
     assert caught.value.reason.cause is Cause.EVICTED
+
+
+async def test_they_may_be_refused(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        peer.say(Refused((await peer.expect(Watch)).id, reason(Cause.ACCESS_DENIED)))
+        await peer.gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+        with pytest.raises(virtmux.Refused) as caught:
+            await anext(mux.events())
+    assert caught.value.reason.cause is Cause.ACCESS_DENIED
+
+
+async def test_there_is_one_iteration_at_a_time_and_what_comes_without_one_is_dropped(daemon: ScriptedDaemon) -> None:
+    first, second = (Event(event="appeared", at=AT, console=CONSOLE, offset=offset) for offset in (1, 2))
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        peer.say(Done((await peer.expect(Watch)).id), first)
+        peer.say(first, Done((await peer.expect(ListConsoles)).id))
+        peer.say(Done((await peer.expect(Watch)).id), second)
+        await peer.gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+        async with contextlib.aclosing(mux.events()) as events:
+            assert await anext(events) == first
+            with pytest.raises(RuntimeError, match="being iterated over already"):
+                await anext(mux.events())
+        await mux.consoles()
+        async with contextlib.aclosing(mux.events()) as events:
+            assert await anext(events) == second
+
+
+async def test_too_many_that_wait_end_the_iteration_behind_them(daemon: ScriptedDaemon) -> None:
+    event = Event(event="appeared", at=AT, console=CONSOLE, offset=0)
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        await peer.pour(Done((await peer.expect(Watch)).id), encode(event) * (MAX_EVENTS + 2))
+        peer.say(Done((await peer.expect(ListConsoles)).id))
+        await peer.gone()
+
+    async with (
+        playing(daemon, script),
+        virtmux.connect(daemon.path) as mux,
+        contextlib.aclosing(mux.events()) as events,
+    ):
+        assert await anext(events) == event
+        await mux.consoles()
+        told = 1
+        with pytest.raises(virtmux.TooSlow) as caught:
+            async for _ in events:
+                told += 1
+    assert MAX_EVENTS <= told < MAX_EVENTS + 2
+    assert caught.value.reason.cause is Cause.TOO_SLOW

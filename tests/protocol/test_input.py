@@ -260,3 +260,15 @@ async def test_a_read_only_place_refuses_it(daemon: ScriptedDaemon) -> None:
         with pytest.raises(virtmux.Refused) as caught:
             await console.write(b"x")
         assert caught.value.reason.cause is Cause.ACCESS_DENIED
+
+
+async def test_a_word_on_an_attachment_that_was_given_none_is_passed_over(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        await peer.expect_input(2)
+        peer.say(InputStatus(HANDLE, 9, accepted=5), InputStatus(HANDLE, 1, accepted=2))
+        await peer.gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+        await console.write(b"ls")
+        assert console.input == InputState(1, accepted=2)
