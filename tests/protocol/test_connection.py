@@ -1,7 +1,6 @@
 """A connection that is lost and made again, against a scripted daemon: what lasts, and what is told of it."""
 
 import asyncio
-import contextlib
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from tests.harness.scripted_daemon import (
     HISTORY,
     MEASURED,
     OTHER_HISTORY,
-    Peer,
     ScriptedDaemon,
     attached,
     place,
@@ -30,12 +28,9 @@ from virtmux.messages import (
     MetricsText,
     OpenMetrics,
     PlaceEnded,
-    Reclaim,
     Refused,
-    Release,
     StatisticsMessage,
     Status,
-    Watch,
 )
 from virtmux.reasons import Cause
 from virtmux.records import Position
@@ -242,32 +237,6 @@ async def test_a_request_survives_a_lost_connection(daemon: ScriptedDaemon) -> N
         assert await mux.consoles() == []
 
 
-async def lets_go(daemon: ScriptedDaemon) -> Peer:
-    """A client that has asked to have a console released while it is connected, and was answered."""
-    peer = await daemon.accept()
-    asked = await peer.expect(Release)
-    assert asked == Release(asked.id, "web1", while_connected=True)
-    peer.say(Done(asked.id))
-    return peer
-
-
-async def test_a_release_for_a_while_is_asked_for_anew_after_a_lost_connection(daemon: ScriptedDaemon) -> None:
-    again = asyncio.Event()
-
-    async def script(daemon: ScriptedDaemon) -> None:
-        (await lets_go(daemon)).close()
-        peer = await lets_go(daemon)
-        again.set()
-        peer.say(Done((await peer.expect(ListConsoles)).id))
-        reclaimed = await peer.expect(Reclaim)
-        assert reclaimed == Reclaim(reclaimed.id, "web1", while_connected=True)
-        await peer.gone()
-
-    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.released("web1"):
-        await again.wait()
-        await mux.consoles()
-
-
 async def test_after_a_migration_a_console_is_asked_for_where_it_goes_on(daemon: ScriptedDaemon) -> None:
     there = "qemu+ssh://b/system"
 
@@ -285,63 +254,6 @@ async def test_after_a_migration_a_console_is_asked_for_where_it_goes_on(daemon:
     async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
         *_, last = await taken(console, 4)
         assert isinstance(last, Resumed)
-
-
-async def test_a_release_that_was_refused_gives_no_other_one_back(daemon: ScriptedDaemon) -> None:
-    async def script(daemon: ScriptedDaemon) -> None:
-        peer = await lets_go(daemon)
-        peer.say(Refused((await peer.expect(Release)).id, reason(Cause.HYPERVISOR_TIMEOUT)))
-        peer.say(Done((await peer.expect(ListConsoles)).id))
-        await peer.expect(Reclaim)
-        await peer.gone()
-
-    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.released("web1"):
-        with pytest.raises(virtmux.Refused):
-            async with mux.released("web1"):
-                pass
-        await mux.consoles()
-
-
-async def test_a_release_that_nobody_waits_for_any_more_is_given_back(daemon: ScriptedDaemon) -> None:
-    asked = asyncio.Event()
-
-    async def script(daemon: ScriptedDaemon) -> None:
-        peer = await daemon.accept()
-        await peer.expect(Release)
-        asked.set()
-        await peer.expect(Reclaim)
-        await peer.gone()
-
-    async def release(mux: virtmux.Client) -> None:
-        async with mux.released("web1"):
-            pass
-
-    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, asyncio.TaskGroup() as tasks:
-        releasing = tasks.create_task(release(mux))
-        await asked.wait()
-        releasing.cancel()
-
-
-async def test_a_release_that_is_over_while_there_is_no_connection_is_not_asked_for_anew(
-    daemon: ScriptedDaemon,
-) -> None:
-    over = asyncio.Event()
-
-    async def script(daemon: ScriptedDaemon) -> None:
-        peer = await lets_go(daemon)
-        peer.say(Done((await peer.expect(Watch)).id))
-        daemon.stop()
-        await over.wait()
-        async with daemon:
-            peer = await daemon.accept()
-            peer.say(Done((await peer.expect(ListConsoles)).id))
-            await peer.gone()
-
-    async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
-        async with mux.released("web1"), contextlib.aclosing(mux.events()) as events:
-            assert isinstance(await anext(events), Disconnected)
-        over.set()
-        assert await mux.consoles() == []
 
 
 async def test_a_place_that_is_asked_for_again_while_the_connection_is_lost_again_is_lost_once(
