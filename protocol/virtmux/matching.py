@@ -18,6 +18,7 @@ MOST_BEFORE = 1048576
 """Bytes before the window that are kept."""
 
 Pattern = bytes | re.Pattern[bytes]
+"""A regular expression on bytes, compiled or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class Input(NamedTuple):
 
 
 Frame = Message | Output | Input
+"""A frame that was received whole."""
 
 
 def encode_message(payload: bytes) -> bytes:

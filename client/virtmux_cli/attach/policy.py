@@ -7,6 +7,7 @@ from virtmux.backoff import Backoff
 from virtmux.reasons import CAUSES, Cause, Reason
 from virtmux.records import Note
 
+#: The exit status where a time that the person has set ran out.
 TIMED_OUT = 7
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 2.0

@@ -34,6 +34,7 @@ class Missing(NamedTuple):
 
 
 Record = Piece | Marked | Missing
+"""What `History.read` gives."""
 
 
 class Incarnation(NamedTuple):
