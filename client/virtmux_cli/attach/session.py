@@ -24,6 +24,7 @@ from virtmux_cli.attach.abridged import Abridged, Breaks
 from virtmux_cli.attach.company import RoleNews
 from virtmux_cli.attach.display import Display
 from virtmux_cli.attach.escape import DEFAULT, parse_escape
+from virtmux_cli.attach.gathering import Gathering
 from virtmux_cli.attach.input import AttachInput
 from virtmux_cli.attach.policy import TIMED_OUT, Leave, begins_anew, leaves_refused, option_to_wait, retries
 from virtmux_cli.attach.replayed import PastFilter, Shown
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 
 _STDIN, _STDOUT = 0, 1
 _USAGE = 2
-#: Who comes and goes within so many seconds is told in one line; of more after a lost connection, when all come again.
-_TOGETHER_S = 0.2
-_ALL_AGAIN_S = 3.0
 
 
 class Options(NamedTuple):
@@ -120,10 +118,7 @@ class AttachSession:
         #: Whether the guest's output comes to a terminal: that is stdout, or may be behind what reads it (`| tee log`).
         self._is_seen = terminal.present or os.isatty(_STDOUT)
         self._begun = False
-        self._company: asyncio.TimerHandle | None = None
-        self._company_from = 0.0
-        """Before this time it is not told who else is there: not all that were may be there again."""
-        self._all_come_again = False
+        self._gathering = Gathering(self._talk.company)
         self._last_end: Reason | None = None
         self._waiting: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None
@@ -155,7 +150,8 @@ class AttachSession:
         """Let go of the terminal, stdout and the timers."""
         self._display.close()
         self._terminal.restore()
-        for timer in (self._waiting, self._lingering, self._company):
+        self._gathering.close()
+        for timer in (self._waiting, self._lingering):
             if timer is not None:
                 timer.cancel()
 
@@ -302,7 +298,7 @@ class AttachSession:
                 case RoleNews():
                     self._change_role(action, console)
                 case Company():
-                    self._tell_company(action)
+                    self._gathering.take(action)
                 case _:
                     assert_never(action)
 
@@ -357,29 +353,17 @@ class AttachSession:
             return
         self._talk.end(end, begun=self._begun)
         self._input.hold()
-        self._all_come_again = self._all_come_again or end.reason.cause in SERVER_CAUSES
+        if end.reason.cause in SERVER_CAUSES:
+            self._gathering.lost()
         if begins_anew(end.reason):
             self._display.begin_anew()
         else:
             self._display.away()
 
-    # Who may type, and who else is there.
-
     def _change_role(self, news: RoleNews, console: Console) -> None:
         self._talk.role(news, console.place.info.console)
         if news.role.types:
             self._input.permit()
-
-    def _tell_company(self, company: Company) -> None:
-        """Tell it with what comes soon after it; the first at once."""
-        now = self._loop.time()
-        if self._all_come_again:
-            self._all_come_again = False
-            self._company_from = now + _ALL_AGAIN_S
-        at = now if self._company is None else max(now + _TOGETHER_S, self._company_from)
-        if self._company is not None:
-            self._company.cancel()
-        self._company = self._loop.call_at(at, self._talk.company, company)
 
     def _input_ended(self) -> None:
         if self._options.linger_s is not None:
