@@ -174,8 +174,7 @@ def _options(socket: Server, given: Given) -> Options:
     Raises:
         click.UsageError: it contradicts itself.
     """
-    if given["stay"] and given["once"]:
-        raise click.UsageError("--stay and --once exclude each other")
+    leaving = leave(stay=given["stay"], once=given["once"], wait=given["wait"] is not None)
     if given["read_only"] and given["exclusive"]:
         raise click.UsageError("--read-only and --exclusive exclude each other")
     if given["steal"] and not given["exclusive"]:
@@ -184,7 +183,7 @@ def _options(socket: Server, given: Given) -> Options:
         socket=socket,
         console=given["console"],
         uri=given["uri"],
-        leave=Leave(stay=given["stay"], once=given["once"], wait=given["wait"] is not None),
+        leave=leaving,
         wait_s=given["wait"],
         read_only=given["read_only"],
         exclusive=given["exclusive"],
@@ -198,6 +197,17 @@ def _options(socket: Server, given: Given) -> Options:
         replay=given["replay"] or (_REPLAY if os.isatty(_STDOUT) else None),
         lag=_lag(given["too_slow"], given["max_lag"], given["max_age"]),
     )
+
+
+def leave(*, stay: bool, once: bool, wait: bool = False) -> Leave:
+    """When the person wants to leave.
+
+    Raises:
+        click.UsageError: that contradicts itself.
+    """
+    if stay and once:
+        raise click.UsageError("--stay and --once exclude each other")
+    return Leave(stay, once, wait)
 
 
 def _lag(then: Literal["gap", "leave", "wait"], size: int, age: float) -> Lag | None:
