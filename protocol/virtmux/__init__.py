@@ -1,6 +1,23 @@
 """virtmux: the client library of the libvirt console multiplexer. Imports neither the daemon nor libvirt.
 
-The names below are loaded when they are first used, so that `import virtmux.wire` stays light.
+The names below are loaded when they are first used, so that `import virtmux.wire` stays light. Where things are:
+
+client          the daemon, to an application: what it is asked, and places at consoles; sync is its blocking twin
+console         a place at a console, to an application: its records, and its input
+following       what that gives, with records, messages, people and domains; errors and reasons say what failed or ended
+
+connection      the connection to a daemon, made again where it is lost; event_stream is how events come over it
+link            one socket of it: questions and their answers, places and their records
+console_place   a place as the connection has it; inbox holds what is not taken yet, input and ledger what was typed
+reading         how records are taken: as bytes, or up to what was expected of them (matching)
+addresses       where a daemon may be (sockets); dialing opens a stream to it (unixsocket, ssh), backoff when again
+asking          a question or two without an event loop; loop_thread is a loop for those who block
+
+session         both ends of the protocol: frames (wire) with messages in them, and features
+replay          where a reader wants to begin, and replay_cut where that may be
+escapes         what a guest's output consists of; sanitize makes harmless text of it, lines counts back in it
+journal         the daemon's log files, and how they are read
+reason_now      a Reason as of now, where one is made
 """
 
 from importlib import import_module
