@@ -183,7 +183,7 @@ class Client:
         `domain` is a name, UUID or running id; `device` an alias, by default the domain's first console; `uri` tells
         apart what is ambiguous. Records start at `position` (its text, or a bare offset, are understood too), or
         where `replay` says (`all`, `boot`, `bytes:N`, `lines:N`, `since:TIME`), by default at the end. Entering waits
-        until the console's opening is decided, 15 s at most: `console.place` says how.
+        until the console's opening is decided, some 15 s at most: `console.place` says how.
 
         Take the records: what is not taken waits with the daemon, and is a `Gap` once that no longer holds it. Input is
         taken only while the console is attached, as far as its records were taken.
