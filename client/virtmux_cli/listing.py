@@ -10,6 +10,7 @@ from virtmux.sanitize import printable
 from virtmux_cli.globs import fit
 from virtmux_cli.text import console_name, json_line, local_time, reason_text
 
+#: The columns of `list`.
 COLUMNS = ("CONSOLE", "STATE", "SINCE", "CLIENTS", "LAST OUTPUT", "LAST END")
 
 

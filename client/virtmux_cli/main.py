@@ -45,9 +45,11 @@ SECTIONS = {
     "Drive guests": ("send", "expect", "wait", "start", "key", "nmi"),
     "Give, take and clean up": ("release", "reclaim", "kick", "forget"),
 }
+#: The last section.
 OTHER = "Other commands"
 #: Set by a shell that asks how a command line may go on.
 COMPLETE_VARIABLE = "_VIRTMUX_COMPLETE"
+#: The exit status after ^C, as shells have it.
 INTERRUPTED = 130
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 #: What click 8.2 raises where there is no command: its message is the help.

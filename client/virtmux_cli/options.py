@@ -64,6 +64,7 @@ def checked(parse: Callable[[str], _T]) -> Callable[[click.Context, click.Parame
     return callback
 
 
+#: CONSOLE, DOMAIN and --uri as most commands take them.
 console_argument = click.argument("console", callback=checked(sendable), shell_complete=complete_console)
 domain_argument = click.argument("domain", callback=checked(sendable), shell_complete=complete_domain)
 uri_option = click.option("--uri", callback=checked(sendable), help="The hypervisor, where the name is ambiguous.")

@@ -83,6 +83,7 @@ class Fish(FishComplete):
         return typed(os.environ["COMP_WORDS"])
 
 
+#: The shells whose completion there is, by their names.
 SHELLS: dict[str, type[Bash | Zsh | Fish]] = {"bash": Bash, "zsh": Zsh, "fish": Fish}
 
 

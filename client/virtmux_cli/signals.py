@@ -17,6 +17,7 @@ _PASSING = {
     signal.SIGURG,
     signal.SIGWINCH,
 }
+#: The numbers of those that end a process, and can be caught.
 ENDING = frozenset(signal.valid_signals()) - _FATAL - _PASSING
 
 

@@ -13,9 +13,8 @@ from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Reason
 from virtmux.records import Attached, Ended
 from virtmux.sanitize import printable
-from virtmux_cli.attach.command import escape_key
+from virtmux_cli.attach.command import escape_key, leave
 from virtmux_cli.attach.escape import DEFAULT
-from virtmux_cli.attach.policy import Leave
 from virtmux_cli.attach.session import Options, attach
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import by_name, checked, console_argument, parse_duration, uri_option
@@ -71,15 +70,13 @@ def command(
     """
     if not attached and (stay or once or read_only or escape or as_json or quiet or linger_s is not None):
         raise click.UsageError("the options of `attach` need --attach")
-    if stay and once:
-        raise click.UsageError("--stay and --once exclude each other")
     if not attached:
         return run_async(_start(socket, console, uri, "start-paused" if paused else "start"))
     options = Options(
         console=console,
         socket=socket,
         uri=uri,
-        leave=Leave(stay=stay, once=once),
+        leave=leave(stay=stay, once=once),
         read_only=read_only,
         escape=escape,
         as_json=as_json,

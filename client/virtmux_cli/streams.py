@@ -7,6 +7,7 @@ import select
 import stat
 import threading
 
+#: Bytes that are read of stdin at a time, at most.
 READ = 16384
 _BUFFER = 262144
 

@@ -1,6 +1,23 @@
 """virtmux: the client library of the libvirt console multiplexer. Imports neither the daemon nor libvirt.
 
-The names below are loaded when they are first used, so that `import virtmux.wire` stays light.
+The names below are loaded when they are first used, so that `import virtmux.wire` stays light. Where things are:
+
+client          the daemon, to an application: what it is asked, and places at consoles; sync is its blocking twin
+console         a place at a console, to an application: its records, and its input
+following       what that gives, with records, messages, people and domains; errors and reasons say what failed or ended
+
+connection      the connection to a daemon, made again where it is lost; event_stream is how events come over it
+link            one socket of it: questions and their answers, places and their records
+console_place   a place as the connection has it; inbox holds what is not taken yet, input and ledger what was typed
+reading         how records are taken: as bytes, or up to what was expected of them (matching)
+addresses       where a daemon may be (sockets); dialing opens a stream to it (unixsocket, ssh), backoff when again
+asking          a question or two without an event loop; loop_thread is a loop for those who block
+
+session         both ends of the protocol: frames (wire) with messages in them, and features
+replay          where a reader wants to begin, and replay_cut where that may be
+escapes         what a guest's output consists of; sanitize makes harmless text of it, lines counts back in it
+journal         the daemon's log files, and how they are read
+reason_now      a Reason as of now, where one is made
 """
 
 from importlib import import_module
@@ -10,6 +27,7 @@ if TYPE_CHECKING:
     from virtmux.addresses import SshHost
     from virtmux.client import Client, Inventory, connect
     from virtmux.console import Console
+    from virtmux.domains import DeviceInfo, DomainInfo
     from virtmux.errors import (
         ConnectionLost,
         ConsoleEnded,
@@ -20,7 +38,7 @@ if TYPE_CHECKING:
         TooSlow,
         VirtmuxError,
     )
-    from virtmux.following import Disconnected, Happening, Reconnected, Record, Resumed
+    from virtmux.following import Disconnected, Happening, Progress, Reconnected, Record, Resumed
     from virtmux.ledger import InputState
     from virtmux.messages import (
         Company,
@@ -28,14 +46,23 @@ if TYPE_CHECKING:
         Counters,
         Event,
         Gap,
+        GuestAction,
+        HistoryInfo,
         HypervisorInfo,
+        Lag,
         MarkMessage,
         Place,
         PlaceEnded,
+        ProcessInfo,
         RoleChanged,
         State,
+        Statistics,
+        Stored,
+        Tally,
+        Threads,
+        Time,
     )
-    from virtmux.people import ClientInfo, Companion, Person, Role
+    from virtmux.people import ClientInfo, Companion, Person, PlaceInfo, Role
     from virtmux.reading import Match
     from virtmux.reasons import CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError
     from virtmux.records import Attached, Break, Ended, Mark, Note, Position
@@ -47,6 +74,7 @@ _NAMES = {
     "addresses": ("SshHost",),
     "client": ("Client", "Inventory", "connect"),
     "console": ("Console",),
+    "domains": ("DeviceInfo", "DomainInfo"),
     "errors": (
         "ConnectionLost",
         "ConsoleEnded",
@@ -57,7 +85,7 @@ _NAMES = {
         "TooSlow",
         "VirtmuxError",
     ),
-    "following": ("Disconnected", "Happening", "Reconnected", "Record", "Resumed"),
+    "following": ("Disconnected", "Happening", "Progress", "Reconnected", "Record", "Resumed"),
     "ledger": ("InputState",),
     "messages": (
         "Company",
@@ -65,7 +93,10 @@ _NAMES = {
         "Counters",
         "Event",
         "Gap",
+        "GuestAction",
+        "HistoryInfo",
         "HypervisorInfo",
+        "Lag",
         "MarkMessage",
         "Place",
         "PlaceEnded",
@@ -73,10 +104,12 @@ _NAMES = {
         "RoleChanged",
         "State",
         "Statistics",
+        "Stored",
         "Tally",
         "Threads",
+        "Time",
     ),
-    "people": ("ClientInfo", "Companion", "Person", "Role"),
+    "people": ("ClientInfo", "Companion", "Person", "PlaceInfo", "Role"),
     "reading": ("Match",),
     "reasons": ("CAUSES", "Cause", "ConsoleId", "LibvirtEvent", "Phase", "Reason", "Retry", "SavedError"),
     "records": ("Attached", "Break", "Ended", "Mark", "Note", "Position"),
@@ -99,15 +132,20 @@ __all__ = [
     "ConsoleId",
     "ConsoleInfo",
     "Counters",
+    "DeviceInfo",
     "Disconnected",
+    "DomainInfo",
     "Ended",
     "Event",
     "Gap",
+    "GuestAction",
     "Happening",
+    "HistoryInfo",
     "HypervisorInfo",
     "InputRejected",
     "InputState",
     "Inventory",
+    "Lag",
     "LibvirtEvent",
     "Mark",
     "MarkMessage",
@@ -119,8 +157,10 @@ __all__ = [
     "Phase",
     "Place",
     "PlaceEnded",
+    "PlaceInfo",
     "Position",
     "ProcessInfo",
+    "Progress",
     "Reason",
     "Reconnected",
     "Record",
@@ -133,8 +173,10 @@ __all__ = [
     "SshHost",
     "State",
     "Statistics",
+    "Stored",
     "Tally",
     "Threads",
+    "Time",
     "TimedOut",
     "TooSlow",
     "VirtmuxError",

@@ -35,12 +35,12 @@ _READ = 262144
 
 
 class Answer(NamedTuple):
-    """What a daemon is, and what it knows."""
+    """What a daemon is, what it knows, and where it is."""
 
     greeting: ServerHello
     hypervisors: list[Hypervisor]
     consoles: list[Console]
-    path: str
+    address: str
 
 
 class Asking:

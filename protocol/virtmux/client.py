@@ -13,12 +13,9 @@ async with virtmux.connect() as mux:
 or, where only text counts, `await console.expect(rb"login: ", timeout=60)`; `virtmux.sync` is the same, blocking.
 """
 
-import asyncio
-import contextlib
 import os
-import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from functools import partial
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -26,18 +23,16 @@ from msgspec.structs import replace
 
 from virtmux import messages
 from virtmux.addresses import Address, Server, addresses
-from virtmux.backoff import Backoff
+from virtmux.connection import Connection
 from virtmux.console import Console
 from virtmux.domains import DomainInfo
-from virtmux.errors import ConnectionLost, Refused, TooSlow, VirtmuxError
-from virtmux.following import Disconnected, Happening, Reconnected
-from virtmux.inbox import Inbox
-from virtmux.link import Link, LinkLost, Question, Request, open_link
+from virtmux.errors import ConnectionLost
+from virtmux.following import Happening
+from virtmux.link import LinkLost
 from virtmux.messages import (
     Attach,
     ConsoleInfo,
     Domains,
-    Event,
     Forget,
     Guest,
     GuestAction,
@@ -54,38 +49,24 @@ from virtmux.messages import (
     Statistics,
     Status,
     Stored,
-    Watch,
     Who,
 )
 from virtmux.people import ClientInfo
-from virtmux.reason_now import reason_now
-from virtmux.reasons import CAUSES, Cause, Reason, Retry
 from virtmux.records import Position
-
-MAX_EVENTS = 10_000
-_FIRST_WAIT_S = 0.05
-_LONGEST_WAIT_S = 2.0
-_STABLE_S = 5.0
-_RECONNECTS = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
 
 
 class Inventory(NamedTuple):
-    """What the daemon knows."""
+    """What the daemon knows: the hypervisors that it is to serve, and the consoles of all of them."""
 
     hypervisors: list[HypervisorInfo]
     consoles: list[ConsoleInfo]
 
 
-class _Loan:
-    """A console that is released while this client is connected: what is asked for that, and to end it."""
-
-    def __init__(self, domain: str, device: str | None, uri: str | None) -> None:
-        self.release = Release(0, domain, device, uri, while_connected=True)
-        self.reclaim = Reclaim(0, domain, device, uri, while_connected=True)
-
-
 def connect(server: Server = None, *, reconnect_for: float = 60.0) -> "Client":
     """A connection to the daemon, as an asynchronous context manager that gives the `Client`.
+
+        async with virtmux.connect() as mux, mux.attach("web1") as console:
+            await console.expect(rb"login: ", timeout=60)
 
     Its socket is `server`, else VIRTMUX_SOCKET, else the system's /run/virtmux/virtmux.sock, else
     $XDG_RUNTIME_DIR/virtmux/virtmux.sock: the first of these where a daemon answers. The daemon of another host is
@@ -94,7 +75,9 @@ def connect(server: Server = None, *, reconnect_for: float = 60.0) -> "Client":
 
     A connection that is lost, or that the daemon ends because it stops, is made again for at most `reconnect_for`
     seconds (0: never, `inf`: always), and every console is attached again where it was: nothing twice, nothing missing
-    unnamed. The first connection is tried once.
+    unnamed. The first connection is tried once: a daemon has 10 s to greet, ssh as long as it takes.
+
+    Leaving the context gives all places up and closes the connection, within a second, also where nobody reads it.
 
     Entering raises:
         ConnectionLost: no daemon answers (`server-lost`), or it sent this client away.
@@ -106,48 +89,25 @@ def connect(server: Server = None, *, reconnect_for: float = 60.0) -> "Client":
 class Client:
     """A client of the daemon, from `connect`. To be used by one event loop, in the task that entered it or below it.
 
-    It owns one task, which reads the connection and makes it again; leaving the context ends both.
+    It owns one task, which reads the connection and makes it again; leaving the context ends both. What is asked is
+    asked once more where the connection was lost before the answer, but for `guest`. Cancelled, it may be done all the
+    same. Before the context is entered all methods raise RuntimeError.
     """
 
     def __init__(self, addresses: Sequence[Address], reconnect_for: float) -> None:
-        self._addresses = addresses
-        self._reconnect_for = reconnect_for
-        self._tasks = asyncio.TaskGroup()
-        self._runner: asyncio.Task[None] | None = None
-        self._link: Link | None = None
-        self._opened: Link | None = None
-        self._failure: Reason | None = None
-        self._decided = asyncio.Event()
-        self._give_up_at = 0.0
-        self._consoles: set[Console] = set()
-        self._loans: set[_Loan] = set()
-        self._events: Inbox[Happening | VirtmuxError] | None = None
+        """Use `connect`."""
+        self._connection = Connection(addresses, reconnect_for)
 
     async def __aenter__(self) -> Self:
         """Connect; see `connect` for what this raises."""
-        link = await open_link(self._addresses)
-        await self._tasks.__aenter__()
-        self._addresses = [link.address]
-        self._use(link)
-        self._runner = self._tasks.create_task(self._run(link), name="virtmux-connection")
+        await self._connection.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give all places up and close the connection; within a second, also where the daemon does not read."""
-        self._fail(reason_now(Cause.DETACHED))
-        if self._runner is not None:
-            self._runner.cancel()
-        try:
-            # The application's own errors are not for the task group, which would wrap them.
-            if isinstance(error, asyncio.CancelledError):
-                await self._tasks.__aexit__(kind, error, traceback)
-            else:
-                await self._tasks.__aexit__(None, None, None)
-        finally:
-            if self._opened is not None:
-                await self._opened.close()
+        """Give all places up and close the connection."""
+        await self._connection.__aexit__(kind, error, traceback)
 
     async def consoles(self) -> list[ConsoleInfo]:
         """Every console that the daemon knows.
@@ -163,7 +123,7 @@ class Client:
         Raises:
             ConnectionLost: there is no connection any more.
         """
-        items = (await self._asked(ListConsoles(0))).items
+        items = (await self._connection.ask(ListConsoles(0))).items
         hypervisors = [item.info for item in items if isinstance(item, messages.Hypervisor)]
         return Inventory(hypervisors, [item.info for item in items if isinstance(item, messages.Console)])
 
@@ -179,7 +139,7 @@ class Client:
             ConnectionLost: there is no connection any more.
             ValueError: as for `attach`.
         """
-        items = (await self._asked(Histories(0, domain, device, uri))).items
+        items = (await self._connection.ask(Histories(0, domain, device, uri))).items
         return [item.info for item in items if isinstance(item, messages.History)]
 
     async def marks(
@@ -190,7 +150,7 @@ class Client:
         Raises:
             Refused, ConnectionLost, ValueError: as `histories`.
         """
-        items = (await self._asked(Marks(0, domain, device, uri, since))).items
+        items = (await self._connection.ask(Marks(0, domain, device, uri, since))).items
         return [item for item in items if isinstance(item, Stored)]
 
     async def forget(self, domain: str, device: str | None = None, *, uri: str | None = None) -> None:
@@ -199,10 +159,9 @@ class Client:
         Raises:
             Refused, ConnectionLost, ValueError: as `histories`.
         """
-        await self._asked(Forget(0, domain, device, uri))
+        await self._connection.ask(Forget(0, domain, device, uri))
 
-    @contextlib.asynccontextmanager
-    async def attach(
+    def attach(
         self,
         domain: str,
         device: str | None = None,
@@ -218,13 +177,16 @@ class Client:
         steal: bool = False,
         company: bool = False,
         force: bool = False,
-    ) -> AsyncIterator[Console]:
+    ) -> AbstractAsyncContextManager[Console]:
         """A place at a console, given up on leaving the context.
 
         `domain` is a name, UUID or running id; `device` an alias, by default the domain's first console; `uri` tells
         apart what is ambiguous. Records start at `position` (its text, or a bare offset, are understood too), or
         where `replay` says (`all`, `boot`, `bytes:N`, `lines:N`, `since:TIME`), by default at the end. Entering waits
-        until the console's opening is decided: `console.place` says how.
+        until the console's opening is decided, some 15 s at most: `console.place` says how.
+
+        Take the records: what is not taken waits with the daemon, and is a `Gap` once that no longer holds it. Input is
+        taken only while the console is attached, as far as its records were taken.
 
         Without `hold` the console is not opened for this place, which may then also be at a history that is only
         stored: `position` names it. A `timed` place is given a `Time` before output that came at another time. One
@@ -241,30 +203,9 @@ class Client:
             ValueError: a text that is not Unicode or has more than 1024 characters, which cannot be sent.
         """
         at = None if position is None else str(position)
-        wish = Attach(
-            0,
-            domain,
-            device,
-            uri,
-            at,
-            read_only,
-            replay,
-            hold,
-            timed,
-            lag,
-            exclusive=exclusive,
-            steal=steal,
-            company=company,
-            force=force,
-        )
-        console = Console(wish)
-        try:
-            await self._asked(wish, console)
-            self._consoles.add(console)
-            yield console
-        finally:
-            self._consoles.discard(console)
-            console.close()
+        wish = Attach(0, domain, device, uri, at, read_only, replay, hold, timed, lag)
+        wish = replace(wish, exclusive=exclusive, steal=steal, company=company, force=force)
+        return self._connection.place(wish)
 
     async def release(
         self, domain: str, device: str | None = None, *, uri: str | None = None, seconds: float | None = None
@@ -278,24 +219,17 @@ class Client:
             ConnectionLost: there is no connection any more.
             ValueError: as for `attach`.
         """
-        await self._asked(Release(0, domain, device, uri, seconds))
+        await self._connection.ask(Release(0, domain, device, uri, seconds))
 
-    @contextlib.asynccontextmanager
-    async def released(self, domain: str, device: str | None = None, *, uri: str | None = None) -> AsyncIterator[None]:
+    def released(
+        self, domain: str, device: str | None = None, *, uri: str | None = None
+    ) -> AbstractAsyncContextManager[None]:
         """A console is let go while the context lasts; asked for anew where the connection was lost and made again.
 
         Raises:
             Refused, ConnectionLost, ValueError: as `release`.
         """
-        loan = _Loan(domain, device, uri)
-        try:
-            await self._asked(loan.release)
-            self._loans.add(loan)
-            yield
-        finally:
-            self._loans.discard(loan)
-            if self._link is not None:
-                self._link.ask(loan.reclaim)
+        return self._connection.released(Release(0, domain, device, uri, while_connected=True))
 
     async def reclaim(self, domain: str, device: str | None = None, *, uri: str | None = None) -> None:
         """End what `release` began, whoever did. Others may have released the console while they are connected: it
@@ -304,7 +238,7 @@ class Client:
         Raises:
             Refused, ConnectionLost, ValueError: as `release`.
         """
-        await self._asked(Reclaim(0, domain, device, uri))
+        await self._connection.ask(Reclaim(0, domain, device, uri))
 
     async def who(self) -> list[ClientInfo]:
         """Who is connected to the daemon.
@@ -313,7 +247,7 @@ class Client:
             Refused: the daemon is too old to say (`feature-missing`).
             ConnectionLost: there is no connection any more.
         """
-        return [item.info for item in (await self._asked(Who(0))).items if isinstance(item, messages.Client)]
+        return [item.info for item in (await self._connection.ask(Who(0))).items if isinstance(item, messages.Client)]
 
     async def kick(self, client: int) -> None:
         """Have the client with this number, as `who` gives it, sent away.
@@ -322,7 +256,7 @@ class Client:
             Refused: there is no such client, this one may not do that, or the daemon is too old.
             ConnectionLost: there is no connection any more.
         """
-        await self._asked(Kick(0, client))
+        await self._connection.ask(Kick(0, client))
 
     async def guest(
         self,
@@ -347,7 +281,7 @@ class Client:
             ValueError: as for `attach`.
         """
         asked = Guest(id=0, domain=domain, uri=uri, action=action, keys=list(keys), hold_ms=hold_ms)
-        request = (await self._online()).ask(asked)
+        request = (await self._connection.online()).ask(asked)
         try:
             await request.done
         except LinkLost as lost:
@@ -362,7 +296,7 @@ class Client:
             ConnectionLost: there is no connection any more.
             ValueError: as for `attach`.
         """
-        items = (await self._asked(Domains(0, domain, uri))).items
+        items = (await self._connection.ask(Domains(0, domain, uri))).items
         return [item.info for item in items if isinstance(item, messages.Domain)]
 
     async def statistics(self) -> Statistics:
@@ -372,7 +306,7 @@ class Client:
             Refused: the daemon is too old (`feature-missing`).
             ConnectionLost: there is no connection any more.
         """
-        items = (await self._asked(Status(0))).items
+        items = (await self._connection.ask(Status(0))).items
         return next(item.info for item in items if isinstance(item, messages.StatisticsMessage))
 
     async def openmetrics(self) -> str:
@@ -381,23 +315,15 @@ class Client:
         Raises:
             Refused, ConnectionLost: as `statistics`.
         """
-        items = (await self._asked(OpenMetrics(0))).items
+        items = (await self._connection.ask(OpenMetrics(0))).items
         return "".join(item.text for item in items if isinstance(item, messages.MetricsText))
 
     @property
     def features(self) -> frozenset[str]:
         """What the daemon knows beyond the first protocol, as it said last."""
-        return self._opened.features if self._opened is not None else frozenset()
+        return self._connection.features
 
-    async def _asked(self, question: Question, console: Console | None = None) -> Request:
-        """Ask, once more after each lost connection, until it is answered; gives the answered request."""
-        while True:
-            request = (await self._online()).ask(question, console)
-            with contextlib.suppress(LinkLost):
-                await request.done
-                return request
-
-    async def events(self) -> AsyncGenerator[Happening, None]:
+    def events(self) -> AsyncGenerator[Happening, None]:
         """What happens to all consoles, beginning with one `appeared` event for each that exists.
 
         After a lost connection it gives `Disconnected`, then `Reconnected` and the `appeared` events again; what
@@ -405,140 +331,8 @@ class Client:
 
         Raises:
             ConnectionLost: the connection is lost and not made again.
-            TooSlow: more than `MAX_EVENTS` events waited to be taken.
+            Refused: the daemon does not tell them to this client.
+            TooSlow: more than 10,000 events waited to be taken. Ask anew.
             RuntimeError: another iteration is going on.
         """
-        if self._events is not None:
-            raise RuntimeError("events() is being iterated over already")
-        link = await self._online()
-        inbox = self._events = Inbox()
-        try:
-            self._watch(link)
-            while True:
-                happening = await inbox.get()
-                if isinstance(happening, VirtmuxError):
-                    raise happening
-                yield happening
-        finally:
-            if self._events is inbox:
-                self._events = None
-
-    async def _online(self) -> Link:
-        if self._runner is None:
-            raise RuntimeError("connect() is a context manager: use `async with virtmux.connect() as mux`")
-        while self._link is None:
-            if self._failure is not None:
-                raise ConnectionLost(self._failure)
-            await self._decided.wait()
-        return self._link
-
-    # The one task: reads the connection, and makes it again.
-
-    async def _run(self, link: Link) -> None:
-        loop, backoff = asyncio.get_running_loop(), Backoff(random.random, _FIRST_WAIT_S, _LONGEST_WAIT_S)
-        while True:
-            opened_at = loop.time()
-            reason = await link.serve(self._take_event)
-            again = reason.cause in _RECONNECTS and self._reconnect_for > 0
-            self._lost(link, replace(reason, retry=Retry(will_retry=again)), again=again)
-            await link.close()
-            if not again:
-                return
-            self._give_up_at = loop.time() + self._reconnect_for
-            if loop.time() - opened_at > _STABLE_S:
-                backoff.reset()
-            try:
-                link = await self._reconnect(backoff)
-            except VirtmuxError as error:
-                self._fail(error.reason)
-                return
-            self._use(link)
-            self._resume(link)
-
-    async def _reconnect(self, backoff: Backoff) -> Link:
-        failure = reason_now(Cause.SERVER_LOST)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._give_up_at):
-                while True:
-                    await asyncio.sleep(backoff.next())
-                    try:
-                        return await open_link(self._addresses, again=True)
-                    except Refused as error:
-                        # A daemon that starts sets the mode of its socket before it listens; another user's never will.
-                        failure = error.reason
-                    except ConnectionLost as error:
-                        if error.reason.cause not in _RECONNECTS:
-                            raise
-                        failure = error.reason
-        text = f"{failure.text}; gave up after {self._reconnect_for:g} s"
-        raise ConnectionLost(replace(failure, text=text))
-
-    def _use(self, link: Link) -> None:
-        self._link = self._opened = link
-        self._decided.set()
-
-    def _lost(self, link: Link, reason: Reason, *, again: bool) -> None:
-        self._link = None
-        self._decided.clear()
-        self._consoles.update(link.consoles.values())
-        if again:
-            for console in self._consoles:
-                console.lost(link, reason)
-            if self._events is not None:
-                self._events.put(Disconnected(reason))
-        else:
-            self._fail(reason)
-        link.lose(reason)
-
-    def _fail(self, reason: Reason) -> None:
-        """No connection any more, for good: everybody learns why. The first reason stays."""
-        if self._failure is not None:
-            return
-        self._failure, self._link = reason, None
-        for console in self._consoles:
-            console.refused(reason)
-        if self._events is not None:
-            self._events.put(ConnectionLost(reason))
-        self._decided.set()
-
-    def _resume(self, link: Link) -> None:
-        for loan in self._loans:
-            link.ask(loan.release)
-        for console in self._consoles:
-            self._attach_again(link, console)
-        if self._events is not None:
-            self._events.put(Reconnected())
-            self._watch(link)
-
-    def _attach_again(self, link: Link, console: Console) -> None:
-        if self._link is not link or console.closed or console.ended:
-            return
-        try:
-            console.attach_again(link).done.add_done_callback(partial(self._attached_again, link, console))
-        except Refused as error:  # the daemon that answers now is older than the one before
-            console.refused(error.reason)
-
-    def _attached_again(self, link: Link, console: Console, done: asyncio.Future[None]) -> None:
-        if not isinstance(error := done.exception(), Refused):
-            return
-        loop = asyncio.get_running_loop()
-        if CAUSES[error.reason.cause].retry and loop.time() < self._give_up_at:
-            loop.call_later(_LONGEST_WAIT_S, self._attach_again, link, console)
-        else:
-            console.refused(error.reason)
-
-    def _watch(self, link: Link) -> None:
-        link.ask(Watch(0)).done.add_done_callback(self._watched)
-
-    def _watched(self, done: asyncio.Future[None]) -> None:
-        if isinstance(error := done.exception(), Refused) and self._events is not None:
-            self._events.put(error)
-
-    def _take_event(self, event: Event) -> None:
-        if self._events is None:
-            return
-        if self._events.cost < MAX_EVENTS:
-            self._events.put(event)
-        else:
-            self._events.put(TooSlow(reason_now(Cause.TOO_SLOW)))
-            self._events = None
+        return self._connection.events()

@@ -1,46 +1,21 @@
-"""A client's place at one console: its records in order, its input, and the position that survives a connection."""
+"""A console to the application that has a place there: its records in order, and its input."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from msgspec.structs import replace
-
+from virtmux.console_place import ConsolePlace
 from virtmux.errors import InputRejected, NotAttached, Refused
-from virtmux.following import Disconnected, Progress, Record, Resumed
-from virtmux.inbox import Inbox
-from virtmux.input import ConsoleInput, Target
+from virtmux.following import Progress, Record
+from virtmux.input import Target
 from virtmux.ledger import InputState
 from virtmux.matching import WINDOW, Pattern, Search
-from virtmux.messages import (
-    Attach,
-    Company,
-    Flow,
-    Gap,
-    InputStatus,
-    MarkMessage,
-    Place,
-    PlaceEnded,
-    RoleChanged,
-    Time,
-    encode,
-)
+from virtmux.messages import Place
 from virtmux.people import Person, Role
 from virtmux.reading import Match, Reader, is_telling
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
-from virtmux.records import Ended, Position
-from virtmux.wire import Output, ProtocolError
-
-if TYPE_CHECKING:
-    from virtmux.link import Link, Request
-
-#: Unread records, in bytes, above which the console is paused on the connection and below which it goes on.
-PAUSE_ABOVE = 262144
-RESUME_BELOW = 65536
-#: Where the daemon does not hold it back: the connection ends then.
-MOST_UNREAD = 16 * 1048576
-_MARK_COST = 512
+from virtmux.records import Position
 
 
 class Console:
@@ -49,32 +24,14 @@ class Console:
     `read`, `expect` and the iteration take from the same sequence, each from where the one before has stopped, one at
     a time.
 
-    Records wait here until they are taken. Once more than `PAUSE_ABOVE` bytes do, the daemon is told to hold this
-    console back; other consoles of the connection go on.
+    Records wait until they are taken. Once more than 256 KiB do, the daemon is told to hold this console back; other
+    consoles of the connection go on.
     """
 
-    def __init__(self, wish: Attach) -> None:
-        """`wish` is what the daemon is asked for, at first and after a lost connection."""
-        self._wish = wish
-        self.closed = False
-        self.ended = False
-        self._inbox: Inbox[Record] = Inbox()
-        self._reader: Reader | None = None
-        self._link: Link | None = None
-        self._handle = 0
-        self._paused = False
-        self._received: Position | None = None
-        self._losses_ahead = 0
-        self._cut: Reason | None = None
-        self._uri = ""
-        self._token: str | None = None
-        """By which an exclusive place is had again after a lost connection."""
-        self._proof: str | None = None
-        """By which what was missed may be read then."""
-        self._live_from = 0
-        self._input = ConsoleInput()
-
-    # What the application uses.
+    def __init__(self, place: ConsolePlace) -> None:
+        """`place` is one that the daemon has just given; `Client.attach` makes the console of it."""
+        self._place = place
+        self._records = Reader(Progress(place.answer), place.next)
 
     @property
     def progress(self) -> Progress:
@@ -94,7 +51,7 @@ class Console:
     @property
     def attachment(self) -> int | None:
         """The attachment that input goes to, as far as the records were read; None where nothing is attached."""
-        return None if self._losses_ahead or self._link is None else self._records.seen.attachment
+        return None if self._place.cut is not None else self._records.seen.attachment
 
     @property
     def role(self) -> Role:
@@ -111,10 +68,14 @@ class Console:
         return self
 
     async def __anext__(self) -> Record:
-        """The next record, as soon as there is one; `PlaceEnded` is the last.
+        """The next record, as soon as there is one; `PlaceEnded` is the last. Cancelled, it takes none.
 
         Between `Disconnected` and `Resumed` the library makes the connection again by itself. It gives up with a
         `PlaceEnded` whose reason is `server-lost`.
+
+        Raises:
+            StopAsyncIteration: `PlaceEnded` was given before.
+            RuntimeError: a `read`, an `expect` or a wait goes on in another task.
         """
         if self._records.exhausted:
             raise StopAsyncIteration
@@ -124,6 +85,7 @@ class Console:
         """The next bytes of output, at least one and at most `size`, as soon as there are any.
 
         Marks and gaps are passed over in silence: iterate where they matter. Calls from several tasks take turns.
+        Cancelled, it takes no byte.
 
         Raises:
             ConsoleEnded: the console ended here, or the place; once for each end. Read on for what comes behind it.
@@ -149,7 +111,8 @@ class Console:
 
         An end that was there before does not count: it waits for the next opening, unless `must_be_attached`, with
         which a console that is not attached is an end, once its records have come so far. `notice` is given each record
-        that is not output, as it passes. Calls from several tasks take turns.
+        that is not output, as it passes. Calls from several tasks take turns. Cancelled, it is as if `timeout` had run
+        out.
 
         Raises:
             ConsoleEnded: the console ended, also one that will be opened again, or the place; expect anew to go on.
@@ -160,11 +123,11 @@ class Console:
         return await self._records.expect(search, timeout, must_be_attached=must_be_attached, notice=notice)
 
     async def until_attached(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Wait until the console is attached, and take the records up to there.
+        """Wait until the console is attached, and take the records up to there; at once where it is.
 
         Raises:
             ConsoleEnded: the place ended.
-            TimedOut: it was not within `timeout` seconds.
+            TimedOut: it was not within `timeout` seconds. The records that have come are taken.
         """
         await self._records.until_attached(timeout)
 
@@ -178,31 +141,18 @@ class Console:
 
         Raises:
             ConsoleEnded: the place ended, as where the connection is lost for good.
-            TimedOut: it did not end within `timeout` seconds.
+            TimedOut: it did not end within `timeout` seconds. The records that have come are taken.
         """
         return await self._records.until_ended(timeout, is_end)
 
     @property
     def readable(self) -> bool:
         """Whether `read` would not wait."""
-        return self._records.exhausted or any(map(is_telling, chain(self._records.ahead, self._inbox)))
+        return self._records.exhausted or any(map(is_telling, chain(self._records.ahead, self._place.inbox)))
 
     def on_arrival(self, call: Callable[[], None] | None) -> None:
         """Have this called, without arguments, each time that a record has arrived; None: no more."""
-        self._inbox.on_put = call
-
-    async def _receive(self) -> Record:
-        record = await self._inbox.get()
-        if isinstance(record, Disconnected):
-            self._losses_ahead -= 1
-        if self._paused and self._inbox.cost <= RESUME_BELOW:
-            self._flow(paused=False)
-        return record
-
-    @property
-    def _records(self) -> Reader:
-        assert self._reader is not None, "it has a place"
-        return self._reader
+        self._place.inbox.on_put = call
 
     async def write(self, data: bytes) -> None:
         """Send input to the guest and return when all of it was written to the guest's serial line.
@@ -232,7 +182,7 @@ class Console:
     @property
     def input(self) -> InputState | None:
         """How the input fares within the attachment that it went to last; None where none was given."""
-        return self._input.state
+        return self._place.input.state
 
     def input_states(self) -> AsyncGenerator[InputState, None]:
         """How the input fares, each time that changes by what the daemon says or by a lost connection.
@@ -240,14 +190,14 @@ class Console:
         A state replaces the one before of the same attachment: what changes faster than it is taken is told once. The
         last one of a former attachment may come behind the first of the next. One iteration at a time.
         """
-        return self._input.states()
+        return self._place.input.states()
 
     async def _give(self, data: bytes, *, confirm: bool) -> None:
         if not self.role.types:
             by = self.exclusive_to
             detail = f"{by.user} has the console alone" if by is not None else "this place at the console is read-only"
             raise Refused(reason_now(Cause.ACCESS_DENIED, detail, console=self.place.info.id))
-        failed = await self._input.give(data, self._target, confirm=confirm)
+        failed = await self._place.input.give(data, self._target, confirm=confirm)
         if failed is not None:
             fate, cause = failed
             reason = reason_now(cause, phase=Phase.SEND, console=self.place.info.id)
@@ -255,89 +205,7 @@ class Console:
 
     def _target(self) -> Target:
         attachment = self.attachment
-        if self._link is None or attachment is None:
-            cut = self._cut if self._losses_ahead or self._link is None else None
-            why = cut or self._records.seen.why
+        if attachment is None:
+            why = self._place.cut or self._records.seen.why
             raise NotAttached(why or reason_now(Cause.STREAM_ENDED, console=self.place.info.id))
-        return Target(self._link, self._handle, attachment)
-
-    # What the connection calls; nothing of this waits.
-
-    def attach_again(self, link: "Link") -> "Request":
-        """Ask on a new connection for the place, at the position that was received last."""
-        identity = self.place.info.id
-        again = replace(self._wish, domain=identity.uuid, device=identity.device, uri=self._uri, replay=None)
-        again = replace(
-            again, position=str(self._received), steal=False, force=False, token=self._token, proof=self._proof
-        )
-        return link.ask(again, self)
-
-    def placed(self, link: "Link", place: Place) -> None:
-        """The daemon gave a place; records follow."""
-        self._link, self._handle, self._paused = link, place.info.console, False
-        self._uri, self._live_from = place.info.id.uri, Position.parse(place.info.position).mark
-        self._token, self._proof = place.token or self._token, place.proof
-        if self._received is None:
-            self._reader = Reader(Progress(place), self._receive)
-        else:
-            self._put(Resumed(self._received, place), _MARK_COST)
-        self._received = Position.parse(place.position)
-
-    def receive(self, record: Output | MarkMessage | Gap | Time | RoleChanged | Company) -> None:
-        """Queue a record; hold the console back where too many wait.
-
-        Raises:
-            ProtocolError: it was held back long ago, and the daemon goes on.
-        """
-        if self._inbox.cost > MOST_UNREAD:
-            raise ProtocolError(f"records of console {self._handle}, which is paused")
-        if isinstance(record, MarkMessage) and isinstance(record.record, Ended) and record.mark >= self._live_from:
-            self._uri = record.record.reason.moved_to or self._uri
-        self._put(record, len(record.data) if isinstance(record, Output) else _MARK_COST)
-
-    def input_status(self, status: InputStatus) -> None:
-        """The daemon's word on this place's input."""
-        self._input.take(status)
-
-    def lost(self, link: "Link", reason: Reason) -> None:
-        """The connection is gone and is being made again."""
-        if self._link is not link:
-            return
-        self._received = link.session.positions[self._handle]
-        reason = replace(reason, console=self.place.info.id, offset=self._received.offset)
-        self._unlink(reason)
-        self._losses_ahead += 1
-        self._inbox.put(Disconnected(reason), _MARK_COST)
-
-    def end(self, last: PlaceEnded) -> None:
-        """The place is given up by the daemon or with the connection."""
-        if not self.ended:
-            self.ended = True
-            self._unlink(last.reason)
-            self._inbox.put(last, _MARK_COST)
-
-    def close(self) -> None:
-        """The application is done with it; whoever still reads is told so."""
-        self.closed = True
-        if self._link is not None:
-            self._link.detach(self._handle)
-        self.end(PlaceEnded(self._handle, reason_now(Cause.DETACHED)))
-
-    def refused(self, reason: Reason) -> None:
-        """The place was not given again."""
-        self.end(PlaceEnded(self._handle, reason))
-
-    def _unlink(self, reason: Reason) -> None:
-        self._link = None
-        self._cut = reason
-        self._input.close(reason.cause)
-
-    def _put(self, record: Record, cost: int) -> None:
-        self._inbox.put(record, cost)
-        if self._inbox.cost > PAUSE_ABOVE and not self._paused:
-            self._flow(paused=True)
-
-    def _flow(self, *, paused: bool) -> None:
-        self._paused = paused
-        if self._link is not None:
-            self._link.send(encode(Flow(self._handle, paused)))
+        return self._place.target(attachment)

@@ -16,9 +16,11 @@ from virtmux.reasons import Cause, Phase, Reason
 if TYPE_CHECKING:
     from virtmux.ssh import SshProcess
 
-#: Seconds. ssh may have a password to ask for, and has limits of its own.
+#: Seconds within which a daemon greets. ssh may have a password to ask for, and has limits of its own.
 GREETING_S = 10.0
+#: Seconds for what was sent last, and for an ssh to end by itself.
 CLOSING_S = 1.0
+#: What the library calls itself in its `hello`.
 SOFTWARE = "virtmux-python"
 
 

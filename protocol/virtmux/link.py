@@ -1,4 +1,4 @@
-"""One connection to the daemon: found, opened and greeted; answers go to their requests, records to their consoles."""
+"""One link to the daemon: found, opened and greeted; answers go to their requests, records to their places."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -41,11 +41,11 @@ from virtmux.unixsocket import UnixSocket
 from virtmux.wire import HEADER_SIZE, Output, ProtocolError
 
 if TYPE_CHECKING:
-    from virtmux.console import Console
+    from virtmux.console_place import ConsolePlace
 
 
 class LinkLost(Exception):  # noqa: N818 - an event, caught within the library
-    """The connection is over; `reason` says why."""
+    """The link is over; `reason` says why."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.text)
@@ -98,8 +98,9 @@ class Request:
     """A question to the daemon. `done` ends with its last answer; Refused or LinkLost are raised by it. `items` are the
     answers before that."""
 
-    def __init__(self, console: "Console | None") -> None:
-        self.console = console
+    def __init__(self, place: "ConsolePlace | None") -> None:
+        """`place` is what an `attach` asks for."""
+        self.place = place
         self.items: list[_Item] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -115,9 +116,9 @@ class Request:
 
 
 class Link:
-    """An open connection whose daemon has said hello.
+    """An open socket, or ssh, whose daemon has said hello.
 
-    `consoles` holds, by the daemon's handle, those that have a place on this connection.
+    `places` holds those that are had on it, by the daemon's handles of their consoles.
     """
 
     def __init__(self, dialed: Dialed) -> None:
@@ -126,7 +127,7 @@ class Link:
         self.limits = Limits()
         self.software = ""
         self.features: frozenset[str] = frozenset()
-        self.consoles: dict[int, Console] = {}
+        self.places: dict[int, ConsolePlace] = {}
         self._requests: dict[int, Request] = {}
         self._socket = UnixSocket(dialed.socket)
         self._ssh = dialed.ssh
@@ -139,8 +140,8 @@ class Link:
         """Wait until the socket takes more. A lost connection is no error here: its reader finds out."""
         await self._socket.drain()
 
-    def ask(self, question: Question, console: "Console | None" = None) -> Request:
-        """Ask the daemon; the id is set here. `console` is for whom an `attach` asks for a place.
+    def ask(self, question: Question, place: "ConsolePlace | None" = None) -> Request:
+        """Ask the daemon; the id is set here. `place` is what an `attach` asks for.
 
         Raises:
             ValueError: a text cannot be sent.
@@ -157,15 +158,15 @@ class Link:
         if size > self.limits.message:
             text = f"a message of {size} bytes, and {self.software} takes {self.limits.message} at most"
             raise Refused(reason_now(Cause.PROTOCOL_ERROR, text))
-        return self._ask(question, console)
+        return self._ask(question, place)
 
     def detach(self, handle: int) -> None:
         """Give a place up. What still arrives of it is dropped."""
-        self.consoles.pop(handle, None)
+        self.places.pop(handle, None)
         self._ask(self.session.detach(handle))
 
-    def _ask(self, question: Question, console: "Console | None" = None) -> Request:
-        request = self._requests[question.id] = Request(console)
+    def _ask(self, question: Question, place: "ConsolePlace | None" = None) -> Request:
+        request = self._requests[question.id] = Request(place)
         self._say(question)
         return request
 
@@ -190,7 +191,7 @@ class Link:
         self.features = frozenset(self.session.greeting.features)
 
     async def serve(self, on_event: Callable[[Event], None]) -> Reason:
-        """Take what the daemon sends until the connection ends, and say why it did."""
+        """Take what the daemon sends until the link ends, and say why it did."""
         try:
             while True:
                 await self._receive(on_event)
@@ -221,33 +222,24 @@ class Link:
     def _take(self, message: ServerMessage | Output, on_event: Callable[[Event], None]) -> None:
         match message:
             case Output() | MarkMessage() | Gap() | messages.Time() | messages.RoleChanged() | messages.Company():
-                if console := self.consoles.get(message.console):
-                    console.receive(message)
+                if place := self.places.get(message.console):
+                    place.receive(message)
             case InputStatus():
-                if console := self.consoles.get(message.console):
-                    console.input_status(message)
+                if place := self.places.get(message.console):
+                    place.input_status(message)
             case PlaceEnded():
-                if console := self.consoles.pop(message.console, None):
-                    console.end(message)
+                if place := self.places.pop(message.console, None):
+                    place.end(message.reason)
             case Event():
                 on_event(message)
-            case (
-                messages.Hypervisor()
-                | messages.Console()
-                | messages.History()
-                | messages.Stored()
-                | messages.Client()
-                | messages.Domain()
-                | messages.StatisticsMessage()
-                | messages.MetricsText()
-            ):
-                self._open_request(message.id).items.append(message)
             case Place() | Done() | messages.Refused():
                 self._answer(message)
             case Goodbye():
                 raise LinkLost(said_by(self.address, message.reason))
             case ServerHello():
                 pass
+            case _:
+                self._open_request(message.id).items.append(message)
 
     def _open_request(self, number: int) -> Request:
         if (request := self._requests.get(number)) is None:
@@ -264,15 +256,15 @@ class Link:
             self._placed(request, message)
         request.finish()
 
-    def _placed(self, request: Request, place: Place) -> None:
-        console, handle = request.console, place.info.console
-        if console is None or handle in self.consoles:
+    def _placed(self, request: Request, answer: Place) -> None:
+        place, handle = request.place, answer.info.console
+        if place is None or handle in self.places:
             raise ProtocolError(f"a place at console {handle} that was not asked for")
-        if request.done.cancelled() or console.closed:
+        if request.done.cancelled() or place.ended:
             self.detach(handle)
             return
-        self.consoles[handle] = console
-        console.placed(self, place)
+        self.places[handle] = place
+        place.placed(self, answer)
 
     def lose(self, reason: Reason) -> None:
         """End every open request with LinkLost."""

@@ -18,6 +18,7 @@ MOST_BEFORE = 1048576
 """Bytes before the window that are kept."""
 
 Pattern = bytes | re.Pattern[bytes]
+"""A regular expression on bytes, compiled or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ class Search:
             text = bytes(self._text)  # a match refers to it, and must not see it change
             _, index = first
             match = self.patterns[index].search(text, self._start)
-            if match is not None:
-                return Found(index, match, self._dropped)
+            assert match is not None, "it was found there a moment ago"
+            return Found(index, match, self._dropped)
         self._start = max(self._start, len(self._text) - self._window)
         if (surplus := self._start - MOST_BEFORE) > 0:
             del self._text[:surplus]

@@ -24,6 +24,7 @@ from virtmux.records import Attached, Break, Ended, Position
 from virtmux.wire import Output
 
 Notice = Callable[[Record], None]
+"""What is given each record that is not output, as it passes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ class CauseInfo(NamedTuple):
     """A sentence for a person; `{domain}` and `{device}` are filled in by `sentence`."""
 
 
+#: A row for each cause; SPEC.md and docs/causes.md are held against it.
 CAUSES: dict[Cause, CauseInfo] = {
     Cause.DETACHED: CauseInfo(1, 0, False, "detached"),
     Cause.STREAM_ERROR: CauseInfo(10, 1, True, "libvirt reported an error on the console of {domain}"),
@@ -126,6 +127,9 @@ PLACE_CAUSES = frozenset(
         Cause.PROTOCOL_ERROR,
     }
 )
+
+#: Of these, the ones of a daemon that is not there, or not for long: it may well be there again soon.
+SERVER_CAUSES = frozenset({Cause.SERVER_STOPPING, Cause.SERVER_LOST})
 
 
 class ConsoleId(Struct, frozen=True):

@@ -91,6 +91,7 @@ class Note(Struct, frozen=True, tag_field="kind", tag="note"):
 
 
 Mark = Attached | Ended | Break | Note
+"""What stands between the bytes of a console's output."""
 
 
 def rfc3339(ns: int) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+#: The socket of the system's daemon.
 SYSTEM_SOCKET = Path("/run/virtmux/virtmux.sock")
 
 

@@ -10,11 +10,14 @@ from typing import Annotated, NamedTuple
 from msgspec import Meta
 
 PROTOCOL = 1
+"""The version of all this that is spoken here, as a `hello` names it."""
 
+#: The types of frames.
 MESSAGE = 1
 OUTPUT = 2
 INPUT = 3
 
+#: The most that a frame of each type carries, in bytes: JSON, a console's output, input for one.
 MAX_MESSAGE = 65536
 MAX_OUTPUT = 65536
 MAX_INPUT = 16384
@@ -27,17 +30,16 @@ U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _HEADER = Struct(">IB")
 #: Bytes of a frame before its payload.
 HEADER_SIZE = _HEADER.size
+#: With what stands before the data: the console and the offset; the console, the attachment and the input offset.
 _OUTPUT = Struct(">IBIQ")
-_OUTPUT_PAYLOAD = Struct(">IQ")
 _INPUT = Struct(">IBIIQ")
-_INPUT_PAYLOAD = Struct(">IIQ")
 _LENGTH_SIZE = 4
 
 #: The largest and the smallest payload a type may have, in bytes.
 PAYLOAD_LIMITS: dict[int, tuple[int, int]] = {
     MESSAGE: (2, MAX_MESSAGE),
-    OUTPUT: (_OUTPUT_PAYLOAD.size + 1, _OUTPUT_PAYLOAD.size + MAX_OUTPUT),
-    INPUT: (_INPUT_PAYLOAD.size + 1, _INPUT_PAYLOAD.size + MAX_INPUT),
+    OUTPUT: (_OUTPUT.size - HEADER_SIZE + 1, _OUTPUT.size - HEADER_SIZE + MAX_OUTPUT),
+    INPUT: (_INPUT.size - HEADER_SIZE + 1, _INPUT.size - HEADER_SIZE + MAX_INPUT),
 }
 
 
@@ -52,7 +54,7 @@ class Message(NamedTuple):
 
 
 class Output(NamedTuple):
-    """Bytes of a console's output, the first of them at `offset`."""
+    """Bytes of a console's output, the first of them at `offset`; `console` is its handle."""
 
     console: int
     offset: int
@@ -60,7 +62,8 @@ class Output(NamedTuple):
 
 
 class Input(NamedTuple):
-    """Bytes for a console's input within `attachment`; `input_offset` counts this client's bytes there, from 0."""
+    """Bytes for a console's input within `attachment`; `input_offset` counts this client's bytes there, from 0.
+    `console` is its handle."""
 
     console: int
     attachment: int
@@ -69,6 +72,7 @@ class Input(NamedTuple):
 
 
 Frame = Message | Output | Input
+"""A frame that was received whole."""
 
 
 def encode_message(payload: bytes) -> bytes:
@@ -84,19 +88,20 @@ def encode_message(payload: bytes) -> bytes:
 
 def encode_output(console: int, offset: int, data: bytes | memoryview) -> bytes:
     """Frame 1 to `MAX_OUTPUT` bytes of output. The one copy that all caught-up clients share."""
-    return b"".join((_OUTPUT.pack(1 + _OUTPUT_PAYLOAD.size + len(data), OUTPUT, console, offset), data))
+    return b"".join((_OUTPUT.pack(_OUTPUT.size - _LENGTH_SIZE + len(data), OUTPUT, console, offset), data))
 
 
 def encode_input(console: int, attachment: int, input_offset: int, data: bytes | memoryview) -> bytes:
     """Frame 1 to `MAX_INPUT` bytes of input."""
-    header = _INPUT.pack(1 + _INPUT_PAYLOAD.size + len(data), INPUT, console, attachment, input_offset)
+    header = _INPUT.pack(_INPUT.size - _LENGTH_SIZE + len(data), INPUT, console, attachment, input_offset)
     return b"".join((header, data))
 
 
 class Decoder:
     """Turns received bytes into frames of the types that the peer may send.
 
-    Holds at most one incomplete frame, so its memory is bounded by the largest allowed payload.
+    Holds at most one incomplete frame, so its memory is bounded by the largest allowed payload. Where it has raised,
+    the connection is over: what comes then raises again.
     """
 
     def __init__(self, allowed: frozenset[int], *, message: int = MAX_MESSAGE) -> None:
@@ -124,7 +129,7 @@ class Decoder:
                 stop = position + _LENGTH_SIZE + length
                 if stop > end:
                     break
-                start, position = position + HEADER_SIZE, stop
+                start, position = position, stop
                 yield self._frame(kind, start, stop)
         finally:
             del self._buffer[:position]
@@ -138,12 +143,12 @@ class Decoder:
 
     def _frame(self, kind: int, start: int, stop: int) -> Frame:
         if kind == OUTPUT:
-            console, offset = _OUTPUT_PAYLOAD.unpack_from(self._buffer, start)
-            return Output(console, offset, self._slice(start + _OUTPUT_PAYLOAD.size, stop))
+            _, _, console, offset = _OUTPUT.unpack_from(self._buffer, start)
+            return Output(console, offset, self._slice(start + _OUTPUT.size, stop))
         if kind == INPUT:
-            console, attachment, input_offset = _INPUT_PAYLOAD.unpack_from(self._buffer, start)
-            return Input(console, attachment, input_offset, self._slice(start + _INPUT_PAYLOAD.size, stop))
-        return Message(self._slice(start, stop))
+            _, _, console, attachment, input_offset = _INPUT.unpack_from(self._buffer, start)
+            return Input(console, attachment, input_offset, self._slice(start + _INPUT.size, stop))
+        return Message(self._slice(start + HEADER_SIZE, stop))
 
     def _slice(self, start: int, stop: int) -> bytes:
         return bytes(memoryview(self._buffer)[start:stop])

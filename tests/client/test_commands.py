@@ -44,11 +44,6 @@ SINCE = "2026-01-31T12:00:00.000000Z"
 APPEARED = Event(event="appeared", at=AT, console=CONSOLE, offset=0)
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
-
-
 async def finished(socket: Path, *arguments: str, **streams: Any) -> tuple[int, bytes, str]:
     async with running(socket, *arguments, **streams) as command:
         return await command.finish()

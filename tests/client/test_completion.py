@@ -88,11 +88,6 @@ async def shell(name: str, directory: Path, daemon: ScriptedDaemon) -> AsyncIter
             serving.cancel()
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
-
-
 @pytest.mark.parametrize("name", SHELLS)
 async def test_names_are_completed_and_stay_one_word(name: str, tmp_path: Path, daemon: ScriptedDaemon) -> None:
     async with shell(name, tmp_path, daemon) as one:

@@ -10,11 +10,6 @@ from virtmux.messages import Done, Forget, Refused
 from virtmux.reasons import Cause
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
-
-
 async def finished(socket: Path, *arguments: str) -> tuple[int, bytes, str]:
     async with running(socket, *arguments) as command:
         return await command.finish()

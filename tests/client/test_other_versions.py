@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,11 +14,6 @@ from virtmux.messages import Attach, ListConsoles, Watch
 from virtmux.wire import encode_message
 
 FUTURE = {"from_the_future": {"with": ["anything"]}}
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
 def say(peer: Peer, kind: str, **fields: Any) -> None:

@@ -16,11 +16,6 @@ from virtmux.messages import Done, Reclaim, Refused, Release
 from virtmux.reasons import Cause
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
-
-
 async def lets_go(daemon: ScriptedDaemon) -> Peer:
     peer = await daemon.accept()
     asked = await peer.expect(Release)

@@ -1,7 +1,6 @@
 """`virtmux status`: what the daemon counts and measures, for people, for programs, and for a monitoring system."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -22,11 +21,6 @@ from virtmux.messages import (
 )
 from virtmux_cli.listing import statistics_rows
 from virtmux_cli.text import local_time
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
 async def listed(daemon: ScriptedDaemon, *features: str) -> Peer:

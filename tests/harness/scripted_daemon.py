@@ -20,7 +20,10 @@ from typing import Any, Self, TypeVar
 
 from msgspec.structs import replace
 
+from virtmux.console import Console
+from virtmux.following import Record
 from virtmux.messages import (
+    Attach,
     ClientMessage,
     Confirm,
     ConsoleInfo,
@@ -288,3 +291,15 @@ async def playing(
     async with asyncio.timeout(2 * DEADLINE_S), daemon, asyncio.TaskGroup() as tasks:
         tasks.create_task(script(daemon))
         yield
+
+
+async def attached(daemon: ScriptedDaemon) -> Peer:
+    """A client that has attached and got a place at the end of an empty history."""
+    peer = await daemon.accept()
+    peer.say(place((await peer.expect(Attach)).id))
+    return peer
+
+
+async def taken(console: Console, count: int) -> list[Record]:
+    """The next `count` records that a client takes."""
+    return [await anext(console) for _ in range(count)]

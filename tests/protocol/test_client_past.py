@@ -1,7 +1,5 @@
 """What the asyncio client asks about the past, against a scripted daemon."""
 
-from pathlib import Path
-
 import pytest
 
 import virtmux
@@ -45,11 +43,6 @@ INFO = HistoryInfo(
     size=100,
 )
 MARK = Event(event="note", at=AT, console=CONSOLE, offset=3, mark=1, note="paused")
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
 async def test_histories_are_asked_for_by_name(daemon: ScriptedDaemon) -> None:

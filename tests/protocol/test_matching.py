@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from virtmux.matching import MOST_BEFORE, Found, Search
@@ -42,7 +42,6 @@ def test_compiled_patterns_keep_their_flags() -> None:
     assert Search(re.compile(b"LOGIN", re.IGNORECASE)).feed(b"login") is not None
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=300), st.lists(st.integers(1, 20), max_size=30))
 def test_a_literal_is_found_at_the_same_place_however_the_stream_is_cut(data: bytes, sizes: list[int]) -> None:
     wanted = data[len(data) // 2 :][:5] or data[-1:]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from virtmux.messages import (
     MAX_TEXT,
@@ -33,9 +34,10 @@ from virtmux.messages import (
     decode_client_message,
     decode_server_message,
     encode,
+    event_of,
 )
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason
-from virtmux.records import Attached, Break, Ended, Note
+from virtmux.records import Attached, Break, Ended, Mark, Note
 from virtmux.wire import MAX_MESSAGE, ProtocolError, encode_message
 
 AT = "2026-01-31T12:00:00.000000Z"
@@ -110,6 +112,24 @@ def test_a_break_and_its_event_say_from_and_to() -> None:
     assert b'"kind":"break","at":"a","from":"b","to":"c"' in encode(MarkMessage(1, 2, 3, Break("a", "b", "c")))
     event = Event(event="break", at=AT, console=CONSOLE, offset=1, mark=2, since="b", until="c")
     assert b'"from":"b","to":"c"' in encode(event)
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        (Attached(AT, 1, 1), {"event": "attached"}),
+        (Ended(AT, 1, REASON), {"event": "ended", "reason": REASON}),
+        (Break(AT, "b", "c"), {"event": "break", "since": "b", "until": "c"}),
+        (Note(AT, "paused", "IOERROR"), {"event": "note", "note": "paused", "detail": "IOERROR"}),
+    ],
+)
+def test_a_mark_is_told_as_an_event_with_what_it_says(mark: Mark, told: dict[str, Any]) -> None:
+    assert event_of(CONSOLE, 5, 2, mark) == Event(at=AT, console=CONSOLE, offset=5, mark=2, **told)
+
+
+def test_an_end_is_told_of_the_console_as_it_was_then() -> None:
+    former = replace(CONSOLE, domain="former")
+    assert event_of(CONSOLE, 5, 2, Ended(AT, 1, replace(REASON, console=former))).console == former
 
 
 def test_unknown_fields_are_ignored_at_every_level() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,11 +27,6 @@ from virtmux.records import Break, Note, Position
 from virtmux.wire import Input, Output, encode_output
 
 DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
 @asynccontextmanager
@@ -281,6 +275,52 @@ class TestWaiting:
             assert await console.until_ended(timeout=0) == DOWN
             with pytest.raises(virtmux.TimedOut, match=r"the console did not end within 0\.1 s"):
                 await console.until_ended(timeout=0.1, is_end=lambda _: False)
+
+    async def test_the_end_of_the_place_ends_every_wait_and_so_does_one_that_was_taken_before(
+        self, daemon: ScriptedDaemon
+    ) -> None:
+        why = reason(Cause.EVICTED)
+
+        async def script(daemon: ScriptedDaemon) -> None:
+            for _ in range(2):
+                peer = await daemon.accept()
+                peer.say(waiting((await peer.expect(Attach)).id, reason(Cause.GUEST_NOT_RUNNING)))
+                peer.say(PlaceEnded(HANDLE, why))
+                await peer.gone()
+
+        async with playing(daemon, script):
+            for first, then in (("until_attached", "until_ended"), ("until_ended", "until_attached")):
+                waits = {"until_ended": {"is_end": lambda _: False}, "until_attached": {}}
+                async with virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+                    for name in (first, then):
+                        with pytest.raises(virtmux.ConsoleEnded) as ended:
+                            await getattr(console, name)(timeout=10, **waits[name])
+                        assert ended.value.reason == why
+
+    async def test_a_time_limit_of_the_applications_own_passes_through(self, daemon: ScriptedDaemon) -> None:
+        async with at_console(daemon) as console:
+            with pytest.raises(TimeoutError) as late:
+                async with asyncio.timeout(0.05):
+                    await console.read()
+            assert not isinstance(late.value, virtmux.TimedOut)
+            with pytest.raises(TimeoutError) as late:
+                async with asyncio.timeout(0.05):
+                    await console.read(timeout=10)
+            assert not isinstance(late.value, virtmux.TimedOut)
+
+    async def test_so_does_one_that_it_raises_while_something_is_expected(self, daemon: ScriptedDaemon) -> None:
+        mine = TimeoutError("mine")
+
+        def notice(_: object) -> None:
+            raise mine
+
+        async def script(peer: Peer) -> None:
+            peer.mark(1, Note(AT, "paused"), at=0)
+
+        async with at_console(daemon, script) as console:
+            with pytest.raises(TimeoutError) as raised:
+                await console.expect(b"login: ", timeout=10, notice=notice)
+            assert raised.value is mine
 
 
 def output_frame(at: int, data: bytes = bytes(60000)) -> bytes:

@@ -5,7 +5,7 @@ from string import Formatter
 import pytest
 from msgspec import json
 
-from virtmux.reasons import CAUSES, PLACE_CAUSES, Cause, ConsoleId, Phase, Reason, Retry, sentence
+from virtmux.reasons import CAUSES, PLACE_CAUSES, SERVER_CAUSES, Cause, ConsoleId, Phase, Reason, Retry, sentence
 
 HOSTILE = ["{device}", "{0}", "{", "}", "{}", "{domain.__class__}", "%s", "a:b", "ä\n", ""]
 
@@ -37,6 +37,10 @@ def test_the_causes_of_a_place_are_those_of_exit_0_5_and_12_and_what_only_refuse
     by_exit_status = {cause for cause, info in CAUSES.items() if info.exit_status in {0, 5, 12}}
     refuses = {Cause.ACCESS_DENIED, Cause.ACTION_FAILED, Cause.FEATURE_MISSING}
     assert by_exit_status | refuses == PLACE_CAUSES
+
+
+def test_those_of_exit_5_are_of_a_daemon_that_may_be_there_again() -> None:
+    assert {cause for cause, info in CAUSES.items() if info.exit_status == 5} == SERVER_CAUSES
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -59,6 +59,10 @@ def test_a_carriage_return_ends_a_line_that_is_open(data: bytes, text: str) -> N
     assert sanitized(data) == text
 
 
+def test_what_a_carriage_return_means_is_told_by_what_comes_next_also_in_another_piece() -> None:
+    assert sanitized(b"a\r", b"\nb\r", b"c") == "a\nb\nc"
+
+
 @pytest.mark.parametrize("introducer", [b"\x1b[", b"\x1b]", b"\x1bP", b"\xc2\x9d"])
 def test_what_the_kernel_writes_within_a_sequence_is_text(introducer: bytes) -> None:
     sanitizer = Sanitizer()

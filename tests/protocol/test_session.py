@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.harness import scripted_daemon
 from virtmux.messages import (
     Attach,
     ClientHello,
     ClientMessage,
-    ConsoleInfo,
     Done,
     Gap,
     Goodbye,
@@ -23,10 +23,10 @@ from virtmux.messages import (
     Refused,
     ServerHello,
     ServerMessage,
-    State,
+    Time,
     encode,
 )
-from virtmux.reasons import Cause, ConsoleId, Phase, Reason
+from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Note, Position
 from virtmux.session import ClientSession, ServerSession
 from virtmux.wire import Input, Output, ProtocolError, encode_input, encode_message, encode_output
@@ -38,25 +38,8 @@ REASON = Reason(cause=Cause.IDLE, text="idle", phase=Phase.CLIENT, at=AT)
 
 
 def place(console: int = 7, offset: int = 100, mark: int = 3, position: str | None = None, request: int = 1) -> Place:
-    info = ConsoleInfo(
-        console=console,
-        id=ConsoleId("host/QEMU/system", "qemu:///system", "web", "5f0f4a52", "serial0", 1),
-        state=State.ATTACHED,
-        since=AT,
-        running=True,
-        backend="pty",
-        clients=1,
-        attachment=1,
-        position=f"{HISTORY}:5000:9",
-        last_output=None,
-        last_end=None,
-        exclusive=True,
-        paused=False,
-        policy="on-demand",
-        released=None,
-        journal="memory",
-    )
-    return Place(request, info, position or f"{HISTORY}:{offset}:{mark}", read_only=False)
+    position = position or f"{HISTORY}:{offset}:{mark}"
+    return scripted_daemon.place(request, position=position, end=f"{HISTORY}:5000:9", console=console)
 
 
 def at(offset: int, mark: int) -> Position:
@@ -234,6 +217,12 @@ def test_a_gap_that_goes_back_is_refused(stop: tuple[int, int]) -> None:
 def test_records_without_a_place_are_refused() -> None:
     with pytest.raises(ProtocolError, match="no place"):
         Daemon(place(7)).output(b"x", offset=100, console=8)
+
+
+def test_a_time_without_a_place_is_refused() -> None:
+    assert Daemon(place(7)).say(Time(7, 100, AT)) == [Time(7, 100, AT)]
+    with pytest.raises(ProtocolError, match="no place"):
+        Daemon(place(7)).say(Time(8, 100, AT))
 
 
 def test_a_second_place_at_a_console_is_refused() -> None:

@@ -53,11 +53,6 @@ _T = TypeVar("_T")
 Script = Callable[[Peer], Coroutine[Any, Any, None]]
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
-
-
 async def used(daemon: ScriptedDaemon, script: Script, use: Callable[[virtmux.sync.Client], _T]) -> _T:
     """What a program that blocks does with a connection, while the daemon plays its part."""
 

@@ -10,7 +10,7 @@ replayed   output of the past      -> the same without what acts on the terminal
 display    output and lines, where both go to one terminal
 guest_terminal, modes, pen, unfinished_line, unended, clipboard     what the guest has made of that terminal
 talk       what is said on stderr: lines, or JSON
-company    who else is there, in words
+company    who else is there, in words; gathering says when
 input_watch     what is said of the input's fate
 escape     the escape key
 """

@@ -1,7 +1,7 @@
 """`virtmux attach`: the options; what it does is in `session`."""
 
 import os
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import click
 
@@ -23,6 +23,29 @@ _VIRSH = {
     "--devname": "a device is named as in web1:serial1",
     "--force": "`virtmux console --force` takes a console from another libvirt client",
 }
+
+
+class Given(TypedDict):
+    """The command line of `attach` as click gives it; times in seconds, sizes in bytes."""
+
+    console: str
+    uri: str | None
+    stay: bool
+    once: bool
+    wait: float | None
+    read_only: bool
+    exclusive: bool
+    steal: bool
+    escape: str | None
+    as_json: bool
+    quiet: bool
+    no_clipboard: bool
+    linger: float | None
+    replay: str | None
+    position: str | None
+    too_slow: Literal["gap", "leave", "wait"]
+    max_lag: int
+    max_age: float
 
 
 class AttachCommand(click.Command):
@@ -132,28 +155,7 @@ def escape_key(text: str) -> str:
     help="By how much what waits may be older than what comes.",
 )
 @click.pass_obj
-def command(
-    socket: Server,
-    *,
-    console: str,
-    uri: str | None,
-    stay: bool,
-    once: bool,
-    wait: float | None,
-    read_only: bool,
-    exclusive: bool,
-    steal: bool,
-    escape: str | None,
-    as_json: bool,
-    quiet: bool,
-    no_clipboard: bool,
-    linger: float | None,
-    replay: str | None,
-    position: str | None,
-    too_slow: Literal["gap", "leave", "wait"],
-    max_lag: int,
-    max_age: float,
-) -> int:
+def command(socket: Server, **given: Unpack[Given]) -> int:
     """Watch and use CONSOLE, which is DOMAIN[:DEVICE]; DOMAIN is a name, UUID or running id.
 
     The guest's output goes to stdout, stdin goes to the guest. On a terminal it begins with the last lines of this
@@ -163,28 +165,50 @@ def command(
     7 --wait ran out, 8 busy, 9 guest not running, 10 guest ended, 11 guest crashed, 12 sent away or too slow; 0 after
     the escape key, --linger, or when nobody reads stdout any more.
     """
+    return run_async(attach(_options(socket, given)))
+
+
+def _options(socket: Server, given: Given) -> Options:
+    """What was asked for.
+
+    Raises:
+        click.UsageError: it contradicts itself.
+    """
+    leaving = leave(stay=given["stay"], once=given["once"], wait=given["wait"] is not None)
+    if given["read_only"] and given["exclusive"]:
+        raise click.UsageError("--read-only and --exclusive exclude each other")
+    if given["steal"] and not given["exclusive"]:
+        raise click.UsageError("--steal is nothing without --exclusive")
+    return Options(
+        socket=socket,
+        console=given["console"],
+        uri=given["uri"],
+        leave=leaving,
+        wait_s=given["wait"],
+        read_only=given["read_only"],
+        exclusive=given["exclusive"],
+        steal=given["steal"],
+        escape=given["escape"],
+        as_json=given["as_json"],
+        quiet=given["quiet"],
+        clipboard=not given["no_clipboard"],
+        linger_s=given["linger"],
+        position=given["position"],
+        replay=given["replay"] or (_REPLAY if os.isatty(_STDOUT) else None),
+        lag=_lag(given["too_slow"], given["max_lag"], given["max_age"]),
+    )
+
+
+def leave(*, stay: bool, once: bool, wait: bool = False) -> Leave:
+    """When the person wants to leave.
+
+    Raises:
+        click.UsageError: that contradicts itself.
+    """
     if stay and once:
         raise click.UsageError("--stay and --once exclude each other")
-    if read_only and exclusive:
-        raise click.UsageError("--read-only and --exclusive exclude each other")
-    if steal and not exclusive:
-        raise click.UsageError("--steal is nothing without --exclusive")
-    options = Options(
-        socket=socket,
-        console=console,
-        uri=uri,
-        leave=Leave(stay=stay, once=once, wait=wait is not None),
-        wait_s=wait,
-        read_only=read_only,
-        exclusive=exclusive,
-        steal=steal,
-        escape=escape,
-        as_json=as_json,
-        quiet=quiet,
-        clipboard=not no_clipboard,
-        linger_s=linger,
-        position=position,
-        replay=replay or (_REPLAY if os.isatty(_STDOUT) else None),
-        lag=None if too_slow == "wait" else Lag(max_lag, max(min(max_age, MAX_SECONDS), _LEAST_AGE), too_slow),
-    )
-    return run_async(attach(options))
+    return Leave(stay, once, wait)
+
+
+def _lag(then: Literal["gap", "leave", "wait"], size: int, age: float) -> Lag | None:
+    return None if then == "wait" else Lag(size, max(min(age, MAX_SECONDS), _LEAST_AGE), then)

@@ -89,15 +89,16 @@ class Display:
             self._left_out += 1
         self._say_soon()
 
-    def away(self, *, for_good: bool) -> None:
-        """The console is away, and what there is to say about that was said. `for_good`: what the guest switched on
-        does not come back with it."""
-        if for_good:
-            self.give_back()
-            self._say_now()
-            self._guest = self._new_guest() if self._guest is not None else None
-        elif self._guest is not None and self._guest.full_screen and self._grace is None:
+    def away(self) -> None:
+        """The console is away and expected back, and what there is to say about that was said."""
+        if self._guest is not None and self._guest.full_screen and self._grace is None:
             self._grace = self._loop.call_later(GRACE_S, self._grace_over)
+
+    def begin_anew(self) -> None:
+        """What the guest switched on is over and does not come back; what there is to say about that was said."""
+        self.give_back()
+        self._say_now()
+        self._guest = self._new_guest() if self._guest is not None else None
 
     def back(self) -> None:
         """The console is back."""

@@ -1,5 +1,6 @@
 """The escape key: how it is written, and how it is found in what is typed. Pure."""
 
+#: The key that leaves, as virsh has it.
 DEFAULT = "^]"
 
 

@@ -229,7 +229,7 @@ class GuestTerminal:
                 self._newlines = 0
             case b"D" | b"E":
                 self._take_text(b"\n")
-            case b"(" | b")":
+            case b"(" | b")" | b"n" | b"o":
                 self._line.add_sequence(sequence)
             case _:
                 pass

@@ -78,6 +78,7 @@ class Pen(NamedTuple):
 
 
 PLAIN = Pen()
+"""That of a terminal that was reset."""
 
 
 def _attributes(parameters: bytes) -> Iterator[tuple[int, bytes]]:

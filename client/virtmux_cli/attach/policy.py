@@ -1,11 +1,16 @@
 """Whether `attach` leaves at an end, and with what status, or rides it out (README.md, "The command"). Pure."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+from virtmux.backoff import Backoff
 from virtmux.reasons import CAUSES, Cause, Reason
 from virtmux.records import Note
 
+#: The exit status where a time that the person has set ran out.
 TIMED_OUT = 7
+_FIRST_RETRY_S = 0.2
+_LONGEST_RETRY_S = 2.0
 
 #: Exit statuses of ends that pass by themselves while somebody tries again.
 _PASSING = frozenset({1, 5, 6, 8})
@@ -23,14 +28,11 @@ class Leave(NamedTuple):
     wait: bool = False
 
 
-def lives_on(reason: Reason) -> bool:
-    """Whether the guest still runs, as far as this end of its console tells."""
-    return _is_followed(reason) or reason.exit_status not in _NEXT_START
-
-
 def begins_anew(what: Reason | Note) -> bool:
-    """Whether what the guest has switched on in the terminal is over with this."""
-    return what.note == "rebooted" if isinstance(what, Note) else not lives_on(what)
+    """Whether what the guest has switched on in the terminal is over with this: it has rebooted, or runs no more."""
+    if isinstance(what, Note):
+        return what.note == "rebooted"
+    return what.exit_status in _NEXT_START and not _is_followed(what)
 
 
 def _is_followed(reason: Reason) -> bool:
@@ -59,6 +61,11 @@ def leaves_refused(reason: Reason, leave: Leave) -> int | None:
     """
     status = reason.exit_status
     return None if leave.wait and status in _PASSING and CAUSES[reason.cause].retry else status
+
+
+def retries(chance: Callable[[], float]) -> Backoff:
+    """The intervals, in seconds, at which a place is asked for again; `chance` as `random.random`."""
+    return Backoff(chance, _FIRST_RETRY_S, _LONGEST_RETRY_S)
 
 
 def option_to_wait(reason: Reason, leave: Leave, *, begun: bool) -> str | None:

@@ -13,20 +13,20 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from virtmux.addresses import Server
-from virtmux.backoff import Backoff
 from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import Refused, VirtmuxError
 from virtmux.messages import Company, Gap, Lag
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Reason, sentence
+from virtmux.reasons import SERVER_CAUSES, Cause, Reason, sentence
 from virtmux.records import Break, Note
 from virtmux_cli.attach.abridged import Abridged, Breaks
 from virtmux_cli.attach.company import RoleNews
 from virtmux_cli.attach.display import Display
 from virtmux_cli.attach.escape import DEFAULT, parse_escape
+from virtmux_cli.attach.gathering import Gathering
 from virtmux_cli.attach.input import AttachInput
-from virtmux_cli.attach.policy import TIMED_OUT, Leave, begins_anew, leaves_refused, lives_on, option_to_wait
+from virtmux_cli.attach.policy import TIMED_OUT, Leave, begins_anew, leaves_refused, option_to_wait, retries
 from virtmux_cli.attach.replayed import PastFilter, Shown
 from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed, Withheld
 from virtmux_cli.attach.talk import Talk
@@ -40,17 +40,11 @@ if TYPE_CHECKING:
     from virtmux_cli.screen.repainted import Repaint
 
 _STDIN, _STDOUT = 0, 1
-_FIRST_RETRY_S = 0.2
-_LONGEST_RETRY_S = 2.0
 _USAGE = 2
-_CONNECTION_LOST = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
-#: Who comes and goes within so many seconds is told in one line; of more after a lost connection, when all come again.
-_TOGETHER_S = 0.2
-_ALL_AGAIN_S = 3.0
 
 
 class Options(NamedTuple):
-    """The command line of `attach`; times in seconds."""
+    """What `attach` is asked for; times in seconds."""
 
     console: str
     socket: Server = None
@@ -124,10 +118,7 @@ class AttachSession:
         #: Whether the guest's output comes to a terminal: that is stdout, or may be behind what reads it (`| tee log`).
         self._is_seen = terminal.present or os.isatty(_STDOUT)
         self._begun = False
-        self._company: asyncio.TimerHandle | None = None
-        self._company_from = 0.0
-        """Before this time it is not told who else is there: not all that were may be there again."""
-        self._all_come_again = False
+        self._gathering = Gathering(self._talk.company)
         self._last_end: Reason | None = None
         self._waiting: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None
@@ -159,7 +150,8 @@ class AttachSession:
         """Let go of the terminal, stdout and the timers."""
         self._display.close()
         self._terminal.restore()
-        for timer in (self._waiting, self._lingering, self._company):
+        self._gathering.close()
+        for timer in (self._waiting, self._lingering):
             if timer is not None:
                 timer.cancel()
 
@@ -219,7 +211,7 @@ class AttachSession:
 
     async def _enter(self, mux: Client, stack: contextlib.AsyncExitStack) -> Console | None:
         """A place at CONSOLE, asked for until it is given; None where it leaves instead."""
-        backoff = Backoff(random.random, _FIRST_RETRY_S, _LONGEST_RETRY_S)
+        backoff = retries(random.random)
         while True:
             try:
                 return await self._find(mux, stack)
@@ -306,7 +298,7 @@ class AttachSession:
                 case RoleNews():
                     self._change_role(action, console)
                 case Company():
-                    self._tell_company(action)
+                    self._gathering.take(action)
                 case _:
                     assert_never(action)
 
@@ -340,12 +332,12 @@ class AttachSession:
     def _replayed(self, replayed: Replayed) -> None:
         self._talk.replayed(replayed.what)
         if begins_anew(replayed.what):
-            self._display.away(for_good=True)
+            self._display.begin_anew()
 
     def _noted(self, note: Note) -> None:
         self._talk.note(note)
         if begins_anew(note):
-            self._display.away(for_good=True)
+            self._display.begin_anew()
 
     async def _do_once_attached(self) -> None:
         try:
@@ -361,26 +353,17 @@ class AttachSession:
             return
         self._talk.end(end, begun=self._begun)
         self._input.hold()
-        self._all_come_again = self._all_come_again or end.reason.cause in _CONNECTION_LOST
-        self._display.away(for_good=not lives_on(end.reason))
-
-    # Who may type, and who else is there.
+        if end.reason.cause in SERVER_CAUSES:
+            self._gathering.lost()
+        if begins_anew(end.reason):
+            self._display.begin_anew()
+        else:
+            self._display.away()
 
     def _change_role(self, news: RoleNews, console: Console) -> None:
         self._talk.role(news, console.place.info.console)
         if news.role.types:
             self._input.permit()
-
-    def _tell_company(self, company: Company) -> None:
-        """Tell it with what comes soon after it; the first at once."""
-        now = self._loop.time()
-        if self._all_come_again:
-            self._all_come_again = False
-            self._company_from = now + _ALL_AGAIN_S
-        at = now if self._company is None else max(now + _TOGETHER_S, self._company_from)
-        if self._company is not None:
-            self._company.cancel()
-        self._company = self._loop.call_at(at, self._talk.company, company)
 
     def _input_ended(self) -> None:
         if self._options.linger_s is not None:

@@ -58,6 +58,7 @@ def not_shown(place: Place) -> list[OtherHistory | Withheld]:
 
 
 Action = Shown | Live | End | Replayed | OtherHistory | Withheld | Gap | Break | Note | RoleNews | Company
+"""What is done about a record: shown, said, or acted on."""
 
 
 class AttachState:

@@ -38,7 +38,7 @@ class Talk:
 
     def __init__(self, say: Callable[[str], None], *, person: bool, as_json: bool, quiet: bool) -> None:
         """`say` says a line; `person`: somebody sits at a terminal, at stdin's or stderr's."""
-        self._say_line = say
+        self._say = say
         self._person = person
         self._as_json = as_json
         self._quiet = quiet
@@ -51,140 +51,105 @@ class Talk:
 
     def connected(self, domain: str, escape: bytes | None) -> None:
         """The lines that virsh prints on a terminal and that other tools match."""
-        if self._as_json or not self._person:
-            return
-        self._say(f"Connected to domain '{printable(domain)}'")
-        if escape is not None:
-            self._say(f"Escape character is {describe_escape(escape)}")
+        if self._person:
+            self._tell(f"Connected to domain '{printable(domain)}'", None)
+            if escape is not None:
+                self._tell(f"Escape character is {describe_escape(escape)}", None)
 
     def role(self, news: RoleNews, console: int) -> None:
         """What this place may do, now or from now on."""
         self._others.alone(news.by if news.role is Role.WATCHER else None)
-        if self._as_json:
-            self._say_json(RoleChanged(console, news.role, news.by))
-        elif self._person or news.before is not None:
-            self._say(f"virtmux: {role_text(news)}")
+        line = f"virtmux: {role_text(news)}" if self._person or news.before is not None else None
+        self._tell(line, RoleChanged(console, news.role, news.by))
 
     def company(self, company: Company) -> None:
         """Who else is there now."""
-        news = self._others.news(company)
-        if news and self._as_json:
-            self._say_json(company)
-        elif news and self._person:
-            self._say(f"virtmux: {news}")
+        if news := self._others.news(company):
+            self._tell(f"virtmux: {news}" if self._person else None, company)
 
     def live_again(self) -> None:
         """A console that had ended is attached."""
-        if not self._as_json:
-            self._say("virtmux: attached again")
+        self._tell("virtmux: attached again", None)
 
     def end(self, end: End, *, begun: bool, option: str | None = None) -> None:
         """A console's end. The one that ends the command with a failure is told even when quiet."""
-        if self._as_json:
-            self._say_json(end.reason, always=bool(end.status))
-        else:
-            self._say(end_line(end.reason, end.status, begun=begun, option=option), always=bool(end.status))
+        line = end_line(end.reason, end.status, begun=begun, option=option)
+        self._tell(line, end.reason, always=bool(end.status))
 
     def replayed(self, what: Reason | Note) -> None:
         """An end of long ago, or what happened to the guest then."""
-        if self._as_json:
-            self._say_json(what)
-        else:
-            self._say(replayed_line(what))
+        self._tell(replayed_line(what), what)
 
     def missing(self, what: Gap | Break | Breaks | OtherHistory | Withheld) -> None:
         """Output is missing here, or may be."""
         match what:
-            case OtherHistory() if self._as_json:
-                self._say_json({"type": "other-history"})
-            case Withheld() if self._as_json:
-                self._say_json({"type": "withheld"})
-            case _ if self._as_json:
-                self._say_json(what)
             case Gap():
-                self._say(gap_line(what))
+                self._tell(gap_line(what), what)
             case Break():
-                self._say(break_line(what))
-            case Breaks():
-                self._say(breaks_line(what.first, what.last))
+                self._tell(break_line(what), what)
+            case Breaks(first, last):
+                self._tell(breaks_line(first, last), what)
             case OtherHistory():
-                self._say("virtmux: the console's history up to here is gone; output may be missing here")
+                line = "virtmux: the console's history up to here is gone; output may be missing here"
+                self._tell(line, {"type": "other-history"})
             case Withheld():
-                self._say("virtmux: what the guest said before is not shown: you have no right to read it")
+                line = "virtmux: what the guest said before is not shown: you have no right to read it"
+                self._tell(line, {"type": "withheld"})
 
     def note(self, note: Note) -> None:
         """Something that happened to the guest."""
-        if self._as_json:
-            self._say_json(note)
-        else:
-            self._say(note_line(note))
+        self._tell(note_line(note), note)
 
     def input_lost(self, reason: Reason, size: int, lost: int) -> None:
-        """Input that did not reach the guest, or perhaps did not."""
-        if self._as_json:
-            self._say_json({"type": "input-lost", "size": size, "lost": lost, "reason": reason})
-        else:
-            self._say(f"virtmux: {lost} of {size} bytes of input may not have arrived: {printable(reason.text)}")
+        """Input, in bytes, that did not reach the guest, or perhaps did not."""
+        line = f"virtmux: {lost} of {size} bytes of input may not have arrived: {printable(reason.text)}"
+        self._tell(line, {"type": "input-lost", "size": size, "lost": lost, "reason": reason})
 
     def input_held(self, domain: str, waiting: int, accepted: int) -> None:
-        """Input begins to wait because the guest takes none."""
-        if self._as_json:
-            self._say_json({"type": "input-held", "waiting": waiting, "accepted": accepted})
-        else:
-            counts = f"{waiting} bytes of input wait, {accepted} were accepted"
-            self._say(f"virtmux: guest {printable(domain)} takes no input now: {counts}")
+        """Input, in bytes, begins to wait because the guest takes none."""
+        counts = f"{waiting} bytes of input wait, {accepted} were accepted"
+        line = f"virtmux: guest {printable(domain)} takes no input now: {counts}"
+        self._tell(line, {"type": "input-held", "waiting": waiting, "accepted": accepted})
 
     def input_left(self, unsent: int, under_way: int) -> None:
         """Input, in bytes, that was not sent as the command ends; and what was and may still arrive."""
-        if self._as_json:
-            self._say_json({"type": "input-left", "unsent": unsent, "under_way": under_way})
-        elif not under_way:
-            self._say(f"virtmux: {unsent} bytes of input were not delivered")
+        if not under_way:
+            line = f"virtmux: {unsent} bytes of input were not delivered"
         elif not unsent:
-            self._say(f"virtmux: {under_way} bytes of input may still be delivered")
+            line = f"virtmux: {under_way} bytes of input may still be delivered"
         else:
-            self._say(f"virtmux: {unsent} bytes of input were not delivered, {under_way} before them may still be")
+            line = f"virtmux: {unsent} bytes of input were not delivered, {under_way} before them may still be"
+        self._tell(line, {"type": "input-left", "unsent": unsent, "under_way": under_way})
 
     def input_not_sent(self, by: Person | None) -> None:
         """What is typed is dropped, because this place may only watch: `by` has the console alone."""
-        if self._as_json:
-            self._say_json({"type": "input-not-sent", "by": by})
-        else:
-            self._say(f"virtmux: {not_sent_text(by)}")
+        self._tell(f"virtmux: {not_sent_text(by)}", {"type": "input-not-sent", "by": by})
 
     def input_waits(self, by: Person | None) -> None:
         """What is piped waits, for the same reason."""
-        if self._as_json:
-            self._say_json({"type": "input-waits", "by": by})
-        else:
-            self._say(f"virtmux: {waits_text(by)}")
+        self._tell(f"virtmux: {waits_text(by)}", {"type": "input-waits", "by": by})
 
     def input_dropped(self, size: int | None) -> None:
         """What is typed while nothing is attached, or was before that, in bytes where they can be counted."""
-        if self._as_json:
-            self._say_json({"type": "input-dropped", "size": size})
-        elif size is None:
-            self._say("virtmux: nothing is attached: what is typed now is dropped")
+        if size is None:
+            line = "virtmux: nothing is attached: what is typed now is dropped"
         else:
-            self._say(f"virtmux: {size} bytes of input that were typed before were dropped")
+            line = f"virtmux: {size} bytes of input that were typed before were dropped"
+        self._tell(line, {"type": "input-dropped", "size": size})
 
     def failed(self, reason: Reason) -> None:
         """Why the command ends before it has begun."""
-        if self._as_json:
-            self._say_json(reason, always=True)
-        else:
-            self._say(error_line(reason), always=True)
+        self._tell(error_line(reason), reason, always=True)
 
     def complain(self, line: str) -> None:
         """A failure that has no Reason."""
+        self._tell(f"virtmux: {printable(line)}", {"type": "failure", "text": line}, always=True)
+
+    def _tell(self, line: str | None, value: object, *, always: bool = False) -> None:
+        """A line for a person, or what stands for it in JSON; None: nothing is said there. `always`: when quiet too."""
+        if self._quiet and not always:
+            return
         if self._as_json:
-            self._say_json({"type": "failure", "text": line}, always=True)
-        else:
-            self._say(f"virtmux: {printable(line)}", always=True)
-
-    def _say_json(self, value: object, *, always: bool = False) -> None:
-        self._say(json_line(value).decode().rstrip(), always=always)
-
-    def _say(self, line: str, *, always: bool = False) -> None:
-        if not self._quiet or always:
-            self._say_line(line)
+            line = None if value is None else json_line(value).decode().rstrip()
+        if line is not None:
+            self._say(line)

@@ -7,6 +7,7 @@ as in tmux also `C-c` and `M-x`. `xterm` is what nearly every terminal emulator 
 
 import re
 
+#: Whose keys are known.
 TERMINALS = ("xterm", "linux", "vt100")
 
 _XTERM = {

@@ -15,7 +15,9 @@ import click
 
 from virtmux_cli.automation.keys import TERMINALS, parse_key
 
+#: The name of a file that stands for stdin.
 STDIN = "-"
+#: What the key sends.
 ENTER = b"\r"
 _MASK = b"***"
 _META = "virtmux.parts"

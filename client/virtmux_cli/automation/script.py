@@ -27,6 +27,7 @@ from virtmux.matching import Search
 from virtmux_cli.automation.parts import Kind, Part, Piece, pieces
 
 Seconds = Annotated[float, Meta(ge=0)]
+"""A length of time in a script."""
 
 
 class StepText(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):

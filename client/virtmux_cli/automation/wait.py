@@ -6,12 +6,11 @@ import random
 import click
 
 from virtmux.addresses import Server
-from virtmux.backoff import Backoff
 from virtmux.console import Console
 from virtmux.errors import ConsoleEnded, Refused, TimedOut
 from virtmux.messages import PlaceEnded
 from virtmux.reasons import Cause, Reason
-from virtmux_cli.attach.policy import Leave, leaves_refused, leaves_with
+from virtmux_cli.attach.policy import Leave, leaves_refused, leaves_with, retries
 from virtmux_cli.attach.state import End
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.automation.console import Where, at_console, reported, seconds_of, talk
@@ -20,8 +19,6 @@ from virtmux_cli.options import checked, console_argument, parse_duration, uri_o
 from virtmux_cli.output import write
 from virtmux_cli.text import json_line, reason_text
 
-_FIRST_RETRY_S = 0.2
-_LONGEST_RETRY_S = 2.0
 _PATIENT = Leave(wait=True)
 _ENDED = frozenset({9, 10, 11})
 
@@ -65,7 +62,7 @@ async def _attached(where: Where, seconds: float | None, *, as_json: bool) -> in
 
 async def _until_attached(where: Where, say: Talk, why: list[Reason], *, as_json: bool) -> int:
     """`why` is where the reasons that it waits are noted."""
-    backoff = Backoff(random.random, _FIRST_RETRY_S, _LONGEST_RETRY_S)
+    backoff = retries(random.random)
     while True:
         try:
             async with at_console(where) as console:

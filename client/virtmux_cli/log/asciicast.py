@@ -28,6 +28,7 @@ class Asciicast:
         self._history: str | None = None
 
     def render(self, record: Record) -> bytes:
+        """See `Rendering`."""
         if isinstance(record, History) and self._history is None:
             self._history = record.id
             return b""
@@ -48,6 +49,7 @@ class Asciicast:
                 assert_never(record)
 
     def close(self) -> bytes:
+        """See `Rendering`."""
         return self._header() + self._flush()
 
     def _clock(self, at: int | None) -> bytes:

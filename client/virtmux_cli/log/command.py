@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import time
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import click
 
@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 
 
 class Options(NamedTuple):
-    """The command line of `log`."""
+    """What `log` is to show, and how."""
 
     server: Server
     console: str
@@ -45,6 +45,22 @@ class Options(NamedTuple):
     output: str
     timestamps: bool
     list_boots: bool
+
+
+class Given(TypedDict):
+    """The command line of `log` as click gives it; times in ns."""
+
+    console: str
+    uri: str | None
+    follow: bool
+    lines: int | None
+    boot: int | None
+    list_boots: bool
+    since: int | None
+    until: int | None
+    start: Position | int | None
+    timestamps: bool
+    output: str
 
 
 class LogCommand(click.Command):
@@ -118,41 +134,37 @@ def log_command(open_source: OpenSource) -> click.Command:
         help="Text, on a terminal without escape sequences; the guest's bytes; JSON Lines; an asciicast of version 2.",
     )
     @click.pass_obj
-    def command(
-        server: Server,
-        *,
-        console: str,
-        uri: str | None,
-        follow: bool,
-        lines: int | None,
-        boot: int | None,
-        list_boots: bool,
-        since: int | None,
-        until: int | None,
-        start: Position | int | None,
-        timestamps: bool,
-        output: str,
-    ) -> int:
+    def command(server: Server, **given: Unpack[Given]) -> int:
         """Show what CONSOLE said, as far as it is stored: all of it, the oldest first.
 
         CONSOLE is DOMAIN[:DEVICE]; DOMAIN is a name, UUID or running id. WHEN is, for example, 2026-01-31 12:00, 12:00,
         today, -1h30m or @1700000000.
         """
-        for one, other, both in (
-            ("--boot", "--from", boot is not None and start is not None),
-            ("--follow", "--until", follow and until is not None),
-        ):
-            if both:
-                raise click.UsageError(f"{one} and {other} exclude each other")
-        if timestamps and output != "text":
-            raise click.UsageError(f"--timestamps is for text, and {output} has its own times or none")
-        if lines is None and follow and (boot, since, start) == (None, None, None):
-            lines = _LINES
-        choice = Choice(boot, since, until, start, None if lines == _ALL else lines, follow)
-        options = Options(server, console, uri, choice, output, timestamps, list_boots)
-        return run_async(show(options, open_source))
+        return run_async(show(_options(server, given), open_source))
 
     return command
+
+
+def _options(server: Server, given: Given) -> Options:
+    """What was asked for.
+
+    Raises:
+        click.UsageError: it contradicts itself.
+    """
+    boot, since, until, start = given["boot"], given["since"], given["until"], given["start"]
+    follow, lines, output = given["follow"], given["lines"], given["output"]
+    for one, other, both in (
+        ("--boot", "--from", boot is not None and start is not None),
+        ("--follow", "--until", follow and until is not None),
+    ):
+        if both:
+            raise click.UsageError(f"{one} and {other} exclude each other")
+    if given["timestamps"] and output != "text":
+        raise click.UsageError(f"--timestamps is for text, and {output} has its own times or none")
+    if lines is None and follow and (boot, since, start) == (None, None, None):
+        lines = _LINES
+    choice = Choice(boot, since, until, start, None if lines == _ALL else lines, follow)
+    return Options(server, given["console"], given["uri"], choice, output, given["timestamps"], given["list_boots"])
 
 
 async def show(options: Options, open_source: OpenSource) -> int:

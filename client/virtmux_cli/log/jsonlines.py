@@ -23,6 +23,7 @@ class JsonLog:
         self._held = Chunk(0, b"", None)
 
     def render(self, record: Record) -> bytes:
+        """See `Rendering`."""
         match record:
             case Chunk():
                 return self._output(record)
@@ -37,6 +38,7 @@ class JsonLog:
         return self.close() + json_line(fields)
 
     def close(self) -> bytes:
+        """See `Rendering`."""
         held, self._held = self._held, Chunk(0, b"", None)
         return _line(held) if held.data else b""
 

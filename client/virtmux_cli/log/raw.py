@@ -16,6 +16,7 @@ class RawLog:
         self._history: str | None = None
 
     def render(self, record: Record) -> bytes:
+        """See `Rendering`."""
         match record:
             case Chunk(data=data):
                 return data
@@ -33,4 +34,5 @@ class RawLog:
         return b""
 
     def close(self) -> bytes:
+        """See `Rendering`."""
         return b""

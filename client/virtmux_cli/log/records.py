@@ -40,6 +40,7 @@ class History(NamedTuple):
 
 
 Record = Chunk | Marked | Gap | History
+"""What `virtmux log` shows, in its order."""
 
 
 class Incarnation(NamedTuple):

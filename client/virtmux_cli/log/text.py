@@ -35,6 +35,7 @@ class TextLog:
         self._history: str | None = None
 
     def render(self, record: Record) -> bytes:
+        """See `Rendering`."""
         match record:
             case Chunk(data=data, at=at):
                 return self._output(data if self._sanitizer is None else self._sanitizer.feed(data).encode(), at)
@@ -49,6 +50,7 @@ class TextLog:
                 assert_never(record)
 
     def close(self) -> bytes:
+        """See `Rendering`."""
         return b"" if self._sanitizer is None else self._output(self._sanitizer.close().encode(), None)
 
     def _output(self, data: bytes, at: int | None) -> bytes:

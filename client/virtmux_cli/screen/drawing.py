@@ -15,6 +15,7 @@ from virtmux_cli.screen.emulator import Emulator
 from virtmux_cli.screen.terminal_screen import TerminalScreen
 
 Lines = Mapping[int, Mapping[int, Char]]
+"""The cells of pyte's buffer, by line and column from 0."""
 
 _DEFAULT = Char(" ")
 _FG = {name: code for table in (graphics.FG_AIXTERM, graphics.FG_ANSI) for code, name in table.items()}

@@ -198,11 +198,12 @@ class TerminalScreen(Screen):
         super().save_cursor()
 
     def restore_cursor(self) -> None:
-        saved = self.saved
+        saved, hidden = self.saved, self.cursor.hidden
         super().restore_cursor()
         if saved is not None:
             self.cursor = copy(saved.cursor)
             self.savepoints.append(saved)
+        self.cursor.hidden = hidden  # pyte saves that too, DECSC does not
 
     def cursor_to_line(self, line: int | None = None) -> None:
         self.cursor_position(line, self.cursor.x + 1)

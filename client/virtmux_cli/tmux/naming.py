@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 from virtmux.reasons import Cause, ConsoleId
 from virtmux.sanitize import printable
 
+#: Characters of a window's name.
 MAX_NAME = 48
 _HARMLESS = frozenset("-_+@~")
 #: The devices that a domain's name alone means.

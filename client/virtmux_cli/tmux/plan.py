@@ -64,6 +64,7 @@ class Rename(NamedTuple):
 
 
 Action = Open | Restart | Retag | Rename
+"""What is done to a window."""
 
 
 @dataclass

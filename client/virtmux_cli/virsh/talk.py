@@ -45,5 +45,5 @@ class VirshTalk(Talk):
         """Keep it."""
         self.ended = line
 
-    def _say(self, line: str, *, always: bool = False) -> None:
+    def _tell(self, line: str | None, value: object, *, always: bool = False) -> None:
         """All else is what virsh has no words for."""

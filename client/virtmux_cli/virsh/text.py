@@ -4,7 +4,9 @@ from virtmux.reasons import Cause, Reason
 from virtmux.sanitize import printable
 from virtmux_cli.attach.escape import parse_escape
 
+#: virsh's exit status for whatever failed.
 FAILED = 1
+#: What virsh says, word for word.
 NOT_RUNNING = "error: The domain is not running"
 NO_TERMINAL = "error: Cannot run interactive console without a controlling TTY"
 NOT_CONNECTED = "error: failed to connect to the hypervisor"

@@ -111,10 +111,10 @@ def _glance(index: Path) -> _Glance | None:
         if isinstance(entry, Renamed):
             names.append(entry.domain)
         at = data.find(_RENAMED, at + 1)
-    return _Glance(head, names, _last_at(data) or head.at)
+    return _Glance(head, names, _last_at(data))
 
 
-def _last_at(data: bytes) -> int | None:
+def _last_at(data: bytes) -> int:
     """The time of the last line that has one and is whole."""
     end = data.rfind(b"\n")
     while end > 0:
@@ -123,7 +123,7 @@ def _last_at(data: bytes) -> int | None:
         if entry and (at := moment(entry)):
             return at
         end = begin
-    return None
+    return 0
 
 
 def _entry(data: bytes, begin: int) -> Entry | None:

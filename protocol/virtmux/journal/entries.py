@@ -18,6 +18,8 @@ from virtmux.records import Mark
 from virtmux.wire import U32, U63
 
 FORMAT = 1
+"""The version of all this, as a `Head` names it."""
+
 _DIGITS = 8
 
 
@@ -127,6 +129,7 @@ class Closed(Struct, frozen=True, tag_field="entry", tag="closed"):
 
 
 Entry = Head | Opened | Batch | Marked | Lost | Renamed | Stopped | Closed
+"""A line of an index."""
 
 _encoder = Encoder()
 _decoder: Decoder[Entry] = Decoder(Entry)

@@ -7,7 +7,7 @@ batches with greater offsets, also in a later segment. What is not held is named
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from virtmux.journal import files
 from virtmux.journal.entries import Marked
@@ -34,6 +34,7 @@ class Missing(NamedTuple):
 
 
 Record = Piece | Marked | Missing
+"""What `History.read` gives."""
 
 
 class Incarnation(NamedTuple):
@@ -159,6 +160,8 @@ class History:
                     marks += 1
                 case Missing():
                     here = Position(self.id, record.to_offset, record.to_mark)
+                case _:
+                    assert_never(record)
         return records, here
 
     def _next(self, here: Position, to: Position, size: int) -> Record | None:

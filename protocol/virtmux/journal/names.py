@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+#: The journal of the system's daemon.
 SYSTEM_DIRECTORY = Path("/var/log/virtmux")
 #: Where the files lie; a domain of that name is called otherwise.
 BY_ID = "by-id"

@@ -248,8 +248,10 @@ class Segment:
         """Whether these are the bytes of a batch, or the first of them; `verified`: the batch before it was."""
         if len(part) == self.batches.size(number):
             return crc32c(part) == self.batches.crc(number)
-        if verified or number == 0:
-            return verified or self._surely_its_own(log)
+        if verified:
+            return True
+        if number == 0:
+            return self._surely_its_own(log)
         before = os.pread(log.fileno(), self.batches.size(number - 1), self.batches.place(number - 1))
         return crc32c(before) == self.batches.crc(number - 1)
 

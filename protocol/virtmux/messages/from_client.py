@@ -159,6 +159,7 @@ class Kick(Struct, frozen=True, tag="kick"):
 
 
 GuestAction = Literal["start", "start-paused", "resume", "key", "nmi"]
+"""What can be done to a domain; see `Guest`."""
 
 
 class Guest(Struct, frozen=True, tag="guest", kw_only=True):
@@ -219,3 +220,4 @@ ClientMessage = (
     | Status
     | OpenMetrics
 )
+"""All that a client says in JSON."""

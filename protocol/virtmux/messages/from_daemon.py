@@ -249,3 +249,4 @@ ServerMessage = (
     | Event
     | Goodbye
 )
+"""All that the daemon says in JSON."""

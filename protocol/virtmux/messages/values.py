@@ -8,14 +8,17 @@ from msgspec import Meta, Struct
 from virtmux.reasons import Cause, ConsoleId, Reason
 from virtmux.wire import MAX_INPUT, MAX_MESSAGE, MAX_OUTPUT, U32, U63
 
+#: Characters.
 MAX_TEXT = 1024
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 """A string from a client, in characters: short enough to be repeated in an answer."""
 
+#: Three decades.
 MAX_SECONDS = 1_000_000_000
 Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
 """A length of time from a client: bounded, so that it can be added to any time that a daemon may live to see."""
 
+#: Keys that are pressed together.
 MAX_KEYS = 16
 KeyCode = Annotated[int, Meta(ge=1, le=767)]
 """A key by its number in Linux's input-event-codes.h, `KEY_ESC` to `KEY_MAX`."""

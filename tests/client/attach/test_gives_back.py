@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,6 @@ from virtmux.messages import Attach, MarkMessage
 from virtmux.reasons import Cause
 from virtmux.records import Note
 from virtmux.wire import Input
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
 async def attached(daemon: ScriptedDaemon, output: bytes) -> Peer:

@@ -3,7 +3,7 @@
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.harness.emulator import Emulator, Facts
@@ -39,6 +39,8 @@ def shown(*pieces: bytes) -> Facts:
 
 
 @given(OUTPUT)
+@example(b"\x1bntext")
+@example(b"\x1bo\x1b[31mtext\x0f")
 def test_undoing_leaves_the_terminal_as_it_was_and_doing_it_again_as_the_guest_had_it(output: bytes) -> None:
     guest = GuestTerminal()
     written = guest.feed(output)

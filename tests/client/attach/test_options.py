@@ -13,11 +13,6 @@ from virtmux_cli.attach.command import parse_replay
 MIB = 1 << 20
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
-
-
 async def asked_for(daemon: ScriptedDaemon, *options: str) -> Attach:
     asked: list[Attach] = []
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from tests.client.attach.test_terminal import Screen, bytes_read, on
 from tests.harness.command import running
+from tests.harness.screen import Screen, bytes_read, on
 from tests.harness.scripted_daemon import HANDLE, Peer, ScriptedDaemon, place, playing, reason
 from virtmux.features import Feature
 from virtmux.messages import Attach, Company, InputStatus, Refused, RoleChanged
@@ -25,13 +24,6 @@ HERE = [Companion(BOB, Role.WRITER), Companion(CAROL, Role.READ_ONLY)]
 @pytest.fixture
 def daemon(tmp_path: Path) -> ScriptedDaemon:
     return ScriptedDaemon(tmp_path / "virtmux.sock", features=[Feature.ROLES])
-
-
-@pytest.fixture
-def screen() -> Iterator[Screen]:
-    one = Screen()
-    yield one
-    one.close()
 
 
 async def attached(daemon: ScriptedDaemon, role: Role = Role.WRITER, by: Person | None = None) -> tuple[Peer, Attach]:

@@ -4,78 +4,21 @@ import asyncio
 import os
 import signal
 import termios
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness.command import running
+from tests.harness.screen import Screen, bytes_read, on
 from tests.harness.scripted_daemon import HANDLE, HISTORY, Peer, ScriptedDaemon, place, playing, reason, waiting
 from virtmux.messages import Attach, InputStatus
 from virtmux.reasons import Cause
 from virtmux.wire import Input
-from virtmux_cli.streams import read
 
 DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
 CONNECTED = b"Connected to domain 'web1'\r\nEscape character is ^] (Ctrl + ])\r\n"
-LFLAG = 3
 PAST = b"a\x1b[6n\x1b]52;c;?\x07b"
 REPLAY = ("attach", "web1", "--replay", "all")
-
-
-class Screen:
-    """A terminal with its person: what is shown, what is typed, and the mode it is in."""
-
-    def __init__(self) -> None:
-        self._person, self.terminal = os.openpty()
-        self._shown = b""
-        self.mode = termios.tcgetattr(self.terminal)
-
-    async def until(self, text: bytes) -> bytes:
-        """What was shown, up to and with this text."""
-        async with asyncio.timeout(10):
-            while text not in self._shown:
-                self._shown += await read(self._person)
-        before, _, self._shown = self._shown.partition(text)
-        return before + text
-
-    def type(self, keys: bytes) -> None:
-        """Press keys."""
-        os.write(self._person, keys)
-
-    def type_all(self, keys: bytes) -> None:
-        """Paste, as fast as it is taken."""
-        while keys:
-            keys = keys[os.write(self._person, keys) :]
-
-    @property
-    def raw(self) -> bool:
-        """Whether keys go through one by one and unseen."""
-        flags = termios.tcgetattr(self.terminal)[LFLAG]
-        return not flags & (termios.ICANON | termios.ECHO | termios.ISIG)
-
-    @property
-    def restored(self) -> bool:
-        """Whether the terminal is as it was."""
-        return termios.tcgetattr(self.terminal) == self.mode
-
-    def close(self) -> None:
-        """Put it away."""
-        os.close(self._person)
-        os.close(self.terminal)
-
-
-@pytest.fixture
-def screen() -> Iterator[Screen]:
-    screen = Screen()
-    yield screen
-    screen.close()
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
 async def attached(daemon: ScriptedDaemon) -> Peer:
@@ -95,10 +38,6 @@ async def replays(daemon: ScriptedDaemon) -> None:
     peer.say(place(asked.id, position=f"{HISTORY}:0:1", end=f"{HISTORY}:{len(PAST)}:1"))
     peer.output(PAST, at=0)
     await peer.gone()
-
-
-def on(screen: Screen) -> dict[str, Any]:
-    return dict.fromkeys(("stdin", "stdout", "stderr"), screen.terminal)
 
 
 async def test_keys_reach_the_guest_one_by_one_and_the_escape_key_leaves(
@@ -355,9 +294,3 @@ async def test_what_is_typed_while_nothing_is_attached_is_dropped(daemon: Script
         await screen.until(b"attached again")
         screen.type(b"new")
         await screen.until(b"echo")
-
-
-def bytes_read(pid: int) -> int:
-    """What a process has read so far: the terminal itself does not tell what is on its way from what was taken."""
-    counts = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
-    return int(counts.split("rchar: ")[1].split()[0])

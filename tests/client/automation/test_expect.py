@@ -10,8 +10,8 @@ from tests.harness.scripted_daemon import (
     AT,
     HANDLE,
     HISTORY,
-    Peer,
     ScriptedDaemon,
+    attached,
     place,
     playing,
     reason,
@@ -23,17 +23,6 @@ from virtmux.records import Note
 from virtmux.wire import encode_output
 
 DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
-
-
-async def attached(daemon: ScriptedDaemon) -> Peer:
-    peer = await daemon.accept()
-    peer.say(place((await peer.expect(Attach)).id))
-    return peer
 
 
 @pytest.mark.parametrize(("output", "status"), [(b"web1 login: ", 0), (b"panic", 21), (b"emergency", 22)])

@@ -23,11 +23,6 @@ from virtmux_cli.automation.parts import Piece
 from virtmux_cli.automation.sending import chunks
 
 
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
-
-
 async def attached(daemon: ScriptedDaemon, offset: int = 0) -> Peer:
     peer = await daemon.accept()
     peer.say(place((await peer.expect(Attach)).id, position=f"{HISTORY}:{offset}:1"))

@@ -1,7 +1,6 @@
 """`virtmux wait` against a scripted daemon."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,6 @@ from virtmux.records import Break
 
 DOWN = reason(Cause.GUEST_SHUTDOWN, will_retry=True)
 OFF = reason(Cause.GUEST_NOT_RUNNING, will_retry=True)
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
 async def attached(daemon: ScriptedDaemon) -> Peer:

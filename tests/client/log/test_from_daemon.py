@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,11 +39,6 @@ NOW = HistoryInfo(
 )
 THEN = replace(NOW, start=f"{OTHER_HISTORY}:5:2", end=f"{OTHER_HISTORY}:9:3", current=False)
 Script = Callable[[ScriptedDaemon], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
 @asynccontextmanager

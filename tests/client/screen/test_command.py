@@ -6,7 +6,6 @@ import os
 import struct
 import termios
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyte
 import pytest
@@ -21,11 +20,6 @@ from virtmux_cli.screen.repainted import Repaint
 from virtmux_cli.screen.window import WINDOW
 
 MENU = b"\x1b[2J\x1b[H\x1b[1;44mInstaller\x1b[m\x1b[3;5H> one\x1b[4;5H  two\x1b[3;5H"
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> ScriptedDaemon:
-    return ScriptedDaemon(tmp_path / "virtmux.sock")
 
 
 async def replaying(daemon: ScriptedDaemon, data: bytes) -> Peer:

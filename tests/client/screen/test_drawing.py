@@ -4,7 +4,7 @@ import re
 
 import pyte
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from virtmux.escapes import Kind, Scanner
@@ -42,8 +42,8 @@ def fed(*pieces: bytes) -> Emulator:
     return emulator
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([*PIECES, *SCREENS]), max_size=25), st.lists(st.sampled_from(PIECES), max_size=10))
+@example([b"\x1b[?25l", b"\x1b7"], [b"\x1b8"])
 def test_a_terminal_that_is_repainted_shows_the_same_now_and_after_what_comes_next(
     before: list[bytes], after: list[bytes]
 ) -> None:
@@ -55,7 +55,6 @@ def test_a_terminal_that_is_repainted_shows_the_same_now_and_after_what_comes_ne
     assert look(terminal) == look(guest)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([*PIECES, "漢".encode()]), max_size=25))
 def test_another_terminal_shows_the_same_text(before: list[bytes]) -> None:
     guest = fed(*before)
@@ -70,7 +69,6 @@ def wide(line: str) -> int:
     return line.count("漢")
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([*PIECES, *SCREENS]), max_size=25))
 def test_a_repaint_only_draws_and_sets_modes(before: list[bytes]) -> None:
     drawing = re.compile(rb"\x1b\[(\?[0-9]+[hl]|[0-9;]*[HmrhlJ])|\x1b[()][0B]|\x1b[78=>]")

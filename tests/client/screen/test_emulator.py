@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from virtmux_cli.screen.drawing import text_lines
@@ -50,6 +50,18 @@ def test_it_shows(data: bytes, lines: list[str]) -> None:
     assert shown(data) == lines
 
 
+@pytest.mark.parametrize(("saved", "then"), [(b"\x1b[?25l", b"\x1b[?25h"), (b"\x1b[?25h", b"\x1b[?25l")])
+@pytest.mark.parametrize(("save", "restore"), [(b"\x1b7", b"\x1b8"), (b"\x1b[?1049h", b"\x1b[?1049l")])
+def test_a_cursor_that_is_restored_stays_as_hidden_as_it_was(
+    saved: bytes, then: bytes, save: bytes, restore: bytes
+) -> None:
+    emulator = Emulator(20, 5)
+    emulator.feed(saved + save + then)
+    hidden = emulator.screen.cursor.hidden
+    emulator.feed(restore)
+    assert emulator.screen.cursor.hidden is hidden is (then == b"\x1b[?25l")
+
+
 def test_the_alternate_screen_hides_the_primary_one_which_comes_back() -> None:
     emulator = Emulator(20, 5)
     emulator.feed(b"shell$ \x1b[?1049h\x1b[Hmenu")
@@ -65,7 +77,6 @@ def test_what_is_erased_takes_the_colour_of_the_background() -> None:
     assert {(cell.data, cell.bg, cell.bold, cell.reverse) for cell in cells} == {(" ", "blue", False, False)}
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400), st.integers(1, 60))
 def test_no_bytes_break_it_however_they_are_cut(data: bytes, size: int) -> None:
     whole, cut = Emulator(20, 5), Emulator(20, 5)
@@ -77,7 +88,6 @@ def test_no_bytes_break_it_however_they_are_cut(data: bytes, size: int) -> None:
     assert 0 <= whole.screen.cursor.y < 5
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from("0123456789;:?>!hlmABCDEFGHIJKLMPSTXZ`abdefgrsu@"), max_size=12).map("".join))
 def test_no_sequence_breaks_it(sequence: str) -> None:
     emulator = Emulator(20, 5)

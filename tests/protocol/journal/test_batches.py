@@ -26,6 +26,11 @@ def plain(offset: int, size: int) -> Batch:
 TWO_RUNS = batches(plain(10, 5), plain(15, 5), plain(30, 5))
 
 
+def test_they_are_counted_and_so_are_their_bytes() -> None:
+    assert (len(TWO_RUNS), TWO_RUNS.total) == (3, 15)
+    assert (len(batches()), batches().total) == (0, 0)
+
+
 @pytest.mark.parametrize(
     "batch",
     [

@@ -169,6 +169,35 @@ def test_a_damaged_end_of_an_index_does_not_hide_a_console(tmp_path: Path) -> No
     ]
 
 
+def test_an_index_that_is_gone_before_it_is_opened_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "web1")
+    gone = write(tmp_path, "db1", uuid="2").index()
+    open_file = files.open_file
+
+    def removing(path: Path) -> object:
+        gone.unlink(missing_ok=True)
+        return open_file(path)
+
+    monkeypatch.setattr(files, "open_file", removing)
+    assert [console.uuid for console in Journal(tmp_path).consoles()] == ["5f0f"]
+
+
+def test_a_clock_that_stands_at_the_epoch_hides_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "web1", at=0)
+
+    assert [console.last_at for console in Journal(tmp_path).consoles()] == [0]
+
+
+def test_the_histories_of_a_device_are_its_own(tmp_path: Path) -> None:
+    for device, history in (("serial0", ONE), ("serial1", TWO)):
+        write(tmp_path, "web1", device=device, history=history)
+
+    consoles = sorted(Journal(tmp_path).consoles(), key=lambda console: console.device)
+    assert [[history.id for history in Journal(tmp_path).histories(each)] for each in consoles] == [[ONE], [TWO]]
+
+
 @pytest.mark.parametrize("step", range(1, 9))
 def test_a_rotation_at_any_step_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     writer = write(tmp_path, "web1")

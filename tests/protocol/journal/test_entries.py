@@ -1,6 +1,7 @@
 """The lines of a journal's index: what is written is read, and what is damaged is noticed."""
 
 import pytest
+from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,12 @@ EVERY: list[Entry] = [
 def test_an_entry_is_read_as_it_was_written(entry: Entry) -> None:
     assert decode(encode(entry)) == entry
     assert encode(entry).count(b"\n") == 1
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b'{"entry":"dance"}', b'{"entry":"closed","at":-1,"why":""}', b"\xff"])
+def test_a_line_that_is_whole_and_no_entry_is_damaged_too(text: bytes) -> None:
+    with pytest.raises(DamagedError, match="no entry"):
+        decode(b"%08x %b\n" % (crc32c(text), text))
 
 
 def test_a_line_can_be_read_by_people() -> None:

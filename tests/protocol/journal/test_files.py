@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,23 @@ def test_where_there_is_no_directory_there_are_no_indexes(tmp_path: Path) -> Non
     touch(tmp_path, "file")
 
     assert indexes(tmp_path / "gone") == indexes(tmp_path / "file") == []
+
+
+def test_a_file_that_is_gone_before_it_is_looked_at_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "a.idx", "b.idx")
+    scandir = os.scandir
+
+    @contextmanager
+    def removing(directory: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scandir(directory) as entries:
+            listed = list(entries)
+        (tmp_path / "a.idx").unlink()
+        yield iter(listed)
+
+    monkeypatch.setattr(os, "scandir", removing)
+    assert [file.device for file in indexes(tmp_path)] == ["b"]
 
 
 def test_nothing_but_a_regular_file_is_opened(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def everything(history: History, position: Position, size: int = 7, to: Position
         records += some
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STEPS, st.integers(0, 8), st.data())
 def test_reading_gives_what_a_plain_model_holds(steps: list[Step], cut: int, data: st.DataObject) -> None:
     with TemporaryDirectory() as directory:
@@ -214,6 +214,28 @@ def test_marks_that_are_missing_are_named_at_once(writer: JournalWriter) -> None
     records = everything(only(writer.directory), at(0, 1))
 
     assert records[:2] == [Missing(0, 1, 0, 3, None), Piece(0, b"bytes", ((5, EPOCH),))]
+
+
+def test_a_mark_that_stands_before_the_one_before_it_is_not_believed(writer: JournalWriter) -> None:
+    writer.begin()
+    writer.batch(0, b"0123456789")
+    for number, offset in ((1, 5), (2, 3), (3, 7)):
+        writer.mark(number, offset)
+
+    records = everything(only(writer.directory), at(0, 1), size=100)
+
+    assert [record.number for record in records if isinstance(record, Marked)] == [1, 3]
+    assert [record for record in records if isinstance(record, Missing)] == [Missing(5, 2, 5, 3, None)]
+
+
+def test_its_size_is_that_of_its_files(writer: JournalWriter) -> None:
+    writer.begin()
+    writer.batch(0, b"one")
+    writer.rotate()
+    writer.begin(offset=3)
+    writer.mark(1, 3)
+
+    assert only(writer.directory).size == sum(file.stat().st_size for file in writer.home.iterdir())
 
 
 def test_where_nothing_more_is_held_nothing_is_given_and_the_end_is_known(writer: JournalWriter) -> None:

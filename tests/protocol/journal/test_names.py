@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtmux.journal.names import component, home, original, user_directory
+from virtmux.journal.names import component, home, journal_directories, original, user_directory
 
 NAMES = st.text(max_size=300) | st.text("a./%~-=", max_size=8) | st.text("a%2F\x00", min_size=150, max_size=220)
 
@@ -80,3 +80,8 @@ def test_where_the_files_of_a_console_lie() -> None:
 )
 def test_a_users_own_journal_lies_in_the_state_directory(environ: dict[str, str], expected: str) -> None:
     assert user_directory(environ) == Path(expected)
+
+
+def test_a_journal_is_looked_for_where_it_is_named_or_else_in_the_systems_place_and_the_users() -> None:
+    assert journal_directories({"VIRTMUX_JOURNAL": "/srv/log", "HOME": "/root"}) == [Path("/srv/log")]
+    assert journal_directories({"HOME": "/root"}) == [Path("/var/log/virtmux"), Path("/root/.local/state/virtmux")]

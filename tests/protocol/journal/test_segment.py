@@ -286,6 +286,15 @@ def test_an_index_that_is_gone_is_said_and_what_was_known_stays(writer: JournalW
     assert data(segment) == b"one"
 
 
+def test_a_part_of_a_first_batch_is_not_believed_without_its_index(writer: JournalWriter) -> None:
+    writer.batch(0, b"a long batch", there=6)
+    segment = load(writer)
+    assert data(segment) == b"a long"
+    writer.index().unlink()
+
+    assert data(segment) is None
+
+
 def test_a_rotation_between_any_two_steps_of_reading_does_no_harm(
     writer: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

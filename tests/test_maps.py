@@ -1,0 +1,21 @@
+"""The maps of packages, in their docstrings, have each module."""
+
+import pkgutil
+import re
+from importlib import import_module
+
+import pytest
+
+from virtmux_cli.main import COMMANDS
+
+COMMAND = "virtmux_cli"
+PARTS = [module.name for module in pkgutil.iter_modules(import_module(COMMAND).__path__) if module.ispkg]
+
+
+@pytest.mark.parametrize("package", ["virtmux", "virtmux.messages", COMMAND, *(f"{COMMAND}.{part}" for part in PARTS)])
+def test_a_map_has_each_module_but_those_that_are_commands(package: str) -> None:
+    mapped = import_module(package)
+    named = re.findall(r"\w+", mapped.__doc__ or "")
+    modules = [module.name for module in pkgutil.iter_modules(mapped.__path__) if module.name not in named]
+    commands = "\n".join(f"{module}." for module in COMMANDS.values())
+    assert [name for name in modules if f"{package}.{name}." not in commands] == []
