@@ -48,7 +48,7 @@ from virtmuxd.core.events import (
     Up,
 )
 from virtmuxd.core.evidence import Failure
-from virtmuxd.core.machine import Machine
+from virtmuxd.core.machine import TABLE
 
 THERE = "qemu+ssh://other/system"
 _FAILURES = st.sampled_from(["end", "error", "closed PTY", "connection", "connection error", "bug", "stall"])
@@ -106,7 +106,7 @@ class World(RuleBasedStateMachine):
 
     def happen(self, event: Event) -> None:
         before, duties = self.life.state, len(self.life.duties)
-        entry = Machine.TABLE.get((before, type(event)))
+        entry = TABLE.get((before, type(event)))
         commands = self.life.happen(event)
         assert self.life.state in (before, *(entry.to if entry is not None else ())), "as the table says"
         if Move() in self.life.duties[duties:]:

@@ -77,8 +77,8 @@ class ConsoleTally:
         cursors: list[Cursor | _Read] = [*self._cursors(), self._left]
         return Tally(
             attachments=self._machine.attachment,
-            breaks=self._machine.breaks,
-            break_seconds=self._machine.broken / _SECOND,
+            breaks=self._machine.breaks.number,
+            break_seconds=self._machine.breaks.length / _SECOND,
             output=self._sequence.end,
             delivered=sum([each.delivered for each in cursors]),
             gaps=sum([each.gaps for each in cursors]),

@@ -64,7 +64,7 @@ from virtmuxd.core.events import (
     Wait,
 )
 from virtmuxd.core.evidence import Evidence, Failure
-from virtmuxd.core.machine import Machine
+from virtmuxd.core.machine import TABLE
 
 ID, NEXT_ID = 5, 6
 COME, GO = True, False
@@ -111,7 +111,7 @@ def waiting_for(error: SavedError = BUSY) -> Life:
 
 
 def test_every_event_is_taken_somewhere() -> None:
-    assert {event for _, event in Machine.TABLE} == set(get_args(Event))
+    assert {event for _, event in TABLE} == set(get_args(Event))
 
 
 #: One of each event, as it may come late or unasked.
@@ -173,7 +173,7 @@ def test_an_event_leads_to_where_the_table_says_and_without_an_entry_nowhere(sta
     life = _in(state)
     assert life.state is state
     position, reserved = life.sequence.position, life.reserved
-    entry = Machine.TABLE.get((state, type(event)))
+    entry = TABLE.get((state, type(event)))
 
     life.happen(event)
 
