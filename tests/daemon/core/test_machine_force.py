@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness.life import BUSY, CONNECTION_LOST, TAKEN_OVER, Life, at
+from tests.harness.life import BUSY, COME, CONNECTION_LOST, ID, TAKEN_OVER, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmuxd.core.events import (
@@ -23,8 +23,6 @@ from virtmuxd.core.events import (
 )
 from virtmuxd.core.evidence import Failure
 
-ID = 5
-COME = True
 FORCED = Open(force=True)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness.life import Life, at
+from tests.harness.life import COME, GO, ID, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause
 from virtmuxd.core.events import (
@@ -20,8 +20,6 @@ from virtmuxd.core.events import (
     Up,
 )
 
-ID = 5
-COME, GONE = True, False
 LINGER = 60.0
 
 
@@ -29,7 +27,7 @@ def attached(policy: Policy, *, wanted: bool) -> Life:
     life = Life(policy)
     life.happen(Demand(at(0), COME), Up(at(0), ID), Opened(at(1), ID))
     if not wanted:
-        life.happen(Demand(at(1), GONE))
+        life.happen(Demand(at(1), GO))
     return life
 
 

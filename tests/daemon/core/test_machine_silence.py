@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.harness.life import BUSY, CONNECTION_LOST, NOT_RUNNING, Life, at, libvirt_error
+from tests.harness.life import BUSY, CONNECTION_LOST, ID, NOT_RUNNING, Life, at, libvirt_error
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Attached, Break, rfc3339
@@ -34,8 +34,6 @@ from virtmuxd.core.events import (
     Up,
 )
 from virtmuxd.core.evidence import Failure
-
-ID = 5
 
 
 def attached(*, exclusive: bool = True, shared: bool = False) -> Life:
