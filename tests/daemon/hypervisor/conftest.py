@@ -1,10 +1,14 @@
-"""What the tests of connections share."""
+"""What the tests of the event bridge and of connections share."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.harness.fake_libvirt import FakeLibvirt
+from virtmuxd.hypervisor import bridge as bridge_module
+from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.workers import Workers
 
 QUOTA = 8
@@ -23,3 +27,27 @@ async def workers() -> AsyncIterator[Workers]:
     workers = Workers(QUOTA, "test")
     yield workers
     workers.close()
+
+
+@pytest.fixture
+def freed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What libvirt was told to free."""
+    freed: list[object] = []
+    monkeypatch.setattr(bridge_module, "virEventInvokeFreeCallback", freed.append)
+    return freed
+
+
+@pytest.fixture
+async def bridge(freed: list[object]) -> EventBridge:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)  # then a call from another thread raises
+    return EventBridge(loop)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    for each in (ours, theirs):
+        each.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
