@@ -12,7 +12,7 @@ _PASSING = frozenset({1, 5, 6, 8})
 #: Exit statuses of a console that somebody else holds, or whose guest does not run.
 _NOT_YET = frozenset({8, 9, 10, 11})
 #: Exit statuses after which the guest's next start makes the console live again.
-_NEXT_START = frozenset({9, 10, 11})
+NEXT_START = frozenset({9, 10, 11})
 
 
 class Leave(NamedTuple):
@@ -25,7 +25,7 @@ class Leave(NamedTuple):
 
 def lives_on(reason: Reason) -> bool:
     """Whether the guest still runs, as far as this end of its console tells."""
-    return _is_followed(reason) or reason.exit_status not in _NEXT_START
+    return _is_followed(reason) or reason.exit_status not in NEXT_START
 
 
 def begins_anew(what: Reason | Note) -> bool:
@@ -47,7 +47,7 @@ def leaves_with(reason: Reason, leave: Leave, *, begun: bool) -> int | None:
         return status
     if passes or _is_followed(reason):
         return None
-    if leave.stay and status in _NEXT_START:
+    if leave.stay and status in NEXT_START:
         return None
     return status
 

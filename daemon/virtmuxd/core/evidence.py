@@ -44,9 +44,6 @@ _STOPPED_CAUSES: dict[str, Cause] = {
     "FROM_SNAPSHOT": Cause.GUEST_REVERTED,
 }
 
-#: The causes among them.
-GUEST_ENDS = frozenset(_STOPPED_CAUSES.values())
-
 _DENIED = frozenset(
     {_ERR_OPERATION_DENIED, _ERR_AUTH_FAILED, _ERR_AUTH_CANCELLED, _ERR_AUTH_UNAVAILABLE, _ERR_ACCESS_DENIED}
 )

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from virtmux.reasons import Cause
+from virtmux.reasons import GUEST_ENDS, Cause
 from virtmux.records import Ended
 from virtmuxd.core.ending import Ending
 from virtmuxd.core.events import ClearTimer, Event, Explain, Open, Timer
-from virtmuxd.core.evidence import GUEST_ENDS
 from virtmuxd.core.life import Life
 from virtmuxd.core.seeking import retry, seek_at
 

@@ -4,10 +4,9 @@ What is waited for is told once: it makes a mark where it is news.
 """
 
 from virtmux.messages import State
-from virtmux.reasons import CAUSES, Cause, LibvirtEvent, Phase
+from virtmux.reasons import CAUSES, GUEST_ENDS, Cause, LibvirtEvent, Phase
 from virtmuxd.core.events import ClearTimer, Demand, Down, Event, Move, OpenFailed, SetTimer, Timer, Undefined, Wait
 from virtmuxd.core.evidence import (
-    GUEST_ENDS,
     Failure,
     Verdict,
     has_lost_its_pty,
