@@ -11,8 +11,6 @@ from virtmuxd.hypervisor import bridge as bridge_module
 from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.workers import Workers
 
-QUOTA = 8
-
 
 @pytest.fixture
 async def hypervisor() -> AsyncIterator[FakeLibvirt]:
@@ -24,7 +22,7 @@ async def hypervisor() -> AsyncIterator[FakeLibvirt]:
 @pytest.fixture
 async def workers() -> AsyncIterator[Workers]:
     """The threads in which their calls are made."""
-    workers = Workers(QUOTA, "test")
+    workers = Workers(8, "test")
     yield workers
     workers.close()
 
