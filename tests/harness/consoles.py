@@ -9,7 +9,8 @@ from virtmux import messages
 from virtmux.backoff import Backoff
 from virtmux.reasons import LibvirtEvent, Phase
 from virtmuxd.core.console import Console, ConsoleKey, Naming
-from virtmuxd.core.events import Cleaned, Close, Command, Event, Failed, Open, Opened, Policy, Stopped, Timing, Up
+from virtmuxd.core.effects import Close, Command, Open
+from virtmuxd.core.events import Cleaned, Event, Failed, Opened, Policy, Stopped, Timing, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.registry import Registry
 from virtmuxd.core.sequence import Store

@@ -5,30 +5,8 @@ from virtmux.backoff import Backoff
 from virtmux.messages import State
 from virtmux.reasons import Cause, ConsoleId, LibvirtEvent, Phase, Reason, SavedError
 from virtmux.records import Attached, Break, Ended, Mark, Note
-from virtmuxd.core.events import (
-    Begin,
-    ClearTimer,
-    Close,
-    Command,
-    Demand,
-    Down,
-    Duty,
-    End,
-    Event,
-    Failed,
-    Keep,
-    Open,
-    Opened,
-    OpenFailed,
-    Policy,
-    Query,
-    Remember,
-    SetTimer,
-    Stopped,
-    Timing,
-    Undefined,
-    Up,
-)
+from virtmuxd.core.effects import Begin, ClearTimer, Close, Command, Duty, End, Keep, Open, Query, Remember, SetTimer
+from virtmuxd.core.events import Demand, Down, Event, Failed, Opened, OpenFailed, Policy, Stopped, Timing, Undefined, Up
 from virtmuxd.core.evidence import Evidence, Failure
 from virtmuxd.core.machine import Machine
 from virtmuxd.core.sequence import Sequence, StoredMark

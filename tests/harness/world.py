@@ -9,12 +9,11 @@ from msgspec import structs
 
 from tests.harness.life import BUSY, CONNECTION_LOST, NOT_RUNNING, PTY_CLOSED, SECOND, TAKEN_OVER, Life, at
 from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
+from virtmuxd.core.effects import ClearTimer, Close, Move, Open, Query, SetTimer
 from virtmuxd.core.events import (
     Answered,
     Arrived,
     Cleaned,
-    ClearTimer,
-    Close,
     Demand,
     Down,
     Elapsed,
@@ -23,20 +22,16 @@ from virtmuxd.core.events import (
     Fenced,
     Incoming,
     Lent,
-    Move,
     Noted,
-    Open,
     Opened,
     OpenFailed,
     Paused,
     Policy,
     PolicySet,
-    Query,
     Reclaimed,
     Released,
     Renamed,
     Resumed,
-    SetTimer,
     ShuttingDown,
     Spoke,
     Started,

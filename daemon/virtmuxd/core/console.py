@@ -16,37 +16,39 @@ from virtmux.reasons import Cause, ConsoleId, Phase, Reason, sentence
 from virtmux.records import rfc3339
 from virtmuxd.core.claim import FOREVER
 from virtmuxd.core.cursor import Cursor
-from virtmuxd.core.events import (
-    Arrived,
+from virtmuxd.core.effects import (
     Begin,
     ClearTimer,
     Close,
     Command,
-    Demand,
-    Duty,
+    Effect,
     End,
-    Event,
     Explain,
-    Fenced,
     Hold,
-    Incoming,
     Keep,
-    Lent,
     Move,
     Open,
-    Policy,
-    PolicySet,
     Probe,
     Query,
+    Remember,
+    SetTimer,
+    Wait,
+)
+from virtmuxd.core.events import (
+    Arrived,
+    Demand,
+    Event,
+    Fenced,
+    Incoming,
+    Lent,
+    Policy,
+    PolicySet,
     Reclaimed,
     Released,
-    Remember,
     Renamed,
-    SetTimer,
     Spoke,
     Timing,
     TurnedBack,
-    Wait,
 )
 from virtmuxd.core.evidence import Evidence
 from virtmuxd.core.hypervisors import is_exclusive
@@ -363,7 +365,7 @@ class Console:
             for answer in answers:
                 answer()
 
-    def _see_to(self, effect: Command | Duty) -> None:
+    def _see_to(self, effect: Effect) -> None:
         match effect:
             case Begin(at, attachment, shared):
                 self._store.hold(at)

@@ -8,19 +8,8 @@ stream itself said.
 from dataclasses import dataclass, field, replace
 
 from virtmux.reasons import Cause, SavedError
-from virtmuxd.core.events import (
-    Answered,
-    Cleaned,
-    Command,
-    Down,
-    Elapsed,
-    Event,
-    Open,
-    OpenFailed,
-    Query,
-    SetTimer,
-    Timer,
-)
+from virtmuxd.core.effects import Command, Open, Query, SetTimer
+from virtmuxd.core.events import Answered, Cleaned, Down, Elapsed, Event, OpenFailed, Timer
 from virtmuxd.core.evidence import Evidence, Failure, Verdict, assume, classify, is_ours, opening_cause
 from virtmuxd.core.sequence import StoredMark
 

@@ -7,8 +7,9 @@ from msgspec import structs
 
 from virtmux.reasons import GUEST_ENDS, Cause
 from virtmux.records import Ended
+from virtmuxd.core.effects import ClearTimer, Explain, Open
 from virtmuxd.core.ending import Ending
-from virtmuxd.core.events import ClearTimer, Event, Explain, Open, Timer
+from virtmuxd.core.events import Event, Timer
 from virtmuxd.core.life import Life
 from virtmuxd.core.seeking import retry, seek_at
 

@@ -3,23 +3,9 @@
 from virtmux.messages import State
 from virtmux.reasons import Cause, Phase
 from virtmux.records import Attached, Ended, rfc3339
+from virtmuxd.core.effects import Begin, ClearTimer, Close, End, Explain, SetTimer
 from virtmuxd.core.ending import Ending
-from virtmuxd.core.events import (
-    Begin,
-    ClearTimer,
-    Close,
-    Down,
-    Elapsed,
-    End,
-    Event,
-    Explain,
-    Failed,
-    Fenced,
-    Opened,
-    SetTimer,
-    Spoke,
-    Timer,
-)
+from virtmuxd.core.events import Down, Elapsed, Event, Failed, Fenced, Opened, Spoke, Timer
 from virtmuxd.core.evidence import Failure, assume, classify
 from virtmuxd.core.explaining import begin, being_ended, conclude
 from virtmuxd.core.life import Life, is_soon

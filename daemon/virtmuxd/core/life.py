@@ -10,8 +10,9 @@ from virtmux.reasons import CAUSES, Cause, ConsoleId, Reason, Retry, sentence
 from virtmux.records import Ended, Note, rfc3339
 from virtmuxd.core.breaks import Breaks
 from virtmuxd.core.claim import Claim
+from virtmuxd.core.effects import ClearTimer, Effect, Open
 from virtmuxd.core.ending import Ending
-from virtmuxd.core.events import Arrived, ClearTimer, Command, Down, Duty, Open, Timer, Timing, Undefined
+from virtmuxd.core.events import Arrived, Down, Timer, Timing, Undefined
 from virtmuxd.core.evidence import Evidence, Failure, Verdict
 from virtmuxd.core.incarnations import Incarnations
 from virtmuxd.core.sequence import Sequence
@@ -70,7 +71,7 @@ class Life:
     undefined_by: Undefined | None = None
     journey: Journey | None = None
     #: What is to be done about the event that is being taken, in order.
-    effects: list[Command | Duty] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
 
     # What is known.
 

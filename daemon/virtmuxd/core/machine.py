@@ -37,19 +37,17 @@ from virtmux.reasons import ConsoleId
 from virtmuxd.core import explaining, holding, noting, seeking
 from virtmuxd.core.breaks import Breaks
 from virtmuxd.core.claim import Claim
+from virtmuxd.core.effects import Effect, Hold, Remember
 from virtmuxd.core.events import (
     Answered,
     Arrived,
     Cleaned,
-    Command,
     Demand,
     Down,
-    Duty,
     Elapsed,
     Event,
     Failed,
     Fenced,
-    Hold,
     Incoming,
     Lent,
     Noted,
@@ -60,7 +58,6 @@ from virtmuxd.core.events import (
     PolicySet,
     Reclaimed,
     Released,
-    Remember,
     Renamed,
     Resumed,
     ShuttingDown,
@@ -191,7 +188,7 @@ class Machine(Life):
             held=known,
         )
 
-    def handle(self, event: Event) -> list[Command | Duty]:
+    def handle(self, event: Event) -> list[Effect]:
         """Take an event, give what is to be done about it, in order."""
         self.effects = []
         known = self.newest.number, self.running_id
@@ -209,7 +206,7 @@ class Machine(Life):
             self.since = event.at
         return self.effects
 
-    def conclude(self) -> list[Command | Duty]:
+    def conclude(self) -> list[Effect]:
         """The daemon stops: an end that is still being explained is told with what is known. Gives the same."""
         self.effects = []
         if self.ending is not None:

@@ -5,7 +5,8 @@ What is waited for is told once: it makes a mark where it is news.
 
 from virtmux.messages import State
 from virtmux.reasons import CAUSES, GUEST_ENDS, Cause, LibvirtEvent, Phase
-from virtmuxd.core.events import ClearTimer, Demand, Down, Event, Move, OpenFailed, SetTimer, Timer, Undefined, Wait
+from virtmuxd.core.effects import ClearTimer, Move, SetTimer, Wait
+from virtmuxd.core.events import Demand, Down, Event, OpenFailed, Timer, Undefined
 from virtmuxd.core.evidence import (
     Failure,
     Verdict,

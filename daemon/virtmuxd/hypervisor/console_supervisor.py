@@ -15,22 +15,8 @@ from typing import Any, assert_never
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmuxd.core.console import Console
-from virtmuxd.core.events import (
-    Answered,
-    Cleaned,
-    ClearTimer,
-    Close,
-    Command,
-    Elapsed,
-    Event,
-    Failed,
-    Open,
-    Opened,
-    OpenFailed,
-    Query,
-    SetTimer,
-    Timer,
-)
+from virtmuxd.core.effects import ClearTimer, Close, Command, Open, Query, SetTimer
+from virtmuxd.core.events import Answered, Cleaned, Elapsed, Event, Failed, Opened, OpenFailed, Timer
 from virtmuxd.core.evidence import Failure, connection_cause
 from virtmuxd.core.inputs import Batch
 from virtmuxd.core.log_fields import of_console

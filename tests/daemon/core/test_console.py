@@ -13,12 +13,12 @@ from virtmux.records import Attached, Break, Ended, rfc3339
 from virtmux.wire import Output
 from virtmuxd.core.console import ConsoleKey, Destination, Naming, Place
 from virtmuxd.core.cursor import Cursor
+from virtmuxd.core.effects import Open
 from virtmuxd.core.events import (
     Cleaned,
     Elapsed,
     Failed,
     Noted,
-    Open,
     Opened,
     OpenFailed,
     Policy,

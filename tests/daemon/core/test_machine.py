@@ -24,16 +24,14 @@ from tests.harness.life import (
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent
 from virtmux.records import Note, rfc3339
+from virtmuxd.core.effects import Begin, End, Explain, Remember, Wait
 from virtmuxd.core.events import (
     Answered,
     Arrived,
-    Begin,
     Cleaned,
     Demand,
     Elapsed,
-    End,
     Event,
-    Explain,
     Fenced,
     Incoming,
     Lent,
@@ -45,7 +43,6 @@ from virtmuxd.core.events import (
     PolicySet,
     Reclaimed,
     Released,
-    Remember,
     Renamed,
     Resumed,
     ShuttingDown,
@@ -55,7 +52,6 @@ from virtmuxd.core.events import (
     TurnedBack,
     Unplugged,
     Up,
-    Wait,
 )
 from virtmuxd.core.machine import TABLE
 

@@ -3,20 +3,8 @@
 from tests.harness.life import BUSY, COME, GO, ID, Life, at, attached
 from virtmux.messages import State
 from virtmux.reasons import Cause
-from virtmuxd.core.events import (
-    Cleaned,
-    ClearTimer,
-    Close,
-    Demand,
-    Elapsed,
-    Open,
-    Opened,
-    OpenFailed,
-    Policy,
-    SetTimer,
-    Timer,
-    Up,
-)
+from virtmuxd.core.effects import ClearTimer, Close, Open, SetTimer
+from virtmuxd.core.events import Cleaned, Demand, Elapsed, Opened, OpenFailed, Policy, Timer, Up
 
 
 def test_a_console_on_demand_is_opened_when_somebody_comes() -> None:

@@ -5,13 +5,13 @@ import pytest
 from tests.harness.life import BUSY, COME, CONNECTION_LOST, ID, TAKEN_OVER, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
+from virtmuxd.core.effects import Open
 from virtmuxd.core.events import (
     Cleaned,
     Demand,
     Elapsed,
     Event,
     Failed,
-    Open,
     Opened,
     OpenFailed,
     Policy,

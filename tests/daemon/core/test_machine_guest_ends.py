@@ -6,18 +6,14 @@ from tests.harness.life import ID, NEXT_ID, POWERED_OFF, at, attached, eof, stop
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import rfc3339
+from virtmuxd.core.effects import ClearTimer, Close, Open, Query, SetTimer
 from virtmuxd.core.events import (
     Answered,
     Cleaned,
-    ClearTimer,
-    Close,
     Elapsed,
     Event,
-    Open,
     Opened,
-    Query,
     Resumed,
-    SetTimer,
     ShuttingDown,
     Started,
     Timer,

@@ -19,17 +19,15 @@ from tests.harness.life import (
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Attached, Break, rfc3339
+from virtmuxd.core.effects import ClearTimer, Close, Open
 from virtmuxd.core.events import (
     Answered,
     Cleaned,
-    ClearTimer,
-    Close,
     Demand,
     Down,
     Elapsed,
     Event,
     Failed,
-    Open,
     Opened,
     OpenFailed,
     Policy,

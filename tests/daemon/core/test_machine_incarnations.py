@@ -7,7 +7,8 @@ import pytest
 from tests.harness.life import ID, NEXT_ID, Life, at, attached, down, eof, stopped
 from virtmux.reasons import Cause, LibvirtEvent
 from virtmux.records import Attached, Break, Ended, rfc3339
-from virtmuxd.core.events import Answered, Cleaned, Elapsed, Event, Open, Opened, Started, Timer, Up
+from virtmuxd.core.effects import Open
+from virtmuxd.core.events import Answered, Cleaned, Elapsed, Event, Opened, Started, Timer, Up
 from virtmuxd.core.evidence import Evidence
 
 

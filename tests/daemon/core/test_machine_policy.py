@@ -5,20 +5,8 @@ import pytest
 from tests.harness.life import COME, GO, ID, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause
-from virtmuxd.core.events import (
-    Cleaned,
-    ClearTimer,
-    Close,
-    Demand,
-    Elapsed,
-    Open,
-    Opened,
-    Policy,
-    PolicySet,
-    SetTimer,
-    Timer,
-    Up,
-)
+from virtmuxd.core.effects import ClearTimer, Close, Open, SetTimer
+from virtmuxd.core.events import Cleaned, Demand, Elapsed, Opened, Policy, PolicySet, Timer, Up
 
 LINGER = 60.0
 

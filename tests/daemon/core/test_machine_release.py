@@ -4,21 +4,18 @@ from tests.harness.life import BUSY, COME, ID, Life, at, attached
 from virtmux.messages import State
 from virtmux.reasons import Cause
 from virtmuxd.core.claim import FOREVER
+from virtmuxd.core.effects import ClearTimer, Keep, Open, SetTimer
 from virtmuxd.core.events import (
     Cleaned,
-    ClearTimer,
     Demand,
     Down,
     Elapsed,
-    Keep,
     Lent,
-    Open,
     Opened,
     OpenFailed,
     Policy,
     Reclaimed,
     Released,
-    SetTimer,
     Timer,
     Up,
 )

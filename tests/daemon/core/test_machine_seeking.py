@@ -24,21 +24,8 @@ from tests.harness.life import (
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
 from virtmux.records import Attached, rfc3339
-from virtmuxd.core.events import (
-    Cleaned,
-    ClearTimer,
-    Demand,
-    Elapsed,
-    Event,
-    Open,
-    Opened,
-    OpenFailed,
-    Policy,
-    SetTimer,
-    Started,
-    Timer,
-    Up,
-)
+from virtmuxd.core.effects import ClearTimer, Open, SetTimer
+from virtmuxd.core.events import Cleaned, Demand, Elapsed, Event, Opened, OpenFailed, Policy, Started, Timer, Up
 
 
 def test_a_console_is_held_always_where_that_is_the_policy() -> None:

@@ -21,22 +21,8 @@ from tests.harness.life import (
 from virtmux.messages import State
 from virtmux.reasons import Cause, Phase
 from virtmux.records import Attached, Break, Ended, rfc3339
-from virtmuxd.core.events import (
-    Answered,
-    Cleaned,
-    ClearTimer,
-    Down,
-    Elapsed,
-    Event,
-    Failed,
-    Open,
-    Opened,
-    OpenFailed,
-    Query,
-    SetTimer,
-    Started,
-    Timer,
-)
+from virtmuxd.core.effects import ClearTimer, Open, Query, SetTimer
+from virtmuxd.core.events import Answered, Cleaned, Down, Elapsed, Event, Failed, Opened, OpenFailed, Started, Timer
 from virtmuxd.core.evidence import Failure
 
 

@@ -43,7 +43,8 @@ from virtmux.messages import (
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Attached, Ended, Note, Position
 from virtmux.wire import MAX_MESSAGE, MAX_OUTPUT, Output, encode_input, encode_message, encode_output
-from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Policy, Up
+from virtmuxd.core.effects import Open
+from virtmuxd.core.events import Failed, Noted, OpenFailed, Policy, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.limits import LimitRules, Limits
 from virtmuxd.core.past import PastConsole, PastRecords
