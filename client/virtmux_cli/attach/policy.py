@@ -5,8 +5,6 @@ from typing import NamedTuple
 from virtmux.reasons import CAUSES, Cause, Reason
 from virtmux.records import Note
 
-TIMED_OUT = 7
-
 #: Exit statuses of ends that pass by themselves while somebody tries again.
 _PASSING = frozenset({1, 5, 6, 8})
 #: Exit statuses of a console that somebody else holds, or whose guest does not run.

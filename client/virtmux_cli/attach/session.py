@@ -26,13 +26,14 @@ from virtmux_cli.attach.company import RoleNews
 from virtmux_cli.attach.display import Display
 from virtmux_cli.attach.escape import DEFAULT, parse_escape
 from virtmux_cli.attach.input import AttachInput
-from virtmux_cli.attach.policy import TIMED_OUT, Leave, begins_anew, leaves_refused, lives_on, option_to_wait
+from virtmux_cli.attach.policy import Leave, begins_anew, leaves_refused, lives_on, option_to_wait
 from virtmux_cli.attach.replayed import PastFilter, Shown
 from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed, Withheld
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.options import by_name
 from virtmux_cli.screen.window import REPLAY, WINDOW
 from virtmux_cli.signals import handled
+from virtmux_cli.statuses import SIGNALLED, TIMED_OUT, USAGE
 from virtmux_cli.streams import Outlet
 from virtmux_cli.terminal import Terminal
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 _STDIN, _STDOUT = 0, 1
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 2.0
-_USAGE = 2
 _CONNECTION_LOST = frozenset({Cause.SERVER_LOST, Cause.SERVER_STOPPING})
 #: Who comes and goes within so many seconds is told in one line; of more after a lost connection, when all come again.
 _TOGETHER_S = 0.2
@@ -175,7 +175,7 @@ class AttachSession:
 
     def signalled(self, number: int) -> None:
         """Leave on a signal, as a shell reports it: with 128 and its number."""
-        self._leave(Leaving(128 + number))
+        self._leave(Leaving(SIGNALLED + number))
 
     def _leave(self, leaving: Leaving) -> None:
         if not self._leaving.done():
@@ -260,7 +260,7 @@ class AttachSession:
         elif reason.cause is Cause.PROTOCOL_ERROR and self._options.position is not None:
             # Of all that this command asks for, only the position can be what the daemon does not take.
             why = reason.text.removeprefix(f"{sentence(Cause.PROTOCOL_ERROR)}: ")
-            self._leave(Leaving(_USAGE, complaint=f"--from {self._options.position}: {why}"))
+            self._leave(Leaving(USAGE, complaint=f"--from {self._options.position}: {why}"))
         else:
             self._leave(Leaving(status, error=reason))
 
