@@ -3,11 +3,11 @@
 from virtmux.messages import State
 from virtmux.reasons import Cause, Phase
 from virtmux.records import Attached, Ended, rfc3339
+from virtmuxd.core import explaining
 from virtmuxd.core.effects import Begin, ClearTimer, Close, End, Explain, SetTimer
 from virtmuxd.core.ending import Ending
 from virtmuxd.core.events import Down, Elapsed, Event, Failed, Fenced, Opened, Spoke, Timer
 from virtmuxd.core.evidence import Failure, assume, classify
-from virtmuxd.core.explaining import begin, being_ended, conclude
 from virtmuxd.core.life import Life, is_soon
 
 #: An attachment that lasted this long (ns) was a success: asking for the console starts over at short intervals.
@@ -28,11 +28,11 @@ def opened(life: Life, event: Opened) -> None:
 def reopened(life: Life, event: Opened) -> None:
     """It ended, and could be opened again: nobody took it. The mark is completed before the new attachment brings
     anything."""
-    ending, life.ending = being_ended(life), None
+    ending, life.ending = explaining.being_ended(life), None
     if ending.false_alarm:
         _go_on(life, ending, event)
     else:
-        conclude(life, ending)
+        explaining.conclude(life, ending)
         opened(life, event)
 
 
@@ -107,4 +107,4 @@ def _end(life: Life, failure: Failure) -> None:
     provisional = life.reason(classify(failure, life.held) or assume(failure, life.held), failure, life.held)
     mark = life.sequence.reserve(Ended(provisional.at, life.attachment, provisional))
     life.effects += [End(failure.at), Close(), SetTimer(Timer.EVIDENCE, life.timing.evidence)]
-    begin(life, Ending(failure, life.held, life.attachment, mark, life.timing.answer), failure.at)
+    explaining.begin(life, Ending(failure, life.held, life.attachment, mark, life.timing.answer), failure.at)
