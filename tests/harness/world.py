@@ -1,5 +1,9 @@
 """A world at random around one console: a guest, hypervisors and clients do as they like, in any order that libvirt may
-show it, and the console's state machine is fed what the daemon would see."""
+show it, and the console's state machine is fed what the daemon would see.
+
+Long, because hypothesis has all the rules of a world in one class, and each is read together with what it leaves behind
+for the others.
+"""
 
 from dataclasses import replace
 
