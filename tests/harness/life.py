@@ -50,6 +50,8 @@ ID, NEXT_ID = 5, 6
 COME, GO = True, False
 POWERED_OFF = LibvirtEvent("SHUTDOWN", "GUEST")
 
+# What happens in a script, at a second of it.
+
 
 def eof(seconds: float) -> Failed:
     return Failed(Failure(Phase.RECEIVE, at(seconds)))

@@ -76,6 +76,7 @@ class Evidence:
 
     @property
     def running(self) -> bool:
+        """Whether it runs, paused or not, as far as is known."""
         return self.running_id >= 0 and self.stopped is None
 
 
