@@ -11,15 +11,15 @@ from virtmuxd.core.effects import ClearTimer, Explain, Open
 from virtmuxd.core.ending import Ending
 from virtmuxd.core.events import Event, Timer
 from virtmuxd.core.life import Life
-from virtmuxd.core.seeking import retry, seek_at
+from virtmuxd.core.seeking import retry, seek
 
 
-def begin(life: Life, ending: Ending, at: int) -> None:
+def begin(life: Life, ending: Ending, event: Event) -> None:
     """The attachment has just ended; what is known may explain it already."""
     life.ending = ending
     ending.judge()
     _tell(life, ending)
-    _proceed(life, at)
+    _proceed(life, event)
 
 
 def explain(life: Life, event: Event) -> None:
@@ -31,7 +31,7 @@ def explain(life: Life, event: Event) -> None:
         else:
             life.effects.append(command)
     _tell(life, ending)
-    _proceed(life, event.at)
+    _proceed(life, event)
 
 
 def conclude(life: Life, ending: Ending) -> None:
@@ -62,7 +62,7 @@ def _tell(life: Life, ending: Ending) -> None:
     life.sequence.complete(ending.mark, Ended(reason.at, ending.attachment, reason))
 
 
-def _proceed(life: Life, at: int) -> None:
+def _proceed(life: Life, event: Event) -> None:
     """Go on once the end is over: at once to a new incarnation, after an interval to the same."""
     ending = life.ending
     if ending is None or ending.verdict is None or not ending.over:
@@ -72,6 +72,6 @@ def _proceed(life: Life, at: int) -> None:
     same = life.newest is ending.evidence and life.newest.running and life.newest.device_removed is None
     if same and life.claim.laid and life.available and cause is not Cause.CONSOLE_RELEASED:
         now_held = Cause.CONSOLE_BUSY if cause is Cause.CONSOLE_TAKEN_OVER else cause
-        retry(life, now_held, replace(ending.failure, at=at))
+        retry(life, now_held, replace(ending.failure, at=event.at))
     else:
-        seek_at(life, at)
+        seek(life, event)

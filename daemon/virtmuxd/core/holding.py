@@ -84,20 +84,20 @@ def elapsed(life: Life, event: Elapsed) -> None:
 def release(life: Life, event: Event) -> None:
     """Let the console go where there is no claim to it any more."""
     if not life.claim.laid:
-        _end(life, Failure(Phase.SERVER, event.at, cause=Cause.CONSOLE_RELEASED))
+        _end(life, event, Failure(Phase.SERVER, event.at, cause=Cause.CONSOLE_RELEASED))
 
 
 def hypervisor_lost(life: Life, event: Down) -> None:
     """The console is lost with its hypervisor."""
-    _end(life, Failure(Phase.CONNECTION, event.at, event.error, event.cause))
+    _end(life, event, Failure(Phase.CONNECTION, event.at, event.error, event.cause))
 
 
 def failed(life: Life, event: Failed) -> None:
     """Its stream or its connection ended, or is served no more."""
-    _end(life, event.failure)
+    _end(life, event, event.failure)
 
 
-def _end(life: Life, failure: Failure) -> None:
+def _end(life: Life, event: Event, failure: Failure) -> None:
     """Save the root cause and reserve its mark at this offset; then clean up and look for evidence."""
     life.enter(State.ENDING)
     life.silence.end()
@@ -107,4 +107,4 @@ def _end(life: Life, failure: Failure) -> None:
     provisional = life.reason(classify(failure, life.held) or assume(failure, life.held), failure, life.held)
     mark = life.sequence.reserve(Ended(provisional.at, life.attachment, provisional))
     life.effects += [End(failure.at), Close(), SetTimer(Timer.EVIDENCE, life.timing.evidence)]
-    explaining.begin(life, Ending(failure, life.held, life.attachment, mark, life.timing.answer), failure.at)
+    explaining.begin(life, Ending(failure, life.held, life.attachment, mark, life.timing.answer), event)

@@ -35,12 +35,8 @@ _SOON_GONE = 3
 
 
 def seek(life: Life, event: Event) -> None:
-    """See `seek_at`."""
-    seek_at(life, event.at)
-
-
-def seek_at(life: Life, at: int) -> None:
     """Open the console if that makes sense now, else say what is waited for."""
+    at = event.at
     _follow_guest(life, at)
     newest, claim = life.newest, life.claim
     if claim.demanded and claim.why_not is not None:
@@ -110,7 +106,9 @@ def _retry_later(life: Life, cause: Cause, failure: Failure) -> None:
     eager = ours and cause is Cause.CONSOLE_BUSY
     ending = has_lost_its_pty(failure.error) and life.backoff.attempts < _SOON_GONE
     seconds = life.timing.eager if eager else life.backoff.next()
-    wait(life, cause, failure, after_s=seconds, news=not (eager or ending or is_starting(failure.error)))
+    _begin_to_wait(life, cause, failure, None, seconds)
+    if not (eager or ending or is_starting(failure.error)):
+        _mark_news(life, cause, failure, None)
     life.effects.append(SetTimer(Timer.RETRY, seconds))
 
 
@@ -121,17 +119,21 @@ def wait(
     *,
     event: LibvirtEvent | None = None,
     after_s: float | None = None,
-    news: bool = True,
 ) -> None:
-    """Wait for `cause` to pass; `failure` is what it was seen by. `news`: whether it may be worth a mark."""
+    """Wait for `cause` to pass; `failure` is what it was seen by. Where it is news, it is told."""
+    _begin_to_wait(life, cause, failure, event, after_s)
+    _mark_news(life, cause, failure, event)
+
+
+def _begin_to_wait(
+    life: Life, cause: Cause, failure: Failure, event: LibvirtEvent | None, after_s: float | None
+) -> None:
     life.waiting = life.reason(Verdict(cause, event), failure, life.newest, after_s=after_s)
     if life.state is State.WAITING:
         life.effects.append(ClearTimer(Timer.RETRY))
     else:
         life.enter(State.WAITING)
         life.effects.append(Wait(failure.at, life.waiting))
-    if news:
-        _mark_news(life, cause, failure, event)
 
 
 def _mark_news(life: Life, cause: Cause, failure: Failure, event: LibvirtEvent | None) -> None:
