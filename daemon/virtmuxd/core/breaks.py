@@ -26,9 +26,9 @@ class Breaks:
         self.unheld_since = at
         self._is_guest_away = False
 
-    def guest_ended(self, *, is_back: bool) -> None:
-        """It was held until the guest ended; `is_back`: the next start was seen before that was known."""
-        self._is_guest_away = not is_back
+    def guest_ended(self) -> None:
+        """It was held until the guest ended, and no further start of that was seen yet."""
+        self._is_guest_away = True
 
     def guest_started(self, at: int) -> None:
         """The guest's next start was seen: while it did not run it has said nothing."""

@@ -54,8 +54,9 @@ def _tell(life: Life, ending: Ending) -> None:
         return
     ending.told = True
     life.marked = verdict.cause
-    if verdict.cause in GUEST_ENDS and not ending.failure.stalled:
-        life.breaks.guest_ended(is_back=life.newest.number != ending.evidence.number)
+    is_newest = life.newest.number == ending.evidence.number
+    if verdict.cause in GUEST_ENDS and is_newest and not ending.failure.stalled:
+        life.breaks.guest_ended()
     life.effects += [ClearTimer(Timer.EVIDENCE), Explain(verdict.cause)]
     reason = life.reason(verdict, ending.failure, ending.evidence)
     reason = structs.replace(reason, offset=ending.mark.offset, later_errors=tuple(ending.later_errors))
