@@ -1,4 +1,4 @@
-"""Draws the state diagram in docs/console-life.md from `Machine.TABLE`.
+"""Draws the state diagram in docs/console-life.md from `virtmuxd.core.machine.TABLE`.
 
 Run by hand when the table has changed: it rewrites the block between the two markers in the page.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from virtmux.messages import State
-from virtmuxd.core.machine import Machine
+from virtmuxd.core.machine import TABLE
 
 COMMAND = "make docs"
 PAGE = Path(__file__).parents[1] / "docs" / "console-life.md"
@@ -42,7 +42,7 @@ def draw(table: Table, start: State) -> str:
 
 def console_table() -> Table:
     """That of a console."""
-    return {key: transition.to for key, transition in Machine.TABLE.items()}
+    return {key: transition.to for key, transition in TABLE.items()}
 
 
 def drawing() -> str:

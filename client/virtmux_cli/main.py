@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from virtmux_cli.statuses import INTERRUPTED
 from virtmux_cli.virsh.options import behind_the_command
 
 #: The commands are imported when they are asked for, so that `virtmux --help` and shell completion stay fast.
@@ -49,8 +50,6 @@ SECTIONS = {
 OTHER = "Other commands"
 #: Set by a shell that asks how a command line may go on.
 COMPLETE_VARIABLE = "_VIRTMUX_COMPLETE"
-#: The exit status after ^C, as shells have it.
-INTERRUPTED = 130
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 #: What click 8.2 raises where there is no command: its message is the help.
 _HELP: type[Exception] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())

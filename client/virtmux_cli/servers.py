@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from virtmux.addresses import Server, SshHost
+from virtmux_cli.statuses import SIGNALLED
 
 #: The commands that show several hosts together.
 SEVERAL = frozenset({"events", "list", "status", "tmux", "tmux-follow"})
@@ -35,7 +36,7 @@ def choose(ctx: click.Context, socket: str | None, hosts: Sequence[str]) -> None
 
 
 def _terminated(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - signal's signature
-    raise SystemExit(128 + number)
+    raise SystemExit(SIGNALLED + number)
 
 
 def servers(ctx: click.Context) -> list[Server]:

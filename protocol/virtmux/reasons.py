@@ -112,6 +112,19 @@ CAUSES: dict[Cause, CauseInfo] = {
     Cause.PROTOCOL_ERROR: CauseInfo(123, 12, False, "the peer broke the protocol"),
 }
 
+#: Causes by which a guest has ended, and with it what its console was attached to.
+GUEST_ENDS = frozenset(
+    {
+        Cause.GUEST_SHUTDOWN,
+        Cause.GUEST_DESTROYED,
+        Cause.GUEST_SAVED,
+        Cause.GUEST_MIGRATED,
+        Cause.GUEST_REVERTED,
+        Cause.GUEST_CRASHED,
+        Cause.GUEST_FAILED,
+    }
+)
+
 #: Causes that end a client's place or connection. They are messages to that client, never marks of a console.
 PLACE_CAUSES = frozenset(
     {

@@ -10,7 +10,8 @@ from virtmux.backoff import Backoff
 from virtmux.reasons import LibvirtEvent, Phase
 from virtmuxd.core.console import Console
 from virtmuxd.core.console_key import ConsoleKey, Naming
-from virtmuxd.core.events import Cleaned, Close, Command, Event, Failed, Open, Opened, Policy, Stopped, Timing, Up
+from virtmuxd.core.effects import Close, Command, Open
+from virtmuxd.core.events import Cleaned, Event, Failed, Opened, Policy, Stopped, Timing, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.core.later import Later
 from virtmuxd.core.registry import Registry

@@ -3,25 +3,11 @@
 from tests.harness.memory_store import MemoryStore
 from virtmux.backoff import Backoff
 from virtmux.messages import State
-from virtmux.reasons import ConsoleId, Reason, SavedError
+from virtmux.reasons import Cause, ConsoleId, LibvirtEvent, Phase, Reason, SavedError
 from virtmux.records import Attached, Break, Ended, Mark, Note
-from virtmuxd.core.events import (
-    Begin,
-    ClearTimer,
-    Close,
-    Command,
-    Duty,
-    End,
-    Event,
-    Keep,
-    Open,
-    Policy,
-    Query,
-    Remember,
-    SetTimer,
-    Timing,
-)
-from virtmuxd.core.evidence import Evidence
+from virtmuxd.core.effects import Begin, ClearTimer, Close, Command, Duty, End, Keep, Open, Query, Remember, SetTimer
+from virtmuxd.core.events import Demand, Down, Event, Failed, Opened, OpenFailed, Policy, Stopped, Timing, Undefined, Up
+from virtmuxd.core.evidence import Evidence, Failure
 from virtmuxd.core.machine import Machine
 from virtmuxd.core.sequence import Sequence
 from virtmuxd.core.store import StoredMark
@@ -59,6 +45,33 @@ STARTING = libvirt_error(9, 0, "operation failed: PTY device is not yet assigned
 PTY_GONE = libvirt_error(38, 38, "Unable to open stream for '/dev/pts/5': Permission denied", int1=13)
 NOT_RUNNING = libvirt_error(55, 20, "domain is not running")
 CONNECTION_LOST = libvirt_error(38, 7, "End of file while reading data")
+
+#: libvirt's ids of a guest that runs, and of its next start; what a `Demand` says.
+ID, NEXT_ID = 5, 6
+COME, GO = True, False
+POWERED_OFF = LibvirtEvent("SHUTDOWN", "GUEST")
+
+# What happens in a script, at a second of it.
+
+
+def eof(seconds: float) -> Failed:
+    return Failed(Failure(Phase.RECEIVE, at(seconds)))
+
+
+def stream_error(seconds: float, error: SavedError = TAKEN_OVER) -> Failed:
+    return Failed(Failure(Phase.RECEIVE, at(seconds), error))
+
+
+def stopped(seconds: float, detail: str = "DESTROYED") -> Stopped:
+    return Stopped(at(seconds), LibvirtEvent("STOPPED", detail))
+
+
+def undefined(seconds: float) -> Undefined:
+    return Undefined(at(seconds), LibvirtEvent("UNDEFINED", "REMOVED"))
+
+
+def down(seconds: float, cause: Cause = Cause.HYPERVISOR_LOST) -> Down:
+    return Down(at(seconds), cause)
 
 
 class Life:
@@ -164,3 +177,19 @@ def _short(record: Mark) -> str:
             return "break"
         case Note(note=note):
             return note
+
+
+def attached(policy: Policy = Policy.ALWAYS) -> Life:
+    """A console that was opened for the first time, at second 1, for a guest that ran before."""
+    life = Life(policy)
+    life.happen(Demand(at(0), COME), Up(at(0), ID), Opened(at(1), ID))
+    assert (life.state, life.story) == (State.ATTACHED, ["attached 1"])
+    return life
+
+
+def waiting_for(error: SavedError = BUSY) -> Life:
+    """A console whose opening failed, at second 1."""
+    life = Life()
+    life.happen(Up(at(0), ID), OpenFailed(at(1), error))
+    assert life.state == "waiting"
+    return life

@@ -25,21 +25,16 @@ from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, LibvirtEvent, Phase, Retry
 from virtmuxd.config.schema import Config
 from virtmuxd.core.console_key import ConsoleKey, Naming
+from virtmuxd.core.effects import ClearTimer, Close, Command, Open, Query, SetTimer
 from virtmuxd.core.events import (
     Answered,
     Cleaned,
-    ClearTimer,
-    Close,
-    Command,
     Elapsed,
     Event,
     Failed,
-    Open,
     Opened,
     OpenFailed,
     Policy,
-    Query,
-    SetTimer,
     Started,
     Stopped,
     Timer,

@@ -1,5 +1,9 @@
 """A world at random around one console: a guest, hypervisors and clients do as they like, in any order that libvirt may
-show it, and the console's state machine is fed what the daemon would see."""
+show it, and the console's state machine is fed what the daemon would see.
+
+Long, because hypothesis has all the rules of a world in one class, and each is read together with what it leaves behind
+for the others.
+"""
 
 from dataclasses import replace
 
@@ -9,12 +13,11 @@ from msgspec import structs
 
 from tests.harness.life import BUSY, CONNECTION_LOST, NOT_RUNNING, PTY_CLOSED, SECOND, TAKEN_OVER, Life, at
 from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
+from virtmuxd.core.effects import ClearTimer, Close, Move, Open, Query, SetTimer
 from virtmuxd.core.events import (
     Answered,
     Arrived,
     Cleaned,
-    ClearTimer,
-    Close,
     Demand,
     Down,
     Elapsed,
@@ -23,20 +26,16 @@ from virtmuxd.core.events import (
     Fenced,
     Incoming,
     Lent,
-    Move,
     Noted,
-    Open,
     Opened,
     OpenFailed,
     Paused,
     Policy,
     PolicySet,
-    Query,
     Reclaimed,
     Released,
     Renamed,
     Resumed,
-    SetTimer,
     ShuttingDown,
     Spoke,
     Started,
@@ -48,7 +47,7 @@ from virtmuxd.core.events import (
     Up,
 )
 from virtmuxd.core.evidence import Failure
-from virtmuxd.core.machine import Machine
+from virtmuxd.core.machine import TABLE
 
 THERE = "qemu+ssh://other/system"
 _FAILURES = st.sampled_from(["end", "error", "closed PTY", "connection", "connection error", "bug", "stall"])
@@ -106,7 +105,7 @@ class World(RuleBasedStateMachine):
 
     def happen(self, event: Event) -> None:
         before, duties = self.life.state, len(self.life.duties)
-        entry = Machine.TABLE.get((before, type(event)))
+        entry = TABLE.get((before, type(event)))
         commands = self.life.happen(event)
         assert self.life.state in (before, *(entry.to if entry is not None else ())), "as the table says"
         if Move() in self.life.duties[duties:]:

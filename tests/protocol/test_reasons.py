@@ -5,7 +5,18 @@ from string import Formatter
 import pytest
 from msgspec import json
 
-from virtmux.reasons import CAUSES, PLACE_CAUSES, SERVER_CAUSES, Cause, ConsoleId, Phase, Reason, Retry, sentence
+from virtmux.reasons import (
+    CAUSES,
+    GUEST_ENDS,
+    PLACE_CAUSES,
+    SERVER_CAUSES,
+    Cause,
+    ConsoleId,
+    Phase,
+    Reason,
+    Retry,
+    sentence,
+)
 
 HOSTILE = ["{device}", "{0}", "{", "}", "{}", "{domain.__class__}", "%s", "a:b", "ä\n", ""]
 
@@ -41,6 +52,11 @@ def test_the_causes_of_a_place_are_those_of_exit_0_5_and_12_and_what_only_refuse
 
 def test_those_of_exit_5_are_of_a_daemon_that_may_be_there_again() -> None:
     assert {cause for cause, info in CAUSES.items() if info.exit_status == 5} == SERVER_CAUSES
+
+
+def test_a_guests_ends_are_those_of_exit_10_and_11_but_for_that_of_its_device() -> None:
+    by_exit_status = {cause for cause, info in CAUSES.items() if info.exit_status in {10, 11}}
+    assert GUEST_ENDS | {Cause.DEVICE_REMOVED} == by_exit_status
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -7,8 +7,6 @@ from virtmux.backoff import Backoff
 from virtmux.reasons import CAUSES, Cause, Reason
 from virtmux.records import Note
 
-#: The exit status where a time that the person has set ran out.
-TIMED_OUT = 7
 _FIRST_RETRY_S = 0.2
 _LONGEST_RETRY_S = 2.0
 
@@ -17,7 +15,7 @@ _PASSING = frozenset({1, 5, 6, 8})
 #: Exit statuses of a console that somebody else holds, or whose guest does not run.
 _NOT_YET = frozenset({8, 9, 10, 11})
 #: Exit statuses after which the guest's next start makes the console live again.
-_NEXT_START = frozenset({9, 10, 11})
+NEXT_START = frozenset({9, 10, 11})
 
 
 class Leave(NamedTuple):
@@ -32,7 +30,7 @@ def begins_anew(what: Reason | Note) -> bool:
     """Whether what the guest has switched on in the terminal is over with this: it has rebooted, or runs no more."""
     if isinstance(what, Note):
         return what.note == "rebooted"
-    return what.exit_status in _NEXT_START and not _is_followed(what)
+    return what.exit_status in NEXT_START and not _is_followed(what)
 
 
 def _is_followed(reason: Reason) -> bool:
@@ -49,7 +47,7 @@ def leaves_with(reason: Reason, leave: Leave, *, begun: bool) -> int | None:
         return status
     if passes or _is_followed(reason):
         return None
-    if leave.stay and status in _NEXT_START:
+    if leave.stay and status in NEXT_START:
         return None
     return status
 

@@ -26,13 +26,14 @@ from virtmux_cli.attach.display import Display
 from virtmux_cli.attach.escape import DEFAULT, parse_escape
 from virtmux_cli.attach.gathering import Gathering
 from virtmux_cli.attach.input import AttachInput
-from virtmux_cli.attach.policy import TIMED_OUT, Leave, begins_anew, leaves_refused, option_to_wait, retries
+from virtmux_cli.attach.policy import Leave, begins_anew, leaves_refused, option_to_wait, retries
 from virtmux_cli.attach.replayed import PastFilter, Shown
 from virtmux_cli.attach.state import Action, AttachState, End, Live, OtherHistory, Replayed, Withheld
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.options import by_name
 from virtmux_cli.screen.window import REPLAY, WINDOW
 from virtmux_cli.signals import handled
+from virtmux_cli.statuses import SIGNALLED, TIMED_OUT, USAGE
 from virtmux_cli.streams import Outlet
 from virtmux_cli.terminal import Terminal
 
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from virtmux_cli.screen.repainted import Repaint
 
 _STDIN, _STDOUT = 0, 1
-_USAGE = 2
 
 
 class Options(NamedTuple):
@@ -167,7 +167,7 @@ class AttachSession:
 
     def signalled(self, number: int) -> None:
         """Leave on a signal, as a shell reports it: with 128 and its number."""
-        self._leave(Leaving(128 + number))
+        self._leave(Leaving(SIGNALLED + number))
 
     def _leave(self, leaving: Leaving) -> None:
         if not self._leaving.done():
@@ -252,7 +252,7 @@ class AttachSession:
         elif reason.cause is Cause.PROTOCOL_ERROR and self._options.position is not None:
             # Of all that this command asks for, only the position can be what the daemon does not take.
             why = reason.text.removeprefix(f"{sentence(Cause.PROTOCOL_ERROR)}: ")
-            self._leave(Leaving(_USAGE, complaint=f"--from {self._options.position}: {why}"))
+            self._leave(Leaving(USAGE, complaint=f"--from {self._options.position}: {why}"))
         else:
             self._leave(Leaving(status, error=reason))
 

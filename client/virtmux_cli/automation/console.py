@@ -12,14 +12,11 @@ from virtmux.errors import ConsoleEnded, InputRejected, TimedOut, VirtmuxError
 from virtmux.following import Disconnected, Record, Resumed
 from virtmux.messages import Gap, MarkMessage
 from virtmux.records import Break, Note
-from virtmux_cli.attach.policy import TIMED_OUT
 from virtmux_cli.attach.state import End, OtherHistory, not_shown
 from virtmux_cli.attach.talk import Talk, on_stderr
 from virtmux_cli.options import by_name
+from virtmux_cli.statuses import TIMED_OUT
 
-#: With what exit status a pattern is told from the first: this and its number behind it. Shells keep what is above 125
-#: for themselves.
-FURTHER = 20
 #: Of what was seen last, so many bytes are shown.
 _SEEN = 200
 

@@ -11,7 +11,7 @@ from virtmux.console import Console
 from virtmux.matching import Search
 from virtmux_cli.attach.state import not_shown
 from virtmux_cli.attach.talk import Talk
-from virtmux_cli.automation.console import FURTHER, Where, at_console, reported, seconds_of, talk
+from virtmux_cli.automation.console import Where, at_console, reported, seconds_of, talk
 from virtmux_cli.automation.expected import expect
 from virtmux_cli.automation.match_text import match_json, match_line
 from virtmux_cli.automation.parts import InputCommand, Piece, given, input_options, pieces, redacted, redacted_so_far
@@ -21,6 +21,7 @@ from virtmux_cli.automation.steps import run
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, uri_option
 from virtmux_cli.output import write
+from virtmux_cli.statuses import FURTHER
 
 _MOST_PATTERNS = 100
 

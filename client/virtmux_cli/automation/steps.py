@@ -5,11 +5,9 @@ import asyncio
 from virtmux.console import Console
 from virtmux.errors import ConsoleEnded, InputRejected, TimedOut, VirtmuxError
 from virtmux.reasons import Cause
-from virtmux_cli.attach.policy import TIMED_OUT
 from virtmux_cli.attach.state import not_shown
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.automation.console import (
-    FURTHER,
     Where,
     at_console,
     pattern_text,
@@ -25,6 +23,7 @@ from virtmux_cli.automation.script import Script, Step
 from virtmux_cli.automation.sending import Pace, send
 from virtmux_cli.automation.wait import print_end, wait_attached, wait_ended
 from virtmux_cli.output import write
+from virtmux_cli.statuses import FURTHER, TIMED_OUT
 from virtmux_cli.text import reason_text
 
 _TIMEOUT_S = 60.0

@@ -10,7 +10,7 @@ from virtmux.console import Console
 from virtmux.errors import ConsoleEnded, Refused, TimedOut
 from virtmux.messages import PlaceEnded
 from virtmux.reasons import Cause, Reason
-from virtmux_cli.attach.policy import Leave, leaves_refused, leaves_with, retries
+from virtmux_cli.attach.policy import NEXT_START, Leave, leaves_refused, leaves_with, retries
 from virtmux_cli.attach.state import End
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.automation.console import Where, at_console, reported, seconds_of, talk
@@ -20,7 +20,6 @@ from virtmux_cli.output import write
 from virtmux_cli.text import json_line, reason_text
 
 _PATIENT = Leave(wait=True)
-_ENDED = frozenset({9, 10, 11})
 
 
 @click.command("wait", short_help="Wait until a console is attached or has ended.")
@@ -101,7 +100,7 @@ async def wait_ended(console: Console, seconds: float | None) -> Reason:
         ConsoleEnded: what ended was something else, for good.
     """
     reason = await console.until_ended(timeout=seconds, is_end=_is_final)
-    if reason.exit_status in _ENDED or reason.cause is Cause.GUEST_UNDEFINED:
+    if reason.exit_status in NEXT_START or reason.cause is Cause.GUEST_UNDEFINED:
         return reason
     raise ConsoleEnded(reason)
 

@@ -3,12 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from virtmux.reasons import Cause, Reason
+from virtmux.reasons import GUEST_ENDS
 from virtmux.records import Attached, Ended, Mark, Position, parse_time
 from virtmux_cli.log.records import Incarnation
-
-#: Exit statuses of causes that end an incarnation, and not only an attachment.
-_ENDS_GUEST = frozenset({10, 11})
 
 
 class Placed(NamedTuple):
@@ -25,12 +22,8 @@ def incarnations(marks: Iterable[Placed]) -> tuple[Incarnation, ...]:
         match record:
             case Attached(at=at, incarnation=number) if not found or found[-1].number != number:
                 found.append(Incarnation(number, parse_time(at), position, None))
-            case Ended(reason=reason) if found and _ends_guest(reason):
+            case Ended(reason=reason) if found and reason.cause in GUEST_ENDS:
                 found[-1] = found[-1]._replace(end=reason)
             case _:
                 pass
     return tuple(found)
-
-
-def _ends_guest(reason: Reason) -> bool:
-    return reason.exit_status in _ENDS_GUEST and reason.cause is not Cause.DEVICE_REMOVED

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from virtmux.messages import ConsoleInfo, Event, State
-from virtmux.reasons import CAUSES, Cause
+from virtmux.reasons import GUEST_ENDS, Cause
 from virtmux_cli.globs import fit
 from virtmux_cli.tmux.naming import Key, real_name, window_name
 
-#: Exit statuses of a guest's end, which says more than that the guest does not run.
-_GUEST_ENDED = frozenset({10, 11})
+#: Ends that say more than that the guest does not run.
+_SAYING_MORE = GUEST_ENDS | {Cause.DEVICE_REMOVED}
 
 
 class Pane(NamedTuple):
@@ -198,7 +198,7 @@ def _vanished(known: _Known) -> None:
 
 def _waiting(told: Cause | None, now: Cause) -> Cause:
     """What a console waits for, unless its end said that already, and better."""
-    if now is Cause.GUEST_NOT_RUNNING and told is not None and CAUSES[told].exit_status in _GUEST_ENDED:
+    if now is Cause.GUEST_NOT_RUNNING and told is not None and told in _SAYING_MORE:
         return told
     return now
 

@@ -1,6 +1,6 @@
 """What `virsh console` prints and ends with, as seen of virsh 9.0 (tests/integration/test_console.py). Pure."""
 
-from virtmux.reasons import Cause, Reason
+from virtmux.reasons import GUEST_ENDS, Cause, Reason
 from virtmux.sanitize import printable
 from virtmux_cli.attach.escape import parse_escape
 
@@ -12,20 +12,7 @@ NO_TERMINAL = "error: Cannot run interactive console without a controlling TTY"
 NOT_CONNECTED = "error: failed to connect to the hypervisor"
 
 #: Ends of which virsh learns no more than that the stream is over.
-_SILENT = frozenset(
-    {
-        Cause.DETACHED,
-        Cause.STREAM_ENDED,
-        Cause.GUEST_SHUTDOWN,
-        Cause.GUEST_DESTROYED,
-        Cause.GUEST_SAVED,
-        Cause.GUEST_MIGRATED,
-        Cause.GUEST_REVERTED,
-        Cause.GUEST_CRASHED,
-        Cause.GUEST_FAILED,
-        Cause.DEVICE_REMOVED,
-    }
-)
+_SILENT = GUEST_ENDS | {Cause.DETACHED, Cause.STREAM_ENDED, Cause.DEVICE_REMOVED}
 #: Failures of virsh to connect: there is no console yet, and no empty line behind them.
 _CONNECTING = frozenset(
     {Cause.SERVER_LOST, Cause.ACCESS_DENIED, Cause.HYPERVISOR_LOST, Cause.HYPERVISOR_TIMEOUT, Cause.HYPERVISOR_DENIED}

@@ -3,24 +3,8 @@
 from dataclasses import replace
 
 from virtmux.records import rfc3339
-from virtmuxd.core.events import (
-    ClearTimer,
-    Command,
-    Demand,
-    Duty,
-    Elapsed,
-    Event,
-    Keep,
-    Lent,
-    Policy,
-    PolicySet,
-    Reclaimed,
-    Released,
-    SetTimer,
-    Timer,
-    Timing,
-    Up,
-)
+from virtmuxd.core.effects import ClearTimer, Effect, Keep, SetTimer
+from virtmuxd.core.events import Demand, Elapsed, Event, Lent, Policy, PolicySet, Reclaimed, Released, Timer, Timing, Up
 
 #: A release without an end.
 FOREVER = (1 << 63) - 1
@@ -88,7 +72,7 @@ class Claim:
             return None
         return max(0.0, (self.released_until - at) / _SECOND)
 
-    def learn(self, event: Event, *, held: bool) -> list[Command | Duty]:  # noqa: PLR0911 - one for each kind of event
+    def learn(self, event: Event, *, held: bool) -> list[Effect]:  # noqa: PLR0911 - one for each kind of event
         """Take what the event says about it; `held`: the console is held or sought now."""
         match event:
             case Demand(present=present):
@@ -111,10 +95,10 @@ class Claim:
                 pass  # it says nothing about it
         return []
 
-    def timers(self, at: int) -> list[Command | Duty]:
+    def timers(self, at: int) -> list[Effect]:
         """What runs, set anew."""
         left = self.left_s(at)
-        timers: list[Command | Duty] = [SetTimer(Timer.LINGER, self._timing.linger)] if self._lingering else []
+        timers: list[Effect] = [SetTimer(Timer.LINGER, self._timing.linger)] if self._lingering else []
         return timers + ([SetTimer(Timer.RECLAIM, left)] if left is not None else [])
 
     @property
@@ -122,14 +106,14 @@ class Claim:
         """How many seconds the console stays open on demand once nobody wants it any more."""
         return self._timing.linger
 
-    def _set(self, policy: Policy, linger: float) -> list[Command | Duty]:
+    def _set(self, policy: Policy, linger: float) -> list[Effect]:
         self.policy, self._timing = policy, replace(self._timing, linger=linger)
         if not self._lingering:
             return []
         self._lingering = policy is Policy.ON_DEMAND
         return [SetTimer(Timer.LINGER, linger) if self._lingering else ClearTimer(Timer.LINGER)]
 
-    def _demand(self, *, present: bool, held: bool) -> list[Command | Duty]:
+    def _demand(self, *, present: bool, held: bool) -> list[Effect]:
         ceased = self.demanded and not present
         self.demanded = present
         self._lingering = ceased and self.policy is Policy.ON_DEMAND and held
@@ -137,7 +121,7 @@ class Claim:
             return [SetTimer(Timer.LINGER, self._timing.linger)]
         return [ClearTimer(Timer.LINGER)] if present else []
 
-    def _release(self, at: int, until: int | None) -> list[Command | Duty]:
+    def _release(self, at: int, until: int | None) -> list[Effect]:
         self.released_until = until
         left = self.left_s(at)
         return [Keep(until), ClearTimer(Timer.RECLAIM) if left is None else SetTimer(Timer.RECLAIM, left)]

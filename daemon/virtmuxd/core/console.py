@@ -14,28 +14,8 @@ from virtmux.reasons import Cause, ConsoleId, Phase, Reason, sentence
 from virtmux.records import rfc3339
 from virtmuxd.core.company import Company
 from virtmuxd.core.console_key import ConsoleKey, Naming
-from virtmuxd.core.events import (
-    Begin,
-    Command,
-    Duty,
-    End,
-    Event,
-    Explain,
-    Fenced,
-    Hold,
-    Incoming,
-    Keep,
-    Move,
-    Policy,
-    PolicySet,
-    Probe,
-    Remember,
-    Renamed,
-    Spoke,
-    Timing,
-    TurnedBack,
-    Wait,
-)
+from virtmuxd.core.effects import Begin, Effect, End, Explain, Hold, Keep, Move, Probe, Remember, Wait
+from virtmuxd.core.events import Event, Fenced, Incoming, Policy, PolicySet, Renamed, Spoke, Timing, TurnedBack
 from virtmuxd.core.evidence import Evidence
 from virtmuxd.core.holder import Destination, Holder
 from virtmuxd.core.inputs import Batch, Inputs
@@ -222,7 +202,7 @@ class Console:
                 raise
             self._holder.report_bug()
 
-    def _see_to(self, effect: Command | Duty) -> None:
+    def _see_to(self, effect: Effect) -> None:
         match effect:
             case Begin(at, attachment, shared):
                 self._store.hold(at)

@@ -44,9 +44,6 @@ _STOPPED_CAUSES: dict[str, Cause] = {
     "FROM_SNAPSHOT": Cause.GUEST_REVERTED,
 }
 
-#: The causes among them.
-GUEST_ENDS = frozenset(_STOPPED_CAUSES.values())
-
 _DENIED = frozenset(
     {_ERR_OPERATION_DENIED, _ERR_AUTH_FAILED, _ERR_AUTH_CANCELLED, _ERR_AUTH_UNAVAILABLE, _ERR_ACCESS_DENIED}
 )
@@ -79,6 +76,7 @@ class Evidence:
 
     @property
     def running(self) -> bool:
+        """Whether it runs, paused or not, as far as is known."""
         return self.running_id >= 0 and self.stopped is None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from virtmuxd.core.console_key import ConsoleKey, Naming
-from virtmuxd.core.events import Command
+from virtmuxd.core.effects import Command
 
 
 class Holder(Protocol):

@@ -5,7 +5,8 @@ its way at that moment, so one probe some time after the last output finds every
 costs nothing.
 """
 
-from virtmuxd.core.events import Command, Duty, Probe, SetTimer, Timer
+from virtmuxd.core.effects import Effect, Probe, SetTimer
+from virtmuxd.core.events import Timer
 
 _SECOND = 10**9
 
@@ -52,13 +53,13 @@ class Silence:
         """The console is not held any more."""
         self.unwatched = False
 
-    def spoke(self, at: int) -> list[Command | Duty]:
+    def spoke(self, at: int) -> list[Effect]:
         """The word came; further ones only move `spoke_at`."""
         self.unwatched = False
         self.spoke_at = at
         return [SetTimer(Timer.PROBE, self._after_s)]
 
-    def elapsed(self, at: int) -> list[Command | Duty]:
+    def elapsed(self, at: int) -> list[Effect]:
         """The timer ran out: probe, unless it spoke meanwhile."""
         silence = (at - (self.spoke_at or 0)) / _SECOND
         if silence < self._after_s:

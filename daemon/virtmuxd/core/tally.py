@@ -54,8 +54,8 @@ class ConsoleTally:
         given = self._company.given
         return Tally(
             attachments=self._machine.attachment,
-            breaks=self._machine.breaks,
-            break_seconds=self._machine.broken / _SECOND,
+            breaks=self._machine.breaks.number,
+            break_seconds=self._machine.breaks.length / _SECOND,
             output=self._sequence.end,
             delivered=given.delivered,
             gaps=given.gaps,

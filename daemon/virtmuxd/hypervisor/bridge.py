@@ -3,14 +3,12 @@
 Stock libvirtaio touches the loop in whatever thread libvirt happens to be in, and makes a task for every timer that is
 armed, which is one for each packet received (docs/libvirt.md, "Threads and the event loop"). Here ids are handed out at
 once, every change is carried over to the loop's thread in the order in which it was asked for, and timers are plain
-loop handles. The loop goes on watching a file through libvirt's short pauses (`_Descriptor`), and a connection that
-floods can rest, so that one turn reads many messages (`EventBridge.rest`).
+loop handles. What the loop hears of the files that libvirt watches is in `descriptor`.
 
 libvirt keeps a file descriptor open until its free callback has run, so removing it a little later is safe.
 """
 
 import asyncio
-import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,120 +16,23 @@ from contextlib import contextmanager
 from typing import Any
 
 import libvirtaio
-from libvirt import VIR_EVENT_HANDLE_READABLE, VIR_EVENT_HANDLE_WRITABLE, virEventInvokeFreeCallback
+from libvirt import virEventInvokeFreeCallback
 
+from virtmuxd.hypervisor.descriptor import Descriptor
 from virtmuxd.hypervisor.headroom import Headroom
 from virtmuxd.hypervisor.transport import Transport
 
-#: Messages that libvirt reads in one turn of the loop from a connection that has rested: of 4 KB each, which is the
-#: most that a PTY gives at once, they are as much as one console may take of a turn (`ConsoleStream`).
-_MESSAGES = 64
 
-
-class _Descriptor(libvirtaio.Descriptor):  # type: ignore[misc]  # libvirtaio has no types
-    """A watched file, of which the loop hears only what it must.
-
-    libvirt asks to read no more as a call begins, and to read again as it ends; mostly nothing comes in between. So the
-    loop goes on watching, and is told only once something comes that nobody wants. What libvirt has to write as it
-    reads, such as the answer to a ping, is written at once: the loop watches for room only where there is none.
-    """
-
-    def __init__(self, impl: "EventBridge", fd: int) -> None:
-        super().__init__(impl, fd)
-        self.events = 0
-        #: What the loop watches it for, and whether libvirt is being called.
-        self._has_reader = self._has_writer = self._is_called = False
-        self._resting: asyncio.TimerHandle | None = None
-        self._poller = select.poll()
-        self._poller.register(fd, select.POLLIN)
-
-    def update(self) -> None:
-        events = 0
-        for callback in self.callbacks.values():
-            events |= callback.event
-        changed, self.events = events ^ self.events, events
-        if changed & events & VIR_EVENT_HANDLE_READABLE and not self._has_reader:
-            self._start_reading()
-        if changed & VIR_EVENT_HANDLE_WRITABLE and not self._is_called:
-            self._update_writer()
-
-    def _update_writer(self) -> None:
-        wanted = bool(self.events & VIR_EVENT_HANDLE_WRITABLE)
-        if wanted and not self._has_writer:
-            self.impl.loop.add_writer(self.fd, self._handle, VIR_EVENT_HANDLE_WRITABLE)
-        elif self._has_writer and not wanted:
-            self.impl.loop.remove_writer(self.fd)
-        self._has_writer = wanted
-
-    def _readable(self) -> None:
-        """There is something to read, or an error. Of an error libuv tells once, and then no more; but before it there
-        may be more to read."""
-        if not self.events & VIR_EVENT_HANDLE_READABLE:
-            self._stop_reading()
-            return
-        self._read()
-        left = self._poller.poll(0) if self._has_reader else ()
-        if left and left[0][1] & select.POLLERR:
-            self._stop_reading()
-            self._start_reading()
-
-    def _read(self) -> None:
-        """libvirt reads one message each time it is called."""
-        self._is_called = True
-        try:
-            self._handle(VIR_EVENT_HANDLE_READABLE)
-            if self.events & VIR_EVENT_HANDLE_WRITABLE:
-                self._handle(VIR_EVENT_HANDLE_WRITABLE)
-        finally:
-            self._is_called = False
-            self._update_writer()
-
-    def _start_reading(self) -> None:
-        if self._resting is None:
-            self._has_reader = True
-            self.impl.loop.add_reader(self.fd, self._readable)
-
-    def _stop_reading(self) -> None:
-        if self._has_reader:
-            self._has_reader = False
-            self.impl.loop.remove_reader(self.fd)
-
-    def rest(self, seconds: float) -> None:
-        """Do not read for so long; then, in one turn, up to `_MESSAGES` of what has come."""
-        if self._resting is None:
-            self._stop_reading()
-            self._resting = self.impl.loop.call_later(seconds, self._end_rest)
-
-    def _end_rest(self) -> None:
-        self._resting = None
-        if not self.events & VIR_EVENT_HANDLE_READABLE:
-            return
-        self._start_reading()
-        for _ in range(_MESSAGES):
-            is_wanted = self._has_reader and self.events & VIR_EVENT_HANDLE_READABLE
-            if not is_wanted or not self._has_more():
-                break
-            self._read()
-
-    def _has_more(self) -> bool:
-        """Whether there is more to read; of a file that has ended poll says something else."""
-        return self._poller.poll(0) == [(self.fd, select.POLLIN)]
-
-    def close(self) -> None:
-        """It is watched no more, and another may get its number."""
-        self._stop_reading()
-        self._update_writer()
-        if self._resting is not None:
-            self._resting.cancel()
-
-
-class _Timeout(libvirtaio.Callback):  # type: ignore[misc]
+class _Timeout(libvirtaio.Callback):  # type: ignore[misc]  # libvirtaio has no types
     """A timer of libvirt's: off at -1, otherwise called every so many milliseconds, which is every turn at 0."""
 
     def __init__(self, impl: "EventBridge", cb: Any, opaque: Any) -> None:
         super().__init__(impl, cb, opaque)
         self._milliseconds = -1
         self._handle: asyncio.Handle | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} iden={self.iden} milliseconds={self._milliseconds}>"
 
     def update(self, milliseconds: int) -> None:
         """Arm it anew, or stop it."""
@@ -225,9 +126,11 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
             if self._changes:  # one of them failed
                 self.loop.call_soon(self._catch_up)
 
-    # What libvirt calls, from any thread.
+    # What libvirt calls, from any thread: virEventAddHandleFunc and the others of include/libvirt/libvirt-event.h. That
+    # a watch or timer is not known, because it was removed just now, is no error.
 
     def _add_handle(self, fd: int, event: int, cb: Any, opaque: Any) -> int:
+        """Call `cb` with the watch, `fd`, what happened and `opaque` when that is one of `event`; gives the watch."""
         callback = libvirtaio.FDCallback(self, cb, opaque, descriptor=None, event=event)
         transport: Transport | None = getattr(self._opening, "transport", None)
         if transport is not None:
@@ -236,21 +139,26 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
         return int(callback.iden)
 
     def _update_handle(self, watch: int, event: int) -> None:
+        """Wait for `event` from now on; 0: for nothing."""
         self._carry(self._rewatch, watch, event)
 
     def _remove_handle(self, watch: int) -> int:
+        """Call no more, and free the opaque; gives 0, which is success."""
         self._carry(self._unwatch, watch)
         return 0
 
     def _add_timeout(self, timeout: int, cb: Any, opaque: Any) -> int:
+        """Call `cb` with the timer and `opaque` every `timeout` ms, -1: never; gives the timer."""
         callback = _Timeout(self, cb, opaque)
         self._carry(self._start_timer, callback, timeout)
         return int(callback.iden)
 
     def _update_timeout(self, timer: int, timeout: int) -> None:
+        """Call every `timeout` ms from now on, the next time after as many."""
         self._carry(self._change_timer, timer, timeout)
 
     def _remove_timeout(self, timer: int) -> int:
+        """As `_remove_handle`."""
         self._carry(self._stop_timer, timer)
         return 0
 
@@ -259,7 +167,7 @@ class EventBridge(libvirtaio.virEventAsyncIOImpl):  # type: ignore[misc]
     def _watch(self, callback: Any, fd: int) -> None:
         descriptor = self.descriptors.get(fd)
         if descriptor is None:
-            descriptor = self.descriptors[fd] = _Descriptor(self, fd)
+            descriptor = self.descriptors[fd] = Descriptor(self, fd)
         callback.descriptor = descriptor
         self.callbacks[callback.iden] = callback
         self._pending_inc()

@@ -8,36 +8,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
 from virtmux.messages import State
-from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
+from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmuxd.core.console import Console
-from virtmuxd.core.events import (
-    Answered,
-    Cleaned,
-    ClearTimer,
-    Close,
-    Command,
-    Elapsed,
-    Event,
-    Failed,
-    Open,
-    Opened,
-    OpenFailed,
-    Query,
-    SetTimer,
-    Timer,
-)
-from virtmuxd.core.evidence import Failure, connecting_cause, connection_cause, opening_cause
+from virtmuxd.core.effects import ClearTimer, Close, Command, Open, Query, SetTimer
+from virtmuxd.core.events import Answered, Cleaned, Elapsed, Event, Failed, Opened, OpenFailed, Timer
+from virtmuxd.core.evidence import Failure, connection_cause
 from virtmuxd.core.inputs import Batch
 from virtmuxd.core.log_fields import of_console
 from virtmuxd.hypervisor.cancelled import go_on_being_cancelled
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.inventory import look_up
+from virtmuxd.hypervisor.opener import OpenConsole, Opener
 from virtmuxd.hypervisor.stream import ConsoleStream
 
 _log = logging.getLogger(__name__)
@@ -80,10 +67,7 @@ class ConsoleSupervisor:
         self._loop = asyncio.get_running_loop()
         self._connection: Connection | None = None
         self._stream: ConsoleStream | None = None
-        #: All that are open and that nobody has begun to close.
-        self._streams: set[ConsoleStream] = set()
-        self._opening = asyncio.Lock()
-        self._ahead: _Open | None = None
+        self._opener = Opener(console, route, self._connection_lost)
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._sending = False
         self._sending_since: float | None = None
@@ -102,8 +86,7 @@ class ConsoleSupervisor:
         finally:
             for timer in self._timers.values():
                 timer.cancel()
-            while self._streams:
-                await self._close_stream(next(iter(self._streams)))
+            await self._opener.close_all()
 
     async def _live(self) -> None:
         async with asyncio.TaskGroup() as life:
@@ -194,88 +177,36 @@ class ConsoleSupervisor:
         self.post(Elapsed(time.time_ns(), timer))
 
     def prepare(self) -> None:
-        """Open the console ahead of the command to do so; libvirt keeps its output until then."""
-        self._start(self._open_ahead)
+        """Open the console ahead of the command to do so."""
+        self._start(self._opener.open_ahead)
 
     def settle(self) -> None:
         """The console has come here with its guest: what was opened ahead is used now, or not at all."""
-        self._loop.call_soon(self._start, self._give_up_ahead)
-
-    async def _give_up_ahead(self) -> None:
-        async with self._opening:
-            if self.console.machine.state is not State.OPENING and self._ahead is not None:
-                ahead, self._ahead = self._ahead, None
-                await self._close_stream(ahead.stream)
-
-    async def _open_ahead(self) -> None:
-        async with self._opening:
-            opened = await self._try_to_open()
-            self._ahead = replace(opened, since=time.time_ns()) if isinstance(opened, _Open) else None
+        self._loop.call_soon(self._start, self._opener.give_up_ahead)
 
     async def _open(self, force: bool) -> None:  # noqa: FBT001  # as `_start` gives it
-        async with self._opening:
-            ahead, self._ahead = self._ahead, None
-            if ahead is not None and ahead.connection.lost is not None:
-                await self._close_stream(ahead.stream)
-                ahead = None
-            opened = ahead or await self._try_to_open(force=force)
+        opened = await self._opener.open(force=force)
         if isinstance(opened, OpenFailed):
             self.post(opened)
         else:
             self._opened(opened)
 
-    async def _try_to_open(self, *, force: bool = False) -> "_Open | OpenFailed":
-        try:
-            connection = await self._route.connect()
-        except CallFailed as failed:
-            return OpenFailed(time.time_ns(), failed.error, connecting_cause(failed.error))
-        except DeadlineMissed:
-            return OpenFailed(time.time_ns(), cause=Cause.HYPERVISOR_TIMEOUT)
-        key = self.console.key
-        try:
-            await connection.watch_close(partial(self._connection_lost, connection))
-            if force:
-                _log.warning("a console is taken by force, as somebody asked", extra=of_console(self.console.id))
-            stream = await ConsoleStream.open(connection, key.uuid, key.device, force=force)
-        except CallFailed as failed:
-            await connection.close()
-            return OpenFailed(time.time_ns(), failed.error, self._why_not(failed.error))
-        except DeadlineMissed:
-            await connection.close()
-            return OpenFailed(time.time_ns(), cause=Cause.HYPERVISOR_TIMEOUT)
-        except BaseException:
-            await connection.close()
-            raise
-        self._streams.add(stream)
-        return _Open(connection, stream)
-
-    def _why_not(self, error: SavedError) -> Cause:
-        """What the error of an opening means; that the device is no PTY is known without it."""
-        cause = opening_cause(error)
-        not_pty = self.console.naming.backend != "pty"
-        return Cause.CONSOLE_NOT_PTY if not_pty and cause is Cause.STREAM_ERROR else cause
-
-    def _opened(self, opened: "_Open") -> None:
+    def _opened(self, opened: OpenConsole) -> None:
         self._connection, self._stream = connection, stream = opened.connection, opened.stream
         self.post(Opened(time.time_ns(), stream.running_id, opened.since, stream.shared))
         if self._stream is not stream:
             return
         if self.console.machine.state is not State.ATTACHED:  # it is not waited for any more
             self._stream = None
-            self._start(self._close_stream, stream)
+            self._start(self._opener.close, stream)
         elif connection.lost is not None:  # between the opening and now; its callback found nothing to end
             self._connection_lost(connection, connection.lost)
         else:
             stream.start(partial(self._received, stream), partial(self._ended, stream))
 
     async def _close(self, stream: ConsoleStream | None) -> None:
-        errors = await self._close_stream(stream) if stream is not None else ()
+        errors = await self._opener.close(stream) if stream is not None else ()
         self.post(Cleaned(time.time_ns(), errors))
-
-    async def _close_stream(self, stream: ConsoleStream) -> tuple[SavedError, ...]:
-        """Close it, once: whoever comes first, also where that is cancelled."""
-        self._streams.discard(stream)
-        return await stream.close()
 
     async def _query(self, attachment: int) -> None:
         """Ask how the domain stands, on a connection of its own: the console's may be what is sick.
@@ -389,12 +320,3 @@ class ConsoleSupervisor:
         if self._stream is stream and not self.console.machine.paused:
             _log.warning("a console does not take what it is sent", extra=of_console(self.console.id))
             self.post(Failed(Failure(Phase.SEND, time.time_ns(), stalled=True)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """An open console, and since when (ns), where it was opened ahead."""
-
-    connection: Connection
-    stream: ConsoleStream
-    since: int | None = None

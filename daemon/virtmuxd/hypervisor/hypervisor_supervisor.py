@@ -301,15 +301,15 @@ class HypervisorSupervisor:
                 continue
             naming = Naming(self._route.uri, state.name, device.backend, device.index)
             if self._appear(key, naming) or all_news or self._consoles[key].supervisor.console.unplugged:
-                self._consoles[key][0].post(Up(time.time_ns(), state.running_id, state.stopped, state.paused))
+                self._consoles[key].supervisor.post(Up(time.time_ns(), state.running_id, state.stopped, state.paused))
         for key in [key for key in self._consoles if key.uuid == state.uuid and key not in keys]:
-            self._consoles[key][0].console.vanish(time.time_ns())
-            self._retire(self._consoles[key][0])
+            self._consoles[key].supervisor.console.vanish(time.time_ns())
+            self._retire(self._consoles[key].supervisor)
 
     def _appear(self, key: ConsoleKey, naming: Naming) -> bool:
         """Make the console be there; gives whether it was not."""
         if key in self._consoles:
-            return self._consoles[key][0].console.appear(naming, time.time_ns())
+            return self._consoles[key].supervisor.console.appear(naming, time.time_ns())
         console = self._scope.make_console(key, naming)
         self._consoles[key] = self._supervise(console)
         console.hold_by(self._consoles[key].supervisor)

@@ -5,12 +5,8 @@ from tests.harness.placed import ALICE, evictable, not_evicted, place, unheard
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import rfc3339
 from virtmuxd.core.cursor import Cursor
-from virtmuxd.core.events import (
-    Elapsed,
-    Open,
-    Timer,
-    Up,
-)
+from virtmuxd.core.effects import Open
+from virtmuxd.core.events import Elapsed, Timer, Up
 from virtmuxd.core.place import Place
 from virtmuxd.core.roles import Wish
 from virtmuxd.core.writer import Writer

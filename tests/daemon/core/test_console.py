@@ -12,13 +12,13 @@ from virtmux.reasons import Cause, LibvirtEvent
 from virtmux.records import Ended, rfc3339
 from virtmux.wire import Output
 from virtmuxd.core.console_key import ConsoleKey, Naming
+from virtmuxd.core.effects import Open
 from virtmuxd.core.events import (
     Arrived,
     Cleaned,
     Elapsed,
     Lent,
     Noted,
-    Open,
     Opened,
     OpenFailed,
     Policy,

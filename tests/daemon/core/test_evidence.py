@@ -3,8 +3,17 @@
 import pytest
 
 from tests.harness.life import CONNECTION_LOST, TAKEN_OVER, at, libvirt_error
-from virtmux.reasons import Cause, LibvirtEvent, Phase, SavedError
-from virtmuxd.core.evidence import Evidence, Failure, Verdict, assume, classify, connecting_cause, connection_cause
+from virtmux.reasons import GUEST_ENDS, Cause, LibvirtEvent, Phase, SavedError
+from virtmuxd.core.evidence import (
+    Evidence,
+    Failure,
+    Verdict,
+    assume,
+    classify,
+    connecting_cause,
+    connection_cause,
+    stopped_cause,
+)
 
 STOPPED = LibvirtEvent("STOPPED", "CRASHED")
 REMOVED = LibvirtEvent("DEVICE_REMOVED", "serial0")
@@ -19,6 +28,12 @@ def test_the_end_of_the_guest_explains_every_failure(fails: Failure) -> None:
     evidence = Evidence(1, 5, stopped=STOPPED, device_removed=REMOVED)
 
     assert classify(fails, evidence) == Verdict(Cause.GUEST_CRASHED, STOPPED)
+
+
+def test_each_end_of_a_guest_is_told_by_libvirt() -> None:
+    details = "SHUTDOWN", "DESTROYED", "CRASHED", "MIGRATED", "SAVED", "FAILED", "FROM_SNAPSHOT"
+
+    assert {stopped_cause(LibvirtEvent("STOPPED", detail)) for detail in details} == GUEST_ENDS
 
 
 @pytest.mark.parametrize("detail", [None, "", "SOMETHING_NEW"])

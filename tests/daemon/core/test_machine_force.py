@@ -2,16 +2,16 @@
 
 import pytest
 
-from tests.harness.life import BUSY, CONNECTION_LOST, TAKEN_OVER, Life, at
+from tests.harness.life import BUSY, COME, CONNECTION_LOST, ID, TAKEN_OVER, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
+from virtmuxd.core.effects import Open
 from virtmuxd.core.events import (
     Cleaned,
     Demand,
     Elapsed,
     Event,
     Failed,
-    Open,
     Opened,
     OpenFailed,
     Policy,
@@ -23,8 +23,6 @@ from virtmuxd.core.events import (
 )
 from virtmuxd.core.evidence import Failure
 
-ID = 5
-COME = True
 FORCED = Open(force=True)
 
 

@@ -4,10 +4,11 @@ from itertools import permutations
 
 import pytest
 
-from tests.harness.life import BUSY, NOT_RUNNING, TAKEN_OVER, Life, at
+from tests.harness.life import BUSY, ID, NOT_RUNNING, TAKEN_OVER, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Break, Note, rfc3339
+from virtmuxd.core.effects import Hold, Move, Open, Remember, SetTimer
 from virtmuxd.core.events import (
     Arrived,
     Cleaned,
@@ -15,15 +16,10 @@ from virtmuxd.core.events import (
     Down,
     Event,
     Failed,
-    Hold,
     Incoming,
-    Move,
-    Open,
     Opened,
     OpenFailed,
     Policy,
-    Remember,
-    SetTimer,
     Started,
     Stopped,
     Timer,
@@ -33,7 +29,7 @@ from virtmuxd.core.events import (
 )
 from virtmuxd.core.evidence import Failure
 
-ID, ID_THERE = 5, 9
+ID_THERE = 9
 THERE = "qemu+ssh://other/system"
 
 EOF = Failed(Failure(Phase.RECEIVE, at(3)))

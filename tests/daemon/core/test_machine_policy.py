@@ -2,26 +2,12 @@
 
 import pytest
 
-from tests.harness.life import Life, at
+from tests.harness.life import COME, GO, ID, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause
-from virtmuxd.core.events import (
-    Cleaned,
-    ClearTimer,
-    Close,
-    Demand,
-    Elapsed,
-    Open,
-    Opened,
-    Policy,
-    PolicySet,
-    SetTimer,
-    Timer,
-    Up,
-)
+from virtmuxd.core.effects import ClearTimer, Close, Open, SetTimer
+from virtmuxd.core.events import Cleaned, Demand, Elapsed, Opened, Policy, PolicySet, Timer, Up
 
-ID = 5
-COME, GONE = True, False
 LINGER = 60.0
 
 
@@ -29,7 +15,7 @@ def attached(policy: Policy, *, wanted: bool) -> Life:
     life = Life(policy)
     life.happen(Demand(at(0), COME), Up(at(0), ID), Opened(at(1), ID))
     if not wanted:
-        life.happen(Demand(at(1), GONE))
+        life.happen(Demand(at(1), GO))
     return life
 
 

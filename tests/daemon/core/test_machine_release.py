@@ -1,36 +1,24 @@
 """A console that is released is held by nobody here, until it is reclaimed, over restarts too."""
 
-from tests.harness.life import BUSY, Life, at
+from tests.harness.life import BUSY, COME, ID, Life, at, attached
 from virtmux.messages import State
 from virtmux.reasons import Cause
 from virtmuxd.core.claim import FOREVER
+from virtmuxd.core.effects import ClearTimer, Keep, Open, SetTimer
 from virtmuxd.core.events import (
     Cleaned,
-    ClearTimer,
     Demand,
     Down,
     Elapsed,
-    Keep,
     Lent,
-    Open,
     Opened,
     OpenFailed,
     Policy,
     Reclaimed,
     Released,
-    SetTimer,
     Timer,
     Up,
 )
-
-ID = 5
-COME = True
-
-
-def attached(policy: Policy = Policy.ALWAYS) -> Life:
-    life = Life(policy)
-    life.happen(Demand(at(0), COME), Up(at(0), ID), Opened(at(1), ID))
-    return life
 
 
 def waits_for(life: Life) -> tuple[Cause, bool, float | None]:

@@ -2,31 +2,23 @@
 
 import pytest
 
-from tests.harness.life import BUSY, CONNECTION_LOST, NOT_RUNNING, Life, at, libvirt_error
+from tests.harness.life import BUSY, CONNECTION_LOST, ID, NOT_RUNNING, Life, at, libvirt_error
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Attached, Break, rfc3339
+from virtmuxd.core.effects import ClearTimer, Close, Command, Explain, Hold, Open, Probe, Query, SetTimer
 from virtmuxd.core.ending import DOUBT_S, DOUBTS
 from virtmuxd.core.events import (
     Cleaned,
-    ClearTimer,
-    Close,
-    Command,
     Down,
     Elapsed,
-    Explain,
     Failed,
     Fenced,
-    Hold,
-    Open,
     Opened,
     OpenFailed,
     Paused,
     Policy,
-    Probe,
-    Query,
     Resumed,
-    SetTimer,
     Spoke,
     Started,
     Stopped,
@@ -34,8 +26,6 @@ from virtmuxd.core.events import (
     Up,
 )
 from virtmuxd.core.evidence import Failure
-
-ID = 5
 
 
 def attached(*, exclusive: bool = True, shared: bool = False) -> Life:

@@ -1,13 +1,15 @@
-"""What the tests of connections share."""
+"""What the tests of the event bridge and of connections share."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.harness.fake_libvirt import FakeLibvirt
+from virtmuxd.hypervisor import bridge as bridge_module
+from virtmuxd.hypervisor.bridge import EventBridge
 from virtmuxd.hypervisor.workers import Workers
-
-QUOTA = 8
 
 
 @pytest.fixture
@@ -20,6 +22,30 @@ async def hypervisor() -> AsyncIterator[FakeLibvirt]:
 @pytest.fixture
 async def workers() -> AsyncIterator[Workers]:
     """The threads in which their calls are made."""
-    workers = Workers(QUOTA, "test")
+    workers = Workers(8, "test")
     yield workers
     workers.close()
+
+
+@pytest.fixture
+def freed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What libvirt was told to free."""
+    freed: list[object] = []
+    monkeypatch.setattr(bridge_module, "virEventInvokeFreeCallback", freed.append)
+    return freed
+
+
+@pytest.fixture
+async def bridge(freed: list[object]) -> EventBridge:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)  # then a call from another thread raises
+    return EventBridge(loop)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    for each in (ours, theirs):
+        each.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs

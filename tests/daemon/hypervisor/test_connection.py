@@ -12,7 +12,6 @@ from typing import Any
 import libvirt
 import pytest
 
-from tests.daemon.hypervisor.conftest import QUOTA
 from tests.harness.fake_libvirt import FakeConnection, FakeLibvirt
 from tests.harness.processes import python_path
 from tests.harness.turns import until
@@ -210,7 +209,7 @@ async def all_busy(workers: Workers) -> AsyncIterator[None]:
     """No thread is free as long as the context is not left."""
     free = threading.Event()
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(QUOTA):
+        for _ in range(workers.use.quota):
             tasks.create_task(workers.call(Transport(), LONG, "virTest", free.wait))
         await asyncio.sleep(0)  # let them take all threads
         try:

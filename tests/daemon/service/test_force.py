@@ -5,7 +5,8 @@ from tests.harness.life import BUSY
 from tests.harness.served import served
 from virtmux.messages import Attach, Console, Done, ListConsoles, Place, Refused, State
 from virtmux.reasons import Cause
-from virtmuxd.core.events import Open, Opened, OpenFailed, Up
+from virtmuxd.core.effects import Open
+from virtmuxd.core.events import Opened, OpenFailed, Up
 
 
 async def test_it_is_answered_once_the_console_was_taken() -> None:

@@ -22,7 +22,8 @@ from virtmux.messages import (
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Attached, Ended, Note
 from virtmux.wire import Output
-from virtmuxd.core.events import Failed, Noted, Open, OpenFailed, Up
+from virtmuxd.core.effects import Open
+from virtmuxd.core.events import Failed, Noted, OpenFailed, Up
 from virtmuxd.core.evidence import Failure
 from virtmuxd.service import places
 

@@ -1,0 +1,150 @@
+"""The end of a guest, or of its device, explains the end of its console."""
+
+import pytest
+
+from tests.harness.life import ID, NEXT_ID, POWERED_OFF, at, attached, eof, stopped
+from virtmux.messages import State
+from virtmux.reasons import Cause, LibvirtEvent, Phase
+from virtmux.records import rfc3339
+from virtmuxd.core.effects import ClearTimer, Close, Open, Query, SetTimer
+from virtmuxd.core.events import (
+    Answered,
+    Cleaned,
+    Elapsed,
+    Event,
+    Opened,
+    Resumed,
+    ShuttingDown,
+    Started,
+    Timer,
+    Unplugged,
+)
+
+
+@pytest.mark.parametrize(
+    ("detail", "cause"),
+    [
+        ("SHUTDOWN", Cause.GUEST_SHUTDOWN),
+        ("DESTROYED", Cause.GUEST_DESTROYED),
+        ("CRASHED", Cause.GUEST_CRASHED),
+        ("MIGRATED", Cause.GUEST_MIGRATED),
+        ("SAVED", Cause.GUEST_SAVED),
+        ("FAILED", Cause.GUEST_FAILED),
+        ("FROM_SNAPSHOT", Cause.GUEST_REVERTED),
+    ],
+)
+@pytest.mark.parametrize("eof_first", [True, False])
+def test_the_end_of_the_guest_explains_an_end_of_stream_in_either_order(
+    detail: str, cause: Cause, eof_first: bool
+) -> None:
+    life = attached()
+    life.sequence.append(b"bye", at(1))
+    events: list[Event] = [eof(2), stopped(2.1, detail)]
+    if not eof_first:
+        events.reverse()
+
+    commands = life.happen(*events)
+
+    assert Close() in commands
+    assert not any(isinstance(command, Query) for command in commands)
+    assert life.story == ["attached 1", f"ended 1 {cause}"]
+    reason = life.reason
+    assert (reason.offset, reason.at, reason.error) == (3, rfc3339(at(2)), None)
+    assert (reason.event, reason.phase) == (LibvirtEvent("STOPPED", detail), Phase.RECEIVE)
+
+    assert life.happen(Cleaned(at(3))) == []
+    assert (life.state, life.story) == (State.WAITING, ["attached 1", f"ended 1 {cause}"])
+
+
+def test_readers_hold_in_front_of_an_end_until_it_is_explained() -> None:
+    life = attached()
+    life.happen(eof(2))
+
+    assert life.reserved == [2]
+    assert life.story == ["attached 1"]
+
+
+def test_an_unplugged_device_explains_its_end() -> None:
+    life = attached()
+    event = LibvirtEvent("DEVICE_REMOVED", "serial0")
+    life.happen(eof(2), Unplugged(at(2.1), event))
+
+    assert life.story == ["attached 1", "ended 1 device-removed"]
+    assert life.reason.event == event
+
+
+def test_an_end_without_any_event_is_asked_about_after_two_seconds() -> None:
+    life = attached()
+    assert SetTimer(Timer.EVIDENCE, 2.0) in life.happen(eof(2))
+    life.happen(Cleaned(at(3)))
+    assert life.state == "ending"
+
+    assert life.happen(Elapsed(at(4), Timer.EVIDENCE)) == [Query(1), SetTimer(Timer.EVIDENCE, 8.0)]
+    life.happen(Answered(at(4), 1, LibvirtEvent("SHUTOFF", "SAVED")))
+
+    assert (life.state, life.story) == (State.WAITING, ["attached 1", "ended 1 guest-saved"])
+    assert life.reason.event == LibvirtEvent("SHUTOFF", "SAVED")
+
+
+def test_an_end_that_nothing_explains_is_just_that_and_the_console_is_opened_again() -> None:
+    life = attached()
+    life.happen(eof(2), Cleaned(at(3)), Elapsed(at(4), Timer.EVIDENCE))
+
+    commands = life.happen(Answered(at(4), 1, None))
+
+    assert (life.state, life.story) == (State.WAITING, ["attached 1", "ended 1 stream-ended"])
+    assert ClearTimer(Timer.EVIDENCE) in commands
+    assert [command.timer for command in commands if isinstance(command, SetTimer)] == [Timer.RETRY]
+    assert Open() in life.happen(Elapsed(at(5), Timer.RETRY))
+    life.happen(Opened(at(6), ID))
+    assert life.story == ["attached 1", "ended 1 stream-ended", "break", "attached 2"]
+
+
+def test_a_guest_that_powered_off_has_shut_down_also_where_libvirt_takes_long_to_end_it() -> None:
+    life = attached()
+    life.happen(ShuttingDown(at(1), POWERED_OFF), eof(2), Cleaned(at(3)), Elapsed(at(4), Timer.EVIDENCE))
+    assert life.story == ["attached 1"]
+    life.happen(Elapsed(at(12), Timer.EVIDENCE))
+    life.happen(stopped(13, "SHUTDOWN"))
+
+    assert life.story == ["attached 1", "ended 1 guest-shutdown"]
+    assert life.reason.event == POWERED_OFF
+
+
+def test_what_libvirt_says_of_the_end_is_waited_for_while_it_does_not_answer() -> None:
+    life = attached()
+    life.happen(ShuttingDown(at(1), POWERED_OFF), eof(2), Cleaned(at(3)), Elapsed(at(4), Timer.EVIDENCE))
+    life.happen(stopped(11, "CRASHED"))
+
+    assert life.story == ["attached 1", "ended 1 guest-crashed"]
+
+
+def test_a_guest_that_goes_on_after_it_powered_off_has_not_shut_down() -> None:
+    life = attached()
+    life.happen(ShuttingDown(at(1), POWERED_OFF), Resumed(at(1)), eof(2), Cleaned(at(3)))
+    life.happen(Elapsed(at(4), Timer.EVIDENCE), Answered(at(4), 1, None))
+
+    assert life.story == ["attached 1", "resumed", "ended 1 stream-ended"]
+
+
+def test_the_answer_to_an_older_question_explains_nothing() -> None:
+    life = attached()
+    life.happen(eof(2), Cleaned(at(3)))
+    assert life.happen(Elapsed(at(4), Timer.EVIDENCE)) == [Query(1), SetTimer(Timer.EVIDENCE, 8.0)]
+    life.happen(stopped(4), Started(at(5), NEXT_ID), Opened(at(6), NEXT_ID), eof(7))
+
+    life.happen(Answered(at(8), 1, LibvirtEvent("SHUTOFF", "CRASHED")))
+    assert life.reserved
+
+    life.happen(stopped(9, "SAVED"))
+    assert life.reason.cause is Cause.GUEST_SAVED
+
+
+def test_a_removed_device_is_waited_for_without_asking() -> None:
+    life = attached()
+    life.happen(eof(2), Unplugged(at(2.1), LibvirtEvent("DEVICE_REMOVED", "serial0")))
+
+    assert life.happen(Cleaned(at(3))) == []
+    assert life.story == ["attached 1", "ended 1 device-removed"]
+    assert life.machine.waiting is not None
+    assert life.machine.waiting.cause is Cause.CONSOLE_MISSING
