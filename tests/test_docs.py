@@ -79,7 +79,7 @@ def test_every_page_is_in_the_list_of_the_readme() -> None:
 
 
 def test_a_link_of_the_readme_is_called_by_its_path() -> None:
-    """Where links lead nowhere the path is what is left of them."""
+    """Where links lead nowhere, as in the description on PyPI, the path is what is left of them."""
     assert [text for text, target in re.findall(r"\[([^]]+)\]\(([^)]+)", README.read_text()) if text != target] == []
 
 

@@ -1,4 +1,4 @@
-"""What is shipped: the wheel, the systemd units, and what is needed for them."""
+"""What is shipped: the wheel and its description, the systemd units, and what is needed for them."""
 
 import importlib.util
 import os
@@ -14,7 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.harness.pages import OPERATORS, ROOT, rows
+from tests.harness.pages import OPERATORS, README, ROOT, rows
 from virtmux.journal.names import SYSTEM_DIRECTORY
 from virtmux.sockets import SYSTEM_SOCKET
 from virtmuxd.config.instance import read_only_socket
@@ -87,6 +87,15 @@ def test_the_wheel_holds_the_three_packages_with_their_types_and_no_tests(tmp_pa
     assert "virtmux/py.typed" in files
     programs = [name for name in files if not name.startswith("virtmuxd/systemd/")]
     assert not [name for name in programs if "test" in name or not name.endswith((".py", "py.typed"))]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="its build backend is not installed")
+def test_the_description_is_the_readme_without_links_into_the_repository() -> None:
+    command = [sys.executable, "-m", "hatchling", "metadata", "readme"]
+    described = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert "[docs/operators.md](docs/operators.md)" in README.read_text()
+    assert "docs/operators.md" in described
+    assert re.findall(r"\]\((?!https?:)", described) == []
 
 
 def test_the_wheel_installs_the_manual_pages_and_what_monitoring_systems_take(tmp_path: Path) -> None:
