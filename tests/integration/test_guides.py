@@ -4,19 +4,24 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
+import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from textwrap import indent
 from typing import Any
+
+import pytest
 
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, POWER_OFF
 from tests.harness.journald import Journald
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.pages import COMMANDS, OPERATORS, SCRIPTS, commands
+from tests.harness.pages import COMMANDS, OPERATORS, SCRIPTS, blocks, commands
 from tests.harness.terminal import Terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
@@ -78,6 +83,21 @@ async def test_wait_for_a_login_prompt_in_ci(libvirtd: Libvirtd, boot_guest: Sta
     script = example(SCRIPTS, "Wait for a login prompt in CI", guest.name)
     async with shell(script, mux, libvirtd) as waiting, follow(mux.socket, guest.name, replay="all") as other:
         await other.until_output(BANNER)
+        await other.console.write(b"login: ")  # the guest echoes
+        assert (await ended(waiting))[0] == 0
+        await other.until_output(b"login: root\r")
+
+
+@pytest.mark.parametrize("asynchronous", [True, False], ids=["asyncio", "blocking"])
+async def test_from_python(asynchronous: bool, libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    (block,) = blocks(SCRIPTS, "From Python", "python")
+    lines = indent(block.split("\n\n")[not asynchronous].replace("web1", guest.name), "    ")
+    program = f"import asyncio, select, virtmux.sync\nasync def main():\n{lines}\nasyncio.run(main())"
+    script = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(program)}"
+    async with follow(mux.socket, guest.name) as other, shell(script, mux, libvirtd) as waiting:
+        await mux.until_listed(guest.name, state="attached", clients=2)
         await other.console.write(b"login: ")  # the guest echoes
         assert (await ended(waiting))[0] == 0
         await other.until_output(b"login: root\r")
