@@ -7,14 +7,14 @@ import msgspec
 import pytest
 from msgspec import NODEFAULT, Struct
 
+from tests.harness.pages import OPERATORS, ROOT, blocks, rows, sections
 from virtmuxd.config.files import load
 from virtmuxd.config.instance import Instance
 from virtmuxd.config.schema import AccessRule, Config, ConsoleRule, HypervisorRule, MetricRules, keys_that_wait
 from virtmuxd.core.access import USE, Right
 from virtmuxd.core.limits import LimitRules
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "configuration.md").read_text()
+PAGE = ROOT / "docs" / "configuration.md"
 EXAMPLE = ROOT / "examples" / "virtmuxd.toml"
 TABLES: dict[str, type[Struct]] = {
     "key": Config,
@@ -37,15 +37,6 @@ IN_WORDS = (
 )
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The cells of the table with this heading, row by row."""
-    _, _, table = PAGE.partition(f"\n| {heading} |")
-    assert table, f"there is no table {heading}"
-    lines = table.splitlines()[2:]
-    end = next((number for number, line in enumerate(lines) if not line.startswith("|")), len(lines))
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[:end]]
-
-
 def codes(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
@@ -53,7 +44,7 @@ def codes(cell: str) -> list[str]:
 @pytest.mark.parametrize(("heading", "table"), TABLES.items())
 def test_every_key_is_explained_with_its_default(heading: str, table: type[Struct]) -> None:
     explained: dict[str, str] = {}
-    for keys, defaults, text in rows(heading):
+    for keys, defaults, text in rows(PAGE, heading):
         assert text
         values = defaults.split(", ") if len(codes(keys)) > 1 else [defaults]
         explained |= dict(zip(codes(keys), values, strict=True))
@@ -68,18 +59,25 @@ def test_every_key_is_explained_with_its_default(heading: str, table: type[Struc
 
 
 def test_every_right_is_explained_and_those_of_the_groups() -> None:
-    assert [codes(right) for right, _ in rows("right")] == [[each] for each in Right]
-    who = {who: codes(rights) for who, rights in rows("who")}
+    assert [codes(right) for right, _ in rows(PAGE, "right")] == [[each] for each in Right]
+    who = {who: codes(rights) for who, rights in rows(PAGE, "who")}
     assert {Right(each) for each in who["members of `virtmux`"]} == USE
     assert who["members of `virtmux-watch`"] == ["watch"]
 
 
 def test_every_key_that_a_reload_puts_into_effect_is_named() -> None:
-    section = PAGE.partition("\n## What a reload changes\n")[2]
+    section = sections(PAGE)["What a reload changes"]
     at_once, _, waiting = section.partition("\nThe other keys wait ")
     named = [key for line in at_once.splitlines() if line.startswith("- ") for key in codes(line)]
     assert sorted(named) == sorted(set(Config.__struct_fields__) - set(keys_that_wait(Config)))
     assert codes(waiting) == [*keys_that_wait(HypervisorRule), *keys_that_wait(ConsoleRule)]
+
+
+def test_the_example_of_the_guide_can_be_used(tmp_path: Path) -> None:
+    (text,) = blocks(OPERATORS, "Configuration", "toml")
+    path = tmp_path / "virtmuxd.toml"
+    path.write_text(text)
+    assert load([path]) != Config()
 
 
 def uncommented() -> str:

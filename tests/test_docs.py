@@ -9,31 +9,25 @@ import click
 import pytest
 
 from tests.harness.beside_virsh_suite import TABLES
+from tests.harness.pages import COMMANDS, PAGES, README, ROOT, SCRIPTS, blocks, rows, sections
 from tools import diagram, manpages, schema
 from virtmux.messages import State
 from virtmux.reasons import CAUSES
-from virtmux_cli.main import COMMANDS, LazyGroup, cli
+from virtmux_cli import main
+from virtmux_cli.main import LazyGroup, cli
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *ROOT.glob("docs/*.md"), ROOT / "protocol" / "SPEC.md"])
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
+#: Nobody types them.
+HIDDEN = {"dial-stdio", "tmux-follow"}
+#: A number that was measured or counted, and not a part of a name.
+FIGURE = re.compile(r"(?<![\w.])\d[\d.,]*(?<=\d)(?!\w)")
 SOURCES = sorted(path for root in ("client", "daemon", "protocol", "tests") for path in (ROOT / root).rglob("*.py"))
-
-
-def headings(page: Path) -> list[str]:
-    return re.findall(r"^#+ (.*)", page.read_text(), re.MULTILINE)
 
 
 def anchor(heading: str) -> str:
     """As GitHub makes it."""
     return re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
-
-
-def rows(page: Path, heading: str) -> list[list[str]]:
-    """The cells of the page's table with this heading row."""
-    _, _, table = page.read_text().partition(f"\n| {heading} |\n")
-    lines = re.match(r"(?:\|.*\n)+", table)
-    assert lines, f"{page.name} has no table {heading}"
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()[1:]]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -48,7 +42,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), path
         if fragment:
-            assert fragment in map(anchor, headings(target)), f"{path}#{fragment}"
+            assert fragment in map(anchor, sections(target)), f"{path}#{fragment}"
 
 
 def test_sections_that_the_sources_name_exist() -> None:
@@ -58,7 +52,7 @@ def test_sections_that_the_sources_name_exist() -> None:
         for path, section in re.findall(r'(docs/[\w-]+\.md),[\s#:]*"([^"]+)"', source.read_text())
     }
     assert named
-    assert {(path, section) for path, section in named if section not in headings(ROOT / path)} == set()
+    assert {(path, section) for path, section in named if section not in sections(ROOT / path)} == set()
 
 
 def test_the_catalogue_gives_every_cause_its_numbers_and_says_whether_it_may_pass() -> None:
@@ -70,12 +64,67 @@ def test_the_catalogue_gives_every_cause_its_numbers_and_says_whether_it_may_pas
 
 
 def test_the_catalogue_has_a_section_for_every_cause_below_its_exit_status() -> None:
-    found = [heading for heading in headings(ROOT / "docs" / "causes.md")[1:] if "tatus" in heading or "`" in heading]
+    found = [heading for heading in sections(ROOT / "docs" / "causes.md") if heading.startswith(("Status", "`"))]
     expected: list[str] = []
     for cause, info in CAUSES.items():
         status = f"Status {info.exit_status}"
         expected += [f"`{cause}`"] if status in expected else [status, f"`{cause}`"]
     assert found == expected
+
+
+def test_every_page_is_in_the_list_of_the_readme() -> None:
+    listed = re.findall(r"\]\(([\w./-]+\.md)\)", sections(README)["Where to read on"])
+    assert {str(page.relative_to(ROOT)) for page in PAGES} - {"README.md"} == set(listed)
+
+
+def test_a_link_of_the_readme_is_called_by_its_path() -> None:
+    """Where links lead nowhere, as in the description on PyPI, the path is what is left of them."""
+    assert [text for text, target in re.findall(r"\[([^]]+)\]\(([^)]+)", README.read_text()) if text != target] == []
+
+
+def test_every_command_is_listed() -> None:
+    listed = {re.split(r"[` ]+", use)[2] for use, _ in rows(COMMANDS, "command | does")}
+    assert listed == main.COMMANDS.keys() - HIDDEN
+
+
+def test_every_exit_status_that_a_cause_has_is_explained() -> None:
+    listed = {status for status, _ in rows(SCRIPTS, "status | means")}
+    assert {str(info.exit_status) for info in CAUSES.values()} <= listed
+
+
+@pytest.mark.parametrize("page", [ARCHITECTURE, CONTRIBUTING], ids=lambda page: page.name)
+def test_a_place_where_a_change_goes_exists(page: Path) -> None:
+    """In the daemon's own folders a path may begin there."""
+    named = [path for path in re.findall(r"`([\w./-]+)`", page.read_text()) if "/" in path and not path.startswith(".")]
+    assert named
+    tops = (ROOT, ROOT / "daemon" / "virtmuxd")
+    assert [path for path in named if not any((top / path).exists() for top in tops)] == []
+
+
+def test_the_folders_are_those_that_there_are() -> None:
+    path: list[str] = []
+    listed: set[Path] = set()
+    for line in blocks(ARCHITECTURE, "The folders")[0].splitlines():
+        path[(len(line) - len(line.lstrip())) // 2 :] = [line.split()[0]]
+        listed.add(Path(*path))
+    assert {folder for folder in listed if not (ROOT / folder).exists()} == set()
+    packages = [each.parent.relative_to(ROOT) for each in ROOT.glob("*/virtmux*/*/__init__.py")]
+    assert {each for each in packages if each.parts[0] != "client"} <= listed
+
+
+def test_the_examples_of_running_one_test_run_some() -> None:
+    for path, word in re.findall(r"pytest (\S+) -k (\w+)", sections(CONTRIBUTING)["Run one test"]):
+        assert re.search(rf"def test_\w*{word}", (ROOT / path).read_text())
+
+
+@pytest.mark.parametrize(
+    "decision", [heading for heading, text in sections(ARCHITECTURE).items() if "**Price:**" in text]
+)
+def test_what_a_decision_costs_is_what_was_measured(decision: str) -> None:
+    text = sections(ARCHITECTURE)[decision]
+    pages = {ARCHITECTURE.parent / path for path in re.findall(r"\]\((\w+\.md)", text)}
+    measured = {number for page in pages for number in FIGURE.findall(page.read_text())}
+    assert set(FIGURE.findall(text)) <= measured
 
 
 def test_the_diagram_is_the_one_that_the_state_machine_yields() -> None:
@@ -98,8 +147,8 @@ def test_the_manual_pages_say_what_help_says() -> None:
 def test_the_manual_page_has_every_command_that_is_not_hidden() -> None:
     assert isinstance(cli, LazyGroup)
     shown = {command.name for _, commands in cli.sections(click.Context(cli)) for command in commands}
-    assert shown == COMMANDS.keys() - {"dial-stdio", "tmux-follow"}
-    assert shown <= {heading.removeprefix("virtmux ") for heading in headings(ROOT / "docs" / "virtmux.1.md")}
+    assert shown == main.COMMANDS.keys() - HIDDEN
+    assert shown <= {heading.removeprefix("virtmux ") for heading in sections(ROOT / "docs" / "virtmux.1.md")}
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from tests.harness.logged import FACTS
+from tests.harness.pages import PAGES, ROOT, sections
 from tests.protocol.test_spec import SPEC, STRUCTS, table, tag
 from tests.test_configuration_docs import TABLES
-from tests.test_docs import PAGES, ROOT, headings
 from tests.test_monitoring import FAMILIES, LABELS
 from virtmux.features import Feature
 from virtmux.messages import State
@@ -87,7 +87,7 @@ def is_there(place: str) -> bool:
         return re.search(rf"^## {section[1]}\. ", SPEC, re.MULTILINE) is not None
     if place.startswith("virtmux "):
         command, _, option = place.partition(" --")
-        is_known = command == "virtmux" or command in headings(COMMANDS_PAGE)
+        is_known = command == "virtmux" or command in sections(COMMANDS_PAGE)
         return is_known and f"--{option}" in COMMANDS_PAGE.read_text()
     if place.startswith("virtmux_"):
         return place in {family.name for family in FAMILIES}

@@ -11,7 +11,8 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.test_packaging import PROJECT, ROOT
+from tests.harness.pages import OPERATORS, README
+from tests.test_packaging import PROJECT
 from tools.lock import COMPILING, LOCK, NATIVE, NATIVE_LOCK
 
 #: On none of these may a package of the lock need more than is in it.
@@ -102,8 +103,9 @@ def test_it_says_for_which_python_it_is_and_how_it_was_made(path: Path) -> None:
     assert "`make lock`" in head
 
 
-def test_the_readme_has_a_service_installed_by_hashes_alone() -> None:
-    commands = re.findall(r"^.*bin/pip install .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("page", [README, OPERATORS], ids=lambda page: page.name)
+def test_a_service_is_installed_by_hashes_alone(page: Path) -> None:
+    commands = re.findall(r"^.*bin/pip install .*", page.read_text(), re.MULTILINE)
     assert commands
     for command in commands:
         assert " --require-hashes " in command or command.endswith(" --no-build-isolation --no-deps ."), command

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.test_docs import ROOT
+from tests.harness.pages import ROOT
 from virtmux.messages import State
 from virtmux.reasons import Cause
 from virtmuxd.service.metrics import OF_CONSOLE, OF_DAEMON, OF_HYPERVISOR, Family, Kind, Labelled

@@ -1,4 +1,4 @@
-"""What is shipped: the wheel, the systemd units, and the README's tables, held against the code."""
+"""What is shipped: the wheel and its description, the systemd units, and what is needed for them."""
 
 import importlib.util
 import os
@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,14 @@ from zipfile import ZipFile
 
 import pytest
 
+from tests.harness.pages import OPERATORS, README, ROOT, rows
 from virtmux.journal.names import SYSTEM_DIRECTORY
-from virtmux.reasons import CAUSES
 from virtmux.sockets import SYSTEM_SOCKET
 from virtmuxd import attendance
 from virtmuxd.config.instance import read_only_socket
 from virtmuxd.config.people import USERS, WATCHERS
 from virtmuxd.config.schema import Config
 
-ROOT = Path(__file__).parents[1]
 UNITS = ROOT / "systemd"
 DROP_INS = sorted((UNITS / "virtmuxd.service.d").iterdir())
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -81,16 +79,6 @@ def unit(name: str) -> RawConfigParser:
     return parser
 
 
-def rows(heading: str) -> Iterator[list[str]]:
-    """The cells of the README's table whose heading row begins with these cells."""
-    _, _, table = (ROOT / "README.md").read_text().partition(f"\n| {heading} |")
-    assert table, f"the README has no table {heading}"
-    for line in table.splitlines()[2:]:
-        if not line.startswith("|"):
-            return
-        yield [cell.strip() for cell in line.strip("|").split("|")]
-
-
 def quoted(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
@@ -101,6 +89,15 @@ def test_the_wheel_holds_the_three_packages_with_their_types_and_no_tests(tmp_pa
     assert "virtmux/py.typed" in files
     programs = [name for name in files if not name.startswith("virtmuxd/systemd/")]
     assert not [name for name in programs if "test" in name or not name.endswith((".py", "py.typed"))]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="its build backend is not installed")
+def test_the_description_is_the_readme_without_links_into_the_repository() -> None:
+    command = [sys.executable, "-m", "hatchling", "metadata", "readme"]
+    described = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert "[docs/operators.md](docs/operators.md)" in README.read_text()
+    assert "docs/operators.md" in described
+    assert re.findall(r"\]\((?!https?:)", described) == []
 
 
 def test_the_wheel_installs_the_manual_pages_and_what_monitoring_systems_take(tmp_path: Path) -> None:
@@ -182,7 +179,7 @@ def exposure(directory: Path, *drop_ins: Path) -> float:
 def test_the_service_is_hardly_exposed(tmp_path: Path) -> None:
     exposed = exposure(tmp_path)
     assert exposed <= 1.1
-    assert f"(`systemd-analyze security`: {exposed})" in (ROOT / "README.md").read_text()
+    assert f"(`systemd-analyze security`: {exposed})" in OPERATORS.read_text()
 
 
 @needs_systemd_analyze
@@ -215,17 +212,12 @@ def test_the_demo_needs_none_of_the_packages_that_are_for_work_on_virtmux() -> N
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_readme_lists_every_dependency_with_why_it_is_there_and_what_would_replace_it() -> None:
+def test_every_dependency_is_listed_with_why_it_is_there_and_what_would_replace_it() -> None:
     project = PROJECT["project"]
     wanted = {"base": project["dependencies"], "build": PROJECT["build-system"]["requires"]}
     wanted |= project["optional-dependencies"]
-    listed = list(rows("requirement | for | why | what would replace it"))
+    listed = rows(ROOT / "docs" / "packaging.md", "requirement | for | why | what would replace it")
     assert sorted((*quoted(requirement), purpose) for requirement, purpose, _, _ in listed) == sorted(
         (requirement, purpose) for purpose, requirements in wanted.items() for requirement in requirements
     )
     assert all(why and instead for _, _, why, instead in listed)
-
-
-def test_the_readme_explains_every_exit_status_that_a_cause_has() -> None:
-    listed = {status for status, _ in rows("status")}
-    assert {str(info.exit_status) for info in CAUSES.values()} <= listed

@@ -1,6 +1,6 @@
 """Writes the manual pages docs/virtmux.1 and docs/virtmuxd.8, and the same as Markdown, from what `--help` says.
 
-What `--help` does not say comes from tables: of exit statuses in the README, of keys in docs/configuration.md.
+What `--help` does not say comes from tables: of exit statuses in docs/scripts.md, of keys in docs/configuration.md.
 """
 
 import re
@@ -110,7 +110,7 @@ def command_page() -> Page:
             ctx = click.Context(command, info_name=command.name, parent=root)
             blocks += [Heading(f"virtmux {command.name}"), *usage(command, ctx), *prose(command)]
             blocks += options(command, ctx)
-    blocks += [Heading("Exit status"), *table("status | means")]
+    blocks += [Heading("Exit status"), *table("status | means", "docs/scripts.md")]
     blocks += [Heading("Environment"), *ENVIRONMENT, Heading("Files"), *FILES, Heading("Examples"), *EXAMPLES]
     blocks += [Heading("See also"), Paragraph("virtmuxd(8), virsh(1), ssh(1)")]
     return Page("virtmux", 1, blocks)
@@ -160,7 +160,7 @@ def options(command: click.Command, ctx: click.Context) -> Iterator[Term]:
                 yield Term(*record)
 
 
-def table(heading: str, page: str = "README.md") -> Iterator[Term]:
+def table(heading: str, page: str) -> Iterator[Term]:
     """The table of a page with this heading row, without its links."""
     _, _, rows = (ROOT / page).read_text().partition(f"\n| {heading} |\n")
     for line in rows.splitlines()[1:]:

@@ -1,9 +1,9 @@
 """What it takes to hold many consoles at which nothing happens, and how long they are held by nobody when the service
 is restarted: `make bench`, or by itself.
 
-It is the service as the README installs it, under a real systemd: a user of its own in a sandbox, whom polkit lets in
-for each connection. All consoles are always held. The guests are paused before their first instruction, so that nothing
-but virtmuxd, libvirtd and polkitd is in the way.
+It is the service as docs/operators.md has it installed, under a real systemd: a user of its own in a sandbox, whom
+polkit lets in for each connection. All consoles are always held. The guests are paused before their first instruction,
+so that nothing but virtmuxd, libvirtd and polkitd is in the way.
 
 Of a restart the time is measured from the start of the new process until the service is ready, and until the last
 console is attached; and the break that the last one has on record, which begins where the old daemon let it go. At

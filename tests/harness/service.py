@@ -1,6 +1,5 @@
-"""virtmuxd as a service of a machine with systemd, installed by the README's own commands, and its users there."""
+"""virtmuxd as a service of a machine with systemd, installed by the guide's own commands, and its users there."""
 
-import re
 import select
 import signal
 import subprocess
@@ -8,11 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.harness.pages import OPERATORS, commands
 from tests.harness.privilege import send_signal
 from tests.harness.systemd_machine import CHECKOUT, PATIENCE, SystemdMachine
 
-README = (CHECKOUT / "README.md").read_text()
-#: The README's commands need no network.
+#: The guide's commands need no network.
 OFFLINE = {
     "PIP_NO_INDEX": "1",
     "PIP_FIND_LINKS": str(CHECKOUT / "build" / "wheels"),
@@ -23,20 +22,15 @@ OFFLINE = {
 SERVICE = "virtmuxd.service"
 SOCKETS = ("virtmuxd.socket", "virtmuxd-ro.socket")
 GUEST = "web1"
-
-
-def commands(which: int) -> str:
-    """The shell lines of a block in `Run it as a service`."""
-    section = README.partition("### Run it as a service\n")[2].partition("\n### ")[0].partition("\n## ")[0]
-    blocks: list[str] = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    return blocks[which]
+#: Where the guide says how it is installed.
+INSTALLING = "Run it as a service"
 
 
 @contextmanager
 def installed(*, guest: bool = True) -> Iterator[SystemdMachine]:
-    """A machine on which the README's commands were run, with a guest or without."""
+    """A machine on which the guide's commands were run, with a guest or without."""
     with SystemdMachine() as machine:
-        machine.run("sh", "-euxc", commands(0), cwd=CHECKOUT, environment=OFFLINE)
+        machine.run("sh", "-euxc", commands(OPERATORS, INSTALLING), cwd=CHECKOUT, environment=OFFLINE)
         if guest:
             machine.start_guest(GUEST)
         yield machine

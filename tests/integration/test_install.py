@@ -4,13 +4,13 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.harness.service import README
+from tests.harness.pages import README, blocks
 from tests.harness.systemd_machine import CHECKOUT
 
 
 def installing(place: Path) -> str:
     """The commands of `Your own guests` that make the environment, at another place than theirs."""
-    block = README.partition("## Your own guests\n")[2].partition("```sh\n")[2].partition("```")[0]
+    block, _ = blocks(README, "Your own guests", "sh")
     lines = re.findall(r"^sudo (.* /opt/virtmux|/opt/virtmux/bin/pip install .*)$", block, re.MULTILINE)
     return "\n".join(lines).replace("/opt/virtmux", str(place))
 

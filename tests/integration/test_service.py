@@ -1,11 +1,12 @@
-"""virtmuxd as a service, installed by the README's own commands, under a real systemd with Debian's libvirtd."""
+"""virtmuxd as a service, installed by the guide's own commands, under a real systemd with Debian's libvirtd."""
 
 import json
 import re
 
 import pytest
 
-from tests.harness.service import GUEST, OFFLINE, SERVICE, SOCKETS, attached, commands, pid, set_up
+from tests.harness.pages import OPERATORS, commands
+from tests.harness.service import GUEST, INSTALLING, OFFLINE, SERVICE, SOCKETS, attached, pid, set_up
 from tests.harness.systemd_machine import CHECKOUT, SystemdMachine
 
 pytestmark = pytest.mark.usefixtures("service")
@@ -22,7 +23,7 @@ PLACES = {
 # Installed, and started.
 
 
-def test_the_readmes_commands_make_the_user_and_the_groups_and_start_the_service(machine: SystemdMachine) -> None:
+def test_the_guides_commands_make_the_user_and_the_groups_and_start_the_service(machine: SystemdMachine) -> None:
     assert machine.run("id", "-nG", "virtmuxd").stdout.split() == ["virtmuxd", "libvirt"]
     assert "virtmux" in machine.run("id", "-nG", "alice").stdout.split()
     assert machine.run("getent", "group", "virtmux-watch").returncode == 0
@@ -45,7 +46,8 @@ def test_install_units_says_that_all_is_there_already(machine: SystemdMachine) -
     said = machine.run("/opt/virtmux/bin/virtmuxd", "--install-units").stdout.splitlines()
     assert [line for line in said if line.startswith("written")] == []
     steps = [line.strip() for line in said[said.index("nothing is enabled or started; the next steps are:") + 1 :]]
-    assert [step for step in steps if step.partition("    #")[0].replace("NAME", "alice") not in commands(0)] == []
+    installing = commands(OPERATORS, INSTALLING)
+    assert [step for step in steps if step.partition("    #")[0].replace("NAME", "alice") not in installing] == []
 
 
 def test_make_install_makes_a_package_of_which_nothing_runs(machine: SystemdMachine) -> None:
@@ -103,7 +105,7 @@ def test_a_reload_puts_a_policy_into_effect_while_the_daemon_runs_on(machine: Sy
     machine.systemctl("restart", SERVICE)  # a test before may have left the console open, which lingers
     daemon = pid(machine)
     assert state(machine) == "absent"
-    machine.run("sh", "-euc", commands(1))
+    machine.run("sh", "-euc", commands(OPERATORS, "Attach policies and their price"))
     machine.until(lambda: state(machine) == "attached")
     assert pid(machine) == daemon
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.service import GUEST, SERVICE, attached, commands, pid, set_up
+from tests.harness.pages import OPERATORS, commands
+from tests.harness.service import GUEST, SERVICE, attached, pid, set_up
 from tests.harness.systemd_machine import CHECKOUT, SystemdMachine
 
 pytestmark = pytest.mark.usefixtures("service")
@@ -89,7 +90,7 @@ def test_the_sandbox_is_on_while_a_console_is_in_use(machine: SystemdMachine) ->
 def test_metrics_are_served_at_a_socket_that_was_made_outside_of_the_sandbox(machine: SystemdMachine) -> None:
     fetch = "import urllib.request as http; print(http.urlopen('http://127.0.0.1:9177/metrics').read().decode())"
     assert machine.run("python3", "-c", fetch, check=False).returncode, "nobody has asked for them"
-    machine.run("sh", "-euc", commands(2))
+    machine.run("sh", "-euc", commands(OPERATORS, "Metrics"))
     try:
         with attached(machine):
             assert f'domain="{GUEST}"' in machine.run("python3", "-c", fetch).stdout

@@ -1,4 +1,4 @@
-"""Whether `attach` leaves at an end, and with what status, or rides it out (README.md, "The command"). Pure."""
+"""Whether `attach` leaves at an end, and with what status, or rides it out (docs/commands.md, "attach"). Pure."""
 
 from collections.abc import Callable
 from typing import NamedTuple

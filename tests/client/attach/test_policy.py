@@ -1,4 +1,4 @@
-"""When `attach` leaves and when it rides an end out: README.md's rules, a row each."""
+"""When `attach` leaves and when it rides an end out: the rules of docs/commands.md, a row each."""
 
 import pytest
 

@@ -1,33 +1,34 @@
-"""The examples in README.md, as they stand there: in a shell, with real guests, virsh and journald."""
+"""The examples in the guides, as they stand there: in a shell, with real guests, virsh and journald."""
 
 import asyncio
 import json
 import os
 import re
+import shlex
 import signal
+import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from textwrap import indent
 from typing import Any
+
+import pytest
 
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, POWER_OFF
 from tests.harness.journald import Journald
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.pages import COMMANDS, OPERATORS, SCRIPTS, blocks, commands
 from tests.harness.terminal import Terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
 
-
-def example(heading: str, guest: str) -> str:
+def example(page: Path, heading: str, guest: str) -> str:
     """The shell lines below a heading, with the name of a guest that is there."""
-    section = README.partition(f"### {heading}\n")[2]
-    found = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
-    assert found is not None
-    return re.sub(r"\bweb1\b", guest, found[1])
+    return re.sub(r"\bweb1\b", guest, commands(page, heading))
 
 
 @asynccontextmanager
@@ -66,7 +67,7 @@ async def ended(process: Process) -> tuple[int | None, str, str]:
 async def test_watch_an_install(libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon) -> None:
     guest = await boot_guest(libvirtd, state="defined")
     mux = await daemon(libvirtd.uri)
-    script = example("Watch an install", guest.name)
+    script = example(SCRIPTS, "Watch an install", guest.name)
     async with shell(script, mux, libvirtd) as watching, follow(mux.socket, guest.name, replay="all") as installer:
         await installer.until_output(BANNER)
         await installer.console.write(POWER_OFF)
@@ -79,9 +80,24 @@ async def test_watch_an_install(libvirtd: Libvirtd, boot_guest: StartGuest, daem
 async def test_wait_for_a_login_prompt_in_ci(libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon) -> None:
     guest = await boot_guest(libvirtd, state="defined")
     mux = await daemon(libvirtd.uri)
-    script = example("Wait for a login prompt in CI", guest.name)
+    script = example(SCRIPTS, "Wait for a login prompt in CI", guest.name)
     async with shell(script, mux, libvirtd) as waiting, follow(mux.socket, guest.name, replay="all") as other:
         await other.until_output(BANNER)
+        await other.console.write(b"login: ")  # the guest echoes
+        assert (await ended(waiting))[0] == 0
+        await other.until_output(b"login: root\r")
+
+
+@pytest.mark.parametrize("asynchronous", [True, False], ids=["asyncio", "blocking"])
+async def test_from_python(asynchronous: bool, libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    (block,) = blocks(SCRIPTS, "From Python", "python")
+    lines = indent(block.split("\n\n")[not asynchronous].replace("web1", guest.name), "    ")
+    program = f"import asyncio, select, virtmux.sync\nasync def main():\n{lines}\nasyncio.run(main())"
+    script = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(program)}"
+    async with follow(mux.socket, guest.name) as other, shell(script, mux, libvirtd) as waiting:
+        await mux.until_listed(guest.name, state="attached", clients=2)
         await other.console.write(b"login: ")  # the guest echoes
         assert (await ended(waiting))[0] == 0
         await other.until_output(b"login: root\r")
@@ -90,7 +106,7 @@ async def test_wait_for_a_login_prompt_in_ci(libvirtd: Libvirtd, boot_guest: Sta
 async def test_log_all_consoles_to_journald(libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon) -> None:
     guest = await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri, attach="always")
-    script = example("Log all consoles to journald", guest.name)
+    script = example(OPERATORS, "Log all consoles to journald", guest.name)
     with Journald() as journald:
         async with shell(script, mux, libvirtd, through=journald.through):
             await _logged(journald, "appeared")
@@ -116,7 +132,7 @@ async def test_share_a_console_between_two_people(
 ) -> None:
     guest = await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri)
-    lines = example("Share a console between two people", guest.name).splitlines()
+    lines = example(COMMANDS, "Share a console between two people", guest.name).splitlines()
     programs = [["--socket", str(mux.socket), *line.split()[1:]] for line in lines]
     async with Terminal(PROGRAMS / "virtmux", programs[0]) as alice, Terminal(PROGRAMS / "virtmux", programs[1]) as bob:
         await alice.expect(b"Escape character is")
