@@ -52,7 +52,7 @@ async def refused(mux: Daemon) -> AsyncIterator[virtmux.Reason]:
 
 async def echoes(console: Follower, mux: Daemon) -> None:
     """The console is as live as ever."""
-    await quiet_echoes(console, 20, daemon=mux.pid)
+    await quiet_echoes(console, 20, way=[mux.pid])
     assert not console.reasons
 
 
@@ -102,7 +102,7 @@ async def test_a_daemon_without_any_file_descriptor_left_goes_on_and_recovers(
 
         set_limit(mux, before)
         await waiting.until_attached()
-        await quiet_echoes(waiting, 1, daemon=mux.pid)
+        await quiet_echoes(waiting, 1, way=[mux.pid])
         await echoes(console, mux)
         assert mux.log.count(SHORT) == 1
 

@@ -16,7 +16,7 @@ import virtmux
 from tests.harness.container import FLOOD, FLOODED, GREETING, PRINT, STOP_FLOODING
 from tests.harness.counts import count
 from tests.harness.daemon import PROGRAMS, Daemon
-from tests.harness.echo import echoing, quiet_echoes
+from tests.harness.echo import echoing, on_the_way, quiet_echoes
 from tests.harness.follower import follow
 from tests.harness.hostile_output import is_harmless
 from tests.harness.libvirtd import Libvirtd
@@ -144,12 +144,13 @@ async def test_a_flood_costs_no_memory_and_no_other_console_waits_for_it(
         pids = {"virtmuxd": mux.pid, **{what: stack.enter_context(each) for what, each in commands.items()}}
         async with follow(mux.socket, beside.name) as neighbour:
             await neighbour.until_attached()
-            quiet = await quiet_echoes(neighbour, daemon=mux.pid)
+            way = on_the_way(mux, beside)
+            quiet = await quiet_echoes(neighbour, way=way)
             async with follow(mux.socket, name, replay="all") as typist:
                 await typist.until_output(GREETING)
                 await mux.until_listed(name, clients=5)
                 await typist.console.send(FLOOD)
-            async with echoing(neighbour, mux.pid) as meanwhile:
+            async with echoing(neighbour, way) as meanwhile:
                 await asyncio.sleep(GROWS_FOR)
                 before, printed = memory(pids), await said(mux, name)
                 await asyncio.sleep(FLOODS_FOR - GROWS_FOR)

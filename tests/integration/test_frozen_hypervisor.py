@@ -10,7 +10,7 @@ import pytest
 import virtmux
 from tests.harness.counts import REPEAT, count
 from tests.harness.daemon import Daemon
-from tests.harness.echo import echoing, quiet_echoes
+from tests.harness.echo import echoing, on_the_way, quiet_echoes
 from tests.harness.follower import PATIENCE, Follower, follow, follow_all
 from tests.harness.guest import Guest
 from tests.harness.libvirtd import Libvirtd
@@ -93,8 +93,8 @@ async def test_frozen_for_longer_than_every_deadline_it_harms_no_other_and_all_c
     async with follow(mux.socket, healthy.name) as bystander, follow_all(mux.socket, places(sick)) as clients:
         await bystander.until_attached()
         await back(clients)
-        quiet = await quiet_echoes(bystander, daemon=mux.pid)
-        async with echoing(bystander, mux.pid) as meanwhile, asyncio.TaskGroup() as tasks:
+        quiet = await quiet_echoes(bystander, way=on_the_way(mux, healthy))
+        async with echoing(bystander, on_the_way(mux, healthy)) as meanwhile, asyncio.TaskGroup() as tasks:
             own_libvirtd.freeze()
             frozen = loop.time()
             # A key and a paste have deadlines of their own.
@@ -144,11 +144,12 @@ async def test_the_loop_goes_on_with_much_on_its_way_on_shared_connections(
     async with follow(mux.socket, healthy.name) as bystander, follow_all(mux.socket, places(sick)) as clients:
         await bystander.until_attached()
         await back(clients)
-        quiet = await quiet_echoes(bystander, daemon=mux.pid)
+        way = on_the_way(mux, healthy)
+        quiet = await quiet_echoes(bystander, way=way)
         async with asyncio.TaskGroup() as tasks:
             own_libvirtd.freeze()
             pastes = [tasks.create_task(write(client, PASTE)) for client in clients]
-            meanwhile = await quiet_echoes(bystander, 1500, daemon=mux.pid)  # some seconds, with a ping in each
+            meanwhile = await quiet_echoes(bystander, 1500, way=way)  # some seconds, with a ping in each
             own_libvirtd.thaw()
             for each in pastes:
                 each.cancel()

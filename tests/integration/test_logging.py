@@ -8,7 +8,7 @@ from typing import Any
 
 import virtmux
 from tests.harness.daemon import Daemon
-from tests.harness.echo import echoing, quiet_echoes
+from tests.harness.echo import echoing, on_the_way, quiet_echoes
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.journald import Journald
 from tests.harness.libvirtd import Libvirtd
@@ -108,9 +108,9 @@ async def test_a_journald_that_hangs_holds_nothing_up_and_misses_nothing(
         mux = await daemon(libvirtd.uri, through=journald.as_service)
         async with follow(mux.socket, guest.name) as client:
             await client.until_attached()
-            quiet = await quiet_echoes(client, daemon=mux.pid)
+            quiet = await quiet_echoes(client, way=on_the_way(mux, guest))
             with journald.frozen():
-                async with echoing(client, mux.pid) as meanwhile:
+                async with echoing(client, on_the_way(mux, guest)) as meanwhile:
                     await visit(mux, guest.name, VISITS)
             meanwhile.hold_against(quiet)
             assert len(await logged(journald, "VIRTMUX_ACTION=attach", times=1 + VISITS)) == 1 + VISITS

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.harness.counts import REPEAT, count
-from tests.harness.echo import echoes_for, echoing, quiet_echoes
+from tests.harness.echo import echoes_for, echoing, on_the_way, quiet_echoes
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER, STOP_READING
 from tests.harness.libvirtd import Libvirtd
@@ -52,13 +52,14 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
         bystanders = (neighbour, stranger)
         for bystander in bystanders:
             await bystander.until_attached()
-        quiet = [await quiet_echoes(bystander, daemon=mux.pid) for bystander in bystanders]
+        way = on_the_way(mux, beside, elsewhere)
+        quiet = [await quiet_echoes(bystander, way=way) for bystander in bystanders]
         memory = mux.anonymous_kib
         await paused.suspend()
         async with asyncio.TaskGroup() as tasks:
             pasting = tasks.create_task(paster.type(PASTE))
             await paster.until(lambda one: one.fate(1).held and one.undecided(1) > WINDOW - MAX_INPUT)
-            meanwhile = await echoes_for(PAUSED_FOR, *bystanders, daemon=mux.pid)
+            meanwhile = await echoes_for(PAUSED_FOR, *bystanders, way=way)
             for now, before in zip(meanwhile, quiet, strict=True):
                 now.hold_against(before)
             held_kib = mux.anonymous_kib - memory
@@ -101,11 +102,11 @@ async def test_a_paste_to_a_guest_that_reads_nothing_is_cut_and_named_unknown(
     mux = await daemon(libvirtd.uri, arguments=arguments)
     async with typist(mux.socket, deaf.name) as paster, follow(mux.socket, other.name) as bystander:
         await bystander.until_attached()
-        quiet = await quiet_echoes(bystander, daemon=mux.pid)
+        quiet = await quiet_echoes(bystander, way=on_the_way(mux, other))
         await paster.type(b"!")
         await paster.until_output(b"!")
         await paster.type(STOP_READING)
-        async with echoing(bystander, mux.pid) as meanwhile, asyncio.TaskGroup() as tasks:
+        async with echoing(bystander, on_the_way(mux, other)) as meanwhile, asyncio.TaskGroup() as tasks:
             tasks.create_task(paster.type(PASTE))
             await paster.until_attached(2, seconds=CUT_WITHIN)
         meanwhile.hold_against(quiet)
@@ -140,10 +141,10 @@ async def test_many_guests_that_read_nothing_are_no_matter_to_others_and_whoever
         person = await stack.enter_async_context(at_terminal(mux.socket, "attach", last.name, seconds=CUT_WITHIN))
         await person.expect(b"Escape character is")
         await bystander.until_attached()
-        quiet, memory = await quiet_echoes(bystander, daemon=mux.pid), mux.anonymous_kib
+        quiet, memory = await quiet_echoes(bystander, way=on_the_way(mux, other)), mux.anonymous_kib
         for paster in pasters:
             await paster.type(STOP_READING)
-        async with echoing(bystander, mux.pid) as meanwhile, asyncio.TaskGroup() as tasks:
+        async with echoing(bystander, on_the_way(mux, other)) as meanwhile, asyncio.TaskGroup() as tasks:
             for paster in pasters:
                 tasks.create_task(paster.type(PASTE))
             await asyncio.to_thread(person.send_all, STOP_READING + PASTE[: WINDOW // 2])

@@ -92,7 +92,7 @@ async def look_on(stage: Stage, bystander: Follower, minutes: float) -> list[Sam
     warm: Census | None = None
     began = asyncio.get_running_loop().time()
     while (now := (asyncio.get_running_loop().time() - began) / 60) < minutes:
-        (echoes,) = await echoes_for(SAMPLE_S, bystander, daemon=stage.mux.pid)
+        (echoes,) = await echoes_for(SAMPLE_S, bystander, way=())
         samples.append(await sample(stage.mux, now, echoes))
         if len(samples) % 12 == 0:
             print(f"{now:5.1f} min, {len(stage.deeds)} faults: {samples[-1]}", flush=True)
