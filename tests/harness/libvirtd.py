@@ -75,7 +75,9 @@ auth_unix_ro = "none"
 log_outputs = "3:file:{log}"
 """
 
+# Without a limit for QEMU's cores of its own, a newer libvirt raises it, for which root may lack the right.
 QEMU_CONF = """\
+max_core = 0
 user = "root"
 group = "root"
 stdio_handler = "file"
