@@ -29,9 +29,8 @@ mount --bind "$tree" "$tree"
 cd "$tree"
 """
 
-# Packages are downloaded once for all machines of a suite. In /run/lock libvirt notes whose a console is.
+# Packages are downloaded once for all machines of a suite.
 _FILL = """
-mkdir -m 1777 run/lock
 mount --rbind /sys/fs/cgroup sys/fs/cgroup
 if [ -e /dev/fuse ]; then cp -a /dev/fuse dev/; fi
 mount --bind "$archives" var/cache/apt/archives
