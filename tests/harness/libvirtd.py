@@ -116,6 +116,7 @@ class Libvirtd:
         CACHE.mkdir(parents=True, exist_ok=True)
         for name in ("etc", "run", "lib", "log", "sock"):
             (self.base / name).mkdir()
+        self.log.touch()  # libvirtd would make it for root alone
         self.base.chmod(0o711)  # a virtmuxd may be another user's
         (self.base / "etc" / "libvirtd.conf").write_text(
             LIBVIRTD_CONF.format(
