@@ -22,6 +22,7 @@ help:
 	@echo 'make lock         writes daemon/requirements*.txt: what a service installs, by version and hash'
 	@echo 'make fuzz         looks for inputs that break something, for MINUTES=10: under atheris, which it installs'
 	@echo 'make bench        what virtmux costs, and how fast it is, beside conserver, conman and virsh: ten minutes'
+	@echo 'make stranger     has the README tried on minimal machines: SUITES="bookworm trixie", STEPS="wheel demo test"'
 	@echo 'make setup        installs what the above need; says what, first'
 	@echo 'make clean        removes what the above made in this directory'
 
@@ -113,9 +114,18 @@ bench:
 	@tools/setup bench
 	.venv/bin/python3 -m tests.bench
 
+# The machines are made below DIR, and gone at the end; what was said in them is in build/stranger.
+stranger: SUITES = bookworm trixie
+stranger: USERS = root stranger
+stranger: STEPS = wheel demo test
+stranger: DIR = /var/tmp
+stranger:
+	@tools/setup stranger
+	.venv/bin/python3 -m tests.stranger $(SUITES:%=--suite %) $(USERS:%=--user %) --directory '$(DIR)' $(STEPS)
+
 # Where the tests ran through sudo, libvirt's files are root's.
 clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache || sudo rm -rf build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check unit integration repeat chaos soak soak-bytes install install-python install-system docs lock bench fuzz clean
+.PHONY: help setup demo test check unit integration repeat chaos soak soak-bytes install install-python install-system docs lock bench fuzz stranger clean

@@ -1,5 +1,6 @@
 """What all tests need of their process."""
 
+import os
 import signal
 
 from hypothesis import HealthCheck, settings
@@ -12,3 +13,5 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes, or is sought, is the machine's doing.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+# sudo keeps it: what root makes for the tests is to be read by who runs them, and by the daemons' users.
+os.umask(0o022)

@@ -161,14 +161,15 @@ def test_systemd_finds_no_fault_in_the_units(tmp_path: Path, place: str) -> None
 
 
 def exposure(directory: Path, *drop_ins: Path) -> float:
-    """What `systemd-analyze security` says of the service."""
+    """What `systemd-analyze security` says of the service; the same as --user, which has no need of /run/systemd."""
     (directory / "virtmuxd.service.d").mkdir()
     for drop_in in drop_ins:
         shutil.copy(drop_in, directory / "virtmuxd.service.d" / "drop-in.conf")
     shutil.copy(UNITS / "virtmuxd.service", directory)
     said = subprocess.run(
-        ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(directory / "virtmuxd.service")],
-        check=True, capture_output=True, text=True, env=os.environ | {"SYSTEMD_UNIT_PATH": f"{directory}:"},
+        ["systemd-analyze", "--user", "security", "--offline=yes", "--no-pager", str(directory / "virtmuxd.service")],
+        check=True, capture_output=True, text=True,
+        env=os.environ | {"SYSTEMD_UNIT_PATH": f"{directory}:", "XDG_RUNTIME_DIR": str(directory)},
     ).stdout  # fmt: skip
     found = re.search(r"Overall exposure level for virtmuxd\.service: (\d+\.\d)", said)
     assert found is not None, said

@@ -27,6 +27,7 @@ import virtmux
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.domain_xml import GUESTS, linux_xml
 from tests.harness.libvirtd import Libvirtd
+from virtmux_cli.text import reason_text
 
 PROMPT = b"virtmux-guest# "
 COMMAND = b'echo "the answer is $((6 * 7))"'
@@ -102,11 +103,22 @@ class Held(NamedTuple):
 
 async def attached(daemon: Daemon) -> virtmux.Position:
     """Waits until the daemon, which knows the guest's console alone, holds it. Gives the end of its records."""
-    async with virtmux.connect(daemon.socket) as mux, contextlib.aclosing(mux.events()) as events:
-        async for _ in events:
-            for info in await mux.consoles():
-                if info.state is virtmux.State.ATTACHED:
-                    return virtmux.Position.parse(info.position)
+    last_end: virtmux.Reason | None = None
+    try:
+        async with (
+            asyncio.timeout(ATTACH_DEADLINE_S),
+            virtmux.connect(daemon.socket) as mux,
+            contextlib.aclosing(mux.events()) as events,
+        ):
+            async for _ in events:
+                for info in await mux.consoles():
+                    if info.state is virtmux.State.ATTACHED:
+                        return virtmux.Position.parse(info.position)
+                    last_end = info.last_end
+    except TimeoutError:
+        if last_end is None:
+            raise
+        raise SystemExit(f"virtmux demo: {reason_text(last_end)}") from None
     raise AssertionError("events end with an error only")
 
 
@@ -121,8 +133,7 @@ async def held_guest(name: str) -> AsyncIterator[Held]:
         await daemon.start()
         say(f"daemon    virtmuxd, ready after {time.monotonic() - begun:.1f} s; it touches the demo's guest alone")
         stack.enter_context(guest(uri, name))
-        async with asyncio.timeout(ATTACH_DEADLINE_S):
-            position = await attached(daemon)
+        position = await attached(daemon)
         if not virsh(uri, "resume", name):
             raise SystemExit("virtmux demo: libvirt could not resume the guest")
         say(f"guest     {name}: Linux in 128 MiB, emulated by QEMU without KVM; it boots now", "")

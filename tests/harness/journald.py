@@ -68,7 +68,8 @@ class Journald:
         try:
             yield
         finally:
-            send_signal(self.pid, signal.SIGCONT)
+            for pid in (self.pid, self._process.pid):  # sudo stops when what it runs is stopped
+                send_signal(pid, signal.SIGCONT)
 
     def __enter__(self) -> Self:
         return self

@@ -75,7 +75,9 @@ auth_unix_ro = "none"
 log_outputs = "3:file:{log}"
 """
 
+# Without a limit for QEMU's cores of its own, a newer libvirt raises it, for which root may lack the right.
 QEMU_CONF = """\
+max_core = 0
 user = "root"
 group = "root"
 stdio_handler = "file"
@@ -114,6 +116,7 @@ class Libvirtd:
         CACHE.mkdir(parents=True, exist_ok=True)
         for name in ("etc", "run", "lib", "log", "sock"):
             (self.base / name).mkdir()
+        self.log.touch()  # libvirtd would make it for root alone
         self.base.chmod(0o711)  # a virtmuxd may be another user's
         (self.base / "etc" / "libvirtd.conf").write_text(
             LIBVIRTD_CONF.format(

@@ -8,8 +8,7 @@ It is a process tree in namespaces of its own. What it needed, as found by tryin
   hence to this machine too. Generators and tmpfiles are gone for the same reason, and /proc/sys and /sys are read-only.
 - A cgroup2 mount whose root is a cgroup of the machine's own: also where cgroup v1 and v2 are mixed, and where another
   systemd manages the rest.
-- A /dev of its own. Without /dev/console systemd uses /dev/null, without /dev/kmsg journald leaves the kernel's log be,
-  and without /dev/kvm libvirt does not try for long whether that works.
+- A /dev of its own, with little in it.
 - systemd tells $NOTIFY_SOCKET when it has booted, as it tells a container's manager.
 - A network of its own, whose loopback systemd sets up: ports that it listens on are free.
 - libvirt's units, polkit actions and rules come from Debian's package libvirt-daemon-system, which `tools/setup` has
@@ -33,6 +32,7 @@ from uuid import uuid4
 
 from tests.harness.domain_xml import boot_sector_xml
 from tests.harness.libvirtd import CACHE, QEMU_CONF
+from tests.harness.own_root import MOVE_IN, PLACES
 from tests.harness.privilege import AS_ROOT, run_as_root, send_signal, wait_for_exit
 from tests.harness.processes import REAPER
 from tests.harness.readiness import NeverReadyError, ReadinessSocket
@@ -61,26 +61,15 @@ exec unshare --mount --cgroup sh -euc "$0" sh "$@"
 ' "$0" "$@"
 """
 
-BOOT = r"""
+_OVER = r"""
 base=$1 name=$2 checkout=$3 libvirt=$4 cache=$5
 cd "$base/tree"
 mount -t overlay -o "lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work" overlay root
 cd root
-mount -t proc proc proc
-mount --bind proc/sys proc/sys
-mount -t sysfs -o ro sysfs sys
+"""
+
+_FILL = r"""
 mount -t cgroup2 cgroup2 sys/fs/cgroup
-for place in dev run; do mount -t tmpfs -o mode=755 tmpfs $place; done
-for place in tmp var/tmp; do mount -t tmpfs -o mode=1777 tmpfs $place; done
-mkdir dev/pts dev/shm
-mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts dev/pts
-mount -t tmpfs -o mode=1777 tmpfs dev/shm
-for node in null zero full random urandom tty; do cp -a /dev/$node dev/; done
-ln -s pts/ptmx dev/ptmx
-ln -s /proc/self/fd dev/fd
-for number in 0 1 2; do ln -s /proc/self/fd/$number dev/$(echo stdin stdout stderr | cut -d' ' -f$((number + 1))); done
-echo "$name" | tee etc/hostname >proc/sys/kernel/hostname
-mount -o remount,bind,ro proc/sys
 
 # What this machine has set up of the same is not ours, as far as it would be in the way.
 units=lib/systemd/system
@@ -107,13 +96,14 @@ mkdir -p "./$checkout" run/host
 mount --bind -o ro "$checkout" "./$checkout"
 : >run/host/notify
 mount --bind "$base/notify" run/host/notify
-mkdir old
-pivot_root . old
-umount -l old
-rmdir old
+"""
+
+_START = r"""
 exec env -i container=virtmux-tests PATH="$PATH" NOTIFY_SOCKET=/run/host/notify \
     /lib/systemd/systemd --unit=multi-user.target --log-target=journal-or-kmsg --show-status=no
 """
+
+BOOT = _OVER + PLACES + _FILL + MOVE_IN + _START
 
 # Removes our cgroup, and those of tests that were killed a while ago, if nobody is in them.
 SWEEP = """

@@ -19,7 +19,9 @@ from tests.harness.privilege import send_signal, wait_for_exit
 SESSION = "virtmux"
 #: What tmux takes for where it is, and nothing of the person's who runs the tests.
 _NOT_INHERITED = ("TMUX", "TMUX_PANE", "XDG_CONFIG_HOME", "VIRTMUX_SOCKET")
-_WINDOW = "#{window_id} #{pane_dead} #{window_active} #{window_name}\x1f#{@virtmux-console}"
+#: Between two names. Control characters come as octal numbers from newer ones.
+_BETWEEN = "|console|"
+_WINDOW = f"#{{window_id}} #{{pane_dead}} #{{window_active}} #{{window_name}}{_BETWEEN}#{{@virtmux-console}}"
 
 _T = TypeVar("_T")
 
@@ -96,7 +98,7 @@ class Tmux:
 
     def windows(self, session: str = SESSION) -> list[Window]:
         """The session's windows in their order."""
-        rows = [line.split("\x1f") for line in self.run("list-windows", "-t", f"={session}", "-F", _WINDOW)]
+        rows = [line.split(_BETWEEN) for line in self.run("list-windows", "-t", f"={session}", "-F", _WINDOW)]
         cells = [(*facts.split(" ", 3), console) for facts, console in rows]
         return [
             Window(window, dead == "1", active == "1", name, console) for window, dead, active, name, console in cells

@@ -22,6 +22,7 @@ from tests.harness.guest import BANNER, POWER_OFF
 from tests.harness.journald import Journald
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.pages import COMMANDS, OPERATORS, SCRIPTS, blocks, commands
+from tests.harness.privilege import run_as_root
 from tests.harness.terminal import Terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
@@ -34,21 +35,21 @@ def example(page: Path, heading: str, guest: str) -> str:
 @asynccontextmanager
 async def shell(script: str, mux: Daemon, libvirtd: Libvirtd, *, through: Sequence[str] = ()) -> AsyncIterator[Process]:
     """A shell that does what a script says, with virtmux and virsh as the reader has them; killed behind the block."""
-    environment = {
-        **os.environ,
+    variables = {
         "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
         "VIRTMUX_SOCKET": str(mux.socket),
         "LIBVIRT_DEFAULT_URI": libvirtd.uri,
     }
+    told = ["env", *(f"{name}={value}" for name, value in variables.items())]  # behind `through`: sudo passes none on
     process = await asyncio.create_subprocess_exec(
-        *through, "sh", "-c", script, cwd=mux.directory, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
+        *through, *told, "sh", "-c", script, cwd=mux.directory, stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
         start_new_session=True,
     )  # fmt: skip
     try:
         yield process
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            run_as_root("kill", "-KILL", "--", f"-{process.pid}")
         await process.communicate()
 
 

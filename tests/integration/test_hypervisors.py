@@ -190,7 +190,7 @@ async def test_hypervisors_that_cannot_be_reached_harm_nobody_and_are_told(
 ) -> None:
     nowhere = "qemu+unix:///system?socket=/nonexistent/libvirt-sock"
     malformed = "qemu+unix://[/system"
-    no_driver = "quux:///system"
+    no_driver = f"quux+unix:///system?socket={libvirtd.socket}"  # not this machine's libvirtd, which may deny us
     sick = {
         nowhere: Cause.HYPERVISOR_LOST,
         malformed: Cause.HYPERVISOR_LOST,

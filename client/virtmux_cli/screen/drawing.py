@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pyte import graphics
 from pyte.charsets import MAPS
 from pyte.modes import DECAWM, DECOM, IRM, LNM
-from pyte.screens import Char, Cursor, wcwidth
+from pyte.screens import Char, Cursor, Savepoint, wcwidth
 
 from virtmux_cli.screen.emulator import Emulator
 from virtmux_cli.screen.terminal_screen import TerminalScreen
@@ -50,7 +50,10 @@ def repaint(emulator: Emulator) -> bytes:
     parts = [_NORMAL, f"\x1b[{screen.lines};1H", "\n" * screen.lines, "\x1b[?7l"]
     if screen.primary is not None:
         parts += _painted(screen, screen.primary.buffer)
-        parts += [_place(screen.primary.cursor, screen), f"\x1b[?{screen.primary.mode}h\x1b[2J"]
+        parts.append(_place(screen.primary.cursor, screen))
+        if screen.primary.mode == 1049 and screen.primary.saved is not None:  # it saves the cursor
+            parts += ["\x1b[?7h", *_to_save(screen.primary.saved, screen)]
+        parts.append(f"\x1b[?{screen.primary.mode}h{_NORMAL}\x1b[?7l\x1b[2J")
     parts += _painted(screen, screen.buffer)
     parts += ["\x1b[?7h", *_state(emulator)]
     return "".join(parts).encode()
@@ -72,8 +75,7 @@ def _state(emulator: Emulator) -> Iterator[str]:
     saved = screen.saved
     by_screen = screen.primary is not None and screen.primary.mode == 1049 and saved is screen.primary.saved
     if saved is not None and not by_screen:
-        yield _place(saved.cursor, screen) + _rendition(saved.cursor.attrs)
-        yield from _charsets(saved.g0_charset, saved.g1_charset, saved.charset)
+        yield from _to_save(saved, screen)
         yield "\x1b7" + _PLAIN
     if DECOM in screen.mode:
         yield "\x1b[?6h"
@@ -87,6 +89,12 @@ def _state(emulator: Emulator) -> Iterator[str]:
     yield "\x1b[?1h" if 1 in screen.flags else "\x1b[?1l"
     yield "\x1b=" if emulator.keypad else "\x1b>"
     yield "\x1b[?25l" if screen.cursor.hidden else "\x1b[?25h"
+
+
+def _to_save(saved: Savepoint, screen: TerminalScreen) -> Iterator[str]:
+    """What a terminal is to be in when it saves its cursor."""
+    yield _place(saved.cursor, screen) + _rendition(saved.cursor.attrs)
+    yield from _charsets(saved.g0_charset, saved.g1_charset, saved.charset)
 
 
 def _cursor(screen: TerminalScreen) -> str:

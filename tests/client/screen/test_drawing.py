@@ -44,6 +44,9 @@ def fed(*pieces: bytes) -> Emulator:
 
 @given(st.lists(st.sampled_from([*PIECES, *SCREENS]), max_size=25), st.lists(st.sampled_from(PIECES), max_size=10))
 @example([b"\x1b[?25l", b"\x1b7"], [b"\x1b8"])
+@example([b"\x1b[1;31m", b"\x1b[?1049h"], [b"\x1b8", b"text"])
+@example([b"\x1b(0", b"\x1b[?1049h"], [b"\x1b8", b"text"])
+@example([b"\x1b[?1049h"], [b"\x1b[?7l", b"\x1b8", b"x" * 21])
 def test_a_terminal_that_is_repainted_shows_the_same_now_and_after_what_comes_next(
     before: list[bytes], after: list[bytes]
 ) -> None:

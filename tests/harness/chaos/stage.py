@@ -109,6 +109,8 @@ class Stage:
         #: Held by whoever ends the daemon, has it take nobody in, or has libvirtd hang: see `until_nothing_opens`.
         self.awake = asyncio.Lock()
         made = [directory / f"printed-{number}" for number in range(guests)]
+        for truth in made:
+            truth.touch()  # libvirt would make it for root alone
         rings = [SMALL_RING, *[RING] * (guests - 1)]
         self.tickers = [
             Ticker(ticker_guest(libvirtd, truth), truth, ring) for truth, ring in zip(made, rings, strict=True)
