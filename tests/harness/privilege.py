@@ -19,11 +19,14 @@ BOUND: tuple[str, ...] = (
     else ()
 )
 NOBODY = 65534
-#: Runs a program as a user who is not root.
-AS_NOBODY: tuple[str, ...] = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups") if IS_ROOT else ()
-#: Runs a program as that user for whom it connects to, with root's right to read whatever it needs.
-CALLING_AS_NOBODY: tuple[str, ...] = (
-    (*AS_NOBODY, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search") if IS_ROOT else ()
+#: Runs a program as a user who is not root, with root's right to read: a checkout of root's is often closed to others.
+AS_NOBODY: tuple[str, ...] = (
+    (
+        *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+        *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+    )
+    if IS_ROOT
+    else ()
 )
 
 

@@ -23,7 +23,7 @@ from tests.harness.guest import Guest, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.matrix import refusal
 from tests.harness.polkit import Polkit
-from tests.harness.privilege import AS_NOBODY, CALLING_AS_NOBODY, IS_ROOT, NOBODY
+from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY
 from tests.harness.terminal import Terminal, at_terminal
 from tests.harness.virsh_console import held_by_virsh
 from tests.integration.conftest import StartDaemon, StartGuest, State, guest_factory
@@ -171,4 +171,4 @@ async def test_what_is_seen_of_either_by_who_may_and_who_may_not(
             for directory in (mux.directory, mux.runtime):
                 directory.chmod(0o711)
             mux.socket.chmod(0o666)
-            await hold(scenario, mux, guest, {"name": guest.name}, through=(AS_NOBODY, CALLING_AS_NOBODY))
+            await hold(scenario, mux, guest, {"name": guest.name}, through=(AS_NOBODY, AS_NOBODY))

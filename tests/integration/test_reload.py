@@ -9,7 +9,7 @@ import pytest
 from tests.harness.daemon import PROGRAMS, Daemon
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.privilege import CALLING_AS_NOBODY, IS_ROOT, NOBODY
+from tests.harness.privilege import AS_NOBODY, IS_ROOT, NOBODY
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Cause, PlaceEnded
 
@@ -136,7 +136,7 @@ async def test_rights_are_given_and_taken_at_once_and_nobody_else_notices(
 
 async def as_nobody(mux: Daemon, *arguments: str) -> tuple[int, str, str]:
     """Run `virtmux` as another user."""
-    command = [*CALLING_AS_NOBODY, str(PROGRAMS / "virtmux"), "--socket", str(mux.socket), *arguments]
+    command = [*AS_NOBODY, str(PROGRAMS / "virtmux"), "--socket", str(mux.socket), *arguments]
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
