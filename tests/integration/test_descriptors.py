@@ -72,7 +72,9 @@ async def test_clients_do_not_take_the_last_file_descriptors(
                     assert reason.cause is Cause.EVICTED
                     assert f"no file descriptors left for clients, of {LIMIT}" in reason.text
             await echoes(console, mux)
-            await later.start()  # its console needs some, and has them
+            await later.start(paused=True)  # its console needs some, and has them
+            await waiting.until_attached()
+            await later.resume()
             await waiting.until_output(BANNER)
         status, _, error = await mux.run_client("list")
         assert (status, error) == (0, "")
