@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -295,8 +295,6 @@ def test_what_clients_are_told_accounts_for_all_that_happened() -> None:
         settings=settings(
             max_examples=count(100, 2000),
             stateful_step_count=50,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
         ),
     )
 

@@ -220,6 +220,6 @@ class Lives(World):
 
 
 def test_every_life_keeps_the_promises() -> None:
-    run_state_machine_as_test(Lives, settings=settings(max_examples=150, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Lives, settings=settings(max_examples=150, stateful_step_count=40))
 
     assert min(Lives.taken[state] for state in State) > 100, f"hardly anything happened in some state: {Lives.taken}"

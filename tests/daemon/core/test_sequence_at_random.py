@@ -59,7 +59,7 @@ class Readers(Readings):
         super().teardown()
 
 
-Readers.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Readers.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 TestReaders = Readers.TestCase

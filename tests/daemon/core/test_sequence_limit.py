@@ -233,5 +233,5 @@ class Limited(Readings):
             assert numbers == list(range(reading.started.mark, self.records.position.mark))
 
 
-Limited.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Limited.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestLimited = Limited.TestCase

@@ -1,7 +1,7 @@
 """Positions in the record sequence: what they mean, and that they count on."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.memory_store import MemoryStore
@@ -98,7 +98,6 @@ def test_the_oldest_position_is_where_the_oldest_record_that_is_held_stands() ->
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["mark", "byte", "many marks"]), max_size=30), st.data())
 def test_a_reader_that_starts_at_any_settled_position_gets_records_that_follow_on(
     happen: list[str], data: st.DataObject

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.rings import BOOT, LIMIT, PAGE, full, opened
@@ -110,7 +110,6 @@ def test_once_there_is_room_again_it_grows_with_all_that_it_holds(path: Path, mo
 
 
 @given(limit=st.sampled_from([20001, 65536, 100003, 131072]), sizes=st.lists(st.integers(1, 70000)), data=st.data())
-@settings(deadline=None)
 def test_whenever_it_may_grow_it_holds_the_last_bytes_that_have_room(
     limit: int, sizes: list[int], data: st.DataObject
 ) -> None:

@@ -93,7 +93,7 @@ def test_one_piece_may_be_larger_than_the_store(bench: Bench, size: int, before:
     assert contents(store) == (pattern(before, 1 << 20) + pattern(size))[-LIMIT:]
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, 40000), max_size=8))
 def test_after_any_appends_it_holds_their_end(bench: Bench, sizes: list[int]) -> None:
     store, sent = bench.open(), b""

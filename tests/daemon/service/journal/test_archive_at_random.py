@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.reading import Reader, Reading
@@ -125,7 +125,7 @@ STEPS = st.lists(_added | _added | _read | _read | _sometimes, min_size=20, max_
 
 
 @given(steps=STEPS, size=st.sampled_from([10_000, 1 << 20]))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 def test_a_reader_is_given_every_record_once_or_a_gap(steps: list[Step], size: int) -> None:
     with (
         tempfile.TemporaryDirectory() as directory,

@@ -305,7 +305,7 @@ _STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(_STEPS, st.sampled_from([700, 2000, 8 << 20]))
 def test_it_holds_what_a_plain_model_holds(
     tmp_path_factory: pytest.TempPathFactory, steps: Sequence[tuple[str, int]], size: int

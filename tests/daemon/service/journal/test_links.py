@@ -109,7 +109,7 @@ def test_a_disk_that_takes_no_link_is_told_and_harms_nothing(
     assert links(tmp_path) == {"web": "by-id/h/u1"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.recorded_life import RecordedLife
@@ -49,7 +49,7 @@ STEPS = st.lists(_often | _often | _sometimes, min_size=20, max_size=60)
 
 
 @given(steps=STEPS, size=st.sampled_from([600, 3000, 1 << 20]), closes=st.booleans())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 def test_every_record_is_written_once_or_is_in_one_gap(steps: list[Step], size: int, closes: bool) -> None:
     with (
         tempfile.TemporaryDirectory() as directory,
