@@ -12,6 +12,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -184,9 +185,9 @@ def test_it_serves_two_private_sockets_until_it_is_told_to_stop(directory: Path,
     assert "Traceback" not in said
 
 
-def test_a_log_that_nobody_reads_holds_neither_clients_nor_the_end_up(directory: Path) -> None:
-    read, write = os.pipe()
-    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+@contextmanager
+def log_unread(directory: Path, read: int, write: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A virtmuxd that is ready, and logs into this pipe, which nobody reads; killed when the context is left."""
     with (
         ReadinessSocket(directory / "ready") as ready,
         subprocess.Popen(
@@ -198,18 +199,25 @@ def test_a_log_that_nobody_reads_holds_neither_clients_nor_the_end_up(directory:
         os.close(write)
         try:
             ready.wait(daemon.pid, seconds=DEADLINE_S)
-            for _ in range(50):
-                with socket.socket(socket.AF_UNIX) as client:
-                    client.settimeout(DEADLINE_S)
-                    client.connect(str(directory / "v.sock"))
-                    assert b'"type":"hello"' in client.recv(65536)
-            (unread,) = struct.unpack("i", fcntl.ioctl(read, termios.FIONREAD, bytes(4)))
-            assert unread > 3000, "the pipe is as good as full"
-            daemon.send_signal(signal.SIGTERM)
-            daemon.wait(DEADLINE_S)
+            yield daemon
         finally:
             daemon.kill()
             os.close(read)
+
+
+def test_a_log_that_nobody_reads_holds_neither_clients_nor_the_end_up(directory: Path) -> None:
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    with log_unread(directory, read, write) as daemon:
+        for _ in range(50):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(DEADLINE_S)
+                client.connect(str(directory / "v.sock"))
+                assert b'"type":"hello"' in client.recv(65536)
+        (unread,) = struct.unpack("i", fcntl.ioctl(read, termios.FIONREAD, bytes(4)))
+        assert unread > 3000, "the pipe is as good as full"
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait(DEADLINE_S)
     assert daemon.returncode == 0
 
 
@@ -244,26 +252,13 @@ def test_a_hangup_during_the_stop_does_nothing(directory: Path) -> None:
     """Nor behind the end of the loop, when the log has its last time to be written, which nobody reads."""
     read, write = os.pipe()
     os.write(write, bytes(fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)))
-    with (
-        ReadinessSocket(directory / "ready") as ready,
-        subprocess.Popen(
-            virtmuxd_command("--uri", "test:///default", *places(directory / "v.sock")),
-            env=environment(NOTIFY_SOCKET=str(ready.path)),
-            stderr=write,
-        ) as daemon,
-    ):
-        os.close(write)
-        try:
-            ready.wait(daemon.pid, seconds=DEADLINE_S)
-            daemon.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + DEADLINE_S
-            while daemon.poll() is None:
-                assert time.monotonic() < deadline
-                daemon.send_signal(signal.SIGHUP)
-                time.sleep(0.001)
-        finally:
-            daemon.kill()
-            os.close(read)
+    with log_unread(directory, read, write) as daemon:
+        daemon.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + DEADLINE_S
+        while daemon.poll() is None:
+            assert time.monotonic() < deadline
+            daemon.send_signal(signal.SIGHUP)
+            time.sleep(0.001)
     assert daemon.returncode == 0
 
 
