@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import asdict
 
-from virtmux.messages import ConsoleInfo, HypervisorInfo, ServerHello, State, Statistics
+from virtmux.messages import ConsoleInfo, DaemonHello, HypervisorInfo, State, Statistics
 from virtmux.sanitize import printable
 from virtmux_cli.globs import fit
 from virtmux_cli.text import console_name, json_line, local_time, reason_text
@@ -19,7 +19,7 @@ class Host(NamedTuple):
     them or is too old to tell."""
 
     name: str | None
-    greeting: ServerHello
+    greeting: DaemonHello
     hypervisors: list[HypervisorInfo]
     consoles: list[ConsoleInfo]
     address: str

@@ -27,7 +27,7 @@ from typing import Any
 
 from virtmux import __version__
 from virtmux.features import Feature
-from virtmux.messages import ServerHello
+from virtmux.messages import DaemonHello
 from virtmuxd import logs
 from virtmuxd.attendance import Attendance
 from virtmuxd.config.instance import read_only_socket
@@ -137,7 +137,7 @@ class _Parts:
         self.attendance = Attendance(self.bridge, registry, self.shelf.console, config)
         began, per_console = self.runtime.life.began, config.metrics.per_console
         self.measurements = Measurements(registry, clients, began, per_console=per_console)
-        hello = ServerHello(software=f"virtmuxd {__version__}", features=list(Feature))
+        hello = DaemonHello(software=f"virtmuxd {__version__}", features=list(Feature))
         proofs = Proofs(self.runtime.path / "proofs.key", loaded.access.fingerprint)
         limits = LimitsInForce(config.limits)
         door = Door(limits, frozenset({0, os.geteuid()}))

@@ -12,14 +12,14 @@ from virtmux.features import Feature
 from virtmux.messages import (
     ClientHello,
     Console,
+    DaemonHello,
+    DaemonMessage,
     Done,
     Goodbye,
     Hypervisor,
     ListConsoles,
     MetricsText,
     OpenMetrics,
-    ServerHello,
-    ServerMessage,
     Statistics,
     StatisticsMessage,
     Status,
@@ -37,7 +37,7 @@ _READ = 262144
 class Answer(NamedTuple):
     """What a daemon is, what it knows, and where it is."""
 
-    greeting: ServerHello
+    greeting: DaemonHello
     hypervisors: list[Hypervisor]
     consoles: list[Console]
     address: str
@@ -115,21 +115,21 @@ class Asking:
         return "".join(message.text for message in said if isinstance(message, MetricsText))
 
     @property
-    def _greeting(self) -> ServerHello:
+    def _greeting(self) -> DaemonHello:
         if self._session.greeting is None:
             raise ValueError("the daemon has not answered yet")
         return self._session.greeting
 
-    def _ask(self, question: Status | OpenMetrics) -> list[ServerMessage]:
+    def _ask(self, question: Status | OpenMetrics) -> list[DaemonMessage]:
         try:
             self._dialed.socket.sendall(encode(question))
         except OSError as error:
             self._failed = error
         return self._until_done()
 
-    def _until_done(self) -> list[ServerMessage]:
+    def _until_done(self) -> list[DaemonMessage]:
         """What the daemon says up to the end of an answer."""
-        said: list[ServerMessage] = []
+        said: list[DaemonMessage] = []
         while True:
             for message in self._receive():
                 match message:
@@ -142,11 +142,11 @@ class Asking:
                     case _:
                         said.append(message)
 
-    def _receive(self) -> list[ServerMessage]:
+    def _receive(self) -> list[DaemonMessage]:
         try:
             self._dialed.socket.settimeout(self._patience())
             data = self._dialed.socket.recv(_READ)
-            messages = [message for message in self._session.receive(data) if isinstance(message, ServerMessage)]
+            messages = [message for message in self._session.receive(data) if isinstance(message, DaemonMessage)]
         except TimeoutError:
             detail = f"{self._dialed.address}: no answer in time"
             raise ended(reason_now(Cause.SERVER_LOST, detail, phase=Phase.CONNECTION)) from None

@@ -15,6 +15,8 @@ from virtmux.messages import (
     Attach,
     ClientHello,
     ClientMessage,
+    DaemonHello,
+    DaemonMessage,
     Detach,
     Done,
     Event,
@@ -28,8 +30,6 @@ from virtmux.messages import (
     PlaceEnded,
     Reclaim,
     Release,
-    ServerHello,
-    ServerMessage,
     Watch,
     encode,
     sendable,
@@ -219,7 +219,7 @@ class Link:
         await asyncio.to_thread(self._ssh.end, CLOSING_S)
         return self._ssh.why()
 
-    def _take(self, message: ServerMessage | Output, on_event: Callable[[Event], None]) -> None:
+    def _take(self, message: DaemonMessage | Output, on_event: Callable[[Event], None]) -> None:
         match message:
             case Output() | MarkMessage() | Gap() | messages.Time() | messages.RoleChanged() | messages.Company():
                 if place := self.places.get(message.console):
@@ -236,7 +236,7 @@ class Link:
                 self._answer(message)
             case Goodbye():
                 raise LinkLost(said_by(self.address, message.reason))
-            case ServerHello():
+            case DaemonHello():
                 pass
             case _:
                 self._open_request(message.id).items.append(message)

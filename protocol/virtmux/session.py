@@ -22,6 +22,8 @@ from virtmux.following import advance
 from virtmux.messages import (
     ClientHello,
     ClientMessage,
+    DaemonHello,
+    DaemonMessage,
     Detach,
     Done,
     Gap,
@@ -31,17 +33,15 @@ from virtmux.messages import (
     Place,
     PlaceEnded,
     Refused,
-    ServerHello,
-    ServerMessage,
     Time,
     decode_client_message,
-    decode_server_message,
+    decode_daemon_message,
 )
 from virtmux.records import Position
 from virtmux.wire import INPUT, MESSAGE, OUTPUT, PROTOCOL, Decoder, Input, Message, Output, ProtocolError
 
 
-class ServerSession:
+class DaemonSession:
     """The daemon's end: checks that a client greets first, once, and in a protocol that is spoken here."""
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008  # frozen
@@ -86,7 +86,7 @@ class ClientSession:
     def __init__(self) -> None:
         self._decoder = Decoder(frozenset({MESSAGE, OUTPUT}))
         self._ids = count(1)
-        self.greeting: ServerHello | None = None
+        self.greeting: DaemonHello | None = None
         self.positions: dict[int, Position] = {}
         self._detaching: dict[int, int] = {}
 
@@ -100,7 +100,7 @@ class ClientSession:
         self._detaching[request.id] = console
         return request
 
-    def receive(self, data: bytes) -> Iterator[ServerMessage | Output]:
+    def receive(self, data: bytes) -> Iterator[DaemonMessage | Output]:
         """Take received bytes, give what the daemon said; exhaust the iterator before the next call.
 
         Raises:
@@ -108,7 +108,7 @@ class ClientSession:
         """
         for frame in self._decoder.feed(data):
             if isinstance(frame, Message):
-                message = decode_server_message(frame.payload)
+                message = decode_daemon_message(frame.payload)
                 self._follow(message)
                 yield message
             else:
@@ -116,11 +116,11 @@ class ClientSession:
                 self._advance(frame)
                 yield frame
 
-    def _follow(self, message: ServerMessage) -> None:
-        if (self.greeting is None) != isinstance(message, ServerHello) and not isinstance(message, Goodbye):
+    def _follow(self, message: DaemonMessage) -> None:
+        if (self.greeting is None) != isinstance(message, DaemonHello) and not isinstance(message, Goodbye):
             raise ProtocolError("the daemon must say hello first, and once")
         match message:
-            case ServerHello():
+            case DaemonHello():
                 if message.protocol != PROTOCOL:
                     raise ProtocolError(f"the daemon speaks protocol {message.protocol}, not {PROTOCOL}")
                 self.greeting = message

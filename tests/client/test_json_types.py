@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.json_schema import check
 from tests.harness.scripted_daemon import AT, CONSOLE, console_info, hypervisor_info, reason
-from virtmux.messages import Company, Event, Gap, ServerHello
+from virtmux.messages import Company, DaemonHello, Event, Gap
 from virtmux.people import Companion, Person, Role
 from virtmux.reading import Match
 from virtmux.reasons import Cause, SavedError
@@ -49,7 +49,7 @@ def kinds(lines: Sequence[dict[str, Any]], field: str) -> set[str]:
 
 @pytest.mark.parametrize("name", [None, "alpha"], ids=["here", "other host"])
 def test_list_and_status(name: str | None) -> None:
-    host = Host(name, ServerHello(software="virtmuxd 1", features=["a"]), HYPERVISORS, CONSOLES, "/s")
+    host = Host(name, DaemonHello(software="virtmuxd 1", features=["a"]), HYPERVISORS, CONSOLES, "/s")
     assert kinds(check("list", list_json(host)), "type") == {"hypervisor", "console"}
     assert kinds(check("status", status_json(host)), "type") == {"daemon", "hypervisor"}
 

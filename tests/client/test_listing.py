@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.harness.scripted_daemon import AT, CONSOLE, console_info, hypervisor_info, reason
-from virtmux.messages import ConsoleInfo, Counters, HypervisorInfo, ServerHello, State
+from virtmux.messages import ConsoleInfo, Counters, DaemonHello, HypervisorInfo, State
 from virtmux.reasons import Cause
 from virtmux_cli.listing import (
     Host,
@@ -24,7 +24,7 @@ from virtmux_cli.text import local_time, table
 
 
 def host(*consoles: ConsoleInfo, name: str | None = None, hypervisors: Sequence[HypervisorInfo] = ()) -> Host:
-    return Host(name, ServerHello(software="virtmuxd 9"), list(hypervisors), list(consoles), "/s")
+    return Host(name, DaemonHello(software="virtmuxd 9"), list(hypervisors), list(consoles), "/s")
 
 
 def named(domain: str, device: str = "serial0") -> ConsoleInfo:

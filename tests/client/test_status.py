@@ -10,12 +10,12 @@ from tests.harness.scripted_daemon import AT, MEASURED, Peer, ScriptedDaemon, co
 from virtmux.features import Feature
 from virtmux.messages import (
     Console,
+    DaemonHello,
     Done,
     Hypervisor,
     ListConsoles,
     MetricsText,
     OpenMetrics,
-    ServerHello,
     StatisticsMessage,
     Status,
 )
@@ -26,7 +26,7 @@ from virtmux_cli.text import local_time
 async def listed(daemon: ScriptedDaemon, *features: str) -> Peer:
     """A client that was greeted by a daemon that knows these features, and has got its list."""
     peer = await daemon.accept(greet=False)
-    peer.say(ServerHello(software="virtmuxd 9", features=list(features)))
+    peer.say(DaemonHello(software="virtmuxd 9", features=list(features)))
     asked = await peer.expect(ListConsoles)
     peer.say(Hypervisor(asked.id, hypervisor_info()), Console(asked.id, console_info()), Done(asked.id))
     return peer

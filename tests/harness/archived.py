@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.harness.memory_store import MemoryStore
 from tests.harness.records import HANDLE, unobserved
-from virtmux.messages import Gap, MarkMessage, Time, decode_server_message
+from virtmux.messages import Gap, MarkMessage, Time, decode_daemon_message
 from virtmux.wire import MESSAGE, OUTPUT, Decoder, Message, Output
 from virtmuxd.core.archive import Page, Point, Sought
 from virtmuxd.core.cursor import Cursor
@@ -55,6 +55,6 @@ class Archived:
         if frame is None:
             return None
         (decoded,) = Decoder(frozenset({MESSAGE, OUTPUT})).feed(frame)
-        taken = decode_server_message(decoded.payload) if isinstance(decoded, Message) else decoded
+        taken = decode_daemon_message(decoded.payload) if isinstance(decoded, Message) else decoded
         assert isinstance(taken, Output | MarkMessage | Gap | Time)
         return taken

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from virtmux.following import advance
-from virtmux.messages import Gap, MarkMessage, Time, decode_server_message
+from virtmux.messages import Gap, MarkMessage, Time, decode_daemon_message
 from virtmux.records import Note, Position
 from virtmux.wire import MESSAGE, OUTPUT, Decoder, Message, Output
 from virtmuxd.core.cursor import Cursor
@@ -51,7 +51,7 @@ class Reader:
 
     def _given(self, frame: bytes) -> Taken | None:
         (decoded,) = self._decoder.feed(frame)
-        taken = decode_server_message(decoded.payload) if isinstance(decoded, Message) else decoded
+        taken = decode_daemon_message(decoded.payload) if isinstance(decoded, Message) else decoded
         if isinstance(taken, Time):
             assert taken.offset == self.position.offset
             self.times.append(taken)

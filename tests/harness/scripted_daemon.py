@@ -28,14 +28,14 @@ from virtmux.messages import (
     Confirm,
     ConsoleInfo,
     Counters,
+    DaemonHello,
+    DaemonMessage,
     Goodbye,
     HypervisorInfo,
     Limits,
     MarkMessage,
     Place,
     ProcessInfo,
-    ServerHello,
-    ServerMessage,
     State,
     Statistics,
     Tally,
@@ -44,7 +44,7 @@ from virtmux.messages import (
 )
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason, Retry, sentence
 from virtmux.records import Attached, Ended, Mark
-from virtmux.session import ServerSession
+from virtmux.session import DaemonSession
 from virtmux.wire import Input, encode_output
 
 DEADLINE_S = 10.0
@@ -154,7 +154,7 @@ class Peer:
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._socket = connection
-        self._session = ServerSession()
+        self._session = DaemonSession()
         self._heard: deque[ClientMessage | Input] = deque()
         self._outgoing = bytearray()
 
@@ -193,7 +193,7 @@ class Peer:
         while await self.hear() is not None:
             pass
 
-    def say(self, *messages: ServerMessage) -> None:
+    def say(self, *messages: DaemonMessage) -> None:
         """Send messages in one piece: a client that leaves over the first of them has been sent them all."""
         self.send(b"".join(map(encode, messages)))
 
@@ -218,7 +218,7 @@ class Peer:
         sent = self._socket.send(data)
         assert sent == len(data), "the socket is full: use pour()"
 
-    async def pour(self, *sent: bytes | ServerMessage) -> None:
+    async def pour(self, *sent: bytes | DaemonMessage) -> None:
         """Send raw bytes and messages, as the client takes them."""
         for each in sent:
             data = each if isinstance(each, bytes) else encode(each)
@@ -280,7 +280,7 @@ class ScriptedDaemon:
     def greet(self, peer: Peer) -> None:
         """Say hello; a client may have gone already."""
         with contextlib.suppress(BrokenPipeError):
-            peer.say(ServerHello(software="scripted", limits=self._limits, features=self._features))
+            peer.say(DaemonHello(software="scripted", limits=self._limits, features=self._features))
 
 
 @contextlib.asynccontextmanager

@@ -14,12 +14,12 @@ from virtmux.messages import (
     Attach,
     ClientHello,
     ClientMessage,
+    DaemonHello,
+    DaemonMessage,
     Detach,
     Done,
     Goodbye,
     Place,
-    ServerHello,
-    ServerMessage,
     encode,
 )
 from virtmux.people import Person
@@ -48,7 +48,7 @@ DEADLINE = 10.0
 #: Why a test sends a client away.
 STOPPING = Reason(cause=Cause.SERVER_STOPPING, text="stopping", phase=Phase.SERVER, at="2026-01-31T12:00:00.000000Z")
 
-_T = TypeVar("_T", bound=ServerMessage | Output)
+_T = TypeVar("_T", bound=DaemonMessage | Output)
 
 
 class Peer:
@@ -60,7 +60,7 @@ class Peer:
         self.hall = hall
         self.session = ClientSession()
         self._served = served
-        self._heard: deque[ServerMessage | Output] = deque()
+        self._heard: deque[DaemonMessage | Output] = deque()
 
     async def send(self, data: bytes) -> None:
         """Send these bytes, whatever they are."""
@@ -75,7 +75,7 @@ class Peer:
         """Send input."""
         await self.send(encode_input(console, attachment, offset, data))
 
-    async def hear(self) -> ServerMessage | Output | None:
+    async def hear(self) -> DaemonMessage | Output | None:
         """What comes next; None at the end of the connection."""
         async with asyncio.timeout(DEADLINE):
             while not self._heard:
@@ -103,7 +103,7 @@ class Peer:
     async def greet(self, *features: str) -> None:
         """Exchange hellos; the client knows these features."""
         await self.say(ClientHello(features=list(features)))
-        await self.expect(ServerHello)
+        await self.expect(DaemonHello)
 
     async def attach(self, domain: str = "web1", **asked: Any) -> Place:
         """Take a place that is given at once."""
@@ -158,7 +158,7 @@ def hall(
         registry,
         library or empty_library(registry),
         clients,
-        ServerHello(software="virtmuxd test"),
+        DaemonHello(software="virtmuxd test"),
         AccessRules((), {UID, os.getuid()}),
         Proofs(None, b""),
         Measurements(registry, clients, 0, per_console=True),

@@ -11,7 +11,7 @@ from typing import Any
 from tests.harness.follower import PATIENCE
 from tests.harness.stream import Expected
 from virtmux import Gap, Mark, MarkMessage, Output, PlaceEnded, Reason
-from virtmux.messages import Place, ServerMessage
+from virtmux.messages import DaemonMessage, Place
 from virtmux.records import Position
 from virtmux.session import ClientSession
 from virtmux.wire import encode_message
@@ -57,7 +57,7 @@ class Stalled:
         while self.ended is None and self.position != position:
             await self.read()
 
-    def _take(self, said: ServerMessage | Output) -> None:
+    def _take(self, said: DaemonMessage | Output) -> None:
         match said:
             case Output(offset=offset, data=data):
                 self.received += len(data)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.harness.follower import PATIENCE
 from virtmux import Attached, Break, Ended, Mark, MarkMessage, Note, Output, Reason
-from virtmux.messages import Attach, ClientHello, InputStatus, Place, ServerMessage, encode
+from virtmux.messages import Attach, ClientHello, DaemonMessage, InputStatus, Place, encode
 from virtmux.session import ClientSession
 from virtmux.wire import MAX_INPUT, encode_input
 
@@ -101,7 +101,7 @@ class Typist:
                     self._take(said)
                 self._news.notify_all()
 
-    def _take(self, said: ServerMessage | Output) -> None:
+    def _take(self, said: DaemonMessage | Output) -> None:
         match said:
             case Output(data=data):
                 self.output += data
@@ -127,7 +127,7 @@ async def typist(socket: Path, domain: str) -> AsyncIterator[Typist]:
     session = ClientSession()
     try:
         writer.write(encode(ClientHello()) + encode(Attach(session.next_id(), domain)))
-        heard: list[ServerMessage | Output] = []
+        heard: list[DaemonMessage | Output] = []
         async with asyncio.timeout(PATIENCE):
             while not any(isinstance(each, Place) for each in heard):
                 heard += session.receive(await reader.read(65536))

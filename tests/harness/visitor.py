@@ -11,13 +11,13 @@ from virtmux.messages import (
     Attach,
     ClientHello,
     Confirm,
+    DaemonHello,
+    DaemonMessage,
     Gap,
     Goodbye,
     InputStatus,
     MarkMessage,
     Place,
-    ServerHello,
-    ServerMessage,
     encode,
 )
 from virtmux.records import Attached, Position
@@ -114,7 +114,7 @@ class Visitor:
         assert self.position is not None
         return self._histories(self.position.history)
 
-    def _take(self, told: ServerMessage | Output) -> None:
+    def _take(self, told: DaemonMessage | Output) -> None:
         """That each record begins where the one before ended, the session holds."""
         self._told[type(told).__name__] += 1
         match told:
@@ -131,7 +131,7 @@ class Visitor:
                 assert all(self._history.nowhere[told.offset : told.to_offset]), "a gap for what was always there"
             case InputStatus():
                 self._learn(told)
-            case ServerHello() | Goodbye():
+            case DaemonHello() | Goodbye():
                 pass
             case _:
                 raise AssertionError(f"nothing of this kind was to come: {told}")

@@ -16,6 +16,8 @@ from virtmux.messages import (
     ClientMessage,
     Confirm,
     Counters,
+    DaemonHello,
+    DaemonMessage,
     Detach,
     Done,
     Event,
@@ -28,11 +30,9 @@ from virtmux.messages import (
     MarkMessage,
     Reclaim,
     Release,
-    ServerHello,
-    ServerMessage,
     Watch,
     decode_client_message,
-    decode_server_message,
+    decode_daemon_message,
     encode,
     event_of,
 )
@@ -68,8 +68,8 @@ CLIENT_MESSAGES: list[ClientMessage] = [
     Reclaim(6, "web"),
     Watch(4),
 ]
-SERVER_MESSAGES: list[ServerMessage] = [
-    ServerHello(software="test"),
+SERVER_MESSAGES: list[DaemonMessage] = [
+    DaemonHello(software="test"),
     Done(1),
     MarkMessage(7, 2**63 - 1, 1, Attached(AT, 1, 1)),
     MarkMessage(7, 0, 2, Ended(AT, None, REASON)),
@@ -81,7 +81,7 @@ SERVER_MESSAGES: list[ServerMessage] = [
     Event(event="ended", at=AT, console=CONSOLE, offset=1, mark=2, reason=REASON),
     Goodbye(REASON),
 ]
-DECODERS = [decode_client_message, decode_server_message]
+DECODERS = [decode_client_message, decode_daemon_message]
 HEADER_SIZE = 5
 
 
@@ -89,8 +89,8 @@ def client(**fields: Any) -> ClientMessage:
     return decode_client_message(json.dumps(fields).encode())
 
 
-def server(**fields: Any) -> ServerMessage:
-    return decode_server_message(json.dumps(fields).encode())
+def server(**fields: Any) -> DaemonMessage:
+    return decode_daemon_message(json.dumps(fields).encode())
 
 
 @pytest.mark.parametrize("message", CLIENT_MESSAGES)
@@ -99,13 +99,13 @@ def test_a_clients_message_is_read_back_as_it_was_written(message: ClientMessage
 
 
 @pytest.mark.parametrize("message", SERVER_MESSAGES)
-def test_a_message_of_the_daemon_is_read_back_as_it_was_written(message: ServerMessage) -> None:
-    assert decode_server_message(encode(message)[HEADER_SIZE:]) == message
+def test_a_message_of_the_daemon_is_read_back_as_it_was_written(message: DaemonMessage) -> None:
+    assert decode_daemon_message(encode(message)[HEADER_SIZE:]) == message
 
 
 def test_a_message_larger_than_a_frame_cannot_be_encoded() -> None:
     with pytest.raises(ValueError, match="exceeds the limit"):
-        encode(ServerHello(software="x" * MAX_MESSAGE))
+        encode(DaemonHello(software="x" * MAX_MESSAGE))
 
 
 def test_a_break_and_its_event_say_from_and_to() -> None:
@@ -141,7 +141,7 @@ def test_unknown_fields_are_ignored_at_every_level() -> None:
 def test_absent_fields_stand_for_their_defaults() -> None:
     assert client(type="attach", id=1, domain="web") == Attach(1, "web", None, None, None, read_only=False)
     assert client(type="hello") == ClientHello()
-    assert server(type="hello") == ServerHello()
+    assert server(type="hello") == DaemonHello()
 
 
 @pytest.mark.parametrize("decode", DECODERS)

@@ -13,6 +13,8 @@ from virtmux.messages import (
     Attach,
     ClientHello,
     ClientMessage,
+    DaemonHello,
+    DaemonMessage,
     Done,
     Gap,
     Goodbye,
@@ -21,14 +23,12 @@ from virtmux.messages import (
     Place,
     PlaceEnded,
     Refused,
-    ServerHello,
-    ServerMessage,
     Time,
     encode,
 )
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Note, Position
-from virtmux.session import ClientSession, ServerSession
+from virtmux.session import ClientSession, DaemonSession
 from virtmux.wire import Input, Output, ProtocolError, encode_input, encode_message, encode_output
 
 AT = "2026-01-31T12:00:00.000000Z"
@@ -49,20 +49,20 @@ def at(offset: int, mark: int) -> Position:
 class Daemon:
     """Speaks to a client's session, and gives back what the session made of it."""
 
-    def __init__(self, *said: ServerMessage) -> None:
+    def __init__(self, *said: DaemonMessage) -> None:
         self.session = ClientSession()
-        self.say(ServerHello(), *said)
+        self.say(DaemonHello(), *said)
 
-    def say(self, *messages: ServerMessage) -> list[ServerMessage | Output]:
+    def say(self, *messages: DaemonMessage) -> list[DaemonMessage | Output]:
         return [read for message in messages for read in self.session.receive(encode(message))]
 
-    def output(self, data: bytes, *, offset: int, console: int = 7) -> list[ServerMessage | Output]:
+    def output(self, data: bytes, *, offset: int, console: int = 7) -> list[DaemonMessage | Output]:
         return list(self.session.receive(encode_output(console, offset, data)))
 
-    def mark(self, offset: int, mark: int, console: int = 7) -> list[ServerMessage | Output]:
+    def mark(self, offset: int, mark: int, console: int = 7) -> list[DaemonMessage | Output]:
         return self.say(MarkMessage(console, offset, mark, NOTE))
 
-    def gap(self, start: tuple[int, int], stop: tuple[int, int]) -> list[ServerMessage | Output]:
+    def gap(self, start: tuple[int, int], stop: tuple[int, int]) -> list[DaemonMessage | Output]:
         return self.say(Gap(7, *start, *stop))
 
 
@@ -70,11 +70,11 @@ class Daemon:
 
 
 def client_says(*frames: bytes) -> list[ClientMessage | Input]:
-    return list(ServerSession().receive(b"".join(frames)))
+    return list(DaemonSession().receive(b"".join(frames)))
 
 
 def test_the_daemon_reads_requests_and_input_behind_a_hello() -> None:
-    session = ServerSession()
+    session = DaemonSession()
     frames = [encode(ClientHello(software="test")), encode(Attach(1, "web")), encode_input(7, 1, 0, b"ls\r")]
     expected = [ClientHello(software="test"), Attach(1, "web"), Input(7, 1, 0, b"ls\r")]
     assert list(session.receive(b"".join(frames))) == expected
@@ -116,7 +116,7 @@ def test_a_message_of_the_daemon_is_refused_from_a_client() -> None:
     st.lists(st.binary(max_size=60) | st.binary(min_size=2, max_size=60).map(encode_message), max_size=6), st.booleans()
 )
 def test_the_daemon_survives_any_bytes_with_nothing_but_a_protocol_error(chunks: list[bytes], greeted: bool) -> None:
-    session = ServerSession()
+    session = DaemonSession()
     with suppress(ProtocolError):
         for chunk in [encode(ClientHello()), *chunks] if greeted else chunks:
             list(session.receive(chunk))
@@ -126,7 +126,7 @@ def test_the_daemon_survives_any_bytes_with_nothing_but_a_protocol_error(chunks:
 
 
 def test_a_client_keeps_the_daemons_greeting() -> None:
-    assert Daemon().session.greeting == ServerHello()
+    assert Daemon().session.greeting == DaemonHello()
 
 
 def test_a_message_before_the_daemons_hello_is_refused() -> None:
@@ -141,12 +141,12 @@ def test_output_before_the_daemons_hello_is_refused() -> None:
 
 def test_a_second_hello_of_the_daemon_is_refused() -> None:
     with pytest.raises(ProtocolError, match="and once"):
-        Daemon().say(ServerHello())
+        Daemon().say(DaemonHello())
 
 
 def test_a_daemon_of_another_protocol_is_refused_by_its_number() -> None:
     with pytest.raises(ProtocolError, match="protocol 2, not 1"):
-        list(ClientSession().receive(encode(ServerHello(protocol=2))))
+        list(ClientSession().receive(encode(DaemonHello(protocol=2))))
 
 
 def test_a_goodbye_is_understood_before_and_behind_the_hello() -> None:
@@ -271,7 +271,7 @@ def test_a_detach_that_crosses_the_end_of_its_place_is_answered_all_the_same() -
 def test_any_continuous_records_in_any_chunks_lead_to_their_sum(
     steps: list[tuple[str, int]], data: st.DataObject
 ) -> None:
-    offset, mark, stream = 0, 1, encode(ServerHello()) + encode(place(offset=0, mark=1))
+    offset, mark, stream = 0, 1, encode(DaemonHello()) + encode(place(offset=0, mark=1))
     for kind, size in steps:
         match kind:
             case "output":

@@ -17,12 +17,12 @@ from virtmux.messages import (
     ClientMessage,
     ConsoleInfo,
     Counters,
+    DaemonMessage,
     HistoryInfo,
     HypervisorInfo,
     Lag,
     Limits,
     ProcessInfo,
-    ServerMessage,
     State,
     Statistics,
     Tally,
@@ -31,7 +31,7 @@ from virtmux.messages import (
 from virtmux.people import ClientInfo, Companion, Person, PlaceInfo, Role
 from virtmux.reasons import CAUSES, PLACE_CAUSES, Cause, ConsoleId, LibvirtEvent, Phase, Reason, Retry, SavedError
 from virtmux.records import Mark
-from virtmux.session import ClientSession, ServerSession
+from virtmux.session import ClientSession, DaemonSession
 from virtmux.wire import Decoder, Frame, Input, Message, Output, encode_input, encode_message, encode_output
 
 SPEC = (Path(__file__).parents[2] / "protocol" / "SPEC.md").read_text()
@@ -81,7 +81,7 @@ def tag(struct: type) -> str:
 
 STRUCTS: dict[str, type] = {
     **{f"`{tag(struct)}`, from the client": struct for struct in get_args(ClientMessage)},
-    **{f"`{tag(struct)}`, from the daemon": struct for struct in get_args(ServerMessage)},
+    **{f"`{tag(struct)}`, from the daemon": struct for struct in get_args(DaemonMessage)},
     **{f"Mark `{tag(struct)}`": struct for struct in get_args(Mark)},
     **{
         f"Object {struct.__name__}": struct
@@ -307,7 +307,7 @@ def session_lines() -> list[tuple[str, str]]:
 
 
 def test_the_example_session_is_one_that_both_ends_accept() -> None:
-    client, server = ClientSession(), ServerSession()
+    client, server = ClientSession(), DaemonSession()
     position = None
     for sender, line in session_lines():
         received: list[Any]
@@ -328,7 +328,7 @@ def test_the_example_session_is_one_that_both_ends_accept() -> None:
 def test_the_messages_of_the_example_are_written_as_the_library_writes_them() -> None:
     for sender, line in session_lines():
         if line.startswith("{"):
-            decode = messages.decode_client_message if sender == "C" else messages.decode_server_message
+            decode = messages.decode_client_message if sender == "C" else messages.decode_daemon_message
             assert messages.encode(decode(line.encode())) == encode_message(line.encode())
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
-from virtmux.messages import Refused, ServerMessage
+from virtmux.messages import DaemonMessage, Refused
 from virtmux.people import Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause
@@ -14,13 +14,13 @@ _T = TypeVar("_T")
 class Answer(Protocol):
     """Sends messages to the client, if it is still there."""
 
-    def __call__(self, *said: ServerMessage) -> None: ...
+    def __call__(self, *said: DaemonMessage) -> None: ...
 
 
 class AnswerInTurn(Protocol):
     """Sends many messages to the client, likewise, each made when the socket takes it."""
 
-    def __call__(self, said: Iterator[ServerMessage], /) -> None: ...
+    def __call__(self, said: Iterator[DaemonMessage], /) -> None: ...
 
 
 class Promise(Protocol):

@@ -16,7 +16,7 @@ from virtmux.people import ClientInfo, Person
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason
 from virtmux.records import Position, rfc3339
-from virtmux.session import ServerSession
+from virtmux.session import DaemonSession
 from virtmux.wire import Input, ProtocolError
 from virtmuxd.core.access import Right
 from virtmuxd.core.past import PastConsole
@@ -97,7 +97,7 @@ class Client:
             self, hall.measurements, self._answer, self._outgoing.promise, self._rights
         )
         self._intake = Intake(connection, hall.limits, window=window)
-        self._session = ServerSession(self._greeting.limits)
+        self._session = DaemonSession(self._greeting.limits)
         self._loop = asyncio.get_running_loop()
         self._deferred = 0
         self._reason: Reason | None = None
@@ -317,14 +317,14 @@ class Client:
         self._outgoing.answer(refused(request, cause, text))
 
     @contained
-    def _answer(self, *said: messages.ServerMessage) -> None:
+    def _answer(self, *said: messages.DaemonMessage) -> None:
         self._outgoing.answer(*said)
 
     @contained
-    def _answer_in_turn(self, said: Iterator[messages.ServerMessage]) -> None:
+    def _answer_in_turn(self, said: Iterator[messages.DaemonMessage]) -> None:
         self._outgoing.answer_in_turn(self._made(said))
 
-    def _made(self, said: Iterator[messages.ServerMessage]) -> Iterator[messages.ServerMessage]:
+    def _made(self, said: Iterator[messages.DaemonMessage]) -> Iterator[messages.DaemonMessage]:
         """What is said, made in the failure boundary of the client."""
         try:
             yield from said

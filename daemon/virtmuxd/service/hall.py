@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from virtmux import messages
-from virtmux.messages import ServerHello
+from virtmux.messages import DaemonHello
 from virtmuxd.core.access import AccessRules
 from virtmuxd.core.door import Door
 from virtmuxd.core.limits import LimitRules, LimitsInForce
@@ -30,7 +30,7 @@ class Hall:
     registry: Registry
     library: Library
     clients: Clients
-    hello: ServerHello
+    hello: DaemonHello
     access: AccessRules
     proofs: Proofs
     measurements: Measurements
@@ -60,7 +60,7 @@ class Hall:
         self.registry.limit_delivery(rules.delivery_rate)
         self.idle.look()
 
-    def greeting(self) -> ServerHello:
+    def greeting(self) -> DaemonHello:
         """How who comes now is greeted: the limits that are announced stay that client's."""
         rules = self.limits.rules
         return replace(self.hello, limits=messages.Limits(message=rules.message_size, input_window=rules.input_window))

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from virtmux.messages import Event, ServerMessage, encode
+from virtmux.messages import DaemonMessage, Event, encode
 from virtmuxd.core.cursor import Cursor, Lag
 from virtmuxd.core.past import PastRecords
 from virtmuxd.core.sequence import Sequence
@@ -84,10 +84,10 @@ class Outgoing:
         self._broken = broken
         self._loop = asyncio.get_running_loop()
         self._answers: deque[bytes] = deque()
-        self._in_turn: deque[Iterator[ServerMessage]] = deque()
+        self._in_turn: deque[Iterator[DaemonMessage]] = deque()
         self._promised = 0
         self._events: deque[bytes] = deque()
-        self._news: dict[tuple[int, type[ServerMessage]], Callable[[], ServerMessage]] = {}
+        self._news: dict[tuple[int, type[DaemonMessage]], Callable[[], DaemonMessage]] = {}
         self._accounts: dict[tuple[int, int], Account] = {}
         self._feeds: deque[Feed] = deque()
         self._rest = memoryview(b"")
@@ -96,12 +96,12 @@ class Outgoing:
         #: When something was sent last, in the loop's time.
         self.active_at = self._loop.time()
 
-    def answer(self, *messages: ServerMessage) -> None:
+    def answer(self, *messages: DaemonMessage) -> None:
         """Send messages before anything else that waits."""
         self._answers.extend(encode(message) for message in messages)
         self.pump()
 
-    def answer_in_turn(self, messages: Iterator[ServerMessage]) -> None:
+    def answer_in_turn(self, messages: Iterator[DaemonMessage]) -> None:
         """Send many messages, each made when it can be sent, behind the answers that wait and before anything else."""
         self._in_turn.append(messages)
         self.pump()
@@ -114,7 +114,7 @@ class Outgoing:
         self.pump()
         return True
 
-    def tell_news(self, console: int, kind: type[ServerMessage], make: Callable[[], ServerMessage]) -> None:
+    def tell_news(self, console: int, kind: type[DaemonMessage], make: Callable[[], DaemonMessage]) -> None:
         """Send a message about a place, as it is when it can be sent; it replaces one of its kind that waits."""
         self._news[console, kind] = make
         self.pump()
@@ -164,7 +164,7 @@ class Outgoing:
         self._leaving = True
         self._progress.set()
 
-    async def say_last(self, message: ServerMessage) -> None:
+    async def say_last(self, message: DaemonMessage) -> None:
         """Send a message behind what is under way, and nothing after it; returns when the socket has it."""
         self._drop()
         self.answer(message)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import assert_never
 
 from virtmux.messages import (
+    DaemonMessage,
     Done,
     Forget,
     Histories,
@@ -12,7 +13,6 @@ from virtmux.messages import (
     HistoryInfo,
     Marks,
     Refused,
-    ServerMessage,
     Stored,
 )
 from virtmux.reason_now import reason_now
@@ -97,7 +97,7 @@ class StoredRequests(Contained):
         else:
             self._answer_in_turn(self._marks_of(request.id, allowed))
 
-    def _marks_of(self, request: int, told: list[HistoryMarks]) -> Iterator[ServerMessage]:
+    def _marks_of(self, request: int, told: list[HistoryMarks]) -> Iterator[DaemonMessage]:
         for each in told:
             for mark in each.told():
                 if not self._reads(each.console):  # any more
@@ -131,7 +131,7 @@ class StoredRequests(Contained):
             text = f"not all of it could be deleted: {error}"
             self._answer(refused(request.id, Cause.INTERNAL_ERROR, text))
 
-    def _tell_all(self, request: int, items: Sequence[ServerMessage] | None) -> None:
+    def _tell_all(self, request: int, items: Sequence[DaemonMessage] | None) -> None:
         if items is None:
             self._answer(refused(request, Cause.CONSOLE_MISSING, NOTHING_STORED))
         else:

@@ -11,7 +11,7 @@ coding         as frames, and back
 
 from virtmux.messages.coding import (
     decode_client_message,
-    decode_server_message,
+    decode_daemon_message,
     encode,
 )
 from virtmux.messages.from_client import (
@@ -41,6 +41,8 @@ from virtmux.messages.from_daemon import (
     Client,
     Company,
     Console,
+    DaemonHello,
+    DaemonMessage,
     Domain,
     Done,
     Event,
@@ -55,8 +57,6 @@ from virtmux.messages.from_daemon import (
     PlaceEnded,
     Refused,
     RoleChanged,
-    ServerHello,
-    ServerMessage,
     StatisticsMessage,
     Stored,
     Time,
@@ -96,6 +96,8 @@ __all__ = [
     "Console",
     "ConsoleInfo",
     "Counters",
+    "DaemonHello",
+    "DaemonMessage",
     "Detach",
     "Domain",
     "Domains",
@@ -130,8 +132,6 @@ __all__ = [
     "Release",
     "RoleChanged",
     "Seconds",
-    "ServerHello",
-    "ServerMessage",
     "State",
     "Statistics",
     "StatisticsMessage",
@@ -144,7 +144,7 @@ __all__ = [
     "Watch",
     "Who",
     "decode_client_message",
-    "decode_server_message",
+    "decode_daemon_message",
     "encode",
     "event_of",
     "sendable",

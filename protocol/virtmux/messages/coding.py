@@ -7,7 +7,7 @@ from msgspec import DecodeError
 from msgspec.json import Decoder, Encoder
 
 from virtmux.messages.from_client import ClientMessage
-from virtmux.messages.from_daemon import ServerMessage
+from virtmux.messages.from_daemon import DaemonMessage
 from virtmux.wire import ProtocolError, encode_message
 
 _MAX_ERROR_TEXT = 200
@@ -16,10 +16,10 @@ _QUOTED = re.compile(r""" (['"]).*\1(?= - at )""", re.DOTALL)
 _M = TypeVar("_M")
 _encoder = Encoder()
 _client_decoder: Decoder[ClientMessage] = Decoder(ClientMessage)
-_server_decoder: Decoder[ServerMessage] = Decoder(ServerMessage)
+_daemon_decoder: Decoder[DaemonMessage] = Decoder(DaemonMessage)
 
 
-def encode(message: ClientMessage | ServerMessage) -> bytes:
+def encode(message: ClientMessage | DaemonMessage) -> bytes:
     """The message as a whole frame.
 
     Raises:
@@ -38,13 +38,13 @@ def decode_client_message(payload: bytes) -> ClientMessage:
     return _decode(_client_decoder, payload, quoting=False)
 
 
-def decode_server_message(payload: bytes) -> ServerMessage:
+def decode_daemon_message(payload: bytes) -> DaemonMessage:
     """Read a message of the daemon.
 
     Raises:
         ProtocolError: as `decode_client_message`.
     """
-    return _decode(_server_decoder, payload, quoting=True)
+    return _decode(_daemon_decoder, payload, quoting=True)
 
 
 def _decode(decoder: Decoder[_M], payload: bytes, *, quoting: bool) -> _M:

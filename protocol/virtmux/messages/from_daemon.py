@@ -11,7 +11,7 @@ from virtmux.records import Break, Ended, Mark, Note
 from virtmux.wire import PROTOCOL, U32, U63
 
 
-class ServerHello(Struct, frozen=True, tag="hello"):
+class DaemonHello(Struct, frozen=True, tag="hello"):
     """The first message of the daemon."""
 
     protocol: U32 = PROTOCOL
@@ -226,8 +226,8 @@ class Goodbye(Struct, frozen=True, tag="goodbye"):
     reason: Reason
 
 
-ServerMessage = (
-    ServerHello
+DaemonMessage = (
+    DaemonHello
     | Hypervisor
     | Console
     | Place

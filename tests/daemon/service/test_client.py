@@ -9,13 +9,13 @@ from virtmux.messages import (
     ClientHello,
     Console,
     Counters,
+    DaemonHello,
     Done,
     Event,
     Goodbye,
     Hypervisor,
     HypervisorInfo,
     ListConsoles,
-    ServerHello,
     Watch,
     encode,
 )
@@ -30,7 +30,7 @@ async def test_hello_is_answered_by_hello() -> None:
     async with served(Consoles().registry, limits=limited(input_window=20000, message_size=5000)) as peer:
         await peer.say(ClientHello())
 
-        hello = await peer.expect(ServerHello)
+        hello = await peer.expect(DaemonHello)
 
         assert (hello.protocol, hello.software) == (1, "virtmuxd test")
         assert (hello.limits.input_window, hello.limits.message) == (20000, 5000)
@@ -40,7 +40,7 @@ async def test_requests_may_follow_hello_at_once() -> None:
     async with served(Consoles().registry) as peer:
         await peer.say(ClientHello(), ListConsoles(1))
 
-        await peer.expect(ServerHello)
+        await peer.expect(DaemonHello)
         assert await peer.expect(Done) == Done(1)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.harness.consoles import Consoles
 from tests.harness.served import hall
-from virtmux.messages import Attach, ClientHello, Goodbye, ListConsoles, ServerHello, encode
+from virtmux.messages import Attach, ClientHello, DaemonHello, Goodbye, ListConsoles, encode
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.session import ClientSession
 from virtmuxd.core.limits import LimitRules, LimitsInForce
@@ -63,7 +63,7 @@ async def connected(path: Path) -> socket.socket:
     await loop.sock_connect(connection, str(path))
     await loop.sock_sendall(connection, encode(ClientHello()))
     (hello,) = ClientSession().receive(await loop.sock_recv(connection, 65536))
-    assert isinstance(hello, ServerHello)
+    assert isinstance(hello, DaemonHello)
     return connection
 
 
@@ -171,7 +171,7 @@ async def refused(path: Path) -> Reason:
     with connection:
         await asyncio.get_running_loop().sock_connect(connection, str(path))
         hello, said = ClientSession().receive(await everything(connection))
-    assert isinstance(hello, ServerHello)
+    assert isinstance(hello, DaemonHello)
     assert isinstance(said, Goodbye)
     return said.reason
 

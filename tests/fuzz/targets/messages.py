@@ -9,9 +9,9 @@ from msgspec import inspect, json
 from tests.fuzz.target import Target
 from virtmux.messages import (
     ClientMessage,
-    ServerMessage,
+    DaemonMessage,
     decode_client_message,
-    decode_server_message,
+    decode_daemon_message,
     encode,
 )
 from virtmux.wire import HEADER_SIZE, MAX_MESSAGE, ProtocolError
@@ -19,7 +19,7 @@ from virtmux.wire import HEADER_SIZE, MAX_MESSAGE, ProtocolError
 
 def run(data: bytes, *, of_client: bool) -> None:
     """What is understood can be said, and is understood as the same."""
-    decode = decode_client_message if of_client else decode_server_message
+    decode = decode_client_message if of_client else decode_daemon_message
     try:
         message = decode(data)
     except ProtocolError as error:
@@ -80,5 +80,5 @@ def _objects(kind: inspect.StructType) -> list[dict[str, Any]]:
 
 TARGETS = (
     Target("client-messages", partial(run, of_client=True), partial(seeds, ClientMessage)),
-    Target("server-messages", partial(run, of_client=False), partial(seeds, ServerMessage)),
+    Target("server-messages", partial(run, of_client=False), partial(seeds, DaemonMessage)),
 )

@@ -5,9 +5,9 @@ from contextlib import suppress
 
 from tests.fuzz.target import Target
 from tests.fuzz.targets import messages
-from virtmux.messages import ClientHello, ClientMessage, ServerHello, ServerMessage, encode
+from virtmux.messages import ClientHello, ClientMessage, DaemonHello, DaemonMessage, encode
 from virtmux.records import Position
-from virtmux.session import ClientSession, ServerSession
+from virtmux.session import ClientSession, DaemonSession
 from virtmux.wire import HEADER_SIZE, INPUT, MAX_MESSAGE, MESSAGE, OUTPUT, ProtocolError
 
 _SEPARATOR = b"\n"  # stands in no message as it is encoded, and ends a frame here
@@ -16,7 +16,7 @@ _RAW = b"="
 
 def server(data: bytes) -> None:
     """A client is let in by a hello alone, and breaks nothing but its own connection."""
-    session = ServerSession()
+    session = DaemonSession()
     with suppress(ProtocolError):
         for frame in _frames(data, INPUT):
             for said in session.receive(frame):
@@ -50,7 +50,7 @@ def _frames(data: bytes, raw: int) -> Iterator[bytes]:
             yield (len(payload) + 1).to_bytes(4, "big") + bytes([kind]) + payload
 
 
-def _conversation(hello: ClientMessage | ServerMessage, more: Iterable[bytes], frame: bytes) -> Iterator[bytes]:
+def _conversation(hello: ClientMessage | DaemonMessage, more: Iterable[bytes], frame: bytes) -> Iterator[bytes]:
     first = encode(hello)[HEADER_SIZE:]
     lines = [line for line in more if len(line) < MAX_MESSAGE]
     for line in lines:
@@ -68,7 +68,7 @@ def server_seeds() -> Iterator[bytes]:
 def client_seeds() -> Iterator[bytes]:
     """A hello and each answer; all of them; a place, and what comes to it."""
     frame = (1).to_bytes(4, "big") + (5).to_bytes(8, "big") + b"output"
-    yield from _conversation(ServerHello(), messages.seeds(ServerMessage), frame)
+    yield from _conversation(DaemonHello(), messages.seeds(DaemonMessage), frame)
 
 
 TARGETS = (Target("server-session", server, server_seeds), Target("client-session", client, client_seeds))
