@@ -22,3 +22,15 @@ def flooded(data: bytes) -> bytes:
     """What a guest printed that greeted, flooded once, and whose newest output is `data`."""
     lines = int(re.findall(rb"line (\d{8})\r\n", data)[-1])
     return BANNER + b"".join(_LINE % number for number in range(1, lines + 1)) + _END
+
+
+def numbers(output: bytes) -> list[int]:
+    """Those of the lines that came whole: lines are 16 bytes, so that what is left of two, of which one was printed
+    before a loss and the other behind it, may look like a third."""
+    told = [int(number) for number in re.findall(rb"line (\d{8})\r?\n", output)]
+    neighbours = zip([None, *told], told, [*told[1:], None], strict=False)
+    return [
+        number
+        for before, number, after in neighbours
+        if (before is None and after is None) or before == number - 1 or after == number + 1
+    ]

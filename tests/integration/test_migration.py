@@ -4,7 +4,6 @@ The order of what libvirt says in each case: docs/libvirt.md, "Migration".
 """
 
 import asyncio
-import re
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.harness.daemon import Daemon
+from tests.harness.flood import numbers
 from tests.harness.follower import PATIENCE, Follower, follow, follow_all
 from tests.harness.guest import BANNER, DEFINITION_TOO, FLOOD, PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd, VirshError
@@ -132,18 +132,14 @@ async def test_a_flood_crosses_over_with_nothing_twice(
         seam = client.reasons[0].offset
         assert seam is not None
         await client.until(lambda one: len(one.output) > seam + 10_000)
-        before, after = (_numbers(part) for part in (client.output[:seam], client.output[seam:]))
+        before, after = (numbers(part) for part in (client.output[:seam], client.output[seam:]))
         assert before == list(range(before[0], before[0] + len(before)))
-        assert after == list(range(after[0], after[0] + len(after)))
+        # QEMU there throws away what is not read at once, until it notices that its terminal has been opened.
+        assert after == sorted(set(after)), "none comes twice"
         assert after[0] > before[-1]
         if after[0] > before[-1] + 2:  # the line at the seam may be in two parts
             assert client.marks(Break), "what may be missing is named"
         await guest.destroy()
-
-
-def _numbers(flood: bytes) -> list[int]:
-    """The numbers of the whole lines."""
-    return [int(number) for number in re.findall(rb"line (\d{8})\r\n", flood)]
 
 
 async def test_input_on_its_way_stays_behind_and_is_accounted_for(

@@ -1,10 +1,10 @@
 """virtmuxd as a service, installed by the guide's own commands, under a real systemd with Debian's libvirtd."""
 
 import json
-import re
 
 import pytest
 
+from tests.harness.flood import numbers
 from tests.harness.pages import OPERATORS, commands
 from tests.harness.service import GUEST, INSTALLING, OFFLINE, SERVICE, SOCKETS, attached, pid, set_up
 from tests.harness.systemd_machine import CHECKOUT, SystemdMachine
@@ -169,7 +169,7 @@ def test_a_guest_that_prints_through_a_restart_loses_only_what_the_break_names(m
         alice.until(output=b"00\r\n", start=len(alice.output))
         alice.write(b"!")
         alice.until(output=b"\r\n!")
-    told = whole(numbers(alice.output))
+    told = numbers(alice.output)
     assert told == sorted(set(told)), "none comes twice"
     events = machine.run("virtmux", "events", "--since", "-5m", "--json").stdout.splitlines()
     *_, last_break = (event for event in map(json.loads, events) if event["event"] == "break")
@@ -177,17 +177,6 @@ def test_a_guest_that_prints_through_a_restart_loses_only_what_the_break_names(m
     logged = machine.run("head", "-c", str(last_break["offset"]), f"/var/log/virtmux/{GUEST}/serial0.log").stdout
     before = numbers(logged.encode())
     assert before == list(range(1, len(before) + 1)), "none is missing before the break"
-
-
-def numbers(output: bytes) -> list[int]:
-    """Those of the lines that the guest has printed."""
-    return [int(number) for number in re.findall(rb"line (\d{8})\r?\n", output)]
-
-
-def whole(told: list[int]) -> list[int]:
-    """Without a line of which one part was printed before what is lost and the other behind it."""
-    neighbours = zip([told[0] - 1, *told], told, [*told[1:], told[-1] + 1], strict=False)
-    return [number for before, number, after in neighbours if before + 1 == number or number + 1 == after]
 
 
 def test_what_resuming_needs_outlives_a_stop(machine: SystemdMachine) -> None:
