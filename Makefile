@@ -5,6 +5,9 @@ PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 # These wait more than they compute.
 INTEGRATION = -n $(shell expr 2 '*' "$$(nproc)") --maxprocesses 8 --dist loadfile
 
+# Tests start the programs a thousand times, and each start would compile them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN = $(if $(wildcard .venv/bin/python3),.venv/bin/)
 
 help:
@@ -57,6 +60,7 @@ integration:
 repeat: export VIRTMUX_REPEAT = 1
 repeat:
 	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory integration INTEGRATION='-o faulthandler_timeout=3600'
 
 # VIRTMUX_SEED, which a run prints, says what each does next; whose turn it is, is the machine's doing.

@@ -2,6 +2,8 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from itertools import count as numbers
 
 #: `make repeat` sets it.
 REPEAT = os.environ.get("VIRTMUX_REPEAT", "") not in ("", "0")
@@ -28,3 +30,8 @@ def seed() -> int:
     chosen = int(os.environ.get("VIRTMUX_SEED") or secrets.randbits(32))
     print(f"VIRTMUX_SEED={chosen}")
     return chosen
+
+
+def samples(step: int) -> Iterator[int]:
+    """The numbers from 0: all in `make repeat`, else every `step`th, from where chance says."""
+    return numbers() if REPEAT else numbers(seed() % step, step)

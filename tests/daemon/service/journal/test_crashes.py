@@ -24,6 +24,7 @@ from tests.harness.console_files import (
     stopped,
     text,
 )
+from tests.harness.counts import samples
 from tests.harness.deaths import deaths
 from tests.harness.journal_files import Story, lines, read
 from virtmuxd.service import journal
@@ -57,8 +58,8 @@ def _zero_one(data: bytes, at: int) -> bytes:
 
 
 def damages(tmp_path: Path, damage: Callable[[bytes, int], bytes], name: str, *, clean: bool) -> Iterator[Path]:
-    """The files with that damage at each byte in turn."""
-    for at in count():
+    """The files with that damage at one byte after the other."""
+    for at in samples(3):
         directory = tmp_path / str(at)
         written(directory, clean=clean)
         file = home(directory) / name
