@@ -77,8 +77,10 @@ async def test_a_domain_that_is_renamed_keeps_its_log_and_its_link_moves(
         log = ConsoleLog(mux.journal, guest.name)
         await log.until_data(BANNER)
         await log.until(lambda _: not os.path.lexists(mux.journal / former))
-        await guest.start()
+        await guest.start(paused=True)
         await client.until(lambda one: one.console.attachment is not None)
+        await guest.resume()
+        await client.until(lambda one: one.output.count(BANNER) == 2)  # before that it reads nothing
         await client.write(b"renamed")
         await log.until(lambda log: log.data.endswith(b"renamed"))
         assert log.data == client.output
