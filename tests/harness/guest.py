@@ -1,6 +1,7 @@
 """A guest of the tests' own: one domain on a `Libvirtd`, by libvirt's own words for what can be done to it."""
 
 import asyncio
+import re
 import secrets
 import signal
 import subprocess
@@ -29,6 +30,9 @@ STOP_READING = b"\x13"
 
 #: What `virsh migrate` needs so that the definition goes along. Without it the guest stays defined where it was.
 DEFINITION_TOO = ("--persistent", "--undefinesource")
+
+#: A processor that has halted in the boot sector.
+_ASLEEP = re.compile(r"EIP=00007[cd].*HLT=1")
 
 
 @dataclass
@@ -84,6 +88,15 @@ class Guest:
         """
         async with asyncio.timeout(seconds):
             while await self.state() != state:
+                await asyncio.sleep(0.02)
+
+    async def until_booted(self, *, seconds: float = 20.0) -> None:
+        """Waits until a boot-sector guest has said what it says by itself, to whom it may concern, and sleeps until it
+        is typed to: what is typed before that may be lost. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while not _ASLEEP.search(
+                await self.libvirtd.virsh("qemu-monitor-command", "--hmp", self.name, "info registers")
+            ):
                 await asyncio.sleep(0.02)
 
     async def until_on_its_way(self, *, seconds: float = 20.0) -> None:

@@ -44,7 +44,7 @@ async def test_a_guest_that_is_off_then_paused_then_silent(
     assert (await found(mux, guest.name))[:2] == (9, ["guest-paused"])
     await guest.destroy()
     await guest.start()
-    # It says what it has to say while nobody is there: nobody hears it, and it has no more to say.
+    await guest.until_booted()  # nobody hears what it says, and it has no more to say
     async with virsh_console(guest) as virsh:
         virsh.send(b"typed")
         await virsh.expect(b"typed")

@@ -98,6 +98,7 @@ async def test_a_console_that_is_lent_stays_so_while_its_domain_is_defined_anew(
         await guest.undefine()
         await guest.define()
         await guest.start()
+        await guest.until_booted()
         async with virsh_console(guest) as virsh:
             virsh.send(b"ours")
             await virsh.expect(b"ours")
