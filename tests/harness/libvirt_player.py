@@ -106,7 +106,7 @@ class Line:
 
 async def play(uri: str, xml: str) -> None:
     """Put all to it that concern it."""
-    errors.silence()
+    errors.keep_off_stderr()
     bridge = EventBridge(asyncio.get_running_loop())
     bridge.register()
 

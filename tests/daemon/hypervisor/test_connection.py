@@ -322,7 +322,7 @@ from virtmuxd.hypervisor.inventory import examine, identify
 from virtmuxd.hypervisor.workers import Workers
 
 async def main():
-    errors.silence()
+    errors.keep_off_stderr()
     bridge = EventBridge(asyncio.get_running_loop())
     bridge.register()
     workers = Workers(4, "test")
