@@ -54,7 +54,7 @@ class Segment:
     """What an index tells, as far as it is not damaged, and the bytes of its log.
 
     `head`, `marks`, `losses` and `names` (all that the domain had, the newest last) are as in the index. `closed` is
-    its last line where it is finished, `stopped` where a clean stop is the last that happened, `boot` the machine's
+    its last line where it is finished, `stopped` where a clean stop is the last that happened, `boot` the host's
     boot that it was written in last. `last_at` is the newest of its times (ns).
     """
 
