@@ -57,8 +57,8 @@ class Registry:
             del self._owners[hypervisor.id]
         self.surveyed(uri)
 
-    def claim(self, hypervisor: str, uri: str) -> None:
-        """Serve a hypervisor under this URI and no other.
+    def identified(self, hypervisor: str, uri: str) -> None:
+        """A URI leads to this hypervisor, which is served under no other.
 
         Raises:
             AlreadyServedError: another has it.

@@ -143,7 +143,7 @@ class HypervisorSupervisor:
             with suppress(CallFailed):  # drivers without RPC have no keepalive, and need none
                 await connection.call("virConnectSetKeepAlive", connection.libvirt.setKeepAlive, *self._scope.keepalive)
             self._hypervisor = await connection.call("virConnectGetCapabilities", identify, connection.libvirt)
-            self._registry.claim(self._hypervisor, self._route.uri)
+            self._registry.identified(self._hypervisor, self._route.uri)
             await connection.call("virConnectDomainEventRegisterAny", self._lifecycle.register, connection)
             await self._survey(kept)
             backoff.reset()

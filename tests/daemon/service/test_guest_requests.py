@@ -53,7 +53,7 @@ def world(*agents: Agent, console: bool = True) -> Consoles:
         consoles.add()
     for uri, agent in zip((URI, OTHER_URI), agents, strict=False):
         consoles.registry.serve(uri, START)
-        consoles.registry.claim(HYPERVISOR + uri, uri)
+        consoles.registry.identified(HYPERVISOR + uri, uri)
         consoles.registry.connected(uri, START, agent)
     return consoles
 
