@@ -25,7 +25,7 @@ from virtmuxd.core.start import is_offset
 from virtmuxd.service.answers import refused
 from virtmuxd.service.audit import Audit
 from virtmuxd.service.contained import contained
-from virtmuxd.service.guest_requests import GuestRequests
+from virtmuxd.service.errand_requests import ErrandRequests
 from virtmuxd.service.hall import Hall
 from virtmuxd.service.intake import Intake
 from virtmuxd.service.library import Named
@@ -92,7 +92,7 @@ class Client:
         self._people = PeopleRequests(
             who, hall.clients, self._answer, self._rights, audit, answer_in_turn=self._answer_in_turn
         )
-        self._guests = GuestRequests(self, hall.registry, self._answer, self._rights, audit)
+        self._errands = ErrandRequests(self, hall.registry, self._answer, self._rights, audit)
         self._statistics = StatisticsRequests(
             self, hall.measurements, self._answer, self._outgoing.promise, self._rights
         )
@@ -216,7 +216,7 @@ class Client:
             case messages.Who() | messages.Kick() | messages.Status() | messages.OpenMetrics():
                 self._carry_out_of_daemon(request)
             case messages.Guest() | messages.Domains():
-                self._guests.carry_out(request)
+                self._errands.carry_out(request)
             case _:
                 assert_never(request)
 

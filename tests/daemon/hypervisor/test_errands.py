@@ -12,9 +12,9 @@ from tests.harness.life import CONNECTION_LOST, NOT_RUNNING
 from virtmux.domains import DomainInfo
 from virtmux.messages import Guest
 from virtmux.reasons import Cause, SavedError
-from virtmuxd.core.agent import NotDone
+from virtmuxd.core.errands import NotDone
 from virtmuxd.hypervisor.connection import Route
-from virtmuxd.hypervisor.errands import MOST, Errands
+from virtmuxd.hypervisor.errands import MOST, HypervisorErrands
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 
 DEADLINE = 10.0
@@ -51,7 +51,7 @@ class Scene:
         self.connecting = connecting
         self.made: list[Connection] = []
         self.answers: asyncio.Queue[object] = asyncio.Queue()
-        self.errands = Errands(cast(Route, self), lambda: ("*",))
+        self.errands = HypervisorErrands(cast(Route, self), lambda: ("*",))
 
     async def connect_for_errand(self) -> Connection:
         if self.connecting is not None:
