@@ -74,7 +74,7 @@ class Client:
         self._limits = hall.limits
         self._read_only = read_only
         self._rights = Rights(lambda: hall.access, who, peer.groups, audit, read_only=read_only)
-        self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag)
+        self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag, self.fail)
         window = self._greeting.limits.input_window
         self._places = Places(
             self, who, self._outgoing, self._rights, hall.proofs, limits=hall.limits, window=window, audit=audit
@@ -322,14 +322,7 @@ class Client:
 
     @contained
     def _answer_in_turn(self, said: Iterator[messages.DaemonMessage]) -> None:
-        self._outgoing.answer_in_turn(self._made(said))
-
-    def _made(self, said: Iterator[messages.DaemonMessage]) -> Iterator[messages.DaemonMessage]:
-        """What is said, made in the failure boundary of the client."""
-        try:
-            yield from said
-        except Exception:  # noqa: BLE001  # the failure boundary of a client
-            self.fail()
+        self._outgoing.answer_in_turn(said)
 
     def _watch(self, request: int) -> None:
         now = time.time_ns()
