@@ -18,13 +18,11 @@ from virtmuxd.core.registry import NotFoundError, Registry
 from virtmuxd.service.answers import Answer, refused
 from virtmuxd.service.audit import Audit
 from virtmuxd.service.contained import Boundary, Contained, contained
-from virtmuxd.service.once import Once
 from virtmuxd.service.rights import Rights
+from virtmuxd.service.survey import Survey
 
 #: So many requests of a client may wait for libvirt at once.
 MOST = 8
-#: Seconds for a new daemon to have looked round.
-_FIND_DEADLINE = 10.0
 
 #: Called with what there is at all hypervisors that could be asked, and why one could not.
 _Then = Callable[[list[DomainInfo], Reason | None], None]
@@ -33,9 +31,12 @@ _Then = Callable[[list[DomainInfo], Reason | None], None]
 class ErrandRequests(Contained):
     """The requests of one client, answered as libvirt answers. `client` is whose failure boundary this is in."""
 
-    def __init__(self, client: Boundary, registry: Registry, answer: Answer, rights: Rights, audit: Audit) -> None:
+    def __init__(
+        self, client: Boundary, registry: Registry, answer: Answer, rights: Rights, *, survey: Survey, audit: Audit
+    ) -> None:
         super().__init__(client)
         self._registry = registry
+        self._survey = survey
         self._tell = answer
         self._rights = rights
         self._audit = audit
@@ -50,10 +51,7 @@ class ErrandRequests(Contained):
             self._tell(refused(request.id, Cause.PROTOCOL_ERROR, text))
         else:
             self._under_way += 1
-            if self._registry.is_new:
-                self._registry.when_surveyed(Once(partial(self._begin, request), _FIND_DEADLINE))
-            else:
-                self._begin(request)
+            self._survey.once_made(partial(self._begin, request))
 
     @contained
     def _begin(self, request: Guest | Domains) -> None:
