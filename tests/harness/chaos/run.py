@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 
 import virtmux
-from tests.harness.chaos.clients import Listener, Resident, resident, visit
+from tests.harness.chaos.clients import Resident, Witness, resident, visit
 from tests.harness.chaos.faults import DAEMON, HOST, Fault, befall, befall_guest
 from tests.harness.chaos.oracle import Figures, Oracle, Story
 from tests.harness.chaos.stage import JOURNAL_SIZE, VISITORS, Stage
@@ -71,7 +71,7 @@ async def opened(stage: Stage) -> AsyncIterator[list[Resident]]:
             await stage.mux.until_listed(ticker.guest.name, running=True)
         residents = [await stack.enter_async_context(resident(stage.mux.socket, each)) for each in stage.tickers]
         for one in residents:
-            await one.until_attached(PATIENCE)
+            await one.until_attached()
         yield residents
 
 
@@ -96,10 +96,10 @@ def let_happen(
 async def become_well(stage: Stage, residents: list[Resident]) -> None:
     """Nothing is done any more: every console takes input, and gives all that its guest has printed."""
     for ticker, one in zip(stage.tickers, residents, strict=True):
-        await one.until_attached(PATIENCE)
+        await one.until_attached()
         await one.is_heard(PATIENCE)
         await ticker.guest.suspend()
-        await one.until_output(ticker.end()[:-1], PATIENCE)  # the last byte may not have come to the port
+        await one.until_output(ticker.end()[:-1])  # the last byte may not have come to the port
 
 
 def judge(stage: Stage, residents: Sequence[Resident], again: Sequence[Heard] = ()) -> Oracle:
@@ -137,7 +137,7 @@ async def _hear_all_again(stage: Stage) -> list[Heard]:
     async with virtmux.connect(stage.mux.socket) as mux:
         for ticker in stage.tickers:
             async with mux.attach(ticker.guest.name, replay="all") as console, asyncio.timeout(PATIENCE):
-                last = Listener("who came last", console)
+                last = Witness("who came last", console)
                 again.append(last.heard)
                 end = Position.parse(console.place.info.position)
                 while (console.position.offset, console.position.mark) < (end.offset, end.mark):
