@@ -10,9 +10,9 @@ from pathlib import Path
 from random import Random
 
 import virtmux
+from tests.harness.chaos.arena import Arena, Ticker, moment
 from tests.harness.chaos.deeds import TurnedAway, Typed
 from tests.harness.chaos.printed import came_in
-from tests.harness.chaos.stage import Stage, Ticker, moment
 from tests.harness.chaos.told import Heard
 from tests.harness.follower import Listener, listening
 from virtmux import Attached, Console, Gap, MarkMessage, Output, Position, Record
@@ -114,30 +114,30 @@ async def resident(path: Path, ticker: Ticker) -> AsyncIterator[Resident]:
             yield one
 
 
-async def visit(stage: Stage, chance: Random, over: asyncio.Event) -> None:
+async def visit(arena: Arena, chance: Random, over: asyncio.Event) -> None:
     """Come to some console, stay a while, and go; again and again, until it is over."""
     loop = asyncio.get_running_loop()
     while not over.is_set():
         await moment(chance)
-        ticker = chance.choice(stage.tickers)
+        ticker = chance.choice(arena.tickers)
         if chance.random() < 1 / 3:
-            who, stay = "visitor who overslept", partial(_oversleep, stage, ticker, chance.uniform(0.05, 6.0))
+            who, stay = "visitor who overslept", partial(_oversleep, arena, ticker, chance.uniform(0.05, 6.0))
         else:
             replay, seconds = chance.choice(REPLAYS), chance.uniform(0.1, 5.0)
-            who, stay = "visitor", partial(_listen, stage, ticker, replay, seconds)
-        async with stage.chairs:
+            who, stay = "visitor", partial(_listen, arena, ticker, replay, seconds)
+        async with arena.chairs:
             came = loop.time()
             try:
                 async with asyncio.timeout(VISIT_S):
                     await stay()
             except (virtmux.VirtmuxError, OSError) as error:
                 stuck = isinstance(error, TimeoutError)
-                stage.turned_away.append(TurnedAway(who, came, loop.time(), repr(error), stuck))
+                arena.turned_away.append(TurnedAway(who, came, loop.time(), repr(error), stuck))
 
 
-async def _listen(stage: Stage, ticker: Ticker, replay: str, seconds: float) -> None:
+async def _listen(arena: Arena, ticker: Ticker, replay: str, seconds: float) -> None:
     async with (
-        virtmux.connect(stage.mux.socket, reconnect_for=10) as mux,
+        virtmux.connect(arena.mux.socket, reconnect_for=10) as mux,
         mux.attach(ticker.guest.name, replay=replay) as console,
     ):
         one = Witness(f"visitor ({replay})", console)
@@ -148,12 +148,12 @@ async def _listen(stage: Stage, ticker: Ticker, replay: str, seconds: float) -> 
                 raise ConnectionAbortedError(one.heard.records[-1])
 
 
-async def _oversleep(stage: Stage, ticker: Ticker, seconds: float) -> None:
+async def _oversleep(arena: Arena, ticker: Ticker, seconds: float) -> None:
     """On a bare socket, which the library would read all the time: for so long nothing is read."""
     loop, session = asyncio.get_running_loop(), ClientSession()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.setblocking(False)
-        connection.connect(str(stage.mux.socket))
+        connection.connect(str(arena.mux.socket))
         attach = Attach(session.next_id(), ticker.guest.name, lag=LAG)
         await loop.sock_sendall(connection, encode(ClientHello()) + encode(attach))
         one: Heard | None = None
