@@ -5,6 +5,7 @@ from math import inf
 
 import pytest
 
+from tests.harness.chaos.arena import GROWTH_KIB, Stock
 from tests.harness.chaos.deeds import (
     CLOCK_STEPPED,
     DAEMON_KILLED,
@@ -24,7 +25,6 @@ from tests.harness.chaos.deeds import (
 )
 from tests.harness.chaos.oracle import LAST_WORDS, Oracle, Story
 from tests.harness.chaos.printed import NeverPrintedError, Printed, Stretch, came_in
-from tests.harness.chaos.stage import GROWTH_KIB, Stock
 from tests.harness.chaos.told import Heard
 from tests.harness.scripted_daemon import place
 from tests.harness.watched_daemon import Census

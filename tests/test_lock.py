@@ -11,8 +11,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.harness.pages import OPERATORS, README
-from tests.test_packaging import PROJECT
+from tests.harness.pages import OPERATORS, PROJECT, README
 from tools.lock import COMPILING, LOCK, NATIVE, NATIVE_LOCK
 
 #: On none of these may a package of the lock need more than is in it.

@@ -6,15 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from configparser import RawConfigParser
 from pathlib import Path
-from typing import Any
 from zipfile import ZipFile
 
 import pytest
 
-from tests.harness.pages import OPERATORS, README, ROOT, rows
+from tests.harness.pages import OPERATORS, PROJECT, README, ROOT, rows
 from virtmux.journal.names import SYSTEM_DIRECTORY
 from virtmux.sockets import SYSTEM_SOCKET
 from virtmuxd import attendance
@@ -24,7 +22,6 @@ from virtmuxd.config.schema import Config
 
 UNITS = ROOT / "systemd"
 DROP_INS = sorted((UNITS / "virtmuxd.service.d").iterdir())
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 needs_systemd_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
 #: `%t` of user units is this.
 ANY_RUNTIME_DIRECTORY = {"XDG_RUNTIME_DIR": "/run/user/0"}

@@ -4,7 +4,7 @@ A command is in the module of its name, or in `command` of a package of that nam
 `expect` and `wait` are in automation (`main.COMMANDS`). What several share:
 
 main         finds the command, and ends with its status; statuses are those that belong to no cause
-options      what they take; servers which daemons, durations, when and globs how it is read; linux_keys for `key`
+options      what they take; addresses of the daemons; durations, when and globs how it is read; linux_keys for `key`
 asked        what daemons answer at once, without a loop: for `list` and `status`, whose words are in listing
 text         words for a person, and JSON Lines, whose types are in json_types; tables, who_text and past_events too
 output       what is printed at once; streams are stdin and stdout of a command that goes on

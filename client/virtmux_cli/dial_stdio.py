@@ -3,12 +3,12 @@
 import contextlib
 import os
 import select
-import socket as sockets
+import socket
 from threading import Thread
 
 import click
 
-from virtmux.addresses import Server, addresses
+from virtmux.addresses import Address, addresses
 from virtmux.dialing import CLOSING_S, GREETING_S, Dialed, dial
 from virtmux.errors import VirtmuxError
 from virtmux.messages import Goodbye, encode
@@ -21,14 +21,14 @@ _PIECE = 65536
 
 @click.command("dial-stdio", hidden=True)
 @click.pass_obj
-def command(socket: Server) -> int:
+def command(address: Address | None) -> int:
     """Connect stdin and stdout with the daemon's socket, until the daemon closes it.
 
     The end of stdin is passed on, and what the daemon says after it is still written. Where no daemon can be reached,
     whoever is at the other end is told so in the protocol.
     """
     try:
-        dialed = dial(addresses(socket, os.environ))
+        dialed = dial(addresses(address, os.environ))
     except VirtmuxError as error:
         _write(encode(Goodbye(error.reason)))
         return error.reason.exit_status
@@ -56,11 +56,11 @@ def _pass(dialed: Dialed) -> int:
     return 0
 
 
-def _send(connection: sockets.socket) -> None:
+def _send(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):  # the daemon has closed: what it said last is still to be read
         while data := os.read(_STDIN, _PIECE):
             connection.sendall(data)
-        connection.shutdown(sockets.SHUT_WR)
+        connection.shutdown(socket.SHUT_WR)
 
 
 def _write(data: bytes) -> bool:

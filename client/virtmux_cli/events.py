@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import click
 
-from virtmux.addresses import Server, SshHost
+from virtmux.addresses import Address, SshHost
 from virtmux.client import Client, connect
 from virtmux.errors import VirtmuxError
 from virtmux.following import Disconnected, Happening, Reconnected
 from virtmux.messages import Event
+from virtmux_cli.addresses import addresses
 from virtmux_cli.main import complain, run_async, stdout_failed
 from virtmux_cli.options import checked
 from virtmux_cli.output import failed
 from virtmux_cli.past_events import past_events
-from virtmux_cli.servers import servers
 from virtmux_cli.streams import Outlet
 from virtmux_cli.text import event_json, event_line, reason_text
 from virtmux_cli.when import parse_when
@@ -32,7 +32,7 @@ def _when(text: str) -> int:
 class Options(NamedTuple):
     """The command line of `events`; `since` is a time (ns)."""
 
-    servers: Sequence[Server]
+    addresses: Sequence[Address | None]
     since: int | None
     follow: bool
     as_json: bool
@@ -51,7 +51,7 @@ def command(ctx: click.Context, *, since: int | None, follow: bool, as_json: boo
     After a lost connection it connects again, and every console appears anew. WHEN is, for example, today,
     2026-01-31 12:00, -1h30m or @1700000000.
     """
-    return run_async(_events(Options(servers(ctx), since, follow or since is None, as_json)))
+    return run_async(_events(Options(addresses(ctx), since, follow or since is None, as_json)))
 
 
 async def _events(options: Options) -> int:
@@ -59,7 +59,7 @@ async def _events(options: Options) -> int:
     shown = Shown(options, outlet)
     try:
         async with asyncio.TaskGroup() as tasks:
-            showing = [tasks.create_task(shown.host(server), name=f"show {server}") for server in options.servers]
+            showing = [tasks.create_task(shown.host(address), name=f"show {address}") for address in options.addresses]
 
             def stop(_: object) -> None:
                 for task in showing:
@@ -79,17 +79,17 @@ class Shown:
     def __init__(self, options: Options, outlet: Outlet) -> None:
         self._options = options
         self._outlet = outlet
-        self._several = len(options.servers) > 1
+        self._several = len(options.addresses) > 1
         self._past: list[tuple[Event, str | None]] = []
         self._asked = 0
         self._told = asyncio.Event()
 
-    async def host(self, server: Server) -> int:
+    async def host(self, address: Address | None) -> int:
         """Show one daemon's, and give the status with which that ends."""
-        name = server.name if isinstance(server, SshHost) else None
+        name = address.name if isinstance(address, SshHost) else None
         asking = self._options.since is not None
         try:
-            async with connect(server) as mux:
+            async with connect(address) as mux:
                 if self._options.since is not None:
                     events = await past_events(mux, self._options.since)
                     asking = False
@@ -109,7 +109,7 @@ class Shown:
         """What one of them had to tell; it is shown once all have, in the order in which it happened."""
         self._past += events
         self._asked += 1
-        if self._asked == len(self._options.servers):
+        if self._asked == len(self._options.addresses):
             for event, name in sorted(self._past, key=lambda each: each[0].at):
                 await self._show(event, name)
             self._told.set()

@@ -2,7 +2,7 @@
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import connect
 from virtmux_cli.main import run_async
 from virtmux_cli.options import by_name, console_argument, uri_option
@@ -12,16 +12,16 @@ from virtmux_cli.options import by_name, console_argument, uri_option
 @console_argument
 @uri_option
 @click.pass_obj
-def command(server: Server, *, console: str, uri: str | None) -> int:
+def command(address: Address | None, *, console: str, uri: str | None) -> int:
     """Delete what is stored of CONSOLE: its logs on the disk and what is held in memory.
 
     CONSOLE may be one whose guest is undefined, by its name or UUID. One that is held goes on, and what comes from then
     on is stored as before.
     """
-    return run_async(_forget(server, console, uri))
+    return run_async(_forget(address, console, uri))
 
 
-async def _forget(server: Server, console: str, uri: str | None) -> int:
-    async with connect(server, reconnect_for=0) as mux:
+async def _forget(address: Address | None, console: str, uri: str | None) -> int:
+    async with connect(address, reconnect_for=0) as mux:
         await by_name(console, lambda domain, device: mux.forget(domain, device, uri=uri))
     return 0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import Client, connect
 from virtmux_cli.linux_keys import parse_chord
 from virtmux_cli.main import run_async
@@ -31,17 +31,17 @@ def _chords(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
 )
 @uri_option
 @click.pass_obj
-def command(socket: Server, *, console: str, keys: list[list[int]], hold: int, uri: str | None) -> int:
+def command(address: Address | None, *, console: str, keys: list[list[int]], hold: int, uri: str | None) -> int:
     """Press KEYS at the keyboard of the guest of CONSOLE, one after the other.
 
     Each is one key or several together: `alt-sysrq-b`, `ctrl-alt-delete`, `f2`, `enter`. They go through libvirt to the
     guest's keyboard, not to its serial port, and reach a guest whose console takes nothing any more.
     """
-    return run_async(_press(socket, console, keys, hold, uri))
+    return run_async(_press(address, console, keys, hold, uri))
 
 
-async def _press(socket: Server, console: str, chords: list[list[int]], hold: int, uri: str | None) -> int:
-    async with connect(socket, reconnect_for=0) as mux:
+async def _press(address: Address | None, console: str, chords: list[list[int]], hold: int, uri: str | None) -> int:
+    async with connect(address, reconnect_for=0) as mux:
         await by_name(console, lambda domain, _device: _press_all(mux, domain, chords, hold, uri))
     return 0
 

@@ -2,7 +2,7 @@
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import connect
 from virtmux_cli.main import run_async
 
@@ -12,12 +12,12 @@ _MOST = (1 << 32) - 1
 @click.command("kick", short_help="Send a client away.")
 @click.argument("client", type=click.IntRange(0, _MOST))
 @click.pass_obj
-def command(socket: Server, *, client: int) -> int:
+def command(address: Address | None, *, client: int) -> int:
     """Send CLIENT away, a number that `virtmux who` shows. It is told by whom, and `attach` leaves with status 12."""
-    return run_async(_kick(socket, client))
+    return run_async(_kick(address, client))
 
 
-async def _kick(socket: Server, client: int) -> int:
-    async with connect(socket, reconnect_for=0) as mux:
+async def _kick(address: Address | None, client: int) -> int:
+    async with connect(address, reconnect_for=0) as mux:
         await mux.kick(client)
     return 0

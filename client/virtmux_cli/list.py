@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import click
 
+from virtmux_cli.addresses import addresses
 from virtmux_cli.asked import ask_all
 from virtmux_cli.listing import away_lines, list_json, list_rows, matching
 from virtmux_cli.main import complain
 from virtmux_cli.name_completion import complete_console
 from virtmux_cli.output import write
-from virtmux_cli.servers import servers
 from virtmux_cli.tables import shown
 
 _NOT_FOUND = 3
@@ -25,7 +25,7 @@ def command(ctx: click.Context, *, patterns: Sequence[str], as_json: bool) -> in
     PATTERN is a glob on DOMAIN or DOMAIN:DEVICE; without any, all consoles are shown. A console may also be paused (its
     guest is), released, or shared: other libvirt clients can read it too.
     """
-    told, status = ask_all(servers(ctx))
+    told, status = ask_all(addresses(ctx))
     hosts = [host._replace(consoles=matching(host.consoles, patterns)) for host in told]
     if as_json:
         text = b"".join(map(list_json, hosts))

@@ -119,7 +119,7 @@ class LazyGroup(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, socket: str | None, hosts: Sequence[str]) -> None:
     """Watch and use the consoles of libvirt guests, held by virtmuxd for any number of clients."""
-    from virtmux_cli.servers import choose
+    from virtmux_cli.addresses import choose
 
     choose(ctx, socket, hosts)
 

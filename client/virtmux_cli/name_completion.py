@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 
-from virtmux.addresses import Server, SshHost
+from virtmux.addresses import Address, SshHost
 from virtmux.messages import ConsoleInfo
 
 #: Seconds: somebody waits at the keyboard. ssh, which asks nothing now, needs more.
@@ -47,8 +47,8 @@ def _consoles(ctx: click.Context) -> list[ConsoleInfo]:
     options = ctx.find_root().params
     hosts = options.get("hosts") or ()
     try:
-        server: Server = SshHost(hosts[-1], options.get("socket")) if hosts else options.get("socket")
-        with Asking(server, seconds=_SSH_PATIENCE_S if hosts else _PATIENCE_S) as asking:
+        address: Address | None = SshHost(hosts[-1], options.get("socket")) if hosts else options.get("socket")
+        with Asking(address, seconds=_SSH_PATIENCE_S if hosts else _PATIENCE_S) as asking:
             return [each.info for each in asking.answer().consoles]
     except (VirtmuxError, ValueError):
         return []

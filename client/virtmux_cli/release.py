@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import Client, connect
 from virtmux.messages import MAX_SECONDS
 from virtmux.sanitize import printable
@@ -66,7 +66,9 @@ class ReleaseCommand(click.Command):
 @click.option("--for", "seconds", metavar="DURATION", callback=checked(parse_length), help="For example 90, 5m or 2h.")
 @uri_option
 @click.pass_obj
-def command(server: Server, *, console: str, run: Sequence[str], seconds: float | None, uri: str | None) -> int:
+def command(
+    address: Address | None, *, console: str, run: Sequence[str], seconds: float | None, uri: str | None
+) -> int:
     """Have virtmux let CONSOLE go, so that others can use it, `virsh console` for example.
 
     It lasts for DURATION, or until `virtmux reclaim`, over restarts of virtmuxd too. With CMD it lasts while CMD runs,
@@ -75,21 +77,21 @@ def command(server: Server, *, console: str, run: Sequence[str], seconds: float 
     if run and seconds is not None:
         raise click.UsageError("--for and a command exclude each other")
     if run:
-        return run_async(_release_while(server, console, uri, run))
-    return run_async(_release(server, console, uri, seconds))
+        return run_async(_release_while(address, console, uri, run))
+    return run_async(_release(address, console, uri, seconds))
 
 
-async def _release(server: Server, console: str, uri: str | None, seconds: float | None) -> int:
-    async with connect(server, reconnect_for=0) as mux:
+async def _release(address: Address | None, console: str, uri: str | None, seconds: float | None) -> int:
+    async with connect(address, reconnect_for=0) as mux:
         await by_name(console, lambda domain, device: mux.release(domain, device, uri=uri, seconds=seconds))
     return 0
 
 
-async def _release_while(server: Server, console: str, uri: str | None, run: Sequence[str]) -> int:
+async def _release_while(address: Address | None, console: str, uri: str | None, run: Sequence[str]) -> int:
     if shutil.which(run[0]) is None:  # said before anybody loses the console for it
         complain(f"virtmux: {printable(run[0])}: command not found")
         return _NOT_FOUND
-    async with connect(server, reconnect_for=math.inf) as mux, contextlib.AsyncExitStack() as stack:
+    async with connect(address, reconnect_for=math.inf) as mux, contextlib.AsyncExitStack() as stack:
         await by_name(console, lambda domain, device: _let_go(stack, mux, domain, device, uri))
         return await _run(run)
 

@@ -4,7 +4,7 @@ import contextlib
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import ConnectionLost, Refused
@@ -49,7 +49,7 @@ _TO_BE_STARTED = (Cause.GUEST_NOT_RUNNING, Cause.GUEST_UNDEFINED)
 )
 @click.pass_obj
 def command(
-    socket: Server,
+    address: Address | None,
     *,
     console: str,
     uri: str | None,
@@ -71,10 +71,10 @@ def command(
     if not attached and (stay or once or read_only or escape or as_json or quiet or linger_s is not None):
         raise click.UsageError("the options of `attach` need --attach")
     if not attached:
-        return run_async(_start(socket, console, uri, "start-paused" if paused else "start"))
+        return run_async(_start(address, console, uri, "start-paused" if paused else "start"))
     options = Options(
         console=console,
-        socket=socket,
+        address=address,
         uri=uri,
         leave=leave(stay=stay, once=once),
         read_only=read_only,
@@ -86,15 +86,15 @@ def command(
     return run_async(_start_attached(options, paused=paused))
 
 
-async def _start(socket: Server, console: str, uri: str | None, action: GuestAction) -> int:
-    async with connect(socket, reconnect_for=0) as mux:
+async def _start(address: Address | None, console: str, uri: str | None, action: GuestAction) -> int:
+    async with connect(address, reconnect_for=0) as mux:
         await by_name(console, lambda domain, _device: mux.guest(domain, action, uri=uri))
     return 0
 
 
 async def _start_attached(options: Options, *, paused: bool) -> int:
     """Start it with a place at its console, until `attach` has one of its own."""
-    async with connect(options.socket) as mux, contextlib.AsyncExitStack() as stack:
+    async with connect(options.address) as mux, contextlib.AsyncExitStack() as stack:
         place = await by_name(
             options.console,
             lambda domain, device: stack.enter_async_context(mux.attach(domain, device, uri=options.uri)),

@@ -4,14 +4,14 @@ import os
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.asking import Asking
 from virtmux.errors import VirtmuxError
 from virtmux.sanitize import printable
+from virtmux_cli.addresses import addresses
 from virtmux_cli.asked import ask_all
 from virtmux_cli.listing import Host, away_lines, hypervisor_rows, status_json, status_rows
 from virtmux_cli.output import failed, write
-from virtmux_cli.servers import servers
 from virtmux_cli.tables import shown
 from virtmux_cli.text import table
 
@@ -34,17 +34,17 @@ def command(ctx: click.Context, *, as_json: bool, openmetrics: bool) -> int:
     node_exporter; docs/metrics.md lists the names.
     """
     if openmetrics:
-        if as_json or len(servers(ctx)) > 1:
+        if as_json or len(addresses(ctx)) > 1:
             raise click.UsageError("--openmetrics is for one host, and without --json")
-        return _print_metrics(servers(ctx)[0])
-    hosts, status = ask_all(servers(ctx), statistics=True)
+        return _print_metrics(addresses(ctx)[0])
+    hosts, status = ask_all(addresses(ctx), statistics=True)
     text = b"".join(map(status_json, hosts)) if as_json else "\n".join(map(_text, hosts)).encode(errors="replace")
     return write(text) or status
 
 
-def _print_metrics(server: Server) -> int:
+def _print_metrics(address: Address | None) -> int:
     try:
-        with Asking(server) as asking:
+        with Asking(address) as asking:
             asking.answer()
             text = asking.openmetrics()
     except VirtmuxError as error:

@@ -2,7 +2,7 @@
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import connect
 from virtmux.messages import sendable
 from virtmux_cli.main import run_async
@@ -15,17 +15,17 @@ from virtmux_cli.who_text import is_at, who_json, who_table
 @click.argument("console", required=False, callback=checked(sendable))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
-def command(socket: Server, *, console: str | None, as_json: bool) -> int:
+def command(address: Address | None, *, console: str | None, as_json: bool) -> int:
     """Show who is connected, or who is at CONSOLE: the number, user and process, since when, by which socket, with what
     software, and at which consoles, where each may type or only watch.
 
     `virtmux kick` takes the number.
     """
-    return run_async(_who(socket, console, as_json=as_json))
+    return run_async(_who(address, console, as_json=as_json))
 
 
-async def _who(socket: Server, console: str | None, *, as_json: bool) -> int:
-    async with connect(socket, reconnect_for=0) as mux:
+async def _who(address: Address | None, console: str | None, *, as_json: bool) -> int:
+    async with connect(address, reconnect_for=0) as mux:
         clients = await mux.who()
     if console is not None:
         domain, _, device = console.rpartition(":")

@@ -131,7 +131,7 @@ class _Parts:
         registry, clients = Registry(), Clients()
         registry.watch(log_event)
         self.shelf = Shelf(config, registry, self.runtime, loaded.log_group)
-        errors.silence()
+        errors.keep_off_stderr()
         self.bridge = EventBridge(asyncio.get_running_loop())
         self.bridge.register()
         self.attendance = Attendance(self.bridge, registry, self.shelf.console, config)

@@ -3,7 +3,6 @@
 import os
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 
 from virtmux.sockets import socket_paths
 
@@ -37,14 +36,12 @@ class SshHost:
         return [*ssh, *_OPTIONS, *(_UNASKED if again else ()), "--", self.name, shlex.join(remote)]
 
 
-Address = Path | SshHost
-"""Where one daemon may be."""
-Server = str | os.PathLike[str] | SshHost | None
-"""Which daemon a person or program means: one at a socket, one at another host, or the one that is found (None)."""
+Address = str | os.PathLike[str] | SshHost
+"""Where a daemon is: the path of its socket, or another host."""
 
 
-def addresses(server: Server, environ: Mapping[str, str]) -> list[Address]:
-    """Where to look for it, best first."""
-    if isinstance(server, SshHost):
-        return [server]
-    return list(socket_paths(server, environ))
+def addresses(address: Address | None, environ: Mapping[str, str]) -> list[Address]:
+    """Where to look for the daemon, best first: there, or (None) at the usual places."""
+    if isinstance(address, SshHost):
+        return [address]
+    return [*socket_paths(address, environ)]

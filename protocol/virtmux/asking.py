@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from virtmux.addresses import Server, addresses
+from virtmux.addresses import Address, addresses
 from virtmux.dialing import CLOSING_S, GREETING_S, SOFTWARE, broken, dial, ended, said_by
 from virtmux.errors import Refused
 from virtmux.features import Feature
@@ -49,7 +49,7 @@ class Asking:
     `answer` waits for what was asked: those of several daemons can be under way together. After it more can be asked.
     """
 
-    def __init__(self, server: Server, *, seconds: float | None = None) -> None:
+    def __init__(self, address: Address | None, *, seconds: float | None = None) -> None:
         """Within `seconds` the answer must have come; by default it may take that long after each piece of it, and as
         long as it wants while ssh connects.
 
@@ -57,7 +57,7 @@ class Asking:
             Refused, ConnectionLost: as `virtmux.connect`.
         """
         self._give_up_at = None if seconds is None else time.monotonic() + seconds
-        self._dialed = dial(addresses(server, os.environ), again=seconds is not None)
+        self._dialed = dial(addresses(address, os.environ), again=seconds is not None)
         self._session = ClientSession()
         self._id = self._session.next_id()
         self._failed: OSError | None = None

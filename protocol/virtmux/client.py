@@ -22,7 +22,7 @@ from typing import NamedTuple, Self
 from msgspec.structs import replace
 
 from virtmux import messages
-from virtmux.addresses import Address, Server, addresses
+from virtmux.addresses import Address, addresses
 from virtmux.connection import Connection
 from virtmux.console import Console
 from virtmux.domains import DomainInfo
@@ -62,13 +62,13 @@ class Inventory(NamedTuple):
     consoles: list[ConsoleInfo]
 
 
-def connect(server: Server = None, *, reconnect_for: float = 60.0) -> "Client":
+def connect(address: Address | None = None, *, reconnect_for: float = 60.0) -> "Client":
     """A connection to the daemon, as an asynchronous context manager that gives the `Client`.
 
         async with virtmux.connect() as mux, mux.attach("web1") as console:
             await console.expect(rb"login: ", timeout=60)
 
-    Its socket is `server`, else VIRTMUX_SOCKET, else the system's /run/virtmux/virtmux.sock, else
+    Its socket is `address`, else VIRTMUX_SOCKET, else the system's /run/virtmux/virtmux.sock, else
     $XDG_RUNTIME_DIR/virtmux/virtmux.sock: the first of these where a daemon answers. The daemon of another host is
     reached by ssh: `connect(virtmux.SshHost("alice@host"))`. ssh asks for passwords on the terminal, but for none when
     a lost connection is made again.
@@ -83,7 +83,7 @@ def connect(server: Server = None, *, reconnect_for: float = 60.0) -> "Client":
         ConnectionLost: no daemon answers (`server-lost`), or it sent this client away.
         Refused: this user may not use the socket, or is not let in by ssh (`access-denied`).
     """
-    return Client(addresses(server, os.environ), reconnect_for)
+    return Client(addresses(address, os.environ), reconnect_for)
 
 
 class Client:

@@ -1,9 +1,9 @@
 """Opens a connection to a daemon: of this host by its Unix socket, of another one by ssh. Needs no event loop."""
 
 import errno
+import os
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
@@ -71,12 +71,12 @@ def broken(address: Address, error: Exception, *, greeted: bool) -> Reason:
     return reason_now(Cause.SERVER_LOST, text=text, phase=Phase.CLIENT)
 
 
-def _connect(path: Path) -> socket.socket:
+def _connect(path: str | os.PathLike[str]) -> socket.socket:
     """A Unix socket answers at once: where its queue is full the answer is EAGAIN."""
     unconnected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         unconnected.settimeout(0)
-        unconnected.connect(str(path))
+        unconnected.connect(os.fspath(path))
     except BaseException:
         unconnected.close()
         raise

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 
 _T = TypeVar("_T")
 CLOSING_S = 5.0
-"""What closing a connection may take: its own second, and what a loaded machine adds."""
+"""What closing a connection may take: its own second, and what a loaded host adds."""
 _CLOSED = "the connection is closed: use it within `with virtmux.sync.connect()`"
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import virtmux.client
 import virtmux.console
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import Inventory
 from virtmux.domains import DomainInfo
 from virtmux.following import Happening, Record
@@ -32,9 +32,9 @@ _T = TypeVar("_T")
 
 
 @contextlib.contextmanager
-def connect(server: Server = None, *, reconnect_for: float = 60.0) -> "Iterator[Client]":
+def connect(address: Address | None = None, *, reconnect_for: float = 60.0) -> "Iterator[Client]":
     """A connection to virtmuxd; `virtmux.connect` describes it, and what entering raises."""
-    with LoopThread() as loop, loop.entered(virtmux.client.connect(server, reconnect_for=reconnect_for)) as mux:
+    with LoopThread() as loop, loop.entered(virtmux.client.connect(address, reconnect_for=reconnect_for)) as mux:
         yield Client(loop, mux)
 
 

@@ -63,7 +63,7 @@ async def echo(console: Follower) -> float:
     return took * 1000
 
 
-class Stage:
+class Pair:
     """A daemon with a console that echoes and one that may flood."""
 
     def __init__(self, mux: virtmux.Client, echoing: Follower, flooding: virtmux.Console, name: str) -> None:
@@ -100,7 +100,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged() -> "AsyncIterator[Stage]":
+async def paired() -> "AsyncIterator[Pair]":
     """All that is needed, on the processors where it belongs."""
     here, there = sorted(os.sched_getaffinity(0))[:2]
     async with AsyncExitStack() as stack:
@@ -130,7 +130,7 @@ async def staged() -> "AsyncIterator[Stage]":
         init = int(run_as_root("cat", f"/proc/{controller}/task/{controller}/children"))
         pin(there, lxc.pid, controller, init, reader.pid)
         pin(here, qemu.pid, echoing.qemu_pid(), daemon.pid, os.getpid())
-        yield Stage(mux, follower, typist, flooding.name)
+        yield Pair(mux, follower, typist, flooding.name)
 
 
 def report(where: str, quiet: Sequence[Round], flooded: Sequence[Round]) -> str:
@@ -156,10 +156,10 @@ def targets(quiet: Sequence[Round], flooded: Sequence[Round]) -> list[Target]:
 
 async def measure() -> tuple[list[Round], list[Round]]:
     """Start what is needed, and measure."""
-    async with staged() as stage:
+    async with paired() as pair:
         quiet, flooded = [], []
         for number in range(-1, ROUNDS):  # the first one warms what is cached
-            taken = await stage.round(), await stage.flooded_round()
+            taken = await pair.round(), await pair.flooded_round()
             if number >= 0:
                 quiet.append(taken[0])
                 flooded.append(taken[1])

@@ -1,10 +1,10 @@
-"""A client that follows one console and keeps all that it was given, for tests to wait on and look at."""
+"""Clients at one console, for tests to wait on: what they do with the records is their own. A follower keeps all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import virtmux
 from virtmux import Attached, Break, Console, Ended, Gap, MarkMessage, Note, Output, Reason, Record
@@ -15,37 +15,79 @@ _Mark = TypeVar("_Mark", Attached, Ended, Break, Note)
 PATIENCE = 30.0
 
 
-class Follower:
-    """See the module. Made by `follow`."""
+class Listener:
+    """A client that takes all that it is given; `listening` has it do so."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.records: list[Record] = []
-        #: When each of them came, in seconds of the loop's clock.
-        self.times: list[float] = []
-        self._news = asyncio.Condition()
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
 
     async def run(self) -> None:
         """Take records until the place ends."""
         async for record in self.console:
-            async with self._news:
-                self.records.append(record)
-                self.times.append(self._loop.time())
-                self._news.notify_all()
+            self.take(record)
+            self._news.set()
 
-    async def until(self, true: Callable[["Follower"], object]) -> None:
+    def take(self, record: Record) -> None:
+        """The next one."""
+        raise NotImplementedError
+
+    @property
+    def so_far(self) -> str:
+        """What came, for a person."""
+        raise NotImplementedError
+
+    async def until(self, true: Callable[[Self], object], seconds: float = PATIENCE) -> None:
         """Wait until something holds of what was received.
 
         Raises:
             TimeoutError: it never did; a note shows what came instead.
         """
         try:
-            async with asyncio.timeout(PATIENCE), self._news:
-                await self._news.wait_for(lambda: true(self))
+            async with asyncio.timeout(seconds):
+                while not true(self):
+                    self._news.clear()
+                    await self._news.wait()
         except TimeoutError as error:
-            error.add_note(f"received: {self.records!r}")
+            error.add_note(self.so_far)
             raise
+
+    async def until_attached(self) -> None:
+        """Wait until the console is attached, as far as the records tell."""
+        await self.until(lambda self: self.console.attachment is not None)
+
+
+@asynccontextmanager
+async def listening(*listeners: Listener) -> AsyncIterator[None]:
+    """They take what comes, until the context is left."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(each.run()) for each in listeners]
+        try:
+            yield
+        finally:
+            for each in running:
+                each.cancel()
+
+
+class Follower(Listener):
+    """One that keeps all. Made by `follow`."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.records: list[Record] = []
+        #: When each of them came, in seconds of the loop's clock.
+        self.times: list[float] = []
+
+    def take(self, record: Record) -> None:
+        """Keep it."""
+        self.records.append(record)
+        self.times.append(self.loop.time())
+
+    @property
+    def so_far(self) -> str:
+        """All of it."""
+        return f"received: {self.records!r}"
 
     async def until_output(self, expected: bytes) -> None:
         """Wait until the output holds these bytes."""
@@ -58,10 +100,6 @@ class Follower:
     async def until_offset(self, offset: int) -> None:
         """Wait until the output has come to an offset."""
         await self.until(lambda self: self.console.position.offset >= offset)
-
-    async def until_attached(self) -> None:
-        """Wait until the console is attached, as far as the records tell."""
-        await self.until(lambda self: self.console.attachment is not None)
 
     async def until_noted(self, note: str) -> None:
         """Wait for a note."""
@@ -143,12 +181,8 @@ async def follow(
         mux.attach(domain, device, uri=uri, position=position, replay=replay, hold=hold) as console,
     ):
         follower = Follower(console)
-        async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(follower.run())
-            try:
-                yield follower
-            finally:
-                following.cancel()
+        async with listening(follower):
+            yield follower
 
 
 @asynccontextmanager
@@ -157,10 +191,5 @@ async def follow_all(socket: Path, places: Iterable[tuple[str, str]]) -> AsyncIt
     async with virtmux.connect(socket) as mux, AsyncExitStack() as stack:
         attaching = [stack.enter_async_context(mux.attach(domain, device)) for domain, device in places]
         followers = [Follower(console) for console in await asyncio.gather(*attaching)]
-        async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(follower.run()) for follower in followers]
-            try:
-                yield followers
-            finally:
-                for each in following:
-                    each.cancel()
+        async with listening(*followers):
+            yield followers

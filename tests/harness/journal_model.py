@@ -172,7 +172,8 @@ class JournalModel:
             case LogRenamed() if not segment.lost and not segment.log:
                 segment.log = log.rename(log.with_name(f"serial0.log-{next(self._names)}"))
             case LogDeleted() if number and not segment.lost:
-                log.unlink()
+                # Its inode stays its own: of another log with the same bytes nobody could tell that it is not this one.
+                log.rename(self.writer.directory / f"deleted-{next(self._names)}")
                 segment.lost = True
             case Spoiled() if segment.batches and not segment.lost:
                 self._spoil(segment, log, step.byte)

@@ -24,7 +24,7 @@ import uvloop
 from tests.harness.container import GREETING
 from tests.harness.guest import BANNER
 from tests.harness.libvirt_behaviours import BEHAVIOURS
-from tests.harness.libvirt_stage import Stage
+from tests.harness.libvirt_subject import Subject
 from tests.harness.libvirtd import STOP_SECONDS
 from tests.harness.privilege import AS_ROOT
 from tests.harness.processes import REAPER, python_path
@@ -106,7 +106,7 @@ class Line:
 
 async def play(uri: str, xml: str) -> None:
     """Put all to it that concern it."""
-    errors.silence()
+    errors.keep_off_stderr()
     bridge = EventBridge(asyncio.get_running_loop())
     bridge.register()
 
@@ -119,17 +119,19 @@ async def play(uri: str, xml: str) -> None:
     domain = await asyncio.to_thread(control.defineXML, xml)
     remote, qemu = urlsplit(uri).path != "/embed", control.getType() == "QEMU"
     line = Line()
-    stage = Stage(connect, domain.UUIDString(), line.type, BANNER if qemu else GREETING, remote=remote, exclusive=qemu)
+    subject = Subject(
+        connect, domain.UUIDString(), line.type, BANNER if qemu else GREETING, remote=remote, exclusive=qemu
+    )
     for name, behaviour in BEHAVIOURS.of(remote=remote, exclusive=qemu).items():
         faulthandler.dump_traceback_later(_LONG, exit=True)
         verdict = None
         try:
-            await stage.set(running=behaviour.running)
-            await behaviour.play(stage)
+            await subject.set(running=behaviour.running)
+            await behaviour.play(subject)
         except Exception:  # noqa: BLE001  # whatever it is, it is told
             verdict = traceback.format_exc()
         print(json.dumps([name, verdict]), flush=True)
-    await stage.set(running=False)
+    await subject.set(running=False)
     await asyncio.to_thread(domain.undefine)
 
 

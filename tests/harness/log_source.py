@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from itertools import pairwise
 
 from tests.harness.scripted_daemon import reason
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.errors import ConnectionLost, Refused
 from virtmux.reasons import Cause
 from virtmux.records import Attached, Ended, Position, rfc3339
@@ -141,7 +141,7 @@ def fake() -> FakeSource:
 
 
 @contextlib.asynccontextmanager
-async def opened(server: Server, console: str, uri: str | None) -> AsyncIterator[LogSource]:
+async def opened(address: Address | None, console: str, uri: str | None) -> AsyncIterator[LogSource]:
     """There is a console `web1`, of which the daemon is lost when all is read, and `quiet`, where it is not."""
     if console not in {"web1", "quiet"}:
         raise Refused(reason(Cause.CONSOLE_MISSING))

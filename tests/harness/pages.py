@@ -1,10 +1,14 @@
-"""The pages for people, as tests take them: their sections and tables, and what they have somebody type."""
+"""The pages for people, as tests take them: their sections and tables, and what they have somebody type; and what
+pyproject.toml says."""
 
 import re
+import tomllib
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "protocol" / "SPEC.md"])
 #: The guides for those who run hosts, who write scripts, and who sit at consoles.

@@ -1,4 +1,4 @@
-"""A bare terminal with the person before it: bytes that are shown, keys that are typed. `seat` has an emulated one."""
+"""A bare terminal with the person before it: bytes that are shown, keys that are typed. `shell` has an emulated one."""
 
 import asyncio
 import os

@@ -130,7 +130,7 @@ class SteppedDaemon:
         await self.shelf.begin()
         self._life = self.loop.create_task(self._live())
         self.registry.serve(URI, time.time_ns())
-        self.registry.claim(HYPERVISOR, URI)
+        self.registry.identified(HYPERVISOR, URI)
         self.console = self.shelf.console(KEY, Naming(URI, DOMAIN, "pty", 1))
         self.console.hold_by(self)
         self.registry.add(self.console)

@@ -1,6 +1,5 @@
 """A stream of random bytes from a seed, and a client that holds what it is given against it and keeps none of it."""
 
-import asyncio
 import mmap
 import random
 from collections.abc import AsyncIterator
@@ -8,10 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import virtmux
-from tests.harness.follower import PATIENCE
+from tests.harness.follower import Listener, listening
 from virtmux import Console, Gap, Mark, MarkMessage, Output, Record
 
-#: A configuration for a flood of 20 MiB/s: listeners, which all are one process, may pause for half a second, where
+#: A configuration for a flood of 20 MiB/s: checkers, which all are one process, may pause for half a second, where
 #: the usual ring is full after a twentieth of one.
 ROOMY = "ring = 16777216\n"
 _PIECE = 1 << 20
@@ -55,11 +54,11 @@ class Expected:
         return self._stream[start : start + size]
 
 
-class Listener:
+class Checker(Listener):
     """Each record must stand where the one before left off, and every byte must be the expected one."""
 
     def __init__(self, console: Console, expected: Expected) -> None:
-        self.console = console
+        super().__init__(console)
         self.offset = console.position.offset
         self.gaps: list[Gap] = []
         self.marks: list[Mark] = []
@@ -67,15 +66,9 @@ class Listener:
         self.rest = b""
         self._expected = expected
         self._mark = console.position.mark
-        self._news = asyncio.Event()
 
-    async def run(self) -> None:
-        """Take records until the place ends."""
-        async for record in self.console:
-            self._take(record)
-            self._news.set()
-
-    def _take(self, record: Record) -> None:
+    def take(self, record: Record) -> None:
+        """Hold it against what is expected."""
         match record:
             case Output(offset=offset, data=data):
                 assert offset == self.offset
@@ -92,26 +85,25 @@ class Listener:
             case _:
                 raise AssertionError(record)
 
-    async def until(self, offset: int, mark: int = 1) -> None:
+    async def until_at(self, offset: int, mark: int = 1) -> None:
         """Wait until these are reached, or passed. Raises TimeoutError where nothing more comes."""
         while self.offset < offset or self._mark < mark:
-            self._news.clear()
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    await self._news.wait()
-            except TimeoutError as error:
-                error.add_note(f"at {self.offset}:{self._mark} of {offset}:{mark}, with gaps {self.gaps}")
-                raise
+            await self._until_more()
+
+    async def _until_more(self) -> None:
+        before = self.offset, self._mark
+        await self.until(lambda self: (self.offset, self._mark) != before)
+
+    @property
+    def so_far(self) -> str:
+        """How far it has come."""
+        return f"at {self.offset}:{self._mark}, with gaps {self.gaps}"
 
 
 @asynccontextmanager
-async def listen(socket: Path, domain: str, expected: Expected) -> AsyncIterator[Listener]:
-    """A listener from the console's first byte on, on a connection of its own, until the context is left."""
+async def checking(socket: Path, domain: str, expected: Expected) -> AsyncIterator[Checker]:
+    """A checker from the console's first byte on, on a connection of its own, until the context is left."""
     async with virtmux.connect(socket, reconnect_for=0) as mux, mux.attach(domain, position="0") as console:
-        listener = Listener(console, expected)
-        async with asyncio.TaskGroup() as tasks:
-            listening = tasks.create_task(listener.run())
-            try:
-                yield listener
-            finally:
-                listening.cancel()
+        checker = Checker(console, expected)
+        async with listening(checker):
+            yield checker

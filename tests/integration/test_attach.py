@@ -7,8 +7,8 @@ from tests.harness.daemon import PROGRAMS
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER, PROMPT
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.seat import EVERYTHING, differences, seat
-from tests.harness.seat import PROMPT as SHELL
+from tests.harness.shell import EVERYTHING, differences, shell
+from tests.harness.shell import PROMPT as SHELL_PROMPT
 from tests.harness.terminal import ESCAPE, at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
 
@@ -26,7 +26,7 @@ async def test_whatever_a_guest_does_to_the_terminal_leaving_gives_it_back(
     mux = await daemon(libvirtd.uri)
     # In octal, so that the echo of the command switches nothing on.
     everything = "".join(f"\\{byte:03o}" for byte in EVERYTHING)
-    async with follow(mux.socket, guest.name) as watcher, seat(mux.socket) as person:
+    async with follow(mux.socket, guest.name) as watcher, shell(mux.socket) as person:
         await watcher.until_output(PROMPT)
         for start in range(0, len(everything), 400):
             await watcher.write(f'e="$e{everything[start : start + 400]}"\n'.encode())
@@ -36,9 +36,9 @@ async def test_whatever_a_guest_does_to_the_terminal_leaving_gives_it_back(
         await person.until(b".ready.")
         assert len(differences(before, person.screen.facts)) >= 12
         await person.detach()
-        await person.until(SHELL)
+        await person.until(SHELL_PROMPT)
         assert (differences(before, person.screen.facts), person.mode) == ({}, mode)
-        assert person.screen.lines[-2:] == ["virtmux: detached", SHELL.decode().rstrip()]
+        assert person.screen.lines[-2:] == ["virtmux: detached", SHELL_PROMPT.decode().rstrip()]
 
 
 async def test_a_line_of_its_own_leaves_the_prompt_of_the_guest_as_it_was(
@@ -46,7 +46,7 @@ async def test_a_line_of_its_own_leaves_the_prompt_of_the_guest_as_it_was(
 ) -> None:
     guest = await linux(libvirtd)
     mux = await daemon(libvirtd.uri)
-    async with seat(mux.socket) as person:
+    async with shell(mux.socket) as person:
         await person.attach(name=guest.name)
         await person.until(PROMPT)
         person.child.send(b"echo unfini")

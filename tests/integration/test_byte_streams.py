@@ -14,7 +14,7 @@ from tests.harness.counts import amount, seed
 from tests.harness.follower import follow
 from tests.harness.guest import PROMPT, SAY_AGAIN, SAYS_AGAIN
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.stream import ROOMY, Expected, Listener, listen, write_random
+from tests.harness.stream import ROOMY, Checker, Expected, checking, write_random
 from tests.integration.conftest import StartDaemon, StartGuest
 
 CLIENTS = 3
@@ -47,27 +47,27 @@ async def test_random_streams_pass_a_containers_console_both_ways_at_once(
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
         expected = Expected(GREETING, stream)
-        listeners = [await stack.enter_async_context(listen(mux.socket, guest.name, expected)) for _ in range(CLIENTS)]
-        for listener in listeners:
-            await listener.until(len(GREETING))
-        await listeners[0].console.write(exchange(IN))
+        checkers = [await stack.enter_async_context(checking(mux.socket, guest.name, expected)) for _ in range(CLIENTS)]
+        for checker in checkers:
+            await checker.until_at(len(GREETING))
+        await checkers[0].console.write(exchange(IN))
         began = loop.time()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_type(listeners[0], typed, progress))
-            await _hear(listeners, expected, progress)
+            tasks.create_task(_type(checkers[0], typed, progress))
+            await _hear(checkers, expected, progress)
         took = loop.time() - began
         told = hashlib.sha256(typed).hexdigest().encode() + b"\n"
-        for listener in listeners:
-            await listener.until(expected.end + len(told))
-            assert listener.rest == told, "the container got what was typed"
-            assert not listener.gaps
-            assert len(listener.marks) == 1, "attached once"
+        for checker in checkers:
+            await checker.until_at(expected.end + len(told))
+            assert checker.rest == told, "the container got what was typed"
+            assert not checker.gaps
+            assert len(checker.marks) == 1, "attached once"
     figures = f"{OUT / MIB:g} MiB out to {CLIENTS} clients and {IN / MIB:g} MiB in within {took:.1f} s"
     print(figures)
     progress(figures)
 
 
-async def _type(typist: Listener, data: bytes, progress: Callable[[str], None]) -> None:
+async def _type(typist: Checker, data: bytes, progress: Callable[[str], None]) -> None:
     for start in range(0, len(data), WRITE):
         await typist.console.write(data[start : start + WRITE])
         if start % MIB == 0:
@@ -75,10 +75,10 @@ async def _type(typist: Listener, data: bytes, progress: Callable[[str], None]) 
     progress("all in")
 
 
-async def _hear(listeners: Sequence[Listener], expected: Expected, progress: Callable[[str], None]) -> None:
+async def _hear(checkers: Sequence[Checker], expected: Expected, progress: Callable[[str], None]) -> None:
     for offset in [*range(0, expected.end, 16 * MIB), expected.end]:
-        for listener in listeners:
-            await listener.until(offset)
+        for checker in checkers:
+            await checker.until_at(offset)
         progress(f"{offset // MIB} of {expected.end // MIB} MiB out")
 
 

@@ -37,7 +37,7 @@ STORED = 20_000
 KEPT_KIB, READ_KIB = 8192, 16384
 
 
-class Scene(NamedTuple):
+class Attacked(NamedTuple):
     """A daemon, who is at a console of it, the processes on the way there, and how long echoes take when all is quiet;
     and a guest beside it that is paused."""
 
@@ -62,7 +62,7 @@ class Scene(NamedTuple):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(libvirtd: Libvirtd) -> AsyncIterator[Scene]:
+async def attacked(libvirtd: Libvirtd) -> AsyncIterator[Attacked]:
     """One for all attacks."""
     mux = Daemon([libvirtd.uri], config=CONFIG, watched=True)
     writer = JournalWriter(mux.journal)
@@ -74,22 +74,22 @@ async def scene(libvirtd: Libvirtd) -> AsyncIterator[Scene]:
     ):
         paused = await start(libvirtd, state="paused")
         way = on_the_way(mux, guest)
-        yield Scene(mux, guest, paused, bystander, way, await quiet_echoes(bystander, way=way))
+        yield Attacked(mux, guest, paused, bystander, way, await quiet_echoes(bystander, way=way))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-async def test_an_attack_harms_nobody_else_and_leaves_nothing_behind(scene: Scene, name: str) -> None:
+async def test_an_attack_harms_nobody_else_and_leaves_nothing_behind(attacked: Attacked, name: str) -> None:
     for _ in range(2):
-        await scene.attack(name)  # what it has imported, cached and laid out stays
-    before = await scene.mux.watch.census()
-    memory, seen = scene.mux.anonymous_kib, len(scene.bystander.output)
-    async with echoing(scene.bystander, scene.way) as echoes:
-        assert await scene.attack(name) > 0
+        await attacked.attack(name)  # what it has imported, cached and laid out stays
+    before = await attacked.mux.watch.census()
+    memory, seen = attacked.mux.anonymous_kib, len(attacked.bystander.output)
+    async with echoing(attacked.bystander, attacked.way) as echoes:
+        assert await attacked.attack(name) > 0
 
-    echoes.hold_against(scene.quiet, TIMES.get(name, 1.0))
-    assert scene.bystander.output[seen:] == b"." * (len(scene.bystander.output) - seen)
-    assert not scene.bystander.gaps
-    assert not scene.bystander.reasons
-    after = await scene.mux.watch.settled(before)
+    echoes.hold_against(attacked.quiet, TIMES.get(name, 1.0))
+    assert attacked.bystander.output[seen:] == b"." * (len(attacked.bystander.output) - seen)
+    assert not attacked.bystander.gaps
+    assert not attacked.bystander.reasons
+    after = await attacked.mux.watch.settled(before)
     assert not after.more_than(before), after.grown(before)
-    assert scene.mux.anonymous_kib - memory < (READ_KIB if name == "looking_back" else KEPT_KIB)
+    assert attacked.mux.anonymous_kib - memory < (READ_KIB if name == "looking_back" else KEPT_KIB)

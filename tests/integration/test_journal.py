@@ -16,7 +16,7 @@ from tests.harness.follower import follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.stalled import stalled
-from tests.harness.stream import Expected, listen, write_random
+from tests.harness.stream import Expected, checking, write_random
 from tests.integration.conftest import StartDaemon, StartGuest
 
 MIB = 1 << 20
@@ -147,12 +147,12 @@ async def test_a_reader_that_stalls_behind_the_ring_gets_every_byte(
     mux = await daemon(lxc.uri, config="ring = 2097152\njournal_size = 1048576\njournal_keep = 20\n")
     log = ConsoleLog(mux.journal, guest.name, "console0")
     expected = Expected(GREETING, stream, times=4)
-    async with listen(mux.socket, guest.name, expected) as live:
-        await live.until(len(GREETING))
+    async with checking(mux.socket, guest.name, expected) as live:
+        await live.until_at(len(GREETING))
         async with stalled(mux.socket, guest.name, expected) as deaf:
             for printed in range(1, 5):
                 await live.console.write(PRINT)
-                await live.until(len(GREETING) + printed * len(stream))
+                await live.until_at(len(GREETING) + printed * len(stream))
                 await log.until(lambda log, end=live.offset: len(log.data) == end)  # type: ignore[misc]
             await deaf.catch_up(live.console.position)
             assert not deaf.gaps

@@ -16,7 +16,7 @@ from tests.harness.follower import PATIENCE, Follower, follow, follow_all
 from tests.harness.guest import BANNER, DEFINITION_TOO, FLOOD, PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd, VirshError
 from tests.harness.matrix import Told, decode, told
-from tests.harness.typist import typist
+from tests.harness.paster import pasting
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Break, Cause, Ended, MarkMessage, Note, Output, Reason
 
@@ -148,7 +148,7 @@ async def test_input_on_its_way_stays_behind_and_is_accounted_for(
     here, there = hosts
     guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri, there.uri)
-    async with typist(mux.socket, guest.name) as one, asyncio.TaskGroup() as tasks:
+    async with pasting(mux.socket, guest.name) as one, asyncio.TaskGroup() as tasks:
         await guest.resume()
         await one.until_output(BANNER)
         tasks.create_task(one.type(PASTE))

@@ -19,7 +19,7 @@ from tests.harness.follower import PATIENCE
 from tests.harness.guest import Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.stalled import stalled
-from tests.harness.stream import ROOMY, Expected, Listener, listen, write_random
+from tests.harness.stream import ROOMY, Checker, Expected, checking, write_random
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Break, Cause, Ended
 
@@ -53,9 +53,9 @@ async def test_fast_clients_get_every_byte_at_full_speed_beside_those_that_do_no
     expected = Expected(GREETING, stream, times=3)
     async with AsyncExitStack() as stack:
         idle = mux.resident_kib
-        fast = [await stack.enter_async_context(listen(mux.socket, guest.name, expected)) for _ in range(FAST)]
+        fast = [await stack.enter_async_context(checking(mux.socket, guest.name, expected)) for _ in range(FAST)]
         for client in fast:
-            await client.until(len(GREETING))
+            await client.until_at(len(GREETING))
         alone = await _flood(fast)
         deaf = [await stack.enter_async_context(stalled(mux.socket, guest.name, expected, GAP)) for _ in range(STALLED)]
         slow = [await stack.enter_async_context(stalled(mux.socket, guest.name, expected, GAP)) for _ in range(SLOW)]
@@ -90,23 +90,23 @@ async def test_fast_clients_get_every_byte_at_full_speed_beside_those_that_do_no
             assert late.received < GIVEN, "no more than it wanted to lag"
 
 
-async def _flood(clients: Sequence[Listener]) -> float:
+async def _flood(clients: Sequence[Checker]) -> float:
     """The container prints; seconds until all these clients have it."""
     loop = asyncio.get_running_loop()
     began, offset = loop.time(), clients[0].offset
     await clients[0].console.write(PRINT)
     for client in clients:
-        await client.until(offset + FLOOD)
+        await client.until_at(offset + FLOOD)
     return loop.time() - began
 
 
-async def _mark(mux: Daemon, guest: Guest, clients: Sequence[Listener]) -> None:
+async def _mark(mux: Daemon, guest: Guest, clients: Sequence[Checker]) -> None:
     """The console is let go and taken back while it is quiet."""
     async with virtmux.connect(mux.socket) as person:
         await person.release(guest.name)
         await person.reclaim(guest.name)
     for client in clients:
-        await client.until(client.offset, mark=5)
+        await client.until_at(client.offset, mark=5)
 
 
 @asynccontextmanager
@@ -141,11 +141,11 @@ async def test_a_client_that_would_rather_leave_is_sent_away_as_too_slow(
     guest = await start_talker(lxc, output=tmp_path / "output")
     mux = await daemon(lxc.uri, config=ROOMY)
     expected = Expected(GREETING, stream)
-    async with listen(mux.socket, guest.name, expected) as fast:
-        await fast.until(len(GREETING))
+    async with checking(mux.socket, guest.name, expected) as fast:
+        await fast.until_at(len(GREETING))
         async with stalled(mux.socket, guest.name, expected, LEAVE) as deaf:
             await fast.console.write(PRINT)
-            await fast.until(expected.end)
+            await fast.until_at(expected.end)
             await until_alone(mux)
             await deaf.catch_up(fast.console.position)
             assert deaf.ended is not None

@@ -12,9 +12,9 @@ from tests.harness.echo import echoes_for, echoing, on_the_way, quiet_echoes
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER, STOP_READING
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.paster import pasting
 from tests.harness.ptys import takes_ptys
 from tests.harness.terminal import at_terminal
-from tests.harness.typist import typist
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Break, Cause
 from virtmux.wire import MAX_INPUT
@@ -45,7 +45,7 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
     paused, beside, elsewhere = [await boot_guest(each) for each in (libvirtd, libvirtd, own_libvirtd)]
     mux = await daemon(libvirtd.uri, own_libvirtd.uri)
     async with (
-        typist(mux.socket, paused.name) as paster,
+        pasting(mux.socket, paused.name) as paster,
         follow(mux.socket, beside.name) as neighbour,
         follow(mux.socket, elsewhere.name) as stranger,
     ):
@@ -57,7 +57,7 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
         memory = mux.anonymous_kib
         await paused.suspend()
         async with asyncio.TaskGroup() as tasks:
-            pasting = tasks.create_task(paster.type(PASTE))
+            typing = tasks.create_task(paster.type(PASTE))
             await paster.until(lambda one: one.fate(1).held and one.undecided(1) > WINDOW - MAX_INPUT)
             meanwhile = await echoes_for(PAUSED_FOR, *bystanders, way=way)
             for now, before in zip(meanwhile, quiet, strict=True):
@@ -69,7 +69,7 @@ async def test_a_paste_to_a_paused_guest_waits_for_it_and_harms_nobody(
             assert told.accepted <= 16384, "no more than a serial line takes"
             assert paster.undecided(1) > WINDOW - MAX_INPUT
             assert (told.unknown, told.rejected) == (0, 0)
-            assert not pasting.done()
+            assert not typing.done()
             assert not paster.output
             await paused.resume()
         await paster.until_decided(1, seconds=ECHOED_WITHIN)
@@ -100,7 +100,7 @@ async def test_a_paste_to_a_guest_that_reads_nothing_is_cut_and_named_unknown(
     libvirtd, arguments = impatient
     deaf, other = await boot_guest(libvirtd), await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri, arguments=arguments)
-    async with typist(mux.socket, deaf.name) as paster, follow(mux.socket, other.name) as bystander:
+    async with pasting(mux.socket, deaf.name) as paster, follow(mux.socket, other.name) as bystander:
         await bystander.until_attached()
         quiet = await quiet_echoes(bystander, way=on_the_way(mux, other))
         await paster.type(b"!")
@@ -137,7 +137,7 @@ async def test_many_guests_that_read_nothing_are_no_matter_to_others_and_whoever
     mux = await daemon(libvirtd.uri, arguments=arguments)
     async with AsyncExitStack() as stack:
         bystander = await stack.enter_async_context(follow(mux.socket, other.name))
-        pasters = [await stack.enter_async_context(typist(mux.socket, guest.name)) for guest in deaf]
+        pasters = [await stack.enter_async_context(pasting(mux.socket, guest.name)) for guest in deaf]
         person = await stack.enter_async_context(at_terminal(mux.socket, "attach", last.name, seconds=CUT_WITHIN))
         await person.expect(b"Escape character is")
         await bystander.until_attached()
@@ -166,7 +166,7 @@ async def test_input_for_one_boot_never_reaches_the_next(
 ) -> None:
     guest = await boot_guest(libvirtd)
     mux = await daemon(libvirtd.uri)
-    async with typist(mux.socket, guest.name) as one:
+    async with pasting(mux.socket, guest.name) as one:
         for boot in range(1, count(4, 21)):
             # Every other boot the guest runs and takes none, in the others it is paused.
             if boot % 2:

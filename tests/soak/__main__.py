@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.tables import keep, machine
+from tests.harness.chaos.arena import Arena
 from tests.harness.chaos.clients import Resident
 from tests.harness.chaos.faults import exhaust_descriptors, fill_disk, reload, step_clock
 from tests.harness.chaos.run import become_well, judge, let_happen, opened
-from tests.harness.chaos.stage import Stage
 from tests.harness.container import remove_cgroups
 from tests.harness.counts import seed
 from tests.harness.echo import echoes_for
@@ -55,37 +55,37 @@ async def soak(directory: Path, minutes: float) -> bool:
         Libvirtd("lxc") as lxc,
         small_disk(directory / "disk", 256) as disk,
     ):
-        stage = Stage(directory, sick, disk, TICKERS, seed(), others=[well.uri, lxc.uri])
+        arena = Arena(directory, sick, disk, TICKERS, seed(), others=[well.uri, lxc.uri])
         async with AsyncExitStack() as stack:
-            residents = await stack.enter_async_context(opened(stage))
+            residents = await stack.enter_async_context(opened(arena))
             guests = [printer(lxc, output) for _ in range(CONTAINERS)]
             timed = boot_sector_guest(well)
             for guest in (*guests, timed):
                 await guest.define()
                 await guest.start()
-                await stage.mux.until_listed(guest.name, running=True)
-            bystander = await stack.enter_async_context(follow(stage.mux.socket, timed.name, replay="all"))
+                await arena.mux.until_listed(guest.name, running=True)
+            bystander = await stack.enter_async_context(follow(arena.mux.socket, timed.name, replay="all"))
             await bystander.until_output(BANNER)
-            crowd = Crowd(stage.mux.socket, guests, stage.chance("crowd"))
+            crowd = Crowd(arena.mux.socket, guests, arena.chance("crowd"))
             clients = await stack.enter_async_context(asyncio.TaskGroup())
             crowded = [clients.create_task(crowd.come_and_go()) for _ in range(PASSING)]
             crowded += [clients.create_task(crowd.stay(number)) for number in range(STAYING)]
-            for ticker in stage.tickers:
+            for ticker in arena.tickers:
                 await ticker.guest.resume()
             over = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 daemon = (reload, exhaust_descriptors, fill_disk, step_clock)
-                let_happen(stage, residents, tasks, over, guest_pause=GUEST_PAUSE_S, pause=PAUSE_S, daemon=daemon)
-                samples = await look_on(stage, bystander, minutes)
+                let_happen(arena, residents, tasks, over, guest_pause=GUEST_PAUSE_S, pause=PAUSE_S, daemon=daemon)
+                samples = await look_on(arena, bystander, minutes)
                 over.set()
-            await become_well(stage, residents)
+            await become_well(arena, residents)
             for each in crowded:
                 each.cancel()
             assert not bystander.reasons
-    return report(minutes, stage, residents, crowd, samples)
+    return report(minutes, arena, residents, crowd, samples)
 
 
-async def look_on(stage: Stage, bystander: Follower, minutes: float) -> list[Sample]:
+async def look_on(arena: Arena, bystander: Follower, minutes: float) -> list[Sample]:
     """Look at the daemon again and again, for so long, and show how far it has come; and, at the end, of what it has
     more than once it was warm."""
     samples: list[Sample] = []
@@ -93,19 +93,19 @@ async def look_on(stage: Stage, bystander: Follower, minutes: float) -> list[Sam
     began = asyncio.get_running_loop().time()
     while (now := (asyncio.get_running_loop().time() - began) / 60) < minutes:
         (echoes,) = await echoes_for(SAMPLE_S, bystander, way=())
-        samples.append(await sample(stage.mux, now, echoes))
+        samples.append(await sample(arena.mux, now, echoes))
         if len(samples) % 12 == 0:
-            print(f"{now:5.1f} min, {len(stage.deeds)} faults: {samples[-1]}", flush=True)
+            print(f"{now:5.1f} min, {len(arena.deeds)} faults: {samples[-1]}", flush=True)
         if warm is None and now >= WARMING_UP * minutes:
-            warm = await stage.mux.watch.census()
+            warm = await arena.mux.watch.census()
     if warm is not None:
-        print(f"objects more: {(await stage.mux.watch.census()).grown(warm)}")
+        print(f"objects more: {(await arena.mux.watch.census()).grown(warm)}")
     return samples
 
 
-def report(minutes: float, stage: Stage, residents: list[Resident], crowd: Crowd, samples: Sequence[Sample]) -> bool:
+def report(minutes: float, arena: Arena, residents: list[Resident], crowd: Crowd, samples: Sequence[Sample]) -> bool:
     """Keep the table and the plots; gives whether all was well."""
-    oracle = judge(stage, residents)
+    oracle = judge(arena, residents)
     for contradiction in oracle.contradictions + crowd.lost:
         print(contradiction, file=sys.stderr)
     what = f"{TICKERS + len(crowd) + 1} consoles, {len(residents) + STAYING + PASSING + 1} clients"

@@ -5,7 +5,7 @@ from typing import Literal, TypedDict, Unpack
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.messages import MAX_SECONDS, MIN_LAG, Lag
 from virtmux_cli.attach.escape import DEFAULT, parse_escape
 from virtmux_cli.attach.policy import Leave
@@ -155,7 +155,7 @@ def escape_key(text: str) -> str:
     help="By how much what waits may be older than what comes.",
 )
 @click.pass_obj
-def command(socket: Server, **given: Unpack[Given]) -> int:
+def command(address: Address | None, **given: Unpack[Given]) -> int:
     """Watch and use CONSOLE, which is DOMAIN[:DEVICE]; DOMAIN is a name, UUID or running id.
 
     The guest's output goes to stdout, stdin goes to the guest. On a terminal it begins with the last lines of this
@@ -165,10 +165,10 @@ def command(socket: Server, **given: Unpack[Given]) -> int:
     7 --wait ran out, 8 busy, 9 guest not running, 10 guest ended, 11 guest crashed, 12 sent away or too slow; 0 after
     the escape key, --linger, or when nobody reads stdout any more.
     """
-    return run_async(attach(_options(socket, given)))
+    return run_async(attach(_options(address, given)))
 
 
-def _options(socket: Server, given: Given) -> Options:
+def _options(address: Address | None, given: Given) -> Options:
     """What was asked for.
 
     Raises:
@@ -180,7 +180,7 @@ def _options(socket: Server, given: Given) -> Options:
     if given["steal"] and not given["exclusive"]:
         raise click.UsageError("--steal is nothing without --exclusive")
     return Options(
-        socket=socket,
+        address=address,
         console=given["console"],
         uri=given["uri"],
         leave=leaving,

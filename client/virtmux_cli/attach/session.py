@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import Refused, VirtmuxError
@@ -47,7 +47,7 @@ class Options(NamedTuple):
     """What `attach` is asked for; times in seconds."""
 
     console: str
-    socket: Server = None
+    address: Address | None = None
     uri: str | None = None
     leave: Leave = Leave()
     wait_s: float | None = None
@@ -202,7 +202,7 @@ class AttachSession:
 
     async def _follow(self) -> None:
         try:
-            async with connect(self._options.socket) as mux, contextlib.AsyncExitStack() as stack:
+            async with connect(self._options.address) as mux, contextlib.AsyncExitStack() as stack:
                 if console := await self._enter(mux, stack):
                     async with asyncio.TaskGroup() as tasks:
                         await self._records(console, tasks)

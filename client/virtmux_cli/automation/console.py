@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import connect
 from virtmux.console import Console
 from virtmux.errors import ConsoleEnded, InputRejected, TimedOut, VirtmuxError
@@ -22,9 +22,9 @@ _SEEN = 200
 
 
 class Where(NamedTuple):
-    """The socket (None: the usual places), CONSOLE, and a hypervisor's URI (None: any)."""
+    """The daemon's address (None: the usual places), CONSOLE, and a hypervisor's URI (None: any)."""
 
-    socket: Server
+    address: Address | None
     console: str
     uri: str | None
 
@@ -41,7 +41,7 @@ async def at_console(where: Where, position: str | None = None) -> AsyncIterator
     Raises:
         VirtmuxError: there is no such console, or no daemon.
     """
-    async with connect(where.socket) as mux, AsyncExitStack() as stack:
+    async with connect(where.address) as mux, AsyncExitStack() as stack:
 
         async def attach(domain: str, device: str | None) -> Console:
             return await stack.enter_async_context(mux.attach(domain, device, uri=where.uri, position=position))

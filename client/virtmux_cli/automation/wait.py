@@ -5,7 +5,7 @@ import random
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.console import Console
 from virtmux.errors import ConsoleEnded, Refused, TimedOut
 from virtmux.messages import PlaceEnded
@@ -29,7 +29,9 @@ _PATIENT = Leave(wait=True)
 @uri_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the position, or the reason.")
 @click.pass_obj
-def command(socket: Server, *, console: str, until: str, timeout: float | None, uri: str | None, as_json: bool) -> int:
+def command(
+    address: Address | None, *, console: str, until: str, timeout: float | None, uri: str | None, as_json: bool
+) -> int:
     """Wait until CONSOLE is attached or has ended; at once, where that is so already.
 
     It holds the console meanwhile, so that this catches a guest's first byte:
@@ -40,7 +42,7 @@ def command(socket: Server, *, console: str, until: str, timeout: float | None, 
     itself, as a takeover, is none. Status 7: --timeout ran out; 3: there is no such console.
     """
     work = _attached if until == "attached" else _ended
-    return run_async(work(Where(socket, console, uri), seconds_of(timeout), as_json=as_json))
+    return run_async(work(Where(address, console, uri), seconds_of(timeout), as_json=as_json))
 
 
 async def _attached(where: Where, seconds: float | None, *, as_json: bool) -> int:

@@ -7,5 +7,5 @@ host       hypervisors that are away, a journal that fails
 guest      the domain: none, excluded, without a console, off, paused
 console    its console: held by others, released, silent, shared
 accounts   users and groups
-holders    who may hold it: the processes of this machine
+holders    who may hold it: the processes of this host
 """

@@ -6,7 +6,7 @@ import shutil
 
 import click
 
-from virtmux.addresses import Server, SshHost
+from virtmux.addresses import Address, SshHost
 from virtmux.client import Client, Inventory, connect
 from virtmux.console import Console
 from virtmux.domains import DomainInfo
@@ -36,7 +36,7 @@ _WIDEST = 100
 @uri_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
-def command(socket: Server, *, console: str | None, uri: str | None, as_json: bool) -> int:
+def command(address: Address | None, *, console: str | None, uri: str | None, as_json: bool) -> int:
     """Find out why CONSOLE is blank or missing, and what to do; without CONSOLE, whether virtmux works.
 
     With --host it does not know which other programs hold a console there: run it there to learn that.
@@ -44,21 +44,21 @@ def command(socket: Server, *, console: str | None, uri: str | None, as_json: bo
     To see whether the console can be had it attaches, as `virtmux attach` would, and types nothing. The exit status is
     0 where nothing is wrong, else that of the main cause.
     """
-    return run_async(_doctor(socket, console, uri, as_json=as_json))
+    return run_async(_doctor(address, console, uri, as_json=as_json))
 
 
-async def _doctor(socket: Server, console: str | None, uri: str | None, *, as_json: bool) -> int:
+async def _doctor(address: Address | None, console: str | None, uri: str | None, *, as_json: bool) -> int:
     fine = "Nothing is wrong."
     try:
-        async with connect(socket, reconnect_for=0) as mux:
+        async with connect(address, reconnect_for=0) as mux:
             inventory = await mux.inventory()
             if console is None:
                 findings = hypervisor_findings(inventory.hypervisors) + journal_findings(inventory.consoles)
             else:
-                is_here = not isinstance(socket, SshHost)
+                is_here = not isinstance(address, SshHost)
                 findings, fine = await _examine(mux, inventory, console, uri, is_here=is_here)
     except VirtmuxError as error:
-        paths = [] if isinstance(socket, SshHost) else socket_paths(socket, os.environ)
+        paths = [] if isinstance(address, SshHost) else socket_paths(address, os.environ)
         findings = door_findings(error.reason, paths)
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     text = findings_json(findings) if as_json else findings_text(findings, fine, width).encode(errors="replace")

@@ -57,13 +57,13 @@ def _held(name: str, domain: str, why_not: Reason, holders: Sequence[Holder]) ->
     known = f"libvirt says: {why_not.error.message}." if why_not.error is not None else f"{reason_text(why_not)}."
     sure = [holder for holder in holders if holder.sure]
     if sure:
-        known += f" On this machine it is {' and '.join(map(str, sure))}."
+        known += f" On this host it is {' and '.join(map(str, sure))}."
         do = "Ask that person to leave (`^]`), or"
     elif holders:
         known += f" It may be {' or '.join(map(str, holders))}."
         do = "Close its view of this console, or"
     else:
-        known += " No process of this machine looks like it: it may be a client on another."
+        known += " No process of this host looks like it: it may be a client on another."
         do = "Find it (`virt-admin client-list libvirtd` on the hypervisor), or"
     do += f" take it: `virtmux console --force {domain}`. virtmux takes it by itself once it is free."
     return Finding("console-held", why_not.exit_status, f"Somebody else has {name}.", known, do)

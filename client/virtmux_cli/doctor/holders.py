@@ -1,4 +1,4 @@
-"""Which processes of this machine may hold a console: those whose command lines look like it."""
+"""Which processes of this host may hold a console: those whose command lines look like it."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence

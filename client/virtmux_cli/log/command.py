@@ -9,7 +9,7 @@ from typing import NamedTuple, TypedDict, Unpack
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.errors import VirtmuxError
 from virtmux.records import Position
 from virtmux.sanitize import Sanitizer
@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"[+-]?\d{1,9}", re.ASCII)
 class Options(NamedTuple):
     """What `log` is to show, and how."""
 
-    server: Server
+    address: Address | None
     console: str
     uri: str | None
     choice: Choice
@@ -134,18 +134,18 @@ def log_command(open_source: OpenSource) -> click.Command:
         help="Text, on a terminal without escape sequences; the guest's bytes; JSON Lines; an asciicast of version 2.",
     )
     @click.pass_obj
-    def command(server: Server, **given: Unpack[Given]) -> int:
+    def command(address: Address | None, **given: Unpack[Given]) -> int:
         """Show what CONSOLE said, as far as it is stored: all of it, the oldest first.
 
         CONSOLE is DOMAIN[:DEVICE]; DOMAIN is a name, UUID or running id. WHEN is, for example, 2026-01-31 12:00, 12:00,
         today, -1h30m or @1700000000.
         """
-        return run_async(show(_options(server, given), open_source))
+        return run_async(show(_options(address, given), open_source))
 
     return command
 
 
-def _options(server: Server, given: Given) -> Options:
+def _options(address: Address | None, given: Given) -> Options:
     """What was asked for.
 
     Raises:
@@ -164,7 +164,7 @@ def _options(server: Server, given: Given) -> Options:
     if lines is None and follow and (boot, since, start) == (None, None, None):
         lines = _LINES
     choice = Choice(boot, since, until, start, None if lines == _ALL else lines, follow)
-    return Options(server, given["console"], given["uri"], choice, output, given["timestamps"], given["list_boots"])
+    return Options(address, given["console"], given["uri"], choice, output, given["timestamps"], given["list_boots"])
 
 
 async def show(options: Options, open_source: OpenSource) -> int:
@@ -182,7 +182,7 @@ async def show(options: Options, open_source: OpenSource) -> int:
 async def _copy(options: Options, open_source: OpenSource, outlet: Outlet) -> int:
     complaint, status = None, 0
     try:
-        async with open_source(options.server, options.console, options.uri) as source:
+        async with open_source(options.address, options.console, options.uri) as source:
             if options.list_boots:
                 await outlet.write(boots_table(boots(await source.histories())).encode(errors="replace"))
             else:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from virtmux.addresses import Server, SshHost
+from virtmux.addresses import Address, SshHost
 from virtmux.client import connect
 from virtmux.errors import ConnectionLost, Refused
 from virtmux.journal.directory import Journal
@@ -20,13 +20,13 @@ from virtmux_cli.options import by_name
 
 
 @asynccontextmanager
-async def open_source(server: Server, console: str, uri: str | None) -> AsyncIterator[LogSource]:
+async def open_source(address: Address | None, console: str, uri: str | None) -> AsyncIterator[LogSource]:
     """See `virtmux_cli.log.source.OpenSource`."""
     async with AsyncExitStack() as stack:
         try:
-            mux = await stack.enter_async_context(connect(server))
+            mux = await stack.enter_async_context(connect(address))
         except ConnectionLost as error:
-            if error.reason.cause is not Cause.SERVER_LOST or isinstance(server, SshHost):
+            if error.reason.cause is not Cause.SERVER_LOST or isinstance(address, SshHost):
                 raise
             yield await by_name(console, partial(_from_files, error.reason))
             return

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux_cli.log.records import HistoryInfo, Record, Start
 
 
@@ -30,7 +30,7 @@ class LogSource(Protocol):
         """
 
 
-OpenSource = Callable[[Server, str, str | None], AbstractAsyncContextManager[LogSource]]
+OpenSource = Callable[[Address | None, str, str | None], AbstractAsyncContextManager[LogSource]]
 """Opens the source for a daemon, CONSOLE and a hypervisor's URI (None: any).
 
 Entering it raises VirtmuxError where there is no such console, or nobody to ask.

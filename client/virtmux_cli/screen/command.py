@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import Client, connect
 from virtmux.console import Console
 from virtmux.errors import ConnectionLost, Refused
@@ -39,7 +39,7 @@ class Size(NamedTuple):
 class Options(NamedTuple):
     """The command line of `screen`."""
 
-    socket: Server
+    address: Address | None
     console: str
     uri: str | None
     size: Size
@@ -74,14 +74,14 @@ def parse_size(text: str) -> Size:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: lines, cursor, and up to which position.")
 @uri_option
 @click.pass_obj
-def command(socket: Server, *, console: str, size: Size, ansi: bool, as_json: bool, uri: str | None) -> int:
+def command(address: Address | None, *, console: str, size: Size, ansi: bool, as_json: bool, uri: str | None) -> int:
     """Show what a terminal at CONSOLE would show now, from the last 256 KiB that the guest said in this boot.
 
     It does not open the console: what nobody held it for is not there.
     """
     if ansi and as_json:
         raise click.UsageError("--ansi and --json exclude each other")
-    return run_async(_screen(Options(socket, console, uri, size, ansi, as_json)))
+    return run_async(_screen(Options(address, console, uri, size, ansi, as_json)))
 
 
 async def _screen(options: Options) -> int:
@@ -89,7 +89,7 @@ async def _screen(options: Options) -> int:
     from virtmux_cli.screen.emulator import Emulator
 
     emulator = Emulator(*options.size)
-    async with connect(options.socket) as mux, contextlib.AsyncExitStack() as stack:
+    async with connect(options.address) as mux, contextlib.AsyncExitStack() as stack:
 
         async def attach(domain: str, device: str | None) -> Console:
             return await stack.enter_async_context(_place(mux, domain, device, options.uri))

@@ -50,12 +50,12 @@ class Follower:
     async def run(self) -> int:
         """Follow all daemons until each has sent this client away; gives the first one's exit status."""
         async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(self._follow(host), name=host or "here") for host in self._daemons.servers]
+            following = [tasks.create_task(self._follow(host), name=host or "here") for host in self._daemons.addresses]
         return following[0].result()
 
     async def _follow(self, host: str | None) -> int:
         try:
-            async with connect(self._daemons.servers[host], reconnect_for=math.inf) as mux:
+            async with connect(self._daemons.addresses[host], reconnect_for=math.inf) as mux:
                 await self._follow_events(host, mux)
         except VirtmuxError as error:
             return failed(error)

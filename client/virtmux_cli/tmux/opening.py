@@ -74,8 +74,8 @@ def command(ctx: click.Context, *, patterns: Sequence[str], name: str, attach: b
 async def _fill(plan: Plan, daemons: Daemons, patterns: Sequence[str]) -> list[Key]:
     """Ask the daemons for their consoles; gives those that fit, in the order of their windows."""
     found: list[tuple[str, str, Key]] = []
-    for host, server in daemons.servers.items():
-        async with connect(server, reconnect_for=0) as mux:
+    for host, address in daemons.addresses.items():
+        async with connect(address, reconnect_for=0) as mux:
             infos = await mux.consoles()
         plan.listed(host, infos)
         keys = [(info.id.domain, Key.of(host, info.id)) for info in infos]

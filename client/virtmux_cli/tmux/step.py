@@ -9,8 +9,8 @@ from typing import assert_never
 
 import click
 
-from virtmux.addresses import Server, SshHost
-from virtmux_cli.servers import servers
+from virtmux.addresses import Address, SshHost
+from virtmux_cli.addresses import addresses
 from virtmux_cli.tmux.naming import Key
 from virtmux_cli.tmux.plan import Open, Plan, Rename, Restart, Retag
 from virtmux_cli.tmux.session import Session
@@ -19,16 +19,16 @@ from virtmux_cli.tmux.session import Session
 class Daemons:
     """Which daemons a session is for, by host; None is this host."""
 
-    def __init__(self, servers: Sequence[Server], socket: str | None) -> None:
+    def __init__(self, addresses: Sequence[Address | None], socket: str | None) -> None:
         """`socket` is that of this host, or the one to look for at each of the others."""
         self._socket = socket
         #: What `virtmux.connect` takes for each of them.
-        self.servers: dict[str | None, Server] = {_host(server): server or socket for server in servers}
+        self.addresses: dict[str | None, Address | None] = {_host(address): address or socket for address in addresses}
 
     @property
     def text(self) -> str:
         """The options of the command for all of them, as they would be typed."""
-        return shlex.join(self._options(*self.servers))
+        return shlex.join(self._options(*self.addresses))
 
     def attach(self, key: Key) -> list[str]:
         """The command of a console's window. A console is named by its UUID: that is never another's, nor an option.
@@ -38,20 +38,20 @@ class Daemons:
 
     def follow(self) -> list[str]:
         """The command that keeps a session in step."""
-        return [*program(), *self._options(*self.servers), "tmux-follow"]
+        return [*program(), *self._options(*self.addresses), "tmux-follow"]
 
     def _options(self, *hosts: str | None) -> list[str]:
         socket = [] if self._socket is None else ["--socket", self._socket]
         return socket + [word for host in hosts if host is not None for word in ("-H", host)]
 
 
-def _host(server: Server) -> str | None:
-    return server.name if isinstance(server, SshHost) else None
+def _host(address: Address | None) -> str | None:
+    return address.name if isinstance(address, SshHost) else None
 
 
 def chosen(ctx: click.Context) -> Daemons:
     """Those of the command line. A window has a working directory of its own, so a socket of this host is absolute."""
-    found = servers(ctx)
+    found = addresses(ctx)
     first = found[0]
     if isinstance(first, SshHost):
         return Daemons(found, first.socket)

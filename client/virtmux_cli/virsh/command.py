@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from virtmux.addresses import Server
+from virtmux.addresses import Address
 from virtmux.client import Client, connect
 from virtmux.domains import DomainInfo
 from virtmux.errors import VirtmuxError
@@ -69,7 +69,7 @@ class ConsoleCommand(click.Command):
 class Wanted(NamedTuple):
     """The command line."""
 
-    socket: Server
+    address: Address | None
     domain: str
     device: str | None
     uri: str | None
@@ -92,7 +92,7 @@ class Wanted(NamedTuple):
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 @click.pass_obj
 def command(
-    socket: Server,
+    address: Address | None,
     *,
     domain: str,
     device: str | None,
@@ -111,14 +111,14 @@ def command(
     if not is_escape(escape):
         complain(bad_escape(escape))
         return FAILED
-    wanted = Wanted(socket, domain, device, uri, escape, force, safe, resume, quiet)
+    wanted = Wanted(address, domain, device, uri, escape, force, safe, resume, quiet)
     empty = next((option for option, value in (("domain", domain), ("devname", device)) if value == ""), None)
     return _end(wanted, [no_value(empty)]) if empty else run_async(_console(wanted))
 
 
 async def _console(wanted: Wanted) -> int:
     try:
-        async with connect(wanted.socket, reconnect_for=0) as mux:
+        async with connect(wanted.address, reconnect_for=0) as mux:
             why_not, domain = await _look(mux, wanted)
     except VirtmuxError as failed:
         return _end(wanted, start_error(failed.reason, wanted.domain))
@@ -164,12 +164,12 @@ async def _attach(wanted: Wanted, domain: DomainInfo) -> int:
 
     async def resume() -> None:
         if wanted.resume and domain.paused:
-            async with connect(wanted.socket, reconnect_for=0) as mux:
+            async with connect(wanted.address, reconnect_for=0) as mux:
                 await mux.guest(domain.uuid, "resume", uri=domain.uri)
 
     options = Options(
         console=domain.uuid if device is None else f"{domain.uuid}:{device}",
-        socket=wanted.socket,
+        address=wanted.address,
         uri=domain.uri,
         leave=Leave(once=True),
         escape=wanted.escape,

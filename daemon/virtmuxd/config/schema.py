@@ -37,7 +37,7 @@ class Kept(StrEnum):
     """Where a console's records are kept."""
 
     DISK = "disk"
-    """In files that outlive the machine: the journal."""
+    """In files that outlive a boot of the host: the journal."""
     MEMORY = "memory"
     """In the ring alone, which outlives the daemon."""
     NONE = "none"

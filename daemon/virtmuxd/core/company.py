@@ -46,7 +46,7 @@ class Company:
         self._later = later
         self._demand = demand
         self._send_input = send_input
-        self._roles: Roles[Place] = Roles(new_token)
+        self._roles: Roles = Roles(new_token)
         #: Whether it is to be told who is there.
         self._crowd_due = False
         #: What those were given who have left.
@@ -117,12 +117,12 @@ class Company:
         """Who else has a place, some of them by name, and how many more there are."""
         return self._roles.others(place)
 
-    def _change_and_tell(self, changes: list[Change[Place]]) -> None:
+    def _change_and_tell(self, changes: list[Change]) -> None:
         self._change_roles(changes)
         if changes:
             self._tell_company()
 
-    def _change_roles(self, changes: list[Change[Place]]) -> None:
+    def _change_roles(self, changes: list[Change]) -> None:
         for place, by in changes:
             self._set_writer(place)
             place.tell_role(by)

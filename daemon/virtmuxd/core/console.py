@@ -49,12 +49,10 @@ class Console:
         """`tell` is told what happens, for those who watch; `relocate` is called when the console's key becomes
         another. `new_token` makes what nobody can guess, for `Roles`. `kept` says where the records are, as long as
         nobody records."""
-        self.key = key
-        self.naming = naming
-        self.handle = handle
+        self.key, self.naming, self.handle = key, naming, handle
         self.tell = tell
-        #: Whether the hypervisor has it.
-        self.present = False
+        #: Whether the hypervisor has it, and whether those who watch know that it has not.
+        self.present, self._told_vanished = False, True
         self.sequence = Sequence(handle, store, self._tell_mark)
         self.inputs = Inputs()
         self.company = Company(
@@ -68,23 +66,25 @@ class Console:
         self._later = later
         self._letting_out = False
         self._settling = Settling(self.inputs, later, self._send_input)
-        self._told_vanished = True
         self._when_decided: list[Callable[[], None]] = []
         self._holder: Holder | None = None
         self._destination: Destination | None = None
-        number, running_id = store.incarnation
-        self.machine = Machine(
+        self.machine = self._make_machine(policy, timing, backoff)
+        self.tally = ConsoleTally(self.sequence, self.machine, self.inputs, self.company)
+
+    def _make_machine(self, policy: Policy, timing: Timing, backoff: Backoff) -> Machine:
+        """One that goes on from what a former daemon has left in the store."""
+        return Machine(
             self.sequence,
             identify=self.identify,
             policy=policy,
             backoff=backoff,
-            known=Evidence(number, running_id),
-            unheld_since=store.held_until,
+            known=Evidence(*self._store.incarnation),
+            unheld_since=self._store.held_until,
             timing=timing,
-            released_until=store.released_until,
-            exclusive=key.exclusive,
+            released_until=self._store.released_until,
+            exclusive=self.key.exclusive,
         )
-        self.tally = ConsoleTally(self.sequence, self.machine, self.inputs, self.company)
 
     # Identity.
 
@@ -194,7 +194,8 @@ class Console:
 
     @contextmanager
     def _contained(self) -> Iterator[None]:
-        """The failure boundary of a console: who holds it ends what a bug has left half done."""
+        """A bug in what the console does itself ends at its failure boundary, which is with its holder: whoever
+        brings an event is not concerned. Where nobody holds it, it is theirs."""
         try:
             yield
         except Exception:

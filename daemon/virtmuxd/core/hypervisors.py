@@ -3,8 +3,8 @@
 from virtmux.messages import HypervisorInfo
 from virtmux.reasons import Cause, Phase, Reason, Retry, SavedError
 from virtmux.records import rfc3339
-from virtmuxd.core.agent import Agent
 from virtmuxd.core.counters import Counters
+from virtmuxd.core.errands import Errands
 
 #: Drivers that give a console to several libvirt clients at once, who then steal each other's output.
 _SHARING_DRIVERS = frozenset({"lxc", "bhyve"})
@@ -32,23 +32,23 @@ class Hypervisor:
         self.id: str | None = None
         self.counters = Counters()
         self.reason: Reason | None = None
-        #: Does what is asked about its domains, while it is connected.
-        self.agent: Agent | None = None
+        #: Done at its domains, while it is connected.
+        self.errands: Errands | None = None
         self._connected = False
         self._since = at
 
-    def connect(self, at: int, agent: Agent | None = None) -> None:
-        """It answers, and was looked at; `agent` does what is asked about its domains."""
+    def connect(self, at: int, errands: Errands | None = None) -> None:
+        """It answers, and was looked at; `errands` are done at its domains."""
         self._change(at, connected=True)
         self.reason = None
-        self.agent = agent
+        self.errands = errands
 
     def disconnect(
         self, at: int, cause: Cause, error: SavedError | None, *, detail: str | None, retry_s: float | None
     ) -> None:
         """It cannot be reached, or is not served: then `detail` says why. Tried again in `retry_s`, or never."""
         self._change(at, connected=False)
-        self.agent = None
+        self.errands = None
         text = f"{_TEXTS[cause]}: libvirt: {error.message}" if error else _TEXTS[cause]
         self.reason = Reason(
             cause=cause,

@@ -6,10 +6,10 @@ from itertools import count
 from virtmux import messages
 from virtmux.messages import HypervisorInfo
 from virtmux.reasons import Cause, Reason, SavedError
-from virtmuxd.core.agent import Agent
 from virtmuxd.core.console import Console
 from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.counters import Counters
+from virtmuxd.core.errands import Errands
 from virtmuxd.core.hypervisors import Hypervisor
 from virtmuxd.core.tally import total
 
@@ -57,8 +57,8 @@ class Registry:
             del self._owners[hypervisor.id]
         self.surveyed(uri)
 
-    def claim(self, hypervisor: str, uri: str) -> None:
-        """Serve a hypervisor under this URI and no other.
+    def identified(self, hypervisor: str, uri: str) -> None:
+        """A URI leads to this hypervisor, which is served under no other.
 
         Raises:
             AlreadyServedError: another has it.
@@ -79,9 +79,9 @@ class Registry:
         owner = self._owners.get(hypervisor)
         return owner.counters if owner is not None else Counters()
 
-    def connected(self, uri: str, at: int, agent: Agent | None = None) -> None:
+    def connected(self, uri: str, at: int, errands: Errands | None = None) -> None:
         """A hypervisor answers and was looked at, so what is missing is not there; see `Hypervisor.connect`."""
-        self._hypervisors[uri].connect(at, agent)
+        self._hypervisors[uri].connect(at, errands)
         self.surveyed(uri)
 
     def disconnected(

@@ -171,7 +171,7 @@ class Connection:
         """Make a libvirt call on this connection; `api` is its C name.
 
         Cancelled, it cuts a connection of one's own. On a shared one it first lets the call end, and what that gives
-        goes to `dropped`, in a worker thread: what would live on in the server must be undone there.
+        goes to `dropped`, in a worker thread: what would live on in libvirtd must be undone there.
 
         Raises:
             CallFailed, DeadlineMissed: as `Workers.call`.

@@ -1,7 +1,8 @@
 """The supervisor of one console: carries out what its state machine asks for, and tells it what came of it.
 
 It owns the console's connection and stream (new ones for every attachment), its timers and its tasks. This is the
-failure boundary of a console: a bug in here ends this console's attachment, and nobody else's.
+failure boundary of a console: a bug in here, or in the console itself, which reports it, ends this console's
+attachment, and nobody else's.
 """
 
 import asyncio

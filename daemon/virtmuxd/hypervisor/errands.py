@@ -1,4 +1,4 @@
-"""What clients ask of a hypervisor's domains beside their consoles: actions, and looks at one domain.
+"""The errands at a hypervisor: actions, and looks at one domain.
 
 Each is done on a connection of its own, in threads for errands alone: the start of a guest may take long (hooks,
 disks), and neither the control connection nor a console waits for it. A bug in one ends that one.
@@ -15,7 +15,7 @@ import libvirt
 from virtmux.domains import DomainInfo
 from virtmux.messages import Guest
 from virtmux.reasons import Cause
-from virtmuxd.core.agent import NotDone
+from virtmuxd.core.errands import NotDone
 from virtmuxd.core.evidence import connecting_cause, connection_cause
 from virtmuxd.hypervisor.connection import Connection, Route
 from virtmuxd.hypervisor.description import describe
@@ -32,8 +32,8 @@ _LOOK_DEADLINE = 10.0
 _CLOSE_DEADLINE = 2.0
 
 
-class Errands:
-    """See the module; an `Agent`. `run` is its life."""
+class HypervisorErrands:
+    """See the module; `Errands`. `run` is its life."""
 
     def __init__(self, route: Route, patterns: Callable[[], tuple[str, ...]]) -> None:
         """`patterns` gives globs on the names of the domains that the daemon looks after."""
@@ -50,12 +50,12 @@ class Errands:
                 tasks.create_task(errand(), name=f"errand {self._route.uri}")
 
     def act(self, uuid: str, asked: Guest, then: Callable[[NotDone | None], None]) -> None:
-        """As `Agent`."""
+        """As `Errands`."""
         what = f"`{asked.action}` had no answer in time, and may still be done"
         self._start(partial(self._act, uuid, asked), then, what)
 
     def look(self, domain: str, then: Callable[[DomainInfo | NotDone | None], None]) -> None:
-        """As `Agent`."""
+        """As `Errands`."""
         self._start(partial(self._look, domain), then, "")
 
     def _start(

@@ -110,7 +110,7 @@ def _cut(text: str | None) -> str | None:
     return text if text is None or len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
 
 
-def silence() -> None:
+def keep_off_stderr() -> None:
     """Keep libvirt from printing every error to stderr."""
     libvirt.registerErrorHandler(_ignore, None)
 

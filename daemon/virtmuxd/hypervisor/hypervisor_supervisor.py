@@ -25,7 +25,7 @@ from virtmuxd.hypervisor.cancelled import go_on_being_cancelled
 from virtmuxd.hypervisor.connection import KeptConnection, Route
 from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
 from virtmuxd.hypervisor.description import is_served
-from virtmuxd.hypervisor.errands import Errands
+from virtmuxd.hypervisor.errands import HypervisorErrands
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.inventory import DomainState, domains_of, identify, look_up
 from virtmuxd.hypervisor.lifecycle import DomainEvent, Lifecycle
@@ -62,7 +62,7 @@ class HypervisorSupervisor:
         self._loop = asyncio.get_running_loop()
         self._supervisors: asyncio.TaskGroup
         self._lifecycle = Lifecycle(self._hear)
-        self._errands = Errands(route, lambda: scope.domains)
+        self._errands = HypervisorErrands(route, lambda: scope.domains)
         self._in_step = False
         #: UUIDs of domains to look at again, in order, each once.
         self._stale: dict[str, None] = {}
@@ -143,7 +143,7 @@ class HypervisorSupervisor:
             with suppress(CallFailed):  # drivers without RPC have no keepalive, and need none
                 await connection.call("virConnectSetKeepAlive", connection.libvirt.setKeepAlive, *self._scope.keepalive)
             self._hypervisor = await connection.call("virConnectGetCapabilities", identify, connection.libvirt)
-            self._registry.claim(self._hypervisor, self._route.uri)
+            self._registry.identified(self._hypervisor, self._route.uri)
             await connection.call("virConnectDomainEventRegisterAny", self._lifecycle.register, connection)
             await self._survey(kept)
             backoff.reset()

@@ -58,7 +58,7 @@ def devices_of(xml: ET.Element) -> tuple[Device, ...]:
     `<console>`, and without one the first `<serial>` (docs/libvirt.md, "Devices").
 
     Aliases are in the live XML only; before that they are foretold the way QEMU's driver gives them: kind and order.
-    The first `<console>` of most machines is the first `<serial>` once more: one device, two entries.
+    The first `<console>` of most domains is the first `<serial>` once more: one device, two entries.
     """
     devices = xml.find("devices")
     found: dict[str, str] = {}

@@ -13,7 +13,7 @@ from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 from virtmuxd.hypervisor.link import Link
 
 
-class _Seat:
+class _SharedLink:
     """A link of the pool and the number of its users; `failure` says why it could not be opened."""
 
     def __init__(self, link: Link) -> None:
@@ -34,7 +34,7 @@ class Pool:
     def __init__(self, size: int, make: Callable[[], Link]) -> None:
         self._size = size
         self._make = make
-        self._seats: list[_Seat] = []
+        self._links: list[_SharedLink] = []
         self._over = False
 
     async def take(self) -> Link:
@@ -44,61 +44,61 @@ class Pool:
             CallFailed, DeadlineMissed: it could not be opened; all who waited for the same opening are told so.
         """
         while True:
-            seat = self._choose()
-            seat.users += 1
+            shared = self._choose()
+            shared.users += 1
             try:
-                if seat not in self._seats:
-                    self._seats.append(seat)
-                    await self._open(seat)
+                if shared not in self._links:
+                    self._links.append(shared)
+                    await self._open(shared)
                 else:
-                    await seat.settled.wait()
+                    await shared.settled.wait()
             except BaseException:
-                await self._leave(seat)
+                await self._leave(shared)
                 raise
-            if seat.link.libvirt is not None:
-                return seat.link
-            await self._leave(seat)
-            if isinstance(seat.failure, SavedError):
-                raise CallFailed(seat.failure)
-            if seat.failure is not None:
-                raise DeadlineMissed(seat.failure)
+            if shared.link.libvirt is not None:
+                return shared.link
+            await self._leave(shared)
+            if isinstance(shared.failure, SavedError):
+                raise CallFailed(shared.failure)
+            if shared.failure is not None:
+                raise DeadlineMissed(shared.failure)
             # Who was to open it was cancelled.
 
-    def _choose(self) -> _Seat:
-        good = [seat for seat in self._seats if seat.good]
-        best = min(good, key=lambda seat: seat.users, default=None)
+    def _choose(self) -> _SharedLink:
+        good = [shared for shared in self._links if shared.good]
+        best = min(good, key=lambda shared: shared.users, default=None)
         if best is None or (best.users > 0 and len(good) < self._size):
-            return _Seat(self._make())
+            return _SharedLink(self._make())
         return best
 
-    async def _open(self, seat: _Seat) -> None:
+    async def _open(self, shared: _SharedLink) -> None:
         try:
-            await seat.link.open()
+            await shared.link.open()
         except CallFailed as failed:
-            seat.failure = failed.error
+            shared.failure = failed.error
         except DeadlineMissed as missed:
-            seat.failure = missed.api
+            shared.failure = missed.api
         finally:
-            seat.settled.set()
+            shared.settled.set()
 
     async def give_back(self, link: Link) -> None:
         """The link is not used any more by one of its users."""
-        await self._leave(next(seat for seat in self._seats if seat.link is link))
+        await self._leave(next(shared for shared in self._links if shared.link is link))
 
-    async def _leave(self, seat: _Seat) -> None:
-        seat.users -= 1
+    async def _leave(self, shared: _SharedLink) -> None:
+        shared.users -= 1
         await self._close_unused()
 
     async def _close_unused(self) -> None:
         """Close the links that nobody uses, but for one."""
-        unused = [seat for seat in self._seats if seat.users == 0]
-        spare = next((seat for seat in unused if seat.good and not self._over), None)
-        for seat in unused:
-            if seat is not spare:
-                self._seats.remove(seat)
-        for seat in unused:
-            if seat is not spare:
-                await seat.link.close()
+        unused = [shared for shared in self._links if shared.users == 0]
+        spare = next((shared for shared in unused if shared.good and not self._over), None)
+        for shared in unused:
+            if shared is not spare:
+                self._links.remove(shared)
+        for shared in unused:
+            if shared is not spare:
+                await shared.link.close()
 
     async def close(self) -> None:
         """Nobody needs it any more: keep no link without users from now on."""

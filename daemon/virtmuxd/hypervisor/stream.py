@@ -180,7 +180,7 @@ class ConsoleStream:
     async def close(self) -> tuple[SavedError, ...]:
         """Abort the stream and close its connection; gives what failed meanwhile.
 
-        After an end of stream too: without it the console stays active on the server. A connection of its own with
+        After an end of stream too: without it the console stays active in libvirtd. A connection of its own with
         input that the guest does not take can only be cut; on a shared one sending has a deadline, and comes first.
         """
         self.stop()
@@ -188,7 +188,7 @@ class ConsoleStream:
         errors: list[SavedError] = []
         try:
             if self._sending and not self.shared:
-                self._connection.cut()  # the server drops the stream with its connection
+                self._connection.cut()  # libvirtd drops the stream with its connection
             else:
                 await self._connection.call("virStreamAbort", self._stream.abort)
         except CallFailed as failed:

@@ -25,12 +25,11 @@ from virtmuxd.core.start import is_offset
 from virtmuxd.service.answers import refused
 from virtmuxd.service.audit import Audit
 from virtmuxd.service.contained import contained
-from virtmuxd.service.guest_requests import GuestRequests
+from virtmuxd.service.errand_requests import ErrandRequests
 from virtmuxd.service.hall import Hall
 from virtmuxd.service.intake import Intake
 from virtmuxd.service.library import Named
-from virtmuxd.service.once import Once
-from virtmuxd.service.outgoing import MAX_ANSWERS, MAX_EVENTS, Outgoing
+from virtmuxd.service.outgoing import MAX_EVENTS, Outgoing
 from virtmuxd.service.peer import Peer
 from virtmuxd.service.people_requests import PeopleRequests
 from virtmuxd.service.places import Places
@@ -38,15 +37,14 @@ from virtmuxd.service.releases import Releases
 from virtmuxd.service.rights import Rights
 from virtmuxd.service.statistics_requests import StatisticsRequests
 from virtmuxd.service.stored_requests import NOTHING_STORED, StoredRequests
+from virtmuxd.service.survey import Survey
 
 _log = logging.getLogger(__name__)
 _OfConsole = messages.Attach | messages.Release | messages.Reclaim
 
-#: Seconds within which a goodbye is read, and a new daemon has looked round: for a list, and for a console that is not
-#: known.
+#: Seconds within which a goodbye is read, and a new daemon has looked round for a list.
 _GOODBYE_DEADLINE = 2.0
 _LIST_DEADLINE = 2.0
-_FIND_DEADLINE = 10.0
 #: What is still done for a client that is gone: its input, up to a detach, and what others are concerned with. Nobody
 #: would hear the answer to anything else.
 _EVEN_IF_GONE = (
@@ -70,11 +68,12 @@ class Client:
         self._since = time.time_ns()
         self._registry = hall.registry
         self._library = hall.library
+        self._survey = Survey(hall.registry)
         self._greeting = hall.greeting()
         self._limits = hall.limits
         self._read_only = read_only
         self._rights = Rights(lambda: hall.access, who, peer.groups, audit, read_only=read_only)
-        self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag)
+        self._outgoing = Outgoing(connection, self._hang_up, self._watch_lag, self.fail)
         window = self._greeting.limits.input_window
         self._places = Places(
             self, who, self._outgoing, self._rights, hall.proofs, limits=hall.limits, window=window, audit=audit
@@ -92,14 +91,15 @@ class Client:
         self._people = PeopleRequests(
             who, hall.clients, self._answer, self._rights, audit, answer_in_turn=self._answer_in_turn
         )
-        self._guests = GuestRequests(self, hall.registry, self._answer, self._rights, audit)
+        self._errands = ErrandRequests(
+            self, hall.registry, self._answer, self._rights, survey=self._survey, audit=audit
+        )
         self._statistics = StatisticsRequests(
             self, hall.measurements, self._answer, self._outgoing.promise, self._rights
         )
         self._intake = Intake(connection, hall.limits, window=window)
         self._session = DaemonSession(self._greeting.limits)
         self._loop = asyncio.get_running_loop()
-        self._deferred = 0
         self._reason: Reason | None = None
 
     async def run(self) -> Reason:
@@ -199,7 +199,7 @@ class Client:
             case messages.ClientHello(features=features):
                 self._places.knows = frozenset(features)
             case messages.ListConsoles(id):
-                self._list_once_known(id)
+                self._survey.once_made(partial(self._list, id), _LIST_DEADLINE)
             case messages.Attach() | messages.Release() | messages.Reclaim():
                 self._when_found(request)
             case messages.Detach(id, handle):
@@ -216,7 +216,7 @@ class Client:
             case messages.Who() | messages.Kick() | messages.Status() | messages.OpenMetrics():
                 self._carry_out_of_daemon(request)
             case messages.Guest() | messages.Domains():
-                self._guests.carry_out(request)
+                self._errands.carry_out(request)
             case _:
                 assert_never(request)
 
@@ -228,24 +228,6 @@ class Client:
             self._people.carry_out(request)
         else:
             self._statistics.carry_out(request)
-
-    def _once_surveyed(self, answer: Callable[[], None], seconds: float) -> None:
-        """Answer once all hypervisors, and domains that have just changed, were looked at; or after so long."""
-        if self._deferred >= MAX_ANSWERS:
-            answer()
-            return
-        self._deferred += 1
-        self._registry.when_surveyed(Once(partial(self._no_longer_deferred, answer), seconds))
-
-    def _no_longer_deferred(self, answer: Callable[[], None]) -> None:
-        self._deferred -= 1
-        answer()
-
-    def _list_once_known(self, request: int) -> None:
-        if self._registry.is_new:
-            self._once_surveyed(partial(self._list, request), _LIST_DEADLINE)
-        else:
-            self._list(request)
 
     @contained
     def _list(self, request: int) -> None:
@@ -264,7 +246,7 @@ class Client:
         try:
             self._registry.find(request.domain, request.device, request.uri)
         except NotFoundError:
-            self._once_surveyed(partial(self._find, request), _FIND_DEADLINE)
+            self._survey.once_current(partial(self._find, request))
         else:
             self._find(request)
 
@@ -322,14 +304,7 @@ class Client:
 
     @contained
     def _answer_in_turn(self, said: Iterator[messages.DaemonMessage]) -> None:
-        self._outgoing.answer_in_turn(self._made(said))
-
-    def _made(self, said: Iterator[messages.DaemonMessage]) -> Iterator[messages.DaemonMessage]:
-        """What is said, made in the failure boundary of the client."""
-        try:
-            yield from said
-        except Exception:  # noqa: BLE001  # the failure boundary of a client
-            self.fail()
+        self._outgoing.answer_in_turn(said)
 
     def _watch(self, request: int) -> None:
         now = time.time_ns()

@@ -111,7 +111,7 @@ class ClientPlace(Place):
         self._review()
 
     def tell_role(self, by: Person | None) -> None:
-        """As `Seat.tell_role`; before the answer, which says it."""
+        """As `Place.tell_role`; before the answer, which says it."""
         if self.answered and self._tells_roles:
             handle = self.console.handle
             self._outgoing.tell_news(
@@ -119,7 +119,7 @@ class ClientPlace(Place):
             )
 
     def tell_company(self) -> None:
-        """As `Seat.tell_company`."""
+        """As `Place.tell_company`."""
         if self.answered and self._tells_roles and self.request.company:
             self._outgoing.tell_news(self.console.handle, messages.Company, self._company)
 

@@ -74,11 +74,18 @@ class Feed:
 
 class Outgoing:
     """See the module. `broken` is called, once, when the client cannot be reached any more; `full` each time that its
-    socket takes no more."""
+    socket takes no more; `failed` where a bug is being handled in what is to be sent."""
 
-    def __init__(self, connection: socket.socket, broken: Callable[[], None], full: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        broken: Callable[[], None],
+        full: Callable[[], None],
+        failed: Callable[[], None],
+    ) -> None:
         self.is_broken = False
         self._full = full
+        self._failed = failed
         self._leaving = False
         self._socket = connection
         self._broken = broken
@@ -177,11 +184,19 @@ class Outgoing:
         self._break()
 
     def pump(self) -> None:
-        """Send as long as there is something and the socket takes it, up to a turn's share."""
+        """Send as long as there is something and the socket takes it, up to a turn's share. A bug in that ends this
+        client, whoever has something for it: often that is another client, or a console."""
         if self.is_broken:
             self._drop()
         if self._rest or self._later is not None:
             return
+        try:
+            self._send_a_share()
+        except Exception:  # noqa: BLE001  # the failure boundary of a client
+            self._failed()
+        self._progress.set()
+
+    def _send_a_share(self) -> None:
         room = _TURN
         while room > 0 and not self.is_broken:
             frame = self._next_frame()
@@ -195,7 +210,6 @@ class Outgoing:
         else:
             if not self.is_broken:
                 self._later = self._loop.call_soon(self._go_on)
-        self._progress.set()
 
     def send_at_once(self, frame: bytes) -> bool:
         """Send a frame of records if nothing else waits and the socket takes some of it; gives whether it did. What

@@ -75,7 +75,7 @@ def verify(words: memoryview, room: int, boot_id: int) -> None:
     if words[Word.MAGIC] != _MAGIC or words[Word.CHECKSUM] != _checksum(words):
         raise RingError("its header is damaged")
     if boot_id_of(words) != boot_id and not words[Word.STOPPED]:
-        raise RingError("the machine was restarted without a clean stop of virtmuxd")
+        raise RingError("the host was restarted without a clean stop of virtmuxd")
     capacity, start, end = words[Word.CAPACITY], words[Word.START], words[Word.END]
     counts = words[Word.NEXT_MARK] > 0 and max(words[Word.INCARNATION], words[Word.BOOT_INCARNATION]) <= _MAX_U32
     fits = all(words[word] <= _MAX_U63 for word in range(Word.START, Word.BOOT_MARK + 1))

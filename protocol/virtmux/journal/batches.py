@@ -14,11 +14,11 @@ _MILLISECOND = 1_000_000
 
 
 class Batches:
-    """What an index says of the bytes in its log. A *place* is where a byte lies in the log."""
+    """What an index says of the bytes in its log. A batch *starts* where its first byte lies in the log."""
 
     def __init__(self) -> None:
         self._offsets = array("q")
-        self._places = array("q", [0])  # of each, and of the end of the last
+        self._starts = array("q", [0])  # of each, and of the end of the last
         self._crcs = array("I")
         self._ats = array("q")
         self._beats = array("q", [0])  # where those of each begin in the two below, and where those of the last end
@@ -31,7 +31,7 @@ class Batches:
     @property
     def total(self) -> int:
         """How many bytes all of them have."""
-        return self._places[-1]
+        return self._starts[-1]
 
     def add(self, batch: Batch) -> None:
         """Take the next one.
@@ -45,7 +45,7 @@ class Batches:
         if not (behind and 0 < batch.size == sizes and max(batch.end, last) <= _MOST):
             raise DamagedError(f"a batch that does not fit the ones before: {batch}")
         self._offsets.append(batch.offset)
-        self._places.append(self._places[-1] + batch.size)
+        self._starts.append(self._starts[-1] + batch.size)
         self._crcs.append(batch.crc)
         self._ats.append(batch.at)
         self._beat_sizes.extend(size for size, _ in batch.beats)
@@ -58,15 +58,15 @@ class Batches:
 
     def size(self, number: int) -> int:
         """How many bytes it has."""
-        return self._places[number + 1] - self._places[number]
+        return self._starts[number + 1] - self._starts[number]
 
     def end(self, number: int) -> int:
         """The offset behind its last byte."""
         return self._offsets[number] + self.size(number)
 
-    def place(self, number: int) -> int:
-        """The place of its first byte; of the number behind the last, the end of the log."""
-        return self._places[number]
+    def start(self, number: int) -> int:
+        """Where it starts; the number behind the last, where the log ends."""
+        return self._starts[number]
 
     def crc(self, number: int) -> int:
         """The CRC32C of its bytes."""
@@ -74,7 +74,7 @@ class Batches:
 
     def reach(self, number: int, log_size: int) -> int:
         """The offset behind the last byte of it that a log of this size has."""
-        return self._offsets[number] + max(0, min(self.size(number), log_size - self._places[number]))
+        return self._offsets[number] + max(0, min(self.size(number), log_size - self._starts[number]))
 
     def holding(self, offset: int) -> int | None:
         """The one that has this byte."""
@@ -88,7 +88,7 @@ class Batches:
 
     def beginning_before(self, offset: int, log_size: int) -> int:
         """The last one with bytes before this offset in a log of this size; -1 where there is none."""
-        return min(bisect_left(self._offsets, offset), bisect_left(self._places, log_size, 0, len(self))) - 1
+        return min(bisect_left(self._offsets, offset), bisect_left(self._starts, log_size, 0, len(self))) - 1
 
     def run(self, first: int, end: int) -> int:
         """The number behind the last that follows `first` without a gap and has bytes before the offset `end`."""

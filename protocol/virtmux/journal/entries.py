@@ -34,7 +34,7 @@ class Head(Struct, frozen=True, tag_field="entry", tag="head", kw_only=True):
     """The first line of a segment: whose it is, and where its records begin.
 
     `offset` and `mark` are those of the first record that it may hold. `inode` is that of the log, which finds it also
-    where somebody has renamed it. `boot` is the machine's boot id (32 hex digits), `at` a time in ns.
+    where somebody has renamed it. `boot` is the host's boot id (32 hex digits), `at` a time in ns.
     """
 
     format: int = FORMAT
@@ -102,7 +102,7 @@ class Renamed(Struct, frozen=True, tag_field="entry", tag="renamed"):
 
 
 class Stopped(Struct, frozen=True, tag_field="entry", tag="stopped", kw_only=True):
-    """A clean stop of the daemon: with this the history can go on after another boot of the machine.
+    """A clean stop of the daemon: with this the history can go on after another boot of the host.
 
     `offset` and `mark` come next. `incarnation` is the newest, whose running id was `running_id` (-1: it does not run);
     the newest of which there are records is `boot_incarnation`, and began at `boot_offset` and `boot_mark`. The other

@@ -54,7 +54,7 @@ class Segment:
     """What an index tells, as far as it is not damaged, and the bytes of its log.
 
     `head`, `marks`, `losses` and `names` (all that the domain had, the newest last) are as in the index. `closed` is
-    its last line where it is finished, `stopped` where a clean stop is the last that happened, `boot` the machine's
+    its last line where it is finished, `stopped` where a clean stop is the last that happened, `boot` the host's
     boot that it was written in last. `last_at` is the newest of its times (ns).
     """
 
@@ -232,11 +232,11 @@ class Segment:
         if self._kept[0] == first:
             yield self._kept[1]
             first += 1
-        place = self.batches.place(first)
-        size = min(self.batches.place(stop), self._log_size) - place
-        data = memoryview(os.pread(log.fileno(), max(0, size), place))
+        start = self.batches.start(first)
+        size = min(self.batches.start(stop), self._log_size) - start
+        data = memoryview(os.pread(log.fileno(), max(0, size), start))
         for number in range(first, stop):
-            begin = self.batches.place(number) - place
+            begin = self.batches.start(number) - start
             part = bytes(data[begin : begin + self.batches.size(number)])
             if not part or not self._true(log, number, part, verified=number > first):
                 return
@@ -252,7 +252,7 @@ class Segment:
             return True
         if number == 0:
             return self._surely_its_own(log)
-        before = os.pread(log.fileno(), self.batches.size(number - 1), self.batches.place(number - 1))
+        before = os.pread(log.fileno(), self.batches.size(number - 1), self.batches.start(number - 1))
         return crc32c(before) == self.batches.crc(number - 1)
 
     def _surely_its_own(self, log: FileIO) -> bool:

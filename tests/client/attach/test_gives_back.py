@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.harness.scripted_daemon import AT, HANDLE, HISTORY, Peer, ScriptedDaemon, place, playing, reason, waiting
-from tests.harness.seat import EVERYTHING, ON_MAIN, PROMPT, differences, seat
+from tests.harness.shell import EVERYTHING, ON_MAIN, PROMPT, differences, shell
 from virtmux.messages import Attach, MarkMessage
 from virtmux.reasons import Cause
 from virtmux.records import Note
@@ -26,7 +26,7 @@ async def test_leaving_undoes_all_that_the_guest_has_switched_on(daemon: Scripte
     async def script(daemon: ScriptedDaemon) -> None:
         await (await attached(daemon, output + b".ready.")).gone()
 
-    async with playing(daemon, script), seat(daemon.path) as person:
+    async with playing(daemon, script), shell(daemon.path) as person:
         before, mode, lines = person.screen.facts, person.mode, person.screen.lines
         await person.attach()
         await person.until(b".ready.")
@@ -53,7 +53,7 @@ async def test_a_plain_session_writes_nothing_of_its_own(daemon: ScriptedDaemon)
     async def script(daemon: ScriptedDaemon) -> None:
         await (await attached(daemon, plain)).gone()
 
-    async with playing(daemon, script), seat(daemon.path) as person:
+    async with playing(daemon, script), shell(daemon.path) as person:
         await person.attach()
         await person.until(b"login: ")
         at = person.bytes.rindex(plain)
@@ -67,7 +67,7 @@ async def test_so_does_a_signal(daemon: ScriptedDaemon, number: signal.Signals) 
     async def script(daemon: ScriptedDaemon) -> None:
         await (await attached(daemon, EVERYTHING + b".ready.")).gone()
 
-    async with playing(daemon, script), seat(daemon.path) as person:
+    async with playing(daemon, script), shell(daemon.path) as person:
         before, mode = person.screen.facts, person.mode
         await person.attach()
         await person.until(b".ready.")
@@ -87,7 +87,7 @@ async def test_so_do_a_broken_protocol_and_the_end_of_the_guest(daemon: Scripted
         peer.ended(1, reason(Cause.GUEST_DESTROYED, will_retry=True), at=len(EVERYTHING) + 7)
         await peer.gone()
 
-    async with playing(daemon, script), seat(daemon.path) as person:
+    async with playing(daemon, script), shell(daemon.path) as person:
         before, mode = person.screen.facts, person.mode
         for cause in (b"(protocol-error)", b"(guest-destroyed)"):
             await person.attach()
@@ -103,7 +103,7 @@ async def test_stopped_it_is_the_shells_and_continued_the_guests(daemon: Scripte
     async def script(daemon: ScriptedDaemon) -> None:
         await (await attached(daemon, EVERYTHING + b".ready.")).gone()
 
-    async with playing(daemon, script), seat(daemon.path) as person:
+    async with playing(daemon, script), shell(daemon.path) as person:
         before, mode = person.screen.facts, person.mode
         await person.attach()
         await person.until(b".ready.")
@@ -128,7 +128,7 @@ async def test_interrupted_before_it_is_attached_it_gives_back_what_was_replayed
         peer.output(ON_MAIN + b".ready.", at=0)
         await peer.gone()
 
-    async with playing(daemon, script), seat(daemon.path) as person:
+    async with playing(daemon, script), shell(daemon.path) as person:
         before, mode = person.screen.facts, person.mode
         person.child.send(f"{person.command} attach --wait web1\r".encode())
         await person.until(b".ready.")
@@ -153,7 +153,7 @@ async def test_a_guest_that_ends_and_is_waited_for_gives_the_terminal_back_befor
         await peer.gone()
 
     ended = asyncio.Event()
-    async with playing(daemon, script), seat(daemon.path) as person:
+    async with playing(daemon, script), shell(daemon.path) as person:
         before = person.screen.facts
         await person.attach("--stay")
         await person.until(b".ready.")
@@ -183,7 +183,7 @@ class TestLinesOfItsOwn:
             peer.output(b"l", at=4 + len(prompt))
             await peer.gone()
 
-        async with playing(daemon, script), seat(daemon.path) as person:
+        async with playing(daemon, script), shell(daemon.path) as person:
             await person.attach()
             await person.until(b"ls -")
             cells = person.screen.cells[person.screen.cursor[0]]
@@ -217,7 +217,7 @@ class TestLinesOfItsOwn:
             peer.output(leave + b"# ", at=len(output) + 1)
             await peer.gone()
 
-        async with playing(daemon, script), seat(daemon.path) as person:
+        async with playing(daemon, script), shell(daemon.path) as person:
             await person.attach()
             await person.until(b"menu")
             person.child.send(b"x")
@@ -234,7 +234,7 @@ class TestLinesOfItsOwn:
             peer.mark(1, Note(AT, "paused"), at=len(endless))
             await peer.gone()
 
-        async with playing(daemon, script), seat(daemon.path) as person:
+        async with playing(daemon, script), shell(daemon.path) as person:
             before = person.screen.facts
             await person.attach()
             await person.until(b"virtmux: guest paused\r\n")
@@ -250,7 +250,7 @@ class TestLinesOfItsOwn:
             peer.mark(1, Note(AT, "paused"), at=12)
             await peer.gone()
 
-        async with playing(daemon, script), seat(daemon.path) as person:
+        async with playing(daemon, script), shell(daemon.path) as person:
             await person.attach()
             await person.until(b"menu")
             await person.detach()
@@ -272,7 +272,7 @@ class TestLinesOfItsOwn:
                 peer.output(b".", at=18)
                 await peer.gone()
 
-        async with playing(daemon, script), seat(daemon.path) as person:
+        async with playing(daemon, script), shell(daemon.path) as person:
             await person.attach()
             await person.until(b"menu")
             assert await person.until(b".") == b""
@@ -296,7 +296,7 @@ class TestLinesOfItsOwn:
             await peer.gone()
 
         said = asyncio.Event()
-        async with playing(daemon, script), seat(daemon.path) as person:
+        async with playing(daemon, script), shell(daemon.path) as person:
             before = person.screen.facts
             await person.attach()
             await person.until(b"menu")
@@ -324,7 +324,7 @@ async def test_a_repainted_screen_is_in_lines_where_what_made_it_was(daemon: Scr
         peer.mark(1, Note(AT, "paused"), at=len(past) + 3)
         await peer.gone()
 
-    async with playing(daemon, script), seat(daemon.path) as person:
+    async with playing(daemon, script), shell(daemon.path) as person:
         before = person.screen.facts
         await person.attach("--replay", "screen")
         await person.until(b" -l")
@@ -353,7 +353,7 @@ async def test_a_guest_that_reboots_or_once_ended_has_left_nothing_behind(daemon
         peer.output(b".new.", at=2 * len(first))
         await peer.gone()
 
-    async with playing(daemon, script), seat(daemon.path) as person:
+    async with playing(daemon, script), shell(daemon.path) as person:
         before = person.screen.facts
         await person.attach()
         await person.until(b".new.")

@@ -92,9 +92,9 @@ PERHAPS = Holder(4712, "bob", "virt-manager", sure=False)
 @pytest.mark.parametrize(
     ("holders", "known"),
     [
-        ([SURE, PERHAPS], "On this machine it is `virsh console web1` (pid 4711, user alice)."),
+        ([SURE, PERHAPS], "On this host it is `virsh console web1` (pid 4711, user alice)."),
         ([PERHAPS], "It may be `virt-manager` (pid 4712, user bob)."),
-        ([], "No process of this machine looks like it: it may be a client on another."),
+        ([], "No process of this host looks like it: it may be a client on another."),
     ],
 )
 def test_who_holds_a_console_is_told_as_far_as_it_is_known(holders: list[Holder], known: str) -> None:

@@ -68,10 +68,10 @@ def test_a_second_uri_of_a_hypervisor_is_told_with_both_and_has_no_consoles() ->
     for uri in (URI, OTHER_URI):
         registry.serve(uri, START)
     hypervisor = consoles.add("web1").console.key.hypervisor
-    registry.claim(hypervisor, URI)
+    registry.identified(hypervisor, URI)
     registry.connected(URI, START)
     with pytest.raises(AlreadyServedError) as error:
-        registry.claim(hypervisor, OTHER_URI)
+        registry.identified(hypervisor, OTHER_URI)
     registry.disconnected(OTHER_URI, START, Cause.HYPERVISOR_DENIED, detail=str(error.value))
 
     served, refused = registry.hypervisors()
@@ -90,8 +90,8 @@ def test_ends_are_counted_by_cause_at_their_hypervisor() -> None:
     bench = consoles.add("web1")
     counters = consoles.registry.serve(URI, START)
     elsewhere = consoles.registry.serve(OTHER_URI, START)
-    consoles.registry.claim(HYPERVISOR + URI, URI)
-    consoles.registry.claim(HYPERVISOR + OTHER_URI, OTHER_URI)
+    consoles.registry.identified(HYPERVISOR + URI, URI)
+    consoles.registry.identified(HYPERVISOR + OTHER_URI, OTHER_URI)
 
     for running_id in (5, 6):
         bench.attach(running_id)

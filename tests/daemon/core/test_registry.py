@@ -203,11 +203,11 @@ def test_a_hypervisor_is_served_under_one_uri() -> None:
     registry = Consoles().registry
     for uri in ("qemu:///system", OTHER_URI):
         registry.serve(uri, START)
-    registry.claim("qemu/system/4a6b", "qemu:///system")
-    registry.claim("qemu/system/4a6b", "qemu:///system")
+    registry.identified("qemu/system/4a6b", "qemu:///system")
+    registry.identified("qemu/system/4a6b", "qemu:///system")
 
     with pytest.raises(AlreadyServedError, match="served as qemu:///system"):
-        registry.claim("qemu/system/4a6b", OTHER_URI)
+        registry.identified("qemu/system/4a6b", OTHER_URI)
 
 
 def test_a_second_uri_of_a_hypervisor_is_no_reason_for_what_is_missing_unless_it_is_asked_for() -> None:
@@ -215,7 +215,7 @@ def test_a_second_uri_of_a_hypervisor_is_no_reason_for_what_is_missing_unless_it
     for uri in ("qemu:///system", OTHER_URI):
         registry.serve(uri, START)
         with suppress(AlreadyServedError):
-            registry.claim("qemu/system/4a6b", uri)
+            registry.identified("qemu/system/4a6b", uri)
     registry.connected("qemu:///system", START)
     registry.disconnected(OTHER_URI, START, Cause.HYPERVISOR_DENIED, detail="it is served as qemu:///system")
 

@@ -8,31 +8,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.harness.placed import not_evicted, unheard
 from virtmux.people import Companion, Person, Role
-from virtmuxd.core.roles import MAX_COMPANY, NO_WISH, Change, Roles, Seat, TakenError, Wish
+from virtmux.reasons import Cause
+from virtmuxd.core.cursor import Cursor
+from virtmuxd.core.place import Place
+from virtmuxd.core.roles import MAX_COMPANY, NO_WISH, Change, Roles, TakenError, Wish
+from virtmuxd.core.writer import Writer
 
 EXCLUSIVE = Wish(exclusive=True)
 STEALING = Wish(exclusive=True, steal=True)
 ORDER = (Role.EXCLUSIVE, Role.WRITER, Role.WATCHER, Role.READ_ONLY)
 
 
-def roles() -> Roles[Seat]:
+def roles() -> Roles:
     numbers = count(1)
     return Roles(lambda: f"token {next(numbers)}")
 
 
-def seat(name: str, *, read_only: bool = False) -> Seat:
-    return Seat(Person(len(name), name, 1000, 4711), read_only=read_only)
+def place(name: str, *, read_only: bool = False, kind: type[Place] = Place) -> Place:
+    writer = Writer(unheard, Cause.ACCESS_DENIED if read_only else None)
+    return kind(Cursor(0, 0, unheard), writer, not_evicted, who=Person(len(name), name, 1000, 4711))
 
 
 def test_everybody_may_type_who_does_not_only_want_to_watch() -> None:
-    here, alice, bob, eve = roles(), seat("alice"), seat("bob"), seat("eve", read_only=True)
+    here, alice, bob, eve = roles(), place("alice"), place("bob"), place("eve", read_only=True)
     assert [here.enter(each) for each in (alice, bob, eve)] == [[], [], []]
     assert [each.role for each in (alice, bob, eve)] == [Role.WRITER, Role.WRITER, Role.READ_ONLY]
 
 
 def test_where_one_is_exclusive_the_others_watch_and_learn_by_whom() -> None:
-    here, alice, bob, carol, eve = roles(), seat("alice"), seat("bob"), seat("carol"), seat("eve", read_only=True)
+    here, alice, bob, carol, eve = roles(), place("alice"), place("bob"), place("carol"), place("eve", read_only=True)
     here.enter(alice)
     here.enter(eve)
 
@@ -45,7 +51,7 @@ def test_where_one_is_exclusive_the_others_watch_and_learn_by_whom() -> None:
 
 
 def test_who_wants_it_exclusively_too_is_told_who_has_it() -> None:
-    here, alice, bob = roles(), seat("alice"), seat("bob")
+    here, alice, bob = roles(), place("alice"), place("bob")
     here.enter(alice, EXCLUSIVE)
     with pytest.raises(TakenError) as taken:
         here.enter(bob, EXCLUSIVE)
@@ -54,7 +60,7 @@ def test_who_wants_it_exclusively_too_is_told_who_has_it() -> None:
 
 
 def test_who_steals_it_has_it_and_the_other_watches_and_learns_by_whom() -> None:
-    here, alice, bob = roles(), seat("alice"), seat("bob")
+    here, alice, bob = roles(), place("alice"), place("bob")
     here.enter(alice, EXCLUSIVE)
     assert here.enter(bob, STEALING) == [Change(alice, bob.who)]
     assert (alice.role, alice.token, alice.by) == (Role.WATCHER, None, bob.who)
@@ -62,7 +68,7 @@ def test_who_steals_it_has_it_and_the_other_watches_and_learns_by_whom() -> None
 
 
 def test_whoever_watches_already_learns_who_has_it_now() -> None:
-    here, alice, bob, carol = roles(), seat("alice"), seat("bob"), seat("carol")
+    here, alice, bob, carol = roles(), place("alice"), place("bob"), place("carol")
     here.enter(alice, EXCLUSIVE)
     here.enter(carol)
     assert here.enter(bob, STEALING) == [Change(alice, bob.who), Change(carol, bob.who)]
@@ -70,7 +76,7 @@ def test_whoever_watches_already_learns_who_has_it_now() -> None:
 
 
 def test_once_it_is_free_all_watchers_may_type_again() -> None:
-    here, alice, bob, eve = roles(), seat("alice"), seat("bob"), seat("eve", read_only=True)
+    here, alice, bob, eve = roles(), place("alice"), place("bob"), place("eve", read_only=True)
     here.enter(alice, EXCLUSIVE)
     here.enter(bob)
     here.enter(eve)
@@ -80,7 +86,7 @@ def test_once_it_is_free_all_watchers_may_type_again() -> None:
 
 
 def test_a_lost_place_keeps_its_right_until_that_expires() -> None:
-    here, alice, bob = roles(), seat("alice"), seat("bob")
+    here, alice, bob = roles(), place("alice"), place("bob")
     here.enter(bob)
     here.enter(alice, EXCLUSIVE)
     assert here.leave(alice, lost=True) == []
@@ -90,7 +96,7 @@ def test_a_lost_place_keeps_its_right_until_that_expires() -> None:
 
 
 def test_who_comes_back_with_the_token_has_the_right_again_by_another() -> None:
-    here, alice, again = roles(), seat("alice"), seat("alice")
+    here, alice, again = roles(), place("alice"), place("alice")
     here.enter(alice, EXCLUSIVE)
     here.leave(alice, lost=True)
     assert here.enter(again, Wish(exclusive=True, token="token 1")) == []
@@ -100,7 +106,7 @@ def test_who_comes_back_with_the_token_has_the_right_again_by_another() -> None:
 
 
 def test_who_comes_back_before_the_old_connection_is_known_to_be_lost_displaces_itself() -> None:
-    here, alice, again = roles(), seat("alice"), seat("alice")
+    here, alice, again = roles(), place("alice"), place("alice")
     here.enter(alice, EXCLUSIVE)
     here.enter(again, Wish(exclusive=True, token="token 1"))
     assert here.leave(alice, lost=True) == []
@@ -108,7 +114,7 @@ def test_who_comes_back_before_the_old_connection_is_known_to_be_lost_displaces_
 
 
 def test_who_comes_back_to_a_stolen_console_watches_and_learns_by_whom() -> None:
-    here, alice, bob, again = roles(), seat("alice"), seat("bob"), seat("alice")
+    here, alice, bob, again = roles(), place("alice"), place("bob"), place("alice")
     here.enter(alice, EXCLUSIVE)
     here.leave(alice, lost=True)
     here.enter(bob, STEALING)
@@ -117,13 +123,13 @@ def test_who_comes_back_to_a_stolen_console_watches_and_learns_by_whom() -> None
 
 
 def test_a_token_that_nobody_knows_is_as_none_where_the_console_is_free() -> None:
-    here, alice = roles(), seat("alice")
+    here, alice = roles(), place("alice")
     here.enter(alice, Wish(exclusive=True, token="of another life of the daemon"))
     assert alice.role is Role.EXCLUSIVE
 
 
 def test_a_right_that_was_stolen_does_not_expire_for_the_thief() -> None:
-    here, alice, bob = roles(), seat("alice"), seat("bob")
+    here, alice, bob = roles(), place("alice"), place("bob")
     here.enter(alice, EXCLUSIVE)
     here.leave(alice, lost=True)
     here.enter(bob, STEALING)
@@ -132,8 +138,8 @@ def test_a_right_that_was_stolen_does_not_expire_for_the_thief() -> None:
 
 
 def test_company_is_told_with_those_who_may_type_first_and_not_all_of_many() -> None:
-    here, alice, eve = roles(), seat("alice"), seat("eve", read_only=True)
-    others = [seat("bob") for _ in range(MAX_COMPANY)]
+    here, alice, eve = roles(), place("alice"), place("eve", read_only=True)
+    others = [place("bob") for _ in range(MAX_COMPANY)]
     for each in (eve, alice, *others):
         here.enter(each)
 
@@ -150,12 +156,12 @@ def test_company_is_told_with_those_who_may_type_first_and_not_all_of_many() -> 
 def test_who_is_named_of_many_is_found_out_once_for_all_who_are_told() -> None:
     here, looked_at = roles(), Counter[str]()
 
-    class Watched(Seat):
+    class Watched(Place):
         def __getattribute__(self, name: str) -> Any:
             looked_at[name] += 1
             return super().__getattribute__(name)
 
-    many = [Watched(Person(1, "eve", 1000, 4711), read_only=True) for _ in range(200)]
+    many = [place("eve", read_only=True, kind=Watched) for _ in range(200)]
     for each in many:
         here.enter(each)
     looked_at.clear()
@@ -175,27 +181,27 @@ def test_who_is_named_of_many_is_found_out_once_for_all_who_are_told() -> None:
 )
 def test_at_most_one_may_type_alone_and_nobody_changes_without_a_word(steps: list[tuple[str, int]]) -> None:
     here = roles()
-    seats: dict[int, Seat] = {}
+    places: dict[int, Place] = {}
     tokens: dict[int, str] = {}
     for step, number in steps:
         before = {each: (each.role, each.by) for each in here}
-        changes: list[Change[Seat]] = []
+        changes: list[Change] = []
         match step:
-            case "leave" | "lose" if number in seats:
-                changes = here.leave(seats.pop(number), lost=step == "lose")
+            case "leave" | "lose" if number in places:
+                changes = here.leave(places.pop(number), lost=step == "lose")
             case "expire" if number in tokens:
                 changes = here.expire(tokens[number])
-            case "enter" | "exclusive" | "steal" | "token" if number not in seats:
-                new = seat(str(number))
+            case "enter" | "exclusive" | "steal" | "token" if number not in places:
+                new = place(str(number))
                 token = tokens.get(number) if step == "token" else None
                 try:
                     changes = here.enter(new, NO_WISH if step == "enter" else Wish(True, step == "steal", token))
                 except TakenError:
                     continue
-                seats[number] = new
+                places[number] = new
                 if new.token is not None:
                     tokens[number] = new.token
-        told = {change.seat for change in changes}
+        told = {change.place for change in changes}
         changed = {each for each in here if each in before and (each.role, each.by) != before[each]}
         assert changed <= told <= {each for each in before if each.role is not Role.READ_ONLY}
         alone = [each for each in here if each.role is Role.EXCLUSIVE]
@@ -211,7 +217,7 @@ def test_at_most_one_may_type_alone_and_nobody_changes_without_a_word(steps: lis
 
 
 def test_who_may_type_no_more_is_read_only_until_that_is_given_back() -> None:
-    here, alice = roles(), seat("alice")
+    here, alice = roles(), place("alice")
     here.enter(alice)
 
     before = here.permit(alice, types=False, alone=False), alice.role
@@ -225,7 +231,7 @@ def test_who_may_type_no_more_is_read_only_until_that_is_given_back() -> None:
 
 
 def test_who_may_type_again_watches_while_somebody_is_exclusive() -> None:
-    here, alice, bob = roles(), seat("alice", read_only=True), seat("bob")
+    here, alice, bob = roles(), place("alice", read_only=True), place("bob")
     here.enter(alice)
     here.enter(bob, EXCLUSIVE)
 
@@ -235,7 +241,7 @@ def test_who_may_type_again_watches_while_somebody_is_exclusive() -> None:
 
 @pytest.mark.parametrize(("types", "role"), [(True, Role.WRITER), (False, Role.READ_ONLY)])
 def test_an_exclusive_place_ends_with_its_right_and_the_others_may_type(*, types: bool, role: Role) -> None:
-    here, alice, bob, eve = roles(), seat("alice"), seat("bob"), seat("eve", read_only=True)
+    here, alice, bob, eve = roles(), place("alice"), place("bob"), place("eve", read_only=True)
     for each, wish in ((alice, EXCLUSIVE), (bob, NO_WISH), (eve, NO_WISH)):
         here.enter(each, wish)
     token = alice.token
@@ -247,5 +253,5 @@ def test_an_exclusive_place_ends_with_its_right_and_the_others_may_type(*, types
 
 
 def test_who_has_no_place_is_not_concerned() -> None:
-    here, alice = roles(), seat("alice")
+    here, alice = roles(), place("alice")
     assert here.permit(alice, types=False, alone=False) == []

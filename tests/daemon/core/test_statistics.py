@@ -18,7 +18,7 @@ def served(*, policy: Policy = Policy.ALWAYS) -> Consoles:
     consoles = Consoles(policy=policy)
     for uri in (URI, OTHER):
         consoles.registry.serve(uri, START)
-        consoles.registry.claim(HYPERVISOR + uri, uri)
+        consoles.registry.identified(HYPERVISOR + uri, uri)
     return consoles
 
 

@@ -140,7 +140,7 @@ async def test_a_shared_connection_is_given_back_at_once(to: To) -> None:
     for _ in range(2):
         await kept.call("virTest", version)
         assert route._pool is not None
-        assert [seat.users for seat in route._pool._seats] == [0]
+        assert [shared.users for shared in route._pool._links] == [0]
     await route.close()
 
 
@@ -322,7 +322,7 @@ from virtmuxd.hypervisor.inventory import examine, identify
 from virtmuxd.hypervisor.workers import Workers
 
 async def main():
-    errors.silence()
+    errors.keep_off_stderr()
     bridge = EventBridge(asyncio.get_running_loop())
     bridge.register()
     workers = Workers(4, "test")

@@ -12,9 +12,9 @@ from tests.harness.life import CONNECTION_LOST, NOT_RUNNING
 from virtmux.domains import DomainInfo
 from virtmux.messages import Guest
 from virtmux.reasons import Cause, SavedError
-from virtmuxd.core.agent import NotDone
+from virtmuxd.core.errands import NotDone
 from virtmuxd.hypervisor.connection import Route
-from virtmuxd.hypervisor.errands import MOST, Errands
+from virtmuxd.hypervisor.errands import MOST, HypervisorErrands
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
 
 DEADLINE = 10.0
@@ -42,7 +42,7 @@ class Connection:
         self.closed = True
 
 
-class Scene:
+class Bench:
     """Errands over such connections, and what they answer."""
 
     def __init__(self, outcome: Callable[[], object], connecting: Exception | None = None) -> None:
@@ -51,7 +51,7 @@ class Scene:
         self.connecting = connecting
         self.made: list[Connection] = []
         self.answers: asyncio.Queue[object] = asyncio.Queue()
-        self.errands = Errands(cast(Route, self), lambda: ("*",))
+        self.errands = HypervisorErrands(cast(Route, self), lambda: ("*",))
 
     async def connect_for_errand(self) -> Connection:
         if self.connecting is not None:
@@ -75,68 +75,68 @@ def fail(error: Exception) -> Callable[[], object]:
 
 
 @asynccontextmanager
-async def at_work(scene: Scene) -> AsyncIterator[Scene]:
+async def at_work(bench: Bench) -> AsyncIterator[Bench]:
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(scene.errands.run())
-        yield scene
+        running = tasks.create_task(bench.errands.run())
+        yield bench
         running.cancel()
 
 
 async def test_what_was_done_is_told_once_its_connection_is_closed() -> None:
-    async with at_work(Scene(lambda: None)) as scene:
-        scene.act()
-        assert await scene.answer() is None
-        assert [(each.apis, each.closed) for each in scene.made] == [(["virDomainCreateWithFlags"], True)]
+    async with at_work(Bench(lambda: None)) as bench:
+        bench.act()
+        assert await bench.answer() is None
+        assert [(each.apis, each.closed) for each in bench.made] == [(["virDomainCreateWithFlags"], True)]
 
 
 @pytest.mark.parametrize(
     ("error", "cause"), [(NOT_RUNNING, Cause.ACTION_FAILED), (CONNECTION_LOST, Cause.HYPERVISOR_LOST)]
 )
 async def test_what_libvirt_says_is_told(error: SavedError, cause: Cause) -> None:
-    async with at_work(Scene(fail(CallFailed(error)))) as scene:
-        scene.act()
-        assert await scene.answer() == NotDone(cause, error)
-        assert scene.made[0].closed
+    async with at_work(Bench(fail(CallFailed(error)))) as bench:
+        bench.act()
+        assert await bench.answer() == NotDone(cause, error)
+        assert bench.made[0].closed
 
 
 async def test_that_it_took_too_long_is_told_and_that_it_may_still_be_done() -> None:
-    async with at_work(Scene(fail(DeadlineMissed("virDomainCreateWithFlags")))) as scene:
-        scene.act()
-        answer = await scene.answer()
+    async with at_work(Bench(fail(DeadlineMissed("virDomainCreateWithFlags")))) as bench:
+        bench.act()
+        answer = await bench.answer()
         assert answer == NotDone(Cause.HYPERVISOR_TIMEOUT, None, "`start` had no answer in time, and may still be done")
 
 
 async def test_that_there_is_no_connection_is_told() -> None:
-    async with at_work(Scene(lambda: None, CallFailed(CONNECTION_LOST))) as scene:
-        scene.act()
-        assert await scene.answer() == NotDone(Cause.HYPERVISOR_LOST, CONNECTION_LOST)
+    async with at_work(Bench(lambda: None, CallFailed(CONNECTION_LOST))) as bench:
+        bench.act()
+        assert await bench.answer() == NotDone(Cause.HYPERVISOR_LOST, CONNECTION_LOST)
 
 
 async def test_a_bug_in_one_is_told_and_ends_no_other() -> None:
     def explode(_answer: NotDone | None) -> None:
         raise ZeroDivisionError
 
-    async with at_work(Scene(fail(ZeroDivisionError()))) as scene:
-        scene.act()
-        assert await scene.answer() == NotDone(Cause.INTERNAL_ERROR)
-        scene.outcome = lambda: None
-        scene.act(explode)
-        scene.act()
-        assert await scene.answer() is None
+    async with at_work(Bench(fail(ZeroDivisionError()))) as bench:
+        bench.act()
+        assert await bench.answer() == NotDone(Cause.INTERNAL_ERROR)
+        bench.outcome = lambda: None
+        bench.act(explode)
+        bench.act()
+        assert await bench.answer() is None
 
 
 async def test_so_many_may_wait_and_one_more_is_told_at_once() -> None:
-    scene = Scene(lambda: None)
+    bench = Bench(lambda: None)
     for _ in range(MOST):
-        scene.act()
-    scene.act()
-    answer = scene.answers.get_nowait()
+        bench.act()
+    bench.act()
+    answer = bench.answers.get_nowait()
     assert isinstance(answer, NotDone)
     assert answer.cause is Cause.HYPERVISOR_TIMEOUT
-    async with at_work(scene):
-        assert [await scene.answer() for _ in range(MOST)] == [None] * MOST
-        scene.act()
-        assert await scene.answer() is None
+    async with at_work(bench):
+        assert [await bench.answer() for _ in range(MOST)] == [None] * MOST
+        bench.act()
+        assert await bench.answer() is None
 
 
 class Real(Connection):
@@ -154,20 +154,20 @@ class Real(Connection):
         self.libvirt.close()
 
 
-class RealScene(Scene):
+class RealScene(Bench):
     async def connect_for_errand(self) -> Connection:
         return Real()
 
 
 async def test_a_look_finds_a_domain_by_name_uuid_and_running_id() -> None:
-    async with at_work(RealScene(lambda: None)) as scene:
+    async with at_work(RealScene(lambda: None)) as bench:
         found = []
         for name in ("test", "6695eb01-f6a4-8304-79aa-97f2502e193f", "1"):
-            scene.errands.look(name, scene.answers.put_nowait)
-            found.append(await scene.answer())
+            bench.errands.look(name, bench.answers.put_nowait)
+            found.append(await bench.answer())
         assert isinstance(found[0], DomainInfo)
         assert found[0] == found[1] == found[2]
         assert (found[0].domain, found[0].running, found[0].served, found[0].devices) == ("test", True, True, [])
         for name in ("nobody", "7", "999999999999", "6695eb01-f6a4-8304-79aa-000000000000"):
-            scene.errands.look(name, scene.answers.put_nowait)
-            assert await scene.answer() is None
+            bench.errands.look(name, bench.answers.put_nowait)
+            assert await bench.answer() is None

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.fake_libvirt import FakeLibvirt
 from tests.harness.libvirt_behaviours import BEHAVIOURS
-from tests.harness.libvirt_stage import Behaviour, Stage
+from tests.harness.libvirt_subject import Behaviour, Subject
 from virtmuxd.hypervisor.transport import Transport
 
 #: Whether it is another process, and whether it gives a console to one client alone.
@@ -35,9 +35,9 @@ async def test_it_behaves_as_libvirt(kind: str, behaviour: Behaviour) -> None:
             with fake.bridge.opening(transport):
                 return libvirt.open("qemu:///fake"), transport.cut
 
-        stage = Stage(
+        subject = Subject(
             connect, guest.uuid, lambda _, data: guest.type(data), guest.greeting, remote=remote, exclusive=exclusive
         )
-        await stage.set(running=behaviour.running)
-        await behaviour.play(stage)
-        stage.close()
+        await subject.set(running=behaviour.running)
+        await behaviour.play(subject)
+        subject.close()

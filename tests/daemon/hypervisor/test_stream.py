@@ -24,7 +24,7 @@ MILLISECOND = 1_000_000
 SHARE = 1 << 18
 
 
-class Listener:
+class Receiver:
     """What a console's stream tells, in its order: the output of each turn, and the end; and in which threads."""
 
     def __init__(self) -> None:
@@ -55,8 +55,8 @@ class Bench:
 
     def __init__(self, fake: FakeLibvirt, guest: FakeGuest, stream: ConsoleStream) -> None:
         self.fake, self.guest, self.stream = fake, guest, stream
-        self.listener = Listener()
-        stream.start(self.listener.hear, self.listener.end)
+        self.receiver = Receiver()
+        stream.start(self.receiver.hear, self.receiver.end)
 
     async def take(self) -> None:
         """Somebody takes the console by force."""
@@ -94,12 +94,12 @@ async def test_output_is_told_as_it_comes_and_the_end_once_behind_it() -> None:
     async with opened() as bench:
         for line in (b"one line\r\n", b"another\r\n"):
             bench.guest.says(line)
-            await until(lambda: bench.listener.output.endswith(line))  # noqa: B023
+            await until(lambda: bench.receiver.output.endswith(line))  # noqa: B023
         bench.guest.says(b"the last\r\n")
         bench.guest.stop()
-        await until(lambda: bench.listener.ends)
+        await until(lambda: bench.receiver.ends)
         await turns()
-        *output, end = bench.listener.told
+        *output, end = bench.receiver.told
         assert output == [b"one line\r\n", b"another\r\n", b"the last\r\n"]
         assert isinstance(end, Failure)
         assert (end.phase, end.error, end.cause, end.stalled) == (Phase.RECEIVE, None, None, False)
@@ -113,13 +113,13 @@ async def test_a_takeover_is_an_end_with_an_error_which_is_told_on_the_loop(
 ) -> None:
     async with opened(remote=remote) as bench:
         await bench.take()
-        await until(lambda: bench.listener.ends)
+        await until(lambda: bench.receiver.ends)
         await turns()
-        (end,) = bench.listener.ends
+        (end,) = bench.receiver.ends
         assert end.error is not None
         assert (end.error.code, end.error.domain, end.error.message) == error
         assert end.error.api == "virStreamRecv"
-        assert bench.listener.threads == {threading.get_ident()}
+        assert bench.receiver.threads == {threading.get_ident()}
 
 
 @pytest.mark.parametrize("ends", [Bench.take, Bench.end])
@@ -129,7 +129,7 @@ async def test_who_has_stopped_it_is_told_nothing_more(ends: Callable[[Bench], A
         bench.stream.stop()
         await ends(bench)
         await turns()
-        assert bench.listener.told == []
+        assert bench.receiver.told == []
 
 
 async def test_input_reaches_the_guest_and_behind_its_end_fails() -> None:
@@ -160,9 +160,9 @@ class Clock:
     async def rests_when_it_prints(self, size: int, *, after: int = MILLISECOND) -> bool:
         """Whether the connection rests if the guest prints so much, so long (ns) after the last time."""
         self._now += after
-        before, heard = len(self._rests), len(self._bench.listener.output)
+        before, heard = len(self._rests), len(self._bench.receiver.output)
         self._bench.guest.says(bytes(size))
-        await until(lambda: len(self._bench.listener.output) == heard + size)
+        await until(lambda: len(self._bench.receiver.output) == heard + size)
         return len(self._rests) > before
 
 
@@ -192,8 +192,8 @@ async def test_nobody_who_types_waits_for_a_connection_that_rests(monkeypatch: p
 async def test_no_console_takes_more_than_its_share_of_a_turn() -> None:
     async with opened() as bench:
         bench.guest.says(bytes(4 * SHARE))
-        await until(lambda: len(bench.listener.output) == 4 * SHARE)
-        assert [len(told) for told in bench.listener.told if isinstance(told, bytes)] == [SHARE] * 4
+        await until(lambda: len(bench.receiver.output) == 4 * SHARE)
+        assert [len(told) for told in bench.receiver.told if isinstance(told, bytes)] == [SHARE] * 4
 
 
 # What it leaves behind.
@@ -204,4 +204,4 @@ async def test_a_console_that_has_ended_is_closed_as_any_other(ends: Callable[[B
     """That is what `opened` looks at: nobody has the console, and the connection was closed, not cut."""
     async with opened() as bench:
         await ends(bench)
-        await until(lambda: bench.listener.ends)
+        await until(lambda: bench.receiver.ends)

@@ -172,7 +172,7 @@ async def test_nor_by_what_is_stored_of_it_or_libvirt_says(request_: Any, name: 
     consoles.add().attach()
     for uri, names in ((URI, {"web1", "everywhere"}), ("qemu+ssh://there/system", {"everywhere"})):
         consoles.registry.serve(uri, START)
-        consoles.registry.claim(HYPERVISOR + uri, uri)
+        consoles.registry.identified(HYPERVISOR + uri, uri)
         consoles.registry.connected(uri, START, Knowing(names))
     async with served(consoles.registry, access=rules(("other", ALL))) as peer:
         await peer.greet()

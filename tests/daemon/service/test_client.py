@@ -4,6 +4,7 @@ import pytest
 
 from tests.harness.consoles import OTHER_UUID, Consoles, always, held
 from tests.harness.served import STOPPING, everything_taken, limited, served
+from virtmux.features import Feature
 from virtmux.messages import (
     Attach,
     ClientHello,
@@ -22,6 +23,7 @@ from virtmux.messages import (
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.wire import MAX_MESSAGE, MAX_OUTPUT, Output, encode_message, encode_output
 from virtmuxd.service import client as client_module
+from virtmuxd.service.client_place import ClientPlace
 
 # The handshake.
 
@@ -272,6 +274,23 @@ async def test_so_does_one_in_an_answer_that_is_made_as_it_is_read(monkeypatch: 
             bug.setattr(bench.console, "info", lambda: 1 // 0)
             await peer.say(ListConsoles(1))
             assert (await peer.goodbye()).cause is Cause.INTERNAL_ERROR
+
+
+async def test_one_in_what_a_client_is_told_of_another_ends_the_one_that_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    consoles = always()
+    bench = held(consoles)
+    async with served(consoles.registry) as told, served(consoles.registry) as newcomer:
+        for peer in (told, newcomer):
+            await peer.greet(Feature.ROLES)
+        await told.placed(company=True)
+        with monkeypatch.context() as bug:
+            bug.setattr(ClientPlace, "_company", lambda _: 1 // 0)
+            await newcomer.attach()
+            assert (await told.goodbye()).cause is Cause.INTERNAL_ERROR
+        bench.output(b"x")
+        await newcomer.expect(Output)
 
 
 async def test_a_client_that_breaks_off_in_the_middle_of_a_frame_is_just_gone() -> None:

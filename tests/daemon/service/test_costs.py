@@ -43,7 +43,7 @@ async def test_a_packet_comes_to_a_client_in_few_calls() -> None:
         pairs = [tuple(stack.enter_context(end) for end in socketpair()) for _ in range(CLIENTS)]
         for daemon, _ in pairs:
             daemon.setblocking(False)
-            outgoing = Outgoing(daemon, lambda: None, lambda: None)
+            outgoing = Outgoing(daemon, lambda: None, lambda: None, lambda: None)
             stack.callback(outgoing.close)
             Feed(outgoing, records).flow(paused=False)
         records.append(b"warm", 1)

@@ -22,7 +22,7 @@ def consoles() -> Consoles:
     """One that is attached and said something."""
     consoles = Consoles(policy=Policy.ALWAYS)
     consoles.registry.serve(URI, START)
-    consoles.registry.claim(HYPERVISOR + URI, URI)
+    consoles.registry.identified(HYPERVISOR + URI, URI)
     bench = consoles.add()
     bench.attach()
     bench.output(b"hello")

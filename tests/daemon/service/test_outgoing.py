@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -28,11 +29,15 @@ def broken() -> None:
     pytest.fail("the client is there")
 
 
+def failed() -> None:
+    raise AssertionError("there is no bug")
+
+
 def flowing(
     daemon: socket.socket, full: list[int], broken: Callable[[], None] = broken
 ) -> tuple[Outgoing, Sequence, Feed]:
     """The records of a console on their way."""
-    outgoing = Outgoing(daemon, broken, lambda: full.append(1))
+    outgoing = Outgoing(daemon, broken, lambda: full.append(1), failed)
     records = sequence(1 << 22)
     feed = Feed(outgoing, records)
     feed.flow(paused=False)
@@ -134,4 +139,18 @@ async def test_many_answers_are_made_as_they_are_read_and_nothing_more_is_taken_
             heard += decoder.feed(await loop.sock_recv(client, 65536))
 
     assert heard == [*(Message(encode(Done(number))[HEADER_SIZE:]) for number in made), Output(HANDLE, 0, b"login: ")]
+    outgoing.close()
+
+
+async def test_a_bug_in_what_is_to_be_sent_is_the_clients_and_not_of_who_has_something_for_it(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[BaseException | None] = []
+    outgoing = Outgoing(pair[1], broken, lambda: None, lambda: failures.append(sys.exception()))
+    feed = Feed(outgoing, sequence())
+    monkeypatch.setattr(feed, "take", lambda: 1 // 0)
+
+    feed.flow(paused=False)
+
+    assert [type(each) for each in failures] == [ZeroDivisionError]
     outgoing.close()

@@ -240,7 +240,7 @@ async def test_of_who_asks_much_and_is_gone_hardly_anything_is_done(monkeypatch:
         done.append(request)
         list_(client, request)
 
-    monkeypatch.setattr(client_module.Client, "_list_once_known", counted)
+    monkeypatch.setattr(client_module.Client, "_list", counted)
     async with served(consoles.registry) as peer:
         await peer.greet()
         await peer.send(encode(ListConsoles(1)) * 2000)

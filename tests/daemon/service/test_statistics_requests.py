@@ -13,7 +13,7 @@ from virtmuxd.core.events import Policy
 def with_consoles(number: int) -> Consoles:
     consoles = Consoles(policy=Policy.ALWAYS)
     consoles.registry.serve(URI, START)
-    consoles.registry.claim(HYPERVISOR + URI, URI)
+    consoles.registry.identified(HYPERVISOR + URI, URI)
     for each in range(number):
         consoles.add(f"guest{each}", uuid=str(each)).attach()
     return consoles

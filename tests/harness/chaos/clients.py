@@ -3,18 +3,19 @@ stay a while, and some who do not read."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from random import Random
 
 import virtmux
+from tests.harness.chaos.arena import Arena, Ticker, moment
 from tests.harness.chaos.deeds import TurnedAway, Typed
 from tests.harness.chaos.printed import came_in
-from tests.harness.chaos.stage import Stage, Ticker, moment
 from tests.harness.chaos.told import Heard
-from virtmux import Attached, Console, Gap, MarkMessage, Output, Position
+from tests.harness.follower import Listener, listening
+from virtmux import Attached, Console, Gap, MarkMessage, Output, Position, Record
 from virtmux.messages import Attach, ClientHello, Goodbye, Lag, Place, PlaceEnded, Refused, encode
 from virtmux.session import ClientSession
 
@@ -28,43 +29,31 @@ VISIT_S = 45.0
 LAG = Lag(65536, 0.5)
 
 
-class Listener:
-    """A client at a console that keeps all it is given, and when."""
+class Witness(Listener):
+    """A client at a console of whom the oracle is told all that it was given, and when."""
 
     def __init__(self, who: str, console: Console) -> None:
-        self.console = console
+        super().__init__(console)
         self.heard = Heard(who, console.position)
         #: The number of the mark by which the console was attached last.
         self.attached_by = 0
-        self._news = asyncio.Condition()
-        self._loop = asyncio.get_running_loop()
 
-    async def run(self) -> None:
-        """Take records until the place ends."""
-        async for record in self.console:
-            self.heard.records.append((self._loop.time(), record))
-            if isinstance(record, MarkMessage) and isinstance(record.record, Attached):
-                self.attached_by = record.mark
-            async with self._news:
-                self._news.notify_all()
+    def take(self, record: Record) -> None:
+        """Keep it."""
+        self.heard.records.append((self.loop.time(), record))
+        if isinstance(record, MarkMessage) and isinstance(record.record, Attached):
+            self.attached_by = record.mark
 
-    async def until_attached(self, seconds: float) -> None:
-        """Wait until the console is attached. Raises TimeoutError."""
-        await self._until(lambda: self.console.attachment is not None, seconds)
-
-    async def until_output(self, end: bytes, seconds: float) -> None:
+    async def until_output(self, end: bytes) -> None:
         """Wait until these are among the last bytes of the output. Raises TimeoutError."""
-        await self._until(lambda: end in self.last_output, seconds)
+        await self.until(lambda self: end in self.last_output)
 
-    async def _until(self, true: Callable[[], bool], seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds), self._news:
-                await self._news.wait_for(true)
-        except TimeoutError as error:
-            last = [f"{at:.1f} {record}"[:400] for at, record in self.heard.records[-6:]]
-            domain = self.console.place.info.id.domain
-            error.add_note("\n".join([f"at {self._loop.time():.1f}, from {domain}, last heard:", *last]))
-            raise
+    @property
+    def so_far(self) -> str:
+        """The last that came."""
+        last = [f"{at:.1f} {record}"[:400] for at, record in self.heard.records[-6:]]
+        domain = self.console.place.info.id.domain
+        return "\n".join([f"at {self.loop.time():.1f}, from {domain}, last heard:", *last])
 
     @property
     def last_output(self) -> bytes:
@@ -78,7 +67,7 @@ class Listener:
         return b"".join(reversed(last))
 
 
-class Resident(Listener):
+class Resident(Witness):
     """One that also types: tokens, each another; and now and then a flood is asked for."""
 
     def __init__(self, who: str, console: Console) -> None:
@@ -105,12 +94,12 @@ class Resident(Listener):
         async with asyncio.timeout(seconds):
             while True:
                 with suppress(virtmux.VirtmuxError, TimeoutError):
-                    await self._until(partial(self._says, await self.say()), 3.0)
+                    await self._until_said(await self.say())
                     return
                 await asyncio.sleep(0.1)
 
-    def _says(self, token: bytes) -> bool:
-        return came_in(self.last_output).endswith(b"(%b)" % token)
+    async def _until_said(self, token: bytes) -> None:
+        await self.until(lambda self: came_in(self.last_output).endswith(b"(%b)" % token), 3.0)
 
 
 @asynccontextmanager
@@ -119,43 +108,39 @@ async def resident(path: Path, ticker: Ticker) -> AsyncIterator[Resident]:
     async with (
         virtmux.connect(path, reconnect_for=120) as mux,
         mux.attach(ticker.guest.name, replay="all") as console,
-        asyncio.TaskGroup() as tasks,
     ):
         one = Resident("resident", console)
-        task = tasks.create_task(one.run())
-        try:
+        async with listening(one):
             yield one
-        finally:
-            task.cancel()
 
 
-async def visit(stage: Stage, chance: Random, over: asyncio.Event) -> None:
+async def visit(arena: Arena, chance: Random, over: asyncio.Event) -> None:
     """Come to some console, stay a while, and go; again and again, until it is over."""
     loop = asyncio.get_running_loop()
     while not over.is_set():
         await moment(chance)
-        ticker = chance.choice(stage.tickers)
+        ticker = chance.choice(arena.tickers)
         if chance.random() < 1 / 3:
-            who, stay = "visitor who overslept", partial(_oversleep, stage, ticker, chance.uniform(0.05, 6.0))
+            who, stay = "visitor who overslept", partial(_oversleep, arena, ticker, chance.uniform(0.05, 6.0))
         else:
             replay, seconds = chance.choice(REPLAYS), chance.uniform(0.1, 5.0)
-            who, stay = "visitor", partial(_listen, stage, ticker, replay, seconds)
-        async with stage.chairs:
+            who, stay = "visitor", partial(_listen, arena, ticker, replay, seconds)
+        async with arena.chairs:
             came = loop.time()
             try:
                 async with asyncio.timeout(VISIT_S):
                     await stay()
             except (virtmux.VirtmuxError, OSError) as error:
                 stuck = isinstance(error, TimeoutError)
-                stage.turned_away.append(TurnedAway(who, came, loop.time(), repr(error), stuck))
+                arena.turned_away.append(TurnedAway(who, came, loop.time(), repr(error), stuck))
 
 
-async def _listen(stage: Stage, ticker: Ticker, replay: str, seconds: float) -> None:
+async def _listen(arena: Arena, ticker: Ticker, replay: str, seconds: float) -> None:
     async with (
-        virtmux.connect(stage.mux.socket, reconnect_for=10) as mux,
+        virtmux.connect(arena.mux.socket, reconnect_for=10) as mux,
         mux.attach(ticker.guest.name, replay=replay) as console,
     ):
-        one = Listener(f"visitor ({replay})", console)
+        one = Witness(f"visitor ({replay})", console)
         ticker.visitors.append(one.heard)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -163,12 +148,12 @@ async def _listen(stage: Stage, ticker: Ticker, replay: str, seconds: float) -> 
                 raise ConnectionAbortedError(one.heard.records[-1])
 
 
-async def _oversleep(stage: Stage, ticker: Ticker, seconds: float) -> None:
+async def _oversleep(arena: Arena, ticker: Ticker, seconds: float) -> None:
     """On a bare socket, which the library would read all the time: for so long nothing is read."""
     loop, session = asyncio.get_running_loop(), ClientSession()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.setblocking(False)
-        connection.connect(str(stage.mux.socket))
+        connection.connect(str(arena.mux.socket))
         attach = Attach(session.next_id(), ticker.guest.name, lag=LAG)
         await loop.sock_sendall(connection, encode(ClientHello()) + encode(attach))
         one: Heard | None = None

@@ -50,7 +50,7 @@ def test_a_batch_that_cannot_stand_behind_the_others_is_damage(batch: Batch) -> 
         made.add(batch)
     made.add(plain(20, 5))
 
-    assert (len(made), made.offset(1), made.end(1), made.place(1), made.size(1)) == (2, 20, 25, 10, 5)
+    assert (len(made), made.offset(1), made.end(1), made.start(1), made.size(1)) == (2, 20, 25, 10, 5)
 
 
 @pytest.mark.parametrize(

@@ -101,13 +101,13 @@ def test_histories_come_with_their_segments_the_oldest_first(tmp_path: Path) -> 
     writer.at = EPOCH
     writer.begin(ONE, offset=3)
     writer.batch(3, b"two")
-    writer.rotate("the machine was restarted without a clean stop")
+    writer.rotate("the host was restarted without a clean stop")
     writer.begin(TWO)
     writer.batch(0, b"three")
 
     one, two = histories(tmp_path)
 
-    assert (one.id, one.bytes(0, 99), one.closed) == (ONE, b"onetwo", "the machine was restarted without a clean stop")
+    assert (one.id, one.bytes(0, 99), one.closed) == (ONE, b"onetwo", "the host was restarted without a clean stop")
     assert (two.id, two.bytes(0, 99), two.closed) == (TWO, b"three", None)
 
 

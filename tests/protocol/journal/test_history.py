@@ -295,13 +295,13 @@ def test_what_it_tells_of_itself(writer: JournalWriter) -> None:
     writer.batch(0, b"abc", [(1, 0), (2, 500)])
     before = only(writer.directory)
     writer.at += 9 * SECOND
-    writer.rotate("the machine was restarted without a clean stop")
+    writer.rotate("the host was restarted without a clean stop")
     history = only(writer.directory)
 
     assert (history.id, history.hypervisor, history.uuid, history.device) == (ID, "qemu/system/h", "5f0f", "serial0")
     assert history.domains == ("web2", "web1", "web3")
     assert (history.began_at, history.ended_at) == (EPOCH, EPOCH + SECOND * 3 // 2)
-    assert (before.closed, history.closed) == (None, "the machine was restarted without a clean stop")
+    assert (before.closed, history.closed) == (None, "the host was restarted without a clean stop")
 
 
 def test_the_starts_of_a_guest_are_where_it_was_attached_first(writer: JournalWriter) -> None:

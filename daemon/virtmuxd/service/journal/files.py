@@ -140,7 +140,7 @@ class ConsoleFiles:
             "a new history began": head.history != self._history,
             "moved": ConsoleKey(head.hypervisor, head.uuid, head.device) != self._key,
             "its ring is older than it": walk.offset > offset or walk.mark > mark,
-            "the machine was restarted without a clean stop of virtmuxd": unclean,
+            "the host was restarted without a clean stop of virtmuxd": unclean,
         }
         return next((why for why, applies in reasons.items() if applies), None)
 

@@ -67,7 +67,7 @@ def recover(settings: Settings) -> dict[ConsoleKey, Recovered]:
     return found
 
 
-def claim(settings: Settings, key: ConsoleKey, boot: str, at: int) -> None:
+def use_up(settings: Settings, key: ConsoleKey, boot: str, at: int) -> None:
     """See to it that a clean stop counts once: say that this boot goes on with the history, before anything comes.
 
     Raises:
@@ -79,7 +79,7 @@ def claim(settings: Settings, key: ConsoleKey, boot: str, at: int) -> None:
 
 
 def give_back(settings: Settings, key: ConsoleKey, found: Recovered, boot: str, at: int) -> None:
-    """Let a clean stop count again that `claim` took back, of a console that was not there since: nothing came."""
+    """Let a clean stop count again that was used up, of a console that was not there since: nothing came."""
     index = home(settings.directory, key.hypervisor, key.uuid) / (component(key.device) + INDEX)
     with index.open("rb") as opened:
         opened.seek(max(0, index.stat().st_size - _TAIL))

@@ -89,13 +89,13 @@ def _of_stem(home: Path, stem: str, names: list[str], parsed: dict[str, re.Match
     for age, head in heads.items():
         if head is not None and head.inode in inodes:
             logs[age] = inodes.pop(head.inode)
-    claimed = set(logs.values())
+    taken = set(logs.values())
     for age, _ in indexes:
-        if age not in logs and age in numbered and numbered[age] not in claimed:
+        if age not in logs and age in numbered and numbered[age] not in taken:
             logs[age] = numbered[age]
-    claimed = set(logs.values())
+    taken = set(logs.values())
     all_ = [(age, name, logs.get(age)) for age, name in indexes]
-    all_ += [(age, "", name) for age, name in numbered.items() if name not in claimed]
+    all_ += [(age, "", name) for age, name in numbered.items() if name not in taken]
     for age, index, log in sorted(all_):
         paths = home / index if index else None, home / log if log else None
         yield _segment(stem, None if age < 0 else age, *paths, heads.get(age) if index else None)

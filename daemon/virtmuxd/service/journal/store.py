@@ -16,7 +16,7 @@ from virtmuxd.service.journal.files import ConsoleFiles, JournalConflictError
 from virtmuxd.service.journal.janitor import tidy
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.lock import holds, lock
-from virtmuxd.service.journal.recovery import Recovered, claim, give_back, recover
+from virtmuxd.service.journal.recovery import Recovered, give_back, recover, use_up
 from virtmuxd.service.journal.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -61,13 +61,13 @@ class JournalStore:
             return {}
         if self._lock is None:
             self._lock = lock(self._settings)
-        return {key: self._claimed(key, found) for key, found in recover(self._settings).items()}
+        return {key: self._used_up(key, found) for key, found in recover(self._settings).items()}
 
-    def _claimed(self, key: ConsoleKey, found: Recovered) -> Recovered:
+    def _used_up(self, key: ConsoleKey, found: Recovered) -> Recovered:
         if not found.clean:
             return found
         try:  # also in the same boot: that may end before the console's next record is on the disk
-            claim(self._settings, key, self._boot, time.time_ns())
+            use_up(self._settings, key, self._boot, time.time_ns())
         except OSError as error:
             _log.warning("a history does not go on", extra={**key._asdict(), "error": error.strerror})
             return found._replace(clean=False, standing=True)

@@ -185,7 +185,7 @@ def test_a_history_that_its_ring_vouches_for_goes_on_in_another_segment(tmp_path
     assert files.open(H1, END, NUMBER, 3) == (END, NUMBER)
     files.write([batch(END, 20)], [], 4)
 
-    assert lines(home(tmp_path) / "serial0.idx.0")[-1]["why"].startswith("the machine was restarted")
+    assert lines(home(tmp_path) / "serial0.idx.0")[-1]["why"].startswith("the host was restarted")
     holds(read(home(tmp_path))[H1], 0, 20)
 
 

@@ -19,7 +19,7 @@ from tests.harness.console_files import (
 )
 from virtmux.journal.entries import Batch, entries
 from virtmuxd.service.journal.examination import Found, examine, last_position
-from virtmuxd.service.journal.recovery import claim
+from virtmuxd.service.journal.recovery import use_up
 from virtmuxd.service.journal.settings import Settings
 
 
@@ -80,7 +80,7 @@ def test_once_this_boot_goes_on_no_part_of_a_batch_of_the_one_before_is_believed
     files = console(tmp_path)
     files.open(H1, 9, 2, 1)
     files.stop(stopped(9, 2))
-    claim(Settings(directory=tmp_path), WEB, NEXT_BOOT, 5)
+    use_up(Settings(directory=tmp_path), WEB, NEXT_BOOT, 5)
     (place / "serial0.log").write_bytes(text(0, 5) + b"\0\0")  # as a power failure leaves it
 
     result = found(place, NEXT_BOOT)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.console_files import BOOT, H1, NEXT_BOOT, WEB, batch, console, home, mark, stopped
-from virtmuxd.service.journal.recovery import Recovered, claim, recover
+from virtmuxd.service.journal.recovery import Recovered, recover, use_up
 from virtmuxd.service.journal.settings import Settings
 
 
@@ -86,7 +86,7 @@ def test_a_clean_stop_counts_once_from_before_anything_is_received(tmp_path: Pat
     files.write([batch(0, 10)], [mark(1)], 1)
     files.stop(stopped(10, 2))
 
-    claim(Settings(directory=tmp_path), WEB, NEXT_BOOT, 5)
+    use_up(Settings(directory=tmp_path), WEB, NEXT_BOOT, 5)
 
     assert not recovered(tmp_path).clean
     assert console(tmp_path, boot=NEXT_BOOT).open(H1, 10, 2, 6) == (10, 2), "in this boot the history goes on"

@@ -80,7 +80,7 @@ def test_that_a_clean_stop_cannot_be_taken_back_is_said(tmp_path: Path, monkeypa
     def fail(*_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(store_module, "claim", fail)
+    monkeypatch.setattr(store_module, "use_up", fail)
 
     found = store(tmp_path).begin()[key]
 

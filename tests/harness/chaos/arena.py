@@ -88,7 +88,7 @@ class Stock(NamedTuple):
         return [f"the daemon has more than at first: {more}, {self.census.grown(first.census)}"] if more else []
 
 
-class Stage:
+class Arena:
     """See the module. `deeds` is what was done so far, `turned_away` who was."""
 
     def __init__(

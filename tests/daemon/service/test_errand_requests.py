@@ -1,4 +1,4 @@
-"""What a client asks about domains, with agents that a test answers for."""
+"""What a client asks of domains, with errands that a test does."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -13,9 +13,9 @@ from tests.harness.served import served
 from virtmux.domains import DeviceInfo, DomainInfo
 from virtmux.messages import Attach, Domain, Domains, Done, Guest, ListConsoles, Refused
 from virtmux.reasons import Cause
-from virtmuxd.core.agent import NotDone
+from virtmuxd.core.errands import NotDone
 from virtmuxd.logs.sinks import Lines
-from virtmuxd.service.guest_requests import MOST
+from virtmuxd.service.errand_requests import MOST
 
 OTHER_URI = "qemu+ssh://there/system"
 WEB1 = DomainInfo(
@@ -30,7 +30,7 @@ WEB1 = DomainInfo(
 )
 
 
-class Agent:
+class Errands:
     """Answers a look with what it `has`, and an action when the test does."""
 
     def __init__(self, has: DomainInfo | NotDone | None = None) -> None:
@@ -46,15 +46,15 @@ class Agent:
         then(self.has)
 
 
-def world(*agents: Agent, console: bool = True) -> Consoles:
+def world(*done_by: Errands, console: bool = True) -> Consoles:
     """A daemon with these hypervisors, the first of which has the console."""
     consoles = Consoles()
     if console:
         consoles.add()
-    for uri, agent in zip((URI, OTHER_URI), agents, strict=False):
+    for uri, errands in zip((URI, OTHER_URI), done_by, strict=False):
         consoles.registry.serve(uri, START)
-        consoles.registry.claim(HYPERVISOR + uri, uri)
-        consoles.registry.connected(uri, START, agent)
+        consoles.registry.identified(HYPERVISOR + uri, uri)
+        consoles.registry.connected(uri, START, errands)
     return consoles
 
 
@@ -63,27 +63,27 @@ def start(request: int, domain: str = "web1", **facts: Any) -> Guest:
 
 
 async def test_what_is_asked_is_done_to_the_domain_of_that_name_and_answered_by_and_by() -> None:
-    agent = Agent()
-    async with served(world(agent).registry) as peer:
+    errands = Errands()
+    async with served(world(errands).registry) as peer:
         await peer.greet()
         await peer.say(start(4), ListConsoles(5))
         while not isinstance(said := await peer.hear(), Done):
             pass
         assert said == Done(5), "nothing waits for libvirt"
-        assert agent.asked == [(UUID, start(4))]
+        assert errands.asked == [(UUID, start(4))]
 
-        agent.answers[0](None)
+        errands.answers[0](None)
 
         assert await peer.expect(Done) == Done(4)
 
 
 async def test_what_libvirt_does_not_do_is_refused_with_its_error() -> None:
-    agent = Agent()
-    async with served(world(agent).registry) as peer:
+    errands = Errands()
+    async with served(world(errands).registry) as peer:
         await peer.greet()
         await peer.say(start(4), ListConsoles(5))
         await peer.until(Done)
-        agent.answers[0](NotDone(Cause.ACTION_FAILED, NOT_RUNNING))
+        errands.answers[0](NotDone(Cause.ACTION_FAILED, NOT_RUNNING))
 
         refused = await peer.expect(Refused)
 
@@ -92,13 +92,13 @@ async def test_what_libvirt_does_not_do_is_refused_with_its_error() -> None:
 
 
 async def test_a_domain_without_a_console_is_looked_for() -> None:
-    agent = Agent(WEB1)
-    async with served(world(agent, console=False).registry) as peer:
+    errands = Errands(WEB1)
+    async with served(world(errands, console=False).registry) as peer:
         await peer.greet()
         await peer.say(start(4), ListConsoles(5))
         await peer.until(Done)
 
-    assert agent.asked == [(UUID, start(4))]
+    assert errands.asked == [(UUID, start(4))]
 
 
 @pytest.mark.parametrize(
@@ -113,32 +113,32 @@ async def test_a_domain_without_a_console_is_looked_for() -> None:
 async def test_nothing_is_done_to_a_domain_that_is_not_looked_after(
     has: DomainInfo | NotDone | None, cause: Cause
 ) -> None:
-    agent = Agent(has)
-    async with served(world(agent, console=False).registry) as peer:
+    errands = Errands(has)
+    async with served(world(errands, console=False).registry) as peer:
         await peer.greet()
         await peer.say(start(4))
 
         assert (await peer.expect(Refused)).reason.cause is cause
-    assert agent.asked == []
+    assert errands.asked == []
 
 
 @pytest.mark.parametrize("uri", ["qemu+ssh://evil/system", "", URI + "?socket=/tmp/evil"])
 async def test_a_uri_that_is_not_served_is_not_connected_to(uri: str) -> None:
-    consoles, agent = Consoles(), Agent(WEB1)
+    consoles, errands = Consoles(), Errands(WEB1)
     consoles.registry.serve(URI, START)
-    consoles.registry.connected(URI, START, agent)
+    consoles.registry.connected(URI, START, errands)
     async with served(consoles.registry) as peer:
         await peer.greet()
         for request in (start(4, uri=uri), Domains(4, "web1", uri=uri), Attach(4, "web1", uri=uri)):
             await peer.say(request)
             assert (await peer.expect(Refused)).reason.cause is Cause.CONSOLE_MISSING
-    assert agent.asked == []
+    assert errands.asked == []
     assert [each.uri for each in consoles.registry.hypervisors()] == [URI]
 
 
 async def test_of_two_that_have_it_the_running_one_is_meant_else_it_is_ambiguous() -> None:
     off = replace(WEB1, running=False)
-    here, there = Agent(off), Agent(replace(WEB1, uri=OTHER_URI))
+    here, there = Errands(off), Errands(replace(WEB1, uri=OTHER_URI))
     async with served(world(here, there, console=False).registry) as peer:
         await peer.greet()
         await peer.say(start(4), ListConsoles(5))
@@ -154,7 +154,7 @@ async def test_of_two_that_have_it_the_running_one_is_meant_else_it_is_ambiguous
 
 
 async def test_a_hypervisor_that_is_away_is_named_with_its_reason() -> None:
-    consoles = world(Agent())
+    consoles = world(Errands())
     consoles.registry.disconnected(URI, START, Cause.HYPERVISOR_LOST)
     async with served(consoles.registry) as peer:
         await peer.greet()
@@ -166,19 +166,19 @@ async def test_a_hypervisor_that_is_away_is_named_with_its_reason() -> None:
 
 
 async def test_who_may_only_watch_may_look_and_do_nothing() -> None:
-    agent = Agent(WEB1)
-    async with served(world(agent).registry, read_only=True) as peer:
+    errands = Errands(WEB1)
+    async with served(world(errands).registry, read_only=True) as peer:
         await peer.greet()
         await peer.say(start(4), Domains(5, "web1"))
         assert (await peer.expect(Refused)).reason.cause is Cause.ACCESS_DENIED
         assert await peer.expect(Domain) == Domain(5, WEB1)
         assert await peer.expect(Done) == Done(5)
-    assert agent.asked == []
+    assert errands.asked == []
 
 
 async def test_a_domain_is_told_by_each_hypervisor_that_has_it() -> None:
     there = replace(WEB1, uri=OTHER_URI, served=False)
-    async with served(world(Agent(WEB1), Agent(there)).registry) as peer:
+    async with served(world(Errands(WEB1), Errands(there)).registry) as peer:
         await peer.greet()
         await peer.say(Domains(4, "web1"))
         assert [(await peer.expect(Domain)).info, (await peer.expect(Domain)).info] == [WEB1, there]
@@ -186,7 +186,7 @@ async def test_a_domain_is_told_by_each_hypervisor_that_has_it() -> None:
 
 
 async def test_a_domain_that_nobody_has_is_not_known() -> None:
-    async with served(world(Agent()).registry) as peer:
+    async with served(world(Errands()).registry) as peer:
         await peer.greet()
         await peer.say(Domains(4, "db1"))
         refused = await peer.expect(Refused)
@@ -194,49 +194,49 @@ async def test_a_domain_that_nobody_has_is_not_known() -> None:
 
 
 async def test_a_client_may_have_so_many_requests_wait_and_no_more() -> None:
-    agent = Agent()
-    async with served(world(agent).registry) as peer:
+    errands = Errands()
+    async with served(world(errands).registry) as peer:
         await peer.greet()
         await peer.say(*map(start, range(MOST + 1)))
         refused = await peer.expect(Refused)
         assert (refused.id, refused.reason.cause) == (MOST, Cause.PROTOCOL_ERROR)
 
-        agent.answers[0](None)
+        errands.answers[0](None)
         assert await peer.expect(Done) == Done(0)
         await peer.say(start(20), ListConsoles(21))
         await peer.until(Done)
-        assert len(agent.asked) == MOST + 1
+        assert len(errands.asked) == MOST + 1
 
 
 @pytest.mark.parametrize(("action", "keys"), [("key", []), ("nmi", [1])])
 async def test_keys_and_the_action_go_together(action: str, keys: list[int]) -> None:
-    async with served(world(Agent()).registry) as peer:
+    async with served(world(Errands()).registry) as peer:
         await peer.greet()
         await peer.say(Guest(id=4, domain="web1", action=cast(Any, action), keys=keys))
         assert (await peer.expect(Refused)).reason.cause is Cause.PROTOCOL_ERROR
 
 
 async def test_an_answer_that_comes_after_the_client_has_gone_is_dropped() -> None:
-    agent = Agent()
-    async with served(world(agent).registry) as peer:
+    errands = Errands()
+    async with served(world(errands).registry) as peer:
         await peer.greet()
         await peer.say(start(4), ListConsoles(5))
         await peer.until(Done)
         peer.socket.close()
         await peer.ended()
-        agent.answers[0](None)
+        errands.answers[0](None)
 
 
 @pytest.mark.parametrize("not_done", [None, NotDone(Cause.ACTION_FAILED, NOT_RUNNING)])
 async def test_what_was_done_to_a_guest_or_not_is_in_the_audit_also_where_its_client_has_left(
     not_done: NotDone | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    audited, agent = Audited(caplog), Agent()
-    async with served(world(agent).registry) as peer:
+    audited, errands = Audited(caplog), Errands()
+    async with served(world(errands).registry) as peer:
         await peer.greet()
         await peer.say(Guest(id=1, domain="web1", action="key", keys=[683, 748]), ListConsoles(2))
         await peer.until(Done)
-    agent.answers[0](not_done)
+    errands.answers[0](not_done)
     (record,) = audited("uri", "domain", "uuid", "cause")
     assert record == ("key", URI, "web1", UUID, None if not_done is None else Cause.ACTION_FAILED)
     said = b"".join(map(Lines(2, to_journal=False).render, caplog.records))
@@ -247,7 +247,7 @@ async def test_what_was_done_to_a_guest_or_not_is_in_the_audit_also_where_its_cl
 
 async def test_what_may_not_be_done_to_a_guest_is_denied(caplog: pytest.LogCaptureFixture) -> None:
     audited = Audited(caplog)
-    async with served(world(Agent()).registry, read_only=True) as peer:
+    async with served(world(Errands()).registry, read_only=True) as peer:
         await peer.greet()
         await peer.say(start(1))
         await peer.until(Refused)

@@ -12,8 +12,8 @@ from virtmux.session import ClientSession
 from virtmux.wire import MAX_INPUT, encode_input
 
 
-class Typist:
-    """See the module. Made by `typist`."""
+class Paster:
+    """See the module. Made by `pasting`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, place: Place) -> None:
         self.attachment = place.info.attachment
@@ -38,7 +38,7 @@ class Typist:
         fate = self.fate(attachment)
         return self.sent.get(attachment, 0) - fate.accepted - fate.unknown - fate.rejected
 
-    async def until(self, true: Callable[["Typist"], object], *, seconds: float = PATIENCE) -> None:
+    async def until(self, true: Callable[["Paster"], object], *, seconds: float = PATIENCE) -> None:
         """Wait until something holds. Raises TimeoutError, what was heard in a note."""
         try:
             async with asyncio.timeout(seconds), self._news:
@@ -121,8 +121,8 @@ class Typist:
 
 
 @asynccontextmanager
-async def typist(socket: Path, domain: str) -> AsyncIterator[Typist]:
-    """A typist at an attached console, until the context is left."""
+async def pasting(socket: Path, domain: str) -> AsyncIterator[Paster]:
+    """A paster at an attached console, until the context is left."""
     reader, writer = await asyncio.open_unix_connection(socket)
     session = ClientSession()
     try:
@@ -132,7 +132,7 @@ async def typist(socket: Path, domain: str) -> AsyncIterator[Typist]:
             while not any(isinstance(each, Place) for each in heard):
                 heard += session.receive(await reader.read(65536))
         place = next(each for each in heard if isinstance(each, Place))
-        one = Typist(reader, writer, place)
+        one = Paster(reader, writer, place)
         for each in heard:
             one._take(each)
         async with asyncio.TaskGroup() as tasks:

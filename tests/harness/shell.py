@@ -30,7 +30,7 @@ EVERYTHING = (
 ON_MAIN = EVERYTHING.replace(b"\x1b[?1049h", b"")
 
 
-class Seat:
+class Shell:
     """A shell on a terminal, and the person before it. All waiting is done in threads."""
 
     def __init__(self, socket: Path) -> None:
@@ -85,8 +85,8 @@ class Seat:
 
 
 @asynccontextmanager
-async def seat(socket: Path) -> AsyncIterator[Seat]:
-    one = Seat(socket)
+async def shell(socket: Path) -> AsyncIterator[Shell]:
+    one = Shell(socket)
     try:
         await one.prompt()
         yield one

@@ -1,4 +1,4 @@
-"""Which daemons the command line means: `--socket`, and `--host`, which some commands take more than once."""
+"""Where the daemons are: `--socket`, and `--host`, which some commands take more than once."""
 
 import signal
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from typing import NoReturn
 
 import click
 
-from virtmux.addresses import Server, SshHost
+from virtmux.addresses import Address, SshHost
 from virtmux_cli.statuses import SIGNALLED
 
 #: The commands that show several hosts together.
 SEVERAL = frozenset({"events", "list", "status", "tmux", "tmux-follow"})
-_KEY = "virtmux.servers"
+_KEY = "virtmux.addresses"
 
 
 def choose(ctx: click.Context, socket: str | None, hosts: Sequence[str]) -> None:
@@ -20,7 +20,7 @@ def choose(ctx: click.Context, socket: str | None, hosts: Sequence[str]) -> None
     Raises:
         click.UsageError: one is no host, or there is more than one for a command that takes one.
     """
-    chosen: list[Server] = []
+    chosen: list[Address | None] = []
     for host in hosts:
         try:
             chosen.append(SshHost(host, socket))
@@ -39,7 +39,7 @@ def _terminated(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - signa
     raise SystemExit(SIGNALLED + number)
 
 
-def servers(ctx: click.Context) -> list[Server]:
+def addresses(ctx: click.Context) -> list[Address | None]:
     """All that were chosen."""
-    chosen: list[Server] = ctx.meta[_KEY]
+    chosen: list[Address | None] = ctx.meta[_KEY]
     return chosen

@@ -1,4 +1,5 @@
-"""What one client asks about domains beside their consoles: that something be done, and how libvirt sees one."""
+"""The errands of one client, what it asks of domains beside their consoles: that something be done, and how libvirt
+sees one."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,30 +12,31 @@ from virtmux.messages import Domain, Domains, Done, Guest, Refused
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Phase, Reason
 from virtmuxd.core.access import Right
-from virtmuxd.core.agent import Agent, NotDone, meant
+from virtmuxd.core.errands import Errands, NotDone, meant
 from virtmuxd.core.hypervisors import Hypervisor
 from virtmuxd.core.registry import NotFoundError, Registry
 from virtmuxd.service.answers import Answer, refused
 from virtmuxd.service.audit import Audit
 from virtmuxd.service.contained import Boundary, Contained, contained
-from virtmuxd.service.once import Once
 from virtmuxd.service.rights import Rights
+from virtmuxd.service.survey import Survey
 
 #: So many requests of a client may wait for libvirt at once.
 MOST = 8
-#: Seconds for a new daemon to have looked round.
-_FIND_DEADLINE = 10.0
 
 #: Called with what there is at all hypervisors that could be asked, and why one could not.
 _Then = Callable[[list[DomainInfo], Reason | None], None]
 
 
-class GuestRequests(Contained):
+class ErrandRequests(Contained):
     """The requests of one client, answered as libvirt answers. `client` is whose failure boundary this is in."""
 
-    def __init__(self, client: Boundary, registry: Registry, answer: Answer, rights: Rights, audit: Audit) -> None:
+    def __init__(
+        self, client: Boundary, registry: Registry, answer: Answer, rights: Rights, *, survey: Survey, audit: Audit
+    ) -> None:
         super().__init__(client)
         self._registry = registry
+        self._survey = survey
         self._tell = answer
         self._rights = rights
         self._audit = audit
@@ -49,10 +51,7 @@ class GuestRequests(Contained):
             self._tell(refused(request.id, Cause.PROTOCOL_ERROR, text))
         else:
             self._under_way += 1
-            if self._registry.is_new:
-                self._registry.when_surveyed(Once(partial(self._begin, request), _FIND_DEADLINE))
-            else:
-                self._begin(request)
+            self._survey.once_made(partial(self._begin, request))
 
     @contained
     def _begin(self, request: Guest | Domains) -> None:
@@ -111,10 +110,10 @@ class GuestRequests(Contained):
         hypervisor = next(iter(self._registry.served_at(uri)), None)
         if hypervisor is None:  # it was served as its domain was looked for
             self._answer(refused(request.id, Cause.CONSOLE_MISSING, f"{uri} is not served any more"))
-        elif hypervisor.agent is None:
+        elif hypervisor.errands is None:
             self._answer(Refused(request.id, _away(hypervisor)))
         else:
-            hypervisor.agent.act(uuid, request, partial(self._acted, request, guest))
+            hypervisor.errands.act(uuid, request, partial(self._acted, request, guest))
 
     def _acted(self, request: Guest, guest: dict[str, str], not_done: NotDone | None) -> None:
         why_not = None if not_done is None else _reason(not_done, guest["domain"])
@@ -162,16 +161,16 @@ class _Search:
 
     def begin(self) -> None:
         """Ask."""
-        agents: list[Agent] = []
+        asked: list[Errands] = []
         for hypervisor in self._hypervisors:
-            if hypervisor.agent is not None:
-                agents.append(hypervisor.agent)
+            if hypervisor.errands is not None:
+                asked.append(hypervisor.errands)
             else:
                 self._why_not = self._why_not or _away(hypervisor)
-        self._left = len(agents)
-        for agent in agents:
-            agent.look(self._domain, self._seen)
-        if not agents:
+        self._left = len(asked)
+        for errands in asked:
+            errands.look(self._domain, self._seen)
+        if not asked:
             self._then([], self._why_not)
 
     def _seen(self, answer: DomainInfo | NotDone | None) -> None:

@@ -3,7 +3,7 @@
 from tests.harness.life import NOT_RUNNING
 from virtmux.domains import DomainInfo
 from virtmux.reasons import Cause
-from virtmuxd.core.agent import NotDone, meant
+from virtmuxd.core.errands import NotDone, meant
 
 
 def found(domain: str, uuid: str = "u", uri: str = "qemu:///system") -> DomainInfo:

@@ -90,7 +90,7 @@ class Tell(Protocol):
     def __call__(self, domain: Any, data: bytes) -> None: ...
 
 
-class Stage:
+class Subject:
     """See the module. The guest greets as it starts, and then says each line again that it is told.
 
     `remote`: libvirt is another process, and all goes over RPC; else its driver works in this one. `exclusive`: the
@@ -202,9 +202,9 @@ class Stage:
 
 
 class Behaviour(NamedTuple):
-    """What is done on a stage, where its guest runs or does not, and on which stages; None: it does not matter."""
+    """What is put to a subject, where its guest runs or does not, and to which subjects; None: it does not matter."""
 
-    play: Callable[[Stage], Awaitable[None]]
+    play: Callable[[Subject], Awaitable[None]]
     running: bool
     remote: bool | None
     exclusive: bool | None
@@ -215,16 +215,16 @@ class Behaviours(dict[str, Behaviour]):
 
     def add(
         self, *, running: bool = True, remote: bool | None = None, exclusive: bool | None = None
-    ) -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
+    ) -> Callable[[Callable[[Subject], Awaitable[None]]], None]:
         """Decorates what is played; it is named after that."""
 
-        def add(play: Callable[[Stage], Awaitable[None]]) -> None:
+        def add(play: Callable[[Subject], Awaitable[None]]) -> None:
             self[play.__name__] = Behaviour(play, running, remote, exclusive)
 
         return add
 
     def of(self, *, remote: bool, exclusive: bool) -> "Behaviours":
-        """Those that such a stage shows."""
+        """Those that such a subject shows."""
         return Behaviours(
             (name, each)
             for name, each in self.items()

@@ -1,4 +1,4 @@
-"""The seam for what clients ask about domains beside their consoles.
+"""The seam for errands: what clients ask of domains beside their consoles.
 
 The service side asks, the hypervisor side answers: by a callback, on the loop, once. What could not be done is a value.
 """
@@ -24,8 +24,8 @@ class NotDone(NamedTuple):
         return sentence(self.cause, detail=": ".join(filter(None, (libvirt, self.detail))), domain=domain)
 
 
-class Agent(Protocol):
-    """The hypervisor side of one hypervisor, while that is connected. How much may be under way is bounded."""
+class Errands(Protocol):
+    """Done at one hypervisor, while that is connected. How much may be under way is bounded."""
 
     def act(self, uuid: str, asked: Guest, then: Callable[[NotDone | None], None]) -> None:
         """Do to a domain what is asked; tell why it was not done, or None."""
