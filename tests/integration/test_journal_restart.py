@@ -161,6 +161,7 @@ async def test_a_second_daemon_cannot_have_the_same_journal(libvirtd: Libvirtd, 
         _, error = await process.communicate()
     assert process.returncode == 1
     said = [line for line in error.decode().splitlines() if line.startswith("virtmuxd: ")]
-    assert said == [f"virtmuxd: another virtmuxd uses {mux.journal}; choose another with --journal-directory"]
+    end = "end that one, or choose another directory with --journal-directory"
+    assert said == [f"virtmuxd: another virtmuxd uses {mux.journal}; {end}"]
     assert await mux.hypervisors()
     assert b"Traceback" not in error
