@@ -66,7 +66,7 @@ async def test_a_history_goes_on_over_a_restart_of_the_machine_behind_a_clean_st
 
 async def _goes_on(guest: Guest, mux: Daemon, machine: Machine | None = None) -> None:
     log = ConsoleLog(mux.journal, guest.name)
-    async with follow(mux.socket, guest.name) as client:
+    async with follow(mux.socket, guest.name, replay="all") as client:
         await guest.resume()
         await client.until_output(BANNER)
         assert await mux.stop() == 0
