@@ -137,10 +137,11 @@ def test_the_units_use_the_paths_that_daemon_and_command_use() -> None:
     assert Path(service["ExecStart"].split()[0]).name in PROJECT["project"]["scripts"]
 
 
-def test_the_service_may_have_all_the_threads_of_fifteen_hypervisors() -> None:
+@pytest.mark.parametrize("name", ["virtmuxd.service", "user/virtmuxd.service"])
+def test_the_service_may_have_all_the_threads_of_fifteen_hypervisors(name: str) -> None:
     threads = Config().workers + attendance._SENDERS + attendance._ERRANDS
     assert f"A hypervisor may need {threads} of them" in (UNITS / "virtmuxd.service").read_text()
-    assert int(unit("virtmuxd.service")["Service"]["TasksMax"]) > 15 * threads
+    assert int(unit(name)["Service"]["TasksMax"]) > 15 * threads
 
 
 @needs_systemd_analyze

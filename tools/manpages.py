@@ -61,6 +61,10 @@ ENVIRONMENT = [
     Term("VIRTMUX_SOCKET", "The daemon's socket, where `--socket` does not name it."),
     Term("VIRTMUX_SSH", "The ssh command of `--host`, with arguments, for example `ssh -p 2222`."),
     Term("VIRTMUX_JOURNAL", "The directory of the journal, for `virtmux log` while no daemon answers."),
+    Term(
+        "VIRSH_DEFAULT_CONNECT_URI, LIBVIRT_DEFAULT_URI",
+        "The hypervisor of `virtmux console`, where `-c` does not name it, as for virsh.",
+    ),
     Term("VIRTMUX_DEBUG", "If set, an internal error shows where it is."),
     Term("NO_COLOR", "If set, tables have no colours."),
     Term("COLUMNS", "The width of tables on a terminal."),

@@ -22,8 +22,10 @@ _NOT_FOUND = 3
 def command(ctx: click.Context, *, patterns: Sequence[str], as_json: bool) -> int:
     """Show the consoles: state and since when, clients, last output, last end; and what hypervisor is not connected.
 
-    PATTERN is a glob on DOMAIN or DOMAIN:DEVICE; without any, all consoles are shown. A console may also be paused (its
-    guest is), released, or shared: other libvirt clients can read it too.
+    PATTERN is a glob on DOMAIN or DOMAIN:DEVICE; without any, all consoles are shown. The state is the console's, not
+    the guest's: attached, absent (nobody wants it, so virtmux does not hold it), opening, ending, or waiting (it is
+    wanted, and cannot be had yet). It may also be paused (its guest is), released, or shared: other libvirt clients can
+    read it too.
     """
     told, status = ask_all(addresses(ctx))
     hosts = [host._replace(consoles=matching(host.consoles, patterns)) for host in told]

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from importlib import import_module
@@ -50,6 +51,8 @@ SECTIONS = {
 OTHER = "Other commands"
 #: Set by a shell that asks how a command line may go on.
 COMPLETE_VARIABLE = "_VIRTMUX_COMPLETE"
+#: Options of `virtmux` itself, which no command takes.
+_BEFORE = frozenset({"-H", "--host", "--socket"})
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 #: What click 8.2 raises where there is no command: its message is the help.
 _HELP: type[Exception] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
@@ -146,6 +149,19 @@ def stdout_failed(error: OSError) -> int:
     return 1
 
 
+def _unexpected(error: Exception) -> int:
+    """The exit status of a bug, or of a stdout that has no room for click's help, which is still in its buffer."""
+    try:
+        sys.stdout.flush()
+    except OSError as no_room:
+        return stdout_failed(no_room)
+    first: BaseException = error
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    complain(f"virtmux: internal error: {type(first).__name__}: {first}; VIRTMUX_DEBUG=1 shows where")
+    return 1
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (by default the process's) and return its exit status."""
     from virtmux.errors import VirtmuxError
@@ -172,11 +188,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("VIRTMUX_DEBUG"):
             raise
-        first: BaseException = error
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        complain(f"virtmux: internal error: {type(first).__name__}: {first}; VIRTMUX_DEBUG=1 shows where")
-        return 1
+        return _unexpected(error)
     return status if isinstance(status, int) else 0
 
 
@@ -212,7 +224,9 @@ def _open_as(fd: int) -> None:
 
 
 def _click_line(error: click.ClickException) -> str:
-    text = error.format_message().rstrip(".").replace("\n", " ")
+    text = re.sub(r"\s*\n\s*", " ", error.format_message().rstrip("."))
+    if isinstance(error, click.NoSuchOption) and error.option_name in _BEFORE:
+        text += ": it stands before the command, as in `virtmux -H HOST list`"
     line = f"virtmux: {text[:1].lower()}{text[1:]}"
     if not isinstance(error, click.UsageError):
         return line

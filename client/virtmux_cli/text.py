@@ -23,7 +23,7 @@ _HINTS = {
     Cause.GUEST_UNDEFINED: "define it again, or look for its new name with `virtmux list`",
 }
 _CONNECTION_HINTS = {
-    Cause.ACCESS_DENIED: "use an account that may open the socket, for example with sudo",
+    Cause.ACCESS_DENIED: "`virtmux doctor` says who may",
     Cause.SERVER_LOST: "start virtmuxd, or name its socket with --socket",
 }
 

@@ -4,11 +4,14 @@ import click
 
 from virtmux.addresses import Address
 from virtmux.client import connect
+from virtmux.errors import Refused
 from virtmux.messages import sendable
+from virtmux.reason_now import reason_now
+from virtmux.reasons import Cause
 from virtmux_cli.main import run_async
 from virtmux_cli.options import checked
 from virtmux_cli.output import write
-from virtmux_cli.who_text import is_at, who_json, who_table
+from virtmux_cli.who_text import is_at, is_meant, who_json, who_table
 
 
 @click.command("who", short_help="Show who is connected, and who may type.")
@@ -27,7 +30,9 @@ def command(address: Address | None, *, console: str | None, as_json: bool) -> i
 async def _who(address: Address | None, console: str | None, *, as_json: bool) -> int:
     async with connect(address, reconnect_for=0) as mux:
         clients = await mux.who()
-    if console is not None:
-        domain, _, device = console.rpartition(":")
-        clients = [each for each in clients if is_at(each, console, None) or is_at(each, domain, device)]
+        if console is not None:
+            clients = [each for each in clients if is_at(each, console)]
+            if not clients and not any(is_meant(info.id, console) for info in (await mux.inventory()).consoles):
+                text = f"there is no console {console!r}; `virtmux list` shows what there is"
+                raise Refused(reason_now(Cause.CONSOLE_MISSING, text=text))
     return write(who_json(clients) if as_json else who_table(clients).encode(errors="replace"))

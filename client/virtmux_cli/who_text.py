@@ -10,13 +10,16 @@ from virtmux.sanitize import printable
 from virtmux_cli.text import console_name, json_line, local_time, table
 
 
-def is_at(client: ClientInfo, domain: str, device: str | None) -> bool:
-    """Whether a client has a place at a console of this domain, by name or UUID."""
-    return any(_is_meant(place.console, domain, device) for place in client.places)
+def is_at(client: ClientInfo, name: str) -> bool:
+    """Whether a client has a place at a console that is meant by CONSOLE."""
+    return any(is_meant(place.console, name) for place in client.places)
 
 
-def _is_meant(console: ConsoleId, domain: str, device: str | None) -> bool:
-    return domain in (console.domain, console.uuid) and device in (None, console.device)
+def is_meant(console: ConsoleId, name: str) -> bool:
+    """Whether CONSOLE, which is DOMAIN[:DEVICE], means this one; DOMAIN is a name or UUID."""
+    domain, _, device = name.rpartition(":")
+    names = console.domain, console.uuid
+    return name in names or (domain in names and device == console.device)
 
 
 def who_table(clients: Sequence[ClientInfo]) -> str:

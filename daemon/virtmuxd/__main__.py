@@ -95,7 +95,7 @@ def _run(loaded: Loaded, source: Source) -> None:
             all_returned = runner.run(app.serve(loaded, source.read))
     except BlockingIOError as error:
         used, option = (error.filename, "--journal-directory") if error.filename else (runtime, "--socket")
-        _fail(f"another virtmuxd uses {used}; choose another with {option}", 1)
+        _fail(f"another virtmuxd uses {used}; end that one, or choose another directory with {option}", 1)
     except OSError as error:
         where = f"{error.filename or config.socket}: {error.strerror or error}"
         _fail(f"{where}; --socket chooses another place for sockets and rings", 1)

@@ -29,11 +29,13 @@ _SYSTEM_PLACES = {
 _SYSTEM_STEPS = (
     "systemd-sysusers",
     "systemctl daemon-reload",
+    "systemctl try-restart virtmuxd.service    # where it runs already: clients go on",
     "systemctl enable --now virtmuxd.socket virtmuxd-ro.socket virtmuxd.service",
     "usermod -aG virtmux NAME    # each who is to use consoles; virtmux-watch: who is only to watch",
 )
 _SESSION_STEPS = (
     "systemctl --user daemon-reload",
+    "systemctl --user try-restart virtmuxd.service    # where it runs already: clients go on",
     "systemctl --user enable --now virtmuxd.socket virtmuxd-ro.socket virtmuxd.service",
 )
 

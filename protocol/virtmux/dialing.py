@@ -104,7 +104,9 @@ def _not_connected(failures: Sequence[tuple[Address, OSError]]) -> VirtmuxError:
     detail = ", ".join(f"{address}: {error.strerror or error}" for address, error in failures)
     if any(isinstance(address, SshHost) for address, _ in failures):
         return ConnectionLost(reason_now(Cause.SERVER_LOST, text=f"ssh cannot be run: {detail}", phase=Phase.CLIENT))
-    if any(isinstance(error, PermissionError) for _, error in failures):
-        return Refused(reason_now(Cause.ACCESS_DENIED, detail, phase=Phase.CONNECTION))
+    closed = next((address for address, error in failures if isinstance(error, PermissionError)), None)
+    if closed is not None:
+        text = f"this user may not open virtmuxd's socket {closed}"
+        return Refused(reason_now(Cause.ACCESS_DENIED, text=text, phase=Phase.CONNECTION))
     text = f"no virtmuxd answers: {detail}"
     return ConnectionLost(reason_now(Cause.SERVER_LOST, text=text, phase=Phase.CONNECTION))

@@ -106,7 +106,7 @@ CAUSES: dict[Cause, CauseInfo] = {
     Cause.DEVICE_REMOVED: CauseInfo(105, 10, True, "{device} of {domain} was unplugged"),
     Cause.GUEST_CRASHED: CauseInfo(110, 11, True, "guest {domain} crashed"),
     Cause.GUEST_FAILED: CauseInfo(111, 11, True, "the process of guest {domain} died"),
-    Cause.EVICTED: CauseInfo(120, 12, False, "evicted"),
+    Cause.EVICTED: CauseInfo(120, 12, False, "virtmuxd sent this client away"),
     Cause.TOO_SLOW: CauseInfo(121, 12, True, "this client read too slowly"),
     Cause.IDLE: CauseInfo(122, 12, True, "nothing was sent or received for too long"),
     Cause.PROTOCOL_ERROR: CauseInfo(123, 12, False, "the peer broke the protocol"),

@@ -101,7 +101,8 @@ class TestList:
             (await daemon.accept()).goodbye(reason(Cause.EVICTED))
 
         async with playing(daemon, script):
-            assert await finished(daemon.path, "list") == (12, b"", "virtmux: evicted (evicted)\n")
+            status, out, err = await finished(daemon.path, "list")
+        assert (status, out, err) == (12, b"", "virtmux: virtmuxd sent this client away (evicted)\n")
 
     async def test_one_that_breaks_off_is_lost(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:
@@ -257,7 +258,7 @@ class TestEvents:
         assert err.splitlines() == [
             "virtmux: virtmuxd is stopping (server-stopping); connecting again",
             "virtmux: connected again",
-            "virtmux: evicted (evicted)",
+            "virtmux: virtmuxd sent this client away (evicted)",
         ]
 
     async def test_nobody_reading_ends_it_quietly(self, daemon: ScriptedDaemon) -> None:
@@ -288,6 +289,11 @@ class TestFullDisk:
 
     async def test_so_does_list(self, daemon: ScriptedDaemon) -> None:
         async with playing(daemon, lists_one), running(daemon.path, "list", shell=">/dev/full") as command:
+            assert await command.end() == (1, "virtmux: stdout: No space left on device\n")
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["attach", "--help"], ["--version"]])
+    async def test_so_does_the_help(self, tmp_path: Path, arguments: Sequence[str]) -> None:
+        async with running(tmp_path / "s", *arguments, shell=">/dev/full") as command:
             assert await command.end() == (1, "virtmux: stdout: No space left on device\n")
 
     async def test_a_closed_stdout_is_none(self, daemon: ScriptedDaemon) -> None:
@@ -336,6 +342,9 @@ class TestErrors:
             (["attach", "web1", "--force"], "virtmux: no such option '--force': `virtmux console --force` takes"),
             (["attach", "--devname", "serial1", "web1"], "virtmux: no such option '--devname': a device is named"),
             (["attach", "web1", "--frce"], "virtmux: no such option"),
+            (["attach", "-e", "^A", "web1"], "virtmux: no such option '-e': `--escape` says which key leaves"),
+            (["list", "-H", "kvm1"], "virtmux: no such option '-H': it stands before the command, as in `virtmux -H"),
+            (["completion"], "virtmux: missing argument 'bash|zsh|fish'. Choose from: bash, zsh, fish; see"),
             (["lsit"], "virtmux: no such command 'lsit'"),
             (["list", "--jsno"], "virtmux: no such option"),
         ],

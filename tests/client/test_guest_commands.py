@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.harness.command import running
-from tests.harness.scripted_daemon import AT, CONSOLE, ScriptedDaemon, playing, reason, waiting
+from tests.harness.scripted_daemon import AT, CONSOLE, Peer, ScriptedDaemon, console_info, playing, reason, waiting
 from virtmux.features import Feature
-from virtmux.messages import Attach, Client, Done, Guest, Kick, Refused, Who
+from virtmux.messages import Attach, Client, Console, Done, Guest, Kick, ListConsoles, Refused, Who
 from virtmux.people import ClientInfo, Person, PlaceInfo, Role
 from virtmux.reasons import Cause
 from virtmux_cli.who_text import who_table
@@ -126,17 +127,44 @@ def test_who_is_there_is_a_table_on_which_nothing_acts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("console", "numbers"), [([], [3, 4]), (["web1"], [3]), (["web1:serial0"], [3]), (["db1"], [])]
+    ("console", "numbers"), [([], [3, 4]), (["web1"], [3]), (["web1:serial0"], [3]), (["web2"], [])]
 )
 async def test_who_is_at_a_console_can_be_asked(daemon: ScriptedDaemon, console: list[str], numbers: list[int]) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await daemon.accept()
         asked = await peer.expect(Who)
         peer.say(Client(asked.id, ALICE), Client(asked.id, BOB), Done(asked.id))
+        if not numbers:
+            await _lists(peer, "web2")
 
     async with playing(daemon, script):
         status, output, _ = await finished(daemon.path, "who", "--json", *console)
     assert (status, [json.loads(line)["who"]["client"] for line in output.splitlines()]) == (0, numbers)
+
+
+async def test_a_console_that_is_not_there_is_not_one_where_nobody_is(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        peer.say(Done((await peer.expect(Who)).id))
+        await _lists(peer, "web1")
+
+    async with playing(daemon, script):
+        status, output, talk = await finished(daemon.path, "who", "web1:serial7")
+    assert (status, output) == (3, b"")
+    assert talk == "virtmux: there is no console 'web1:serial7'; `virtmux list` shows what there is (console-missing)\n"
+
+
+async def _lists(peer: Peer, domain: str) -> None:
+    asked = await peer.expect(ListConsoles)
+    info = console_info()
+    peer.say(Console(asked.id, replace(info, id=replace(info.id, domain=domain))), Done(asked.id))
+
+
+@pytest.mark.parametrize("number", ["alice", "4294967296", "²"])
+async def test_what_is_no_number_of_a_client_is_said_with_where_they_stand(tmp_path: Path, number: str) -> None:
+    status, _, talk = await finished(tmp_path / "none.sock", "kick", number)
+    assert status == 2
+    assert f"not the number of a client: {number!r} (`virtmux who` shows them)" in talk
 
 
 async def test_a_client_is_kicked_by_its_number(daemon: ScriptedDaemon) -> None:

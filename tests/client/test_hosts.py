@@ -188,7 +188,7 @@ async def test_the_last_word_of_a_daemon_arrives(alpha: ScriptedDaemon, ssh: Scr
 
     async with playing(alpha, script):
         status, out, err = await finished(ssh, "-H", "alpha", "events")
-    assert (status, out, err) == (12, b"", "virtmux: alpha: evicted (evicted)\n")
+    assert (status, out, err) == (12, b"", "virtmux: alpha: virtmuxd sent this client away (evicted)\n")
 
 
 async def test_events_of_several_hosts_say_where(alpha: ScriptedDaemon, beta: ScriptedDaemon, ssh: ScriptedSsh) -> None:

@@ -77,8 +77,8 @@ def test_what_libvirt_said_is_not_said_twice() -> None:
 def test_an_error_says_what_to_do() -> None:
     assert text.error_line(reason(Cause.CONSOLE_NOT_PTY)).endswith("in the domain's XML")
     denied = replace(reason(Cause.ACCESS_DENIED), phase=Phase.CONNECTION)
-    assert "sudo" in text.error_line(denied)
-    assert "sudo" not in text.error_line(reason(Cause.ACCESS_DENIED))
+    assert text.error_line(denied).endswith("; `virtmux doctor` says who may")
+    assert "doctor" not in text.error_line(reason(Cause.ACCESS_DENIED))
 
 
 def test_what_is_missing_is_counted() -> None:

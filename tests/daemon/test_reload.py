@@ -70,12 +70,12 @@ async def test_a_good_configuration_is_put_into_effect_and_what_waits_is_named(
 @pytest.mark.usefixtures("_logged")
 async def test_a_bad_one_changes_nothing_says_why_and_the_next_is_taken(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
-    world.outcome = ConfigError("f: ring: expected int >= 16384, got 1\nf: lingr: there is no such key")
+    world.outcome = ConfigError("f: ring: expected a whole number >= 16384, got 1\nf: lingr: there is no such key")
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(world.reload.run())
         records = await world.ask(caplog, "the configuration cannot be used, nothing has changed")
         assert [vars(record)["error"] for record in records] == [
-            "f: ring: expected int >= 16384, got 1",
+            "f: ring: expected a whole number >= 16384, got 1",
             "f: lingr: there is no such key",
         ]
         assert world.applied == []

@@ -24,6 +24,8 @@ SOCKETS = ("virtmuxd.socket", "virtmuxd-ro.socket")
 GUEST = "web1"
 #: Where the guide says how it is installed.
 INSTALLING = "Run it as a service"
+UPDATING = "Update it"
+REMOVING = "Remove it"
 
 
 @contextmanager

@@ -58,7 +58,7 @@ async def test_keys_and_an_nmi_are_sent_to_a_guest(
         for action in ("key", "nmi"):
             with pytest.raises(Refused) as refused:
                 await client.guest(guest.name, action, keys=[1] if action == "key" else [])
-            assert refused.value.reason.cause is Cause.ACTION_FAILED
+            assert refused.value.reason.cause is Cause.GUEST_NOT_RUNNING
             assert "domain is not running" in refused.value.reason.text
 
 

@@ -139,7 +139,7 @@ async def test_whatever_a_guest_says_acts_nowhere_else_and_is_whole_in_a_pipe(
     status, raw, talk = await mux.run_client("log", name, "-o", "raw")
     assert (status, raw[: len(said)], talk) == (0, said, "")
     _, text, _ = await mux.run_client("log", name)
-    assert said in text
+    assert said.removeprefix(BANNER) in text  # libvirt may tell late that the guest was resumed: behind its first words
     _, match, _ = await mux.run_client("expect", name, r"\xf0[\xf1-\xff]+(.)", "--from", "0")
     assert match == bytes(range(0xF0, 0x100)) + b"\r\n"
     _, match, _ = await mux.run_client("expect", name, r"\xf0[\xf1-\xff]+(.)", "--from", "0", "--json")

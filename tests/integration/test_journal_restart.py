@@ -66,7 +66,7 @@ async def test_a_history_goes_on_over_a_restart_of_the_machine_behind_a_clean_st
 
 async def _goes_on(guest: Guest, mux: Daemon, machine: Machine | None = None) -> None:
     log = ConsoleLog(mux.journal, guest.name)
-    async with follow(mux.socket, guest.name) as client:
+    async with follow(mux.socket, guest.name, replay="all") as client:
         await guest.resume()
         await client.until_output(BANNER)
         assert await mux.stop() == 0
@@ -161,6 +161,7 @@ async def test_a_second_daemon_cannot_have_the_same_journal(libvirtd: Libvirtd, 
         _, error = await process.communicate()
     assert process.returncode == 1
     said = [line for line in error.decode().splitlines() if line.startswith("virtmuxd: ")]
-    assert said == [f"virtmuxd: another virtmuxd uses {mux.journal}; choose another with --journal-directory"]
+    end = "end that one, or choose another directory with --journal-directory"
+    assert said == [f"virtmuxd: another virtmuxd uses {mux.journal}; {end}"]
     assert await mux.hypervisors()
     assert b"Traceback" not in error

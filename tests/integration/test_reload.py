@@ -86,7 +86,7 @@ async def test_a_bad_file_changes_nothing_and_says_why(
         await mux.until_logged("nothing has changed", 2)
 
         assert f"{mux.settings}: lingr: there is no such key; did you mean linger?" in mux.log
-        assert f"{mux.settings}: ring: expected int >= 16384, got 5" in mux.log
+        assert f"{mux.settings}: ring: expected a whole number >= 16384, got 5" in mux.log
         await client.echo(b"still here")
         assert not client.reasons
 

@@ -96,4 +96,4 @@ async def test_keys_an_nmi_and_who_is_there_are_for_the_command_too(
         assert await mux.run_client("kick", number) == (0, b"", "")
         status, last_words = await person.exit()
     assert status == 12
-    assert b"evicted: by " in last_words
+    assert b" sent this client away (evicted)" in last_words

@@ -20,6 +20,8 @@ _REPLAY = "bytes:16384"
 _LEAST_AGE = 0.001
 #: Options of `virsh console`, and what there is for them here.
 _VIRSH = {
+    "-c": "`--uri` names the hypervisor",
+    "-e": "`--escape` says which key leaves",
     "--devname": "a device is named as in web1:serial1",
     "--force": "`virtmux console --force` takes a console from another libvirt client",
 }

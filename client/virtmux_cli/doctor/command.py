@@ -16,7 +16,7 @@ from virtmux.reasons import Cause
 from virtmux.sockets import socket_paths
 from virtmux.wire import Output
 from virtmux_cli.doctor.console import attach_findings, claim_findings, output_findings, shared_findings
-from virtmux_cli.doctor.door import door_findings
+from virtmux_cli.doctor.door import door_findings, far_findings
 from virtmux_cli.doctor.finding import Finding, findings_json, findings_text, main_status
 from virtmux_cli.doctor.guest import guest_findings, no_domain
 from virtmux_cli.doctor.holders import find_holders
@@ -58,8 +58,10 @@ async def _doctor(address: Address | None, console: str | None, uri: str | None,
                 is_here = not isinstance(address, SshHost)
                 findings, fine = await _examine(mux, inventory, console, uri, is_here=is_here)
     except VirtmuxError as error:
-        paths = [] if isinstance(address, SshHost) else socket_paths(address, os.environ)
-        findings = door_findings(error.reason, paths)
+        if isinstance(address, SshHost):
+            findings = far_findings(error.reason, address)
+        else:
+            findings = door_findings(error.reason, socket_paths(address, os.environ))
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     text = findings_json(findings) if as_json else findings_text(findings, fine, width).encode(errors="replace")
     return write(text) or main_status(findings)

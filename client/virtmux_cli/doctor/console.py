@@ -36,7 +36,7 @@ def claim_findings(info: ConsoleInfo) -> list[Finding]:
             do = f"`virtmux reclaim {name}` takes it back once it is free."
         return [Finding("console-released", status, f"virtmux has let go of {name}.", known, do)]
     if info.policy == "never":
-        do = "Change `attach` in virtmuxd's configuration to on-demand or always, and restart it."
+        do = "Change `attach` in virtmuxd's configuration to on-demand or always, and have virtmuxd reload it."
         known = "Its attach policy is `never`, by virtmuxd's configuration."
         return [Finding("policy-never", status, f"virtmux may not open {name}.", known, do)]
     return []

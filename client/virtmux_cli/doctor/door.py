@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from virtmux.addresses import SshHost
 from virtmux.reasons import Cause, Reason
 from virtmux_cli.doctor.accounts import group_name, user_name
 from virtmux_cli.doctor.finding import Finding
@@ -25,12 +26,21 @@ class Door(NamedTuple):
 
 
 def door_findings(reason: Reason, paths: Sequence[Path]) -> list[Finding]:
-    """Why no daemon could be talked to at these paths."""
+    """Why no daemon could be talked to at these paths, or what was asked was not answered."""
     if reason.cause is Cause.ACCESS_DENIED:
         doors = [door for path in paths if (door := closed_door(path)) is not None]
         user, groups = user_name(os.getuid()), {group_name(group) for group in (os.getegid(), *os.getgroups())}
-        return [no_entry(doors[0], user, groups, reason)] if doors else [_other(reason)]
+        return [no_entry(doors[0], user, groups, reason)] if doors else [_not_allowed(reason)]
     return [not_running(paths, reason)] if reason.cause is Cause.SERVER_LOST else [_other(reason)]
+
+
+def far_findings(reason: Reason, host: SshHost) -> list[Finding]:
+    """Why no daemon of another host could be talked to."""
+    if reason.cause not in (Cause.ACCESS_DENIED, Cause.SERVER_LOST):
+        return [_other(reason)]
+    wrong = f"No virtmuxd of {host} can be talked to from here."
+    do = f"`ssh {host} virtmux doctor` has to work, and says more."
+    return [Finding("host-unreachable", reason.exit_status, wrong, f"{_sentence(reason)}.", do)]
 
 
 def closed_door(path: Path) -> Door | None:
@@ -70,6 +80,11 @@ def not_running(paths: Sequence[Path], reason: Reason) -> Finding:
     if len(paths) == 1:
         do += f" If it listens elsewhere than at {paths[0]}, name its socket with --socket or VIRTMUX_SOCKET."
     return Finding("daemon-not-running", reason.exit_status, "virtmuxd does not run.", f"{_sentence(reason)}.", do)
+
+
+def _not_allowed(reason: Reason) -> Finding:
+    do = "The access rules ([[access]] in virtmuxd's configuration) say who may do what; root may do everything."
+    return Finding("access-denied", reason.exit_status, "This user may not do that.", f"{_sentence(reason)}.", do)
 
 
 def _other(reason: Reason) -> Finding:

@@ -62,7 +62,7 @@ def _excluded(info: DomainInfo) -> Finding:
         _status(Cause.CONSOLE_MISSING),
         f"virtmuxd does not look after {info.domain}.",
         f"libvirt at {info.uri} has it, and no pattern of virtmuxd's setting `domain` fits its name.",
-        "Add one to virtmuxd's configuration, or to its options as `--domain`, and restart it.",
+        "Add one to virtmuxd's configuration and have virtmuxd reload it, or restart it with one more `--domain`.",
     )
 
 

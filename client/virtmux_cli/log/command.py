@@ -12,12 +12,13 @@ import click
 from virtmux.addresses import Address
 from virtmux.errors import VirtmuxError
 from virtmux.records import Position
-from virtmux.sanitize import Sanitizer
+from virtmux.sanitize import Sanitizer, printable
 from virtmux_cli.log.asciicast import Asciicast
 from virtmux_cli.log.boots import boots_table
 from virtmux_cli.log.choice import Choice, NotStored, boots
 from virtmux_cli.log.jsonlines import JsonLog
 from virtmux_cli.log.raw import RawLog
+from virtmux_cli.log.records import History
 from virtmux_cli.log.selection import selected
 from virtmux_cli.log.source import LogSource, OpenSource
 from virtmux_cli.log.text import Rendering, TextLog
@@ -198,11 +199,14 @@ async def _copy(options: Options, open_source: OpenSource, outlet: Outlet) -> in
 
 
 async def _records(source: LogSource, options: Options, outlet: Outlet) -> None:
-    rendering = _rendering(options)
+    rendering, found = _rendering(options), False
     async with contextlib.aclosing(selected(source, options.choice)) as records:
         async for record in records:
+            found = found or not isinstance(record, History)
             await outlet.write(rendering.render(record))
     await outlet.write(rendering.close())
+    if not found:
+        complain(f"virtmux: nothing that was asked for is stored of {printable(options.console)}")
 
 
 def _rendering(options: Options) -> Rendering:

@@ -49,8 +49,8 @@ async def _from_files(no_daemon: Reason, domain: str, device: str | None) -> Fil
             if found := journal.find(domain, device):
                 return FileSource(journal, found[0], no_daemon)
         except PermissionError as error:
-            detail = f"{error.filename}: {error.strerror}"
-            raise Refused(reason_now(Cause.ACCESS_DENIED, f"no virtmuxd answers, and {detail}")) from error
+            text = f"no virtmuxd answers, and this user may not read {error.filename}"
+            raise Refused(reason_now(Cause.ACCESS_DENIED, text=text)) from error
     if not any(directory.is_dir() for directory in directories):
         raise ConnectionLost(no_daemon)
     places = ", ".join(map(str, directories))

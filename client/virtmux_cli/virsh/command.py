@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from virtmux.addresses import Address
+from virtmux.addresses import Address, SshHost
 from virtmux.client import Client, connect
 from virtmux.domains import DomainInfo
 from virtmux.errors import VirtmuxError
@@ -19,7 +19,7 @@ from virtmux_cli.attach.session import Options, attach
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import checked
 from virtmux_cli.output import write
-from virtmux_cli.virsh.options import known, meant
+from virtmux_cli.virsh.options import default_uri, known, meant
 from virtmux_cli.virsh.talk import VirshTalk
 from virtmux_cli.virsh.text import (
     FAILED,
@@ -66,6 +66,12 @@ class ConsoleCommand(click.Command):
         return rest
 
 
+def _connected(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """The hypervisor. This host's environment says nothing of another host's."""
+    named = default_uri(os.environ) if value is None and not isinstance(ctx.obj, SshHost) else value
+    return checked(sendable)(ctx, param, named)
+
+
 class Wanted(NamedTuple):
     """The command line."""
 
@@ -88,7 +94,7 @@ class Wanted(NamedTuple):
 @click.option("--safe", is_flag=True, help="Only where libvirt gives it to one client at a time.")
 @click.option("--resume", is_flag=True, help="Resume a paused guest once connected.")
 @click.option("--escape", "-e", metavar="^X", default=DEFAULT, show_default=True, help="The key that leaves.")
-@click.option("--connect", "-c", "uri", metavar="URI", callback=checked(sendable), help="The hypervisor.")
+@click.option("--connect", "-c", "uri", metavar="URI", callback=_connected, help="The hypervisor.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 @click.pass_obj
 def command(

@@ -1,6 +1,6 @@
 """Where virsh has its options: those of its own stand before the command; some need not be named. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 _WITH_VALUE = frozenset({"-c", "--connect", "-e", "--escape"})
@@ -32,6 +32,11 @@ def meant(words: Sequence[str], domain: str | None, device: str | None) -> Meant
     if left:
         raise ValueError(f"unexpected data '{left[0]}'")
     return Meant(domain, device)
+
+
+def default_uri(environ: Mapping[str, str]) -> str | None:
+    """The hypervisor that virsh takes where no option names one; None where libvirt is to choose."""
+    return environ.get("VIRSH_DEFAULT_CONNECT_URI") or environ.get("LIBVIRT_DEFAULT_URI") or None
 
 
 def known(device: str | None, devices: Sequence[str]) -> str | None:

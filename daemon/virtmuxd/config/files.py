@@ -4,6 +4,7 @@ Each is checked alone, so that a fault is told with its file; and all faults are
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -20,6 +21,9 @@ from virtmuxd.config.schema import Config
 
 #: How much of a value an error repeats.
 _MAX_VALUE = 60
+#: What msgspec calls what is expected, and what a person does.
+_WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "array": "a list"}
+_TYPE = re.compile(rf"{'|'.join(_WORDS)}| \| null|`")
 #: Lists of rules, of which the first counts: those of a later file stand before those of the ones before it.
 _RULES = ("console", "access")
 #: Lists of what there is: those of all files together.
@@ -153,7 +157,11 @@ def _worded(error: msgspec.ValidationError, value: object, type_: Any, where: st
         where, value = f"{where}[{number + 1}]", value[number] if isinstance(value, list | tuple) else value
     choices = _choices(type_)
     expected = f"one of {', '.join(choices)}" if choices else text.partition(", got")[0].removeprefix("Expected ")
-    return f"{where}: expected {expected.replace('`', '')}, got {_shown(value)}"
+    return f"{where}: expected {_TYPE.sub(_in_words, expected)}, got {_shown(value)}"
+
+
+def _in_words(type_: re.Match[str]) -> str:
+    return _WORDS.get(type_[0], "")
 
 
 def _choices(type_: Any) -> list[str]:
@@ -171,5 +179,5 @@ def _choices(type_: Any) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}..."

@@ -6,7 +6,7 @@ import msgspec
 
 from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.files import faults
-from virtmuxd.config.schema import Config
+from virtmuxd.config.schema import Config, passwords
 from virtmuxd.core.events import Policy
 
 
@@ -26,9 +26,13 @@ def overridden(config: Config, options: dict[str, Any]) -> Config:
     fields["attach"] = config.attach
     if not all(_is_unicode(uri) for uri in options.get("uri", ())):
         raise ConfigError("--uri: not UTF-8")
-    if wrong := list(faults(fields, Config)):
+    wrong = list(faults(fields, Config))
+    if not wrong:
+        config = msgspec.convert(fields, Config)
+        wrong = list(passwords(config))
+    if wrong:
         raise ConfigError("\n".join(f"--{fault.replace('_', '-', 1)}" for fault in wrong))
-    return msgspec.convert(fields, Config)
+    return config
 
 
 def _rules(attach: tuple[str, ...]) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """What can be configured: a Struct for each table of the file, with the defaults and with what a reload puts into
 effect; and what that says of a console."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -180,6 +180,22 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
         """How many connections the consoles and look-ups of a hypervisor share; 0: each has one of its own."""
         default = self.pool if is_remote(uri) else 0
         return next((each.pool for each in self.hypervisor if each.uri == uri and each.pool is not None), default)
+
+
+def passwords(config: Config) -> Iterator[str]:
+    """What is wrong with URIs that hold a password: libvirt makes no use of one, and lists and logs show the URI."""
+    uris = {f"uri[{number}]": uri for number, uri in enumerate(config.uri, 1)}
+    uris |= {f"hypervisor[{number}].uri": each.uri for number, each in enumerate(config.hypervisor, 1)}
+    for where, uri in uris.items():
+        if _has_password(uri):
+            yield f"{where}: a password must not stand in a URI, which all see; libvirt's auth.conf takes it"
+
+
+def _has_password(uri: str) -> bool:
+    try:
+        return urlsplit(uri).password is not None
+    except ValueError:  # libvirt will say so too
+        return False
 
 
 def keys_that_wait(table: type[Struct]) -> list[str]:

@@ -1,6 +1,7 @@
 """Where the configuration comes from: files and a command line, read at the start and again at each reload."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from virtmuxd.config.files import drop_ins, load
 from virtmuxd.config.instance import Instance
 from virtmuxd.config.options import overridden
 from virtmuxd.config.people import SocketGroups, access_rules, log_group, missing, socket_groups
-from virtmuxd.config.schema import Config
+from virtmuxd.config.schema import Config, passwords
 from virtmuxd.core.access import AccessRules
 
 
@@ -55,9 +56,15 @@ class Source:
         Raises:
             ConfigError: it cannot be used.
         """
-        config = self._instance.settle(overridden(load(self.files, missing), self._options), os.environ)
+        config = self._instance.settle(overridden(load(self.files, _amiss), self._options), os.environ)
         groups = socket_groups() if self._instance is Instance.SYSTEM else SocketGroups()
         return Loaded(config, access_rules(config, groups), log_group(config), groups)
+
+
+def _amiss(config: Config) -> Iterator[str]:
+    """What is wrong with a file whose keys are in order."""
+    yield from missing(config)
+    yield from passwords(config)
 
 
 def printed(config: Config) -> str:

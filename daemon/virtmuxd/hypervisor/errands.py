@@ -111,7 +111,12 @@ class HypervisorErrands:
             await connection.close()
 
     async def _act(self, uuid: str, asked: Guest, connection: Connection) -> NotDone | None:
-        await connection.call(_API[asked.action], _act, connection.libvirt, uuid, asked)
+        try:
+            await connection.call(_API[asked.action], _act, connection.libvirt, uuid, asked)
+        except CallFailed as failed:
+            if asked.action in _OF_A_RUNNING_GUEST and failed.error.code == libvirt.VIR_ERR_OPERATION_INVALID:
+                return NotDone(Cause.GUEST_NOT_RUNNING, failed.error)
+            raise
         return None
 
     async def _look(self, domain: str, connection: Connection) -> DomainInfo | None:
@@ -128,6 +133,8 @@ _API = {
     "key": "virDomainSendKey",
     "nmi": "virDomainInjectNMI",
 }
+#: What a guest must run for, and no more: an operation that is not valid says that it does not.
+_OF_A_RUNNING_GUEST = ("key", "nmi")
 
 
 def _act(connection: Any, uuid: str, asked: Guest) -> None:

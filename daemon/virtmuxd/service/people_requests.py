@@ -6,7 +6,7 @@ from typing import assert_never
 from virtmux.messages import Client, Done, Kick, Refused, Who
 from virtmux.people import Person
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Phase, sentence
+from virtmux.reasons import Cause, Phase
 from virtmuxd.core.access import Right
 from virtmuxd.service.answers import Answer, AnswerInTurn, person, refused
 from virtmuxd.service.audit import Audit, of_other
@@ -57,5 +57,5 @@ class PeopleRequests:
             return
         self._audit.kicked(client.who)
         self._answer(Done(request))  # before it is this client's own turn
-        text = sentence(Cause.EVICTED, None, f"by {person(self._who)}")
+        text = f"{person(self._who)} sent this client away"
         client.dismiss(reason_now(Cause.EVICTED, text=text, phase=Phase.SERVER))

@@ -25,7 +25,7 @@ from virtmuxd.service.contained import Boundary, Contained, contained
 from virtmuxd.service.library import Forgotten, HistoryMarks, Library, Named
 from virtmuxd.service.rights import READING, Rights
 
-NOTHING_STORED = "nothing of such a console is stored"
+NOTHING_STORED = "nothing of a console of this name is stored"
 
 
 class StoredRequests(Contained):

@@ -9,8 +9,9 @@ import pytest
 from tests.harness.command import COMMAND, environment
 from tests.harness.privilege import BOUND
 from tests.harness.scripted_daemon import reason
+from virtmux.addresses import SshHost
 from virtmux.reasons import Cause
-from virtmux_cli.doctor.door import Door, closed_door, door_findings, no_entry
+from virtmux_cli.doctor.door import Door, closed_door, door_findings, far_findings, no_entry
 
 DENIED = reason(Cause.ACCESS_DENIED)
 SOCKET = Path("/run/virtmux/virtmux.sock")
@@ -36,6 +37,20 @@ def test_a_daemon_that_does_not_run_is_told_with_how_to_start_it() -> None:
     assert "--socket" in finding.do
 
 
+def test_what_the_rules_do_not_allow_is_told_with_where_they_stand() -> None:
+    (finding,) = door_findings(DENIED, [])
+    assert (finding.name, finding.status) == ("access-denied", 4)
+    assert "[[access]]" in finding.do
+
+
+@pytest.mark.parametrize(("cause", "status"), [(Cause.SERVER_LOST, 5), (Cause.ACCESS_DENIED, 4)])
+def test_of_another_host_it_is_not_said_that_no_daemon_runs_there(cause: Cause, status: int) -> None:
+    (finding,) = far_findings(reason(cause), SshHost("root@kvm1"))
+    assert (finding.name, finding.status) == ("host-unreachable", status)
+    assert "`ssh root@kvm1 virtmux doctor`" in finding.do
+    assert "systemctl" not in finding.do
+
+
 def test_an_open_door_is_none(tmp_path: Path) -> None:
     assert closed_door(tmp_path) is None
     assert closed_door(tmp_path / "nobody" / "there") is None
@@ -51,11 +66,22 @@ async def test_what_this_user_may_not_pass_is_named(tmp_path: Path, closed: str)
         door = path if closed == "socket" else path.parent
         door.chmod(0)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *BOUND, *COMMAND, "doctor", "--json", env=environment(path), stdout=asyncio.subprocess.PIPE
-            )
-            output, _ = await process.communicate()
+            doctor = await _bound(path, "doctor", "--json")
+            listed = await _bound(path, "list")
         finally:
             door.chmod(0o700)
-    assert process.returncode == 4
-    assert f'"known":"{door} belongs to user' in output.decode()
+    assert (doctor[0], listed[0]) == (4, 4)
+    assert f'"known":"{door} belongs to user' in doctor[1]
+    assert listed[2] == (
+        f"virtmux: this user may not open virtmuxd's socket {path} (access-denied); `virtmux doctor` says who may\n"
+    )
+
+
+async def _bound(path: Path, *arguments: str) -> tuple[int | None, str, str]:
+    """What a command says to somebody whom modes bind, as they do not bind root: status, stdout and stderr."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *BOUND, *COMMAND, *arguments, env=environment(path), stdout=pipe, stderr=pipe
+    )
+    output, said = await process.communicate()
+    return process.returncode, output.decode(), said.decode()

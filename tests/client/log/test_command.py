@@ -104,6 +104,13 @@ def test_who_follows_learns_why_it_ends(arguments: Sequence[str]) -> None:
     assert err == "virtmux: the connection to virtmuxd was lost (server-lost)\n"
 
 
+@pytest.mark.parametrize("arguments", [["web1", "-U", "2025-02-01"], ["web1", "-U", "2025-02-01", "-o", "json"]])
+def test_that_nothing_is_there_is_said_and_no_failure(arguments: Sequence[str]) -> None:
+    status, out, err = log(*arguments)
+    assert (status, err) == (0, "virtmux: nothing that was asked for is stored of web1\n")
+    assert [json.loads(line)["type"] for line in out.splitlines()] in ([], ["history"])
+
+
 def test_boots_are_listed() -> None:
     status, out, err = log("web1", "--list-boots")
     assert (status, err) == (0, "")

@@ -100,20 +100,24 @@ def test_every_field_is_tried_above() -> None:
         ("domain = []", "domain"),
         ('log_level = "loud"', "log_level"),
         ("linger = -1", "linger"),
-        ("linger = inf", "linger: expected float <= .*, got inf"),
+        ("linger = inf", "linger: expected a number <= .*, got inf"),
         ("call_deadline = nan", "call_deadline"),
         ("[limits]\nidle = inf", "limits.idle"),
         ("ring = 100", "ring"),
         ("ring = 1.5", "ring"),
-        ("[limits]\ninput_window = 100", "limits.input_window: expected int >= 16384, got 100"),
+        ('ring = "1M"', "ring: expected a whole number, got '1M'"),
+        ("ring = true", "ring: expected a whole number, got true"),
+        ('[[console]]\nmatch = "a"\nring = ""', r"console\[1\].ring: expected a whole number, got ''"),
+        ('domain = "ci-*"', "domain: expected a list, got 'ci-\\*'"),
+        ("[limits]\ninput_window = 100", "limits.input_window: expected a whole number >= 16384, got 100"),
         ("[limits]\ninput_window = 65537", "limits.input_window"),
-        ("[limits]\nclients = 0", "limits.clients: expected int >= 1, got 0"),
+        ("[limits]\nclients = 0", "limits.clients: expected a whole number >= 1, got 0"),
         ("[limits]\nclient = 5", r"limits.client: there is no such key; did you mean limits.clients\?"),
         ("limits = 5", "limits: expected a table, got 5"),
-        ('[metrics]\nper_console = "yes"', "metrics.per_console: expected bool, got 'yes'"),
+        ('[metrics]\nper_console = "yes"', "metrics.per_console: expected true or false, got 'yes'"),
         ('[[access]]\nuser = ["a"]', r"access\[1\].allow: this key must be there"),
         ('[[access]]\nallow = ["see"]', r"access\[1\].allow\[1\]: expected one of watch, history, .*, got 'see'"),
-        ('[[access]]\nallow = []\n[[access]]\nallow = []\nuser = "a"', r"access\[2\].user: expected array, got 'a'"),
+        ('[[access]]\nallow = []\n[[access]]\nallow = []\nuser = "a"', r"access\[2\].user: expected a list, got 'a'"),
         ("call_deadline = 0", "call_deadline"),
         ("keepalive_interval = 0", "keepalive_interval"),
         ("keepalive_interval = 3000000000", "keepalive_interval"),
@@ -176,8 +180,8 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         load([main, more])
 
     assert str(error.value).splitlines() == [
-        f"{main}: linger: expected float, got 'x'",
-        f"{main}: ring: expected int >= 16384, got 1",
+        f"{main}: linger: expected a number, got 'x'",
+        f"{main}: ring: expected a whole number >= 16384, got 1",
         f"{more}: limits.idel: there is no such key; did you mean limits.idle?",
     ]
 
@@ -193,7 +197,7 @@ def test_a_file_that_is_no_toml_does_not_hide_what_is_wrong_with_the_others(tmp_
         load(paths, lambda config: ["linger: of the other look"] if config.linger == 1 else [])
 
     assert [line.partition(":")[::2] for line in sorted(str(error.value).splitlines())] == [
-        (str(paths[0]), " ring: expected int >= 16384, got 1"),
+        (str(paths[0]), " ring: expected a whole number >= 16384, got 1"),
         (str(paths[1]), " not TOML: Invalid statement (at line 1, column 1)"),
         (str(paths[2]), " linger: of the other look"),
         (str(paths[3]), " no file"),

@@ -59,8 +59,9 @@ def test_what_no_option_says_stays_as_it_is() -> None:
     ("options", "said"),
     [
         ({"uri": ("qemu:///\udcff",)}, "--uri: not UTF-8"),
-        ({"uri": ("",)}, r"^--uri\[1\]: expected str of length >= 1, got ''$"),
-        ({"socket": ""}, "^--socket: expected str of length >= 1, got ''$"),
+        ({"uri": ("",)}, r"^--uri\[1\]: expected text of length >= 1, got ''$"),
+        ({"socket": ""}, "^--socket: expected text of length >= 1, got ''$"),
+        ({"uri": ("qemu:///a", "qemu+ssh://root:s3cret@b/c")}, r"^--uri\[2\]: a password must not stand in a URI"),
         ({"attach": ("=never",)}, "--attach =never: the glob is empty"),
     ],
 )

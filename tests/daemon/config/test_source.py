@@ -50,6 +50,18 @@ def test_drop_ins_need_no_file_beside_them(home: Path) -> None:
     assert session().read().config.linger == 2
 
 
+def test_a_password_in_a_uri_is_refused_and_not_repeated(home: Path) -> None:
+    at = '[[hypervisor]]\nuri = "qemu+ssh://root@a/system"\n[[hypervisor]]\nuri = "qemu+tcp://root:s3cret@b/system"'
+    (home / "virtmuxd.toml").write_text(f'uri = ["esx://root:s3cret@c/", "qemu://[::1/x:y@z"]\n{at}')
+
+    with pytest.raises(ConfigError) as refused:
+        session().read()
+
+    said = str(refused.value)
+    assert [line.split(": ")[1] for line in said.splitlines()] == ["uri[1]", "hypervisor[2].uri"]
+    assert "s3cret" not in said
+
+
 def test_a_file_that_is_named_must_be_there(home: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: No such file or directory"):
         Source(Instance.SESSION, home / "nowhere.toml", {}).read()

@@ -59,8 +59,8 @@ class Bench:
         self.made.append(Connection(self.outcome))
         return self.made[-1]
 
-    def act(self, then: Callable[[NotDone | None], None] | None = None) -> None:
-        self.errands.act("uuid", START, then or self.answers.put_nowait)
+    def act(self, then: Callable[[NotDone | None], None] | None = None, asked: Guest = START) -> None:
+        self.errands.act("uuid", asked, then or self.answers.put_nowait)
 
     async def answer(self) -> object:
         async with asyncio.timeout(DEADLINE):
@@ -97,6 +97,15 @@ async def test_what_libvirt_says_is_told(error: SavedError, cause: Cause) -> Non
         bench.act()
         assert await bench.answer() == NotDone(cause, error)
         assert bench.made[0].closed
+
+
+@pytest.mark.parametrize(
+    "asked", [Guest(id=1, domain="test", action="key", keys=[1]), Guest(id=1, domain="test", action="nmi")]
+)
+async def test_what_a_guest_must_run_for_says_that_it_does_not(asked: Guest) -> None:
+    async with at_work(Bench(fail(CallFailed(NOT_RUNNING)))) as bench:
+        bench.act(asked=asked)
+        assert await bench.answer() == NotDone(Cause.GUEST_NOT_RUNNING, NOT_RUNNING)
 
 
 async def test_that_it_took_too_long_is_told_and_that_it_may_still_be_done() -> None:

@@ -67,7 +67,7 @@ async def test_who_is_kicked_is_told_by_whom_and_is_not_there_any_more() -> None
         await alice.say(Kick(4, 2))
         assert await alice.expect(Done) == Done(4)
         reason = await bob.goodbye()
-        assert (reason.cause, reason.text) == (Cause.EVICTED, "evicted: by alice (client 1, pid 4711)")
+        assert (reason.cause, reason.text) == (Cause.EVICTED, "alice (client 1, pid 4711) sent this client away")
         assert not reason.retry.will_retry
 
 
