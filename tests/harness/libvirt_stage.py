@@ -202,24 +202,33 @@ class Stage:
 
 
 class Behaviour(NamedTuple):
-    """What is done on a stage, where its guest runs or does not, and on which stages; None: it does not matter."""
+    """What is done on a stage, where its guest runs or does not, and on which stages; None: it does not matter.
+
+    `behind_the_end`: it sends input to a guest that has ended (`libvirtd.dies_of_input_behind_the_end`).
+    """
 
     play: Callable[[Stage], Awaitable[None]]
     running: bool
     remote: bool | None
     exclusive: bool | None
+    behind_the_end: bool
 
 
 class Behaviours(dict[str, Behaviour]):
     """Behaviours by their names."""
 
     def add(
-        self, *, running: bool = True, remote: bool | None = None, exclusive: bool | None = None
+        self,
+        *,
+        running: bool = True,
+        remote: bool | None = None,
+        exclusive: bool | None = None,
+        behind_the_end: bool = False,
     ) -> Callable[[Callable[[Stage], Awaitable[None]]], None]:
         """Decorates what is played; it is named after that."""
 
         def add(play: Callable[[Stage], Awaitable[None]]) -> None:
-            self[play.__name__] = Behaviour(play, running, remote, exclusive)
+            self[play.__name__] = Behaviour(play, running, remote, exclusive, behind_the_end)
 
         return add
 

@@ -146,6 +146,7 @@ def _numbers(flood: bytes) -> list[int]:
     return [int(number) for number in re.findall(rb"line (\d{8})\r\n", flood)]
 
 
+@pytest.mark.ends_before_its_input
 async def test_input_on_its_way_stays_behind_and_is_accounted_for(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:
