@@ -21,6 +21,8 @@ Act = Callable[[Terminal, Guest], Awaitable[None]]
 
 #: What virsh says where a terminal has no polkit agent; nothing of it is the console's.
 _AGENT = re.compile(rb"Authorization not available\.[^\n]*\n")
+#: virsh 9.0 (Debian 12) says that it is connected before it tries; 11.3 (Debian 13) once it is, and so does virtmux.
+_TOO_EARLY = re.compile(rb"Connected to domain [^\n]*\nEscape character is [^\n]*\n(?=error: )")
 #: What is typed, six bytes, each time other ones: `attach` shows what was typed before.
 _TYPED = re.compile(rb"<\d{4}>")
 _numbers = itertools.count(1)
@@ -58,14 +60,18 @@ async def power_off(terminal: Terminal, guest: Guest) -> None:
 async def shown(
     program: Path, arguments: Sequence[str], act: Act | None, guest: Guest, *, through: Sequence[str] = ()
 ) -> tuple[int, bytes]:
-    """The exit status of a program, and all that a terminal shows of it. `through` is a command that runs it."""
+    """The exit status of a program, and all that a terminal shows of it, of an older virsh what a newer one shows.
+
+    `through` is a command that runs it.
+    """
     command = [*through, str(program), *arguments]
     async with Terminal(command[0], command[1:]) as terminal:
         if act is not None:
             await terminal.expect(b"Escape character is")
             await act(terminal, guest)
         status, _ = await terminal.exit()
-        return status, _AGENT.sub(b"", terminal.shown)
+        said = _AGENT.sub(b"", terminal.shown)
+        return status, _TOO_EARLY.sub(b"", said) if program == VIRSH else said
 
 
 def own_words(said: bytes) -> bytes:

@@ -144,9 +144,9 @@ def connects(given: str = "{name}", *says: str, status: int = 0, act: Act = leav
     return Side(f"console {given}", Seen(status, says, connected=True), act, others)
 
 
-def fails(given: str, says: str, *, connected: bool = False, others: Others = nobody) -> Side:
-    """It says this; `connected`: behind that it were connected."""
-    return Side(f"console {given}", Seen(1, (f"error: {says}",), connected), others=others)
+def fails(given: str, says: str, *, others: Others = nobody) -> Side:
+    """It says this."""
+    return Side(f"console {given}", Seen(1, (f"error: {says}",)), others=others)
 
 
 # What is seen of `virtmux attach`.

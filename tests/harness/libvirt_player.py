@@ -25,7 +25,7 @@ from tests.harness.container import GREETING
 from tests.harness.guest import BANNER
 from tests.harness.libvirt_behaviours import BEHAVIOURS
 from tests.harness.libvirt_subject import Subject
-from tests.harness.libvirtd import STOP_SECONDS
+from tests.harness.libvirtd import STOP_SECONDS, dies_of_input_behind_the_end
 from tests.harness.privilege import AS_ROOT
 from tests.harness.processes import REAPER, python_path
 from virtmuxd.hypervisor import errors
@@ -122,7 +122,10 @@ async def play(uri: str, xml: str) -> None:
     subject = Subject(
         connect, domain.UUIDString(), line.type, BANNER if qemu else GREETING, remote=remote, exclusive=qemu
     )
+    spared = remote and dies_of_input_behind_the_end()
     for name, behaviour in BEHAVIOURS.of(remote=remote, exclusive=qemu).items():
+        if spared and behaviour.behind_the_end:
+            continue
         faulthandler.dump_traceback_later(_LONG, exit=True)
         verdict = None
         try:

@@ -327,8 +327,7 @@ async def the_end_comes_behind_output_as_no_bytes_and_is_told_until_nobody_liste
 
 
 @STREAMS.add()
-async def the_end_is_told_to_who_comes_late_and_input_behind_it_by_an_abort_over_rpc(subject: Subject) -> None:
-    closed = libvirt.VIR_ERR_SYSTEM_ERROR, _FROM_STREAMS, "cannot write to stream: Input/output error"
+async def the_end_is_told_to_who_comes_late(subject: Subject) -> None:
     async with subject.open() as stream:
         await subject.hear_out(stream)
         await asyncio.to_thread(subject.domain.destroy)
@@ -337,6 +336,16 @@ async def the_end_is_told_to_who_comes_late_and_input_behind_it_by_an_abort_over
         ear.listen()
         await until(lambda: ear.ends)
         ear.leave()
+        assert stream.abort() == 0
+
+
+@STREAMS.add(behind_the_end=True)
+async def input_behind_the_end_fails_and_over_rpc_it_is_the_abort_that_does(subject: Subject) -> None:
+    closed = libvirt.VIR_ERR_SYSTEM_ERROR, _FROM_STREAMS, "cannot write to stream: Input/output error"
+    async with subject.open() as stream:
+        await subject.hear_out(stream)
+        await asyncio.to_thread(subject.domain.destroy)
+        await until(lambda: stream.recv(100) == b"")
         if subject.remote:
             assert stream.send(b"x") == 1
             assert failure(stream.abort) == closed

@@ -202,24 +202,33 @@ class Subject:
 
 
 class Behaviour(NamedTuple):
-    """What is put to a subject, where its guest runs or does not, and to which subjects; None: it does not matter."""
+    """What is put to a subject, where its guest runs or does not, and to which subjects; None: it does not matter.
+
+    `behind_the_end`: it sends input to a guest that has ended (`libvirtd.dies_of_input_behind_the_end`).
+    """
 
     play: Callable[[Subject], Awaitable[None]]
     running: bool
     remote: bool | None
     exclusive: bool | None
+    behind_the_end: bool
 
 
 class Behaviours(dict[str, Behaviour]):
     """Behaviours by their names."""
 
     def add(
-        self, *, running: bool = True, remote: bool | None = None, exclusive: bool | None = None
+        self,
+        *,
+        running: bool = True,
+        remote: bool | None = None,
+        exclusive: bool | None = None,
+        behind_the_end: bool = False,
     ) -> Callable[[Callable[[Subject], Awaitable[None]]], None]:
         """Decorates what is played; it is named after that."""
 
         def add(play: Callable[[Subject], Awaitable[None]]) -> None:
-            self[play.__name__] = Behaviour(play, running, remote, exclusive)
+            self[play.__name__] = Behaviour(play, running, remote, exclusive, behind_the_end)
 
         return add
 

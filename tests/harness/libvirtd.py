@@ -277,6 +277,14 @@ class Libvirtd:
         self.close()
 
 
+def dies_of_input_behind_the_end() -> bool:
+    """Whether the libvirtd here may die where a console's guest ends before it has its input (docs/libvirt.md)."""
+    libvirtd = _which("libvirtd")
+    assert libvirtd is not None
+    said = subprocess.run([libvirtd, "--version"], check=True, stdout=subprocess.PIPE, text=True, env={"LC_ALL": "C"})
+    return said.stdout.split()[-1].startswith("11.3.")
+
+
 def _which(program: str) -> str | None:
     # A plain user's PATH has no /usr/sbin, where libvirtd lives; sudo's has.
     return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")

@@ -9,7 +9,7 @@ from tests.harness.terminal import ESCAPE, Terminal
 
 @asynccontextmanager
 async def virsh_console(guest: Guest, *flags: str) -> AsyncIterator[Terminal]:
-    """The client at the console, with these options; it says so before it tries."""
+    """The client at the console, with these options; it has said so."""
     async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", guest.name, *flags]) as terminal:
         await terminal.expect(b"Escape character is ^] (Ctrl + ])\r\n")
         yield terminal

@@ -52,7 +52,6 @@ async def settled(
         (["--safe"], leave),
         (["--devname", "serial0"], leave),
         (["serial0"], leave),
-        (["console0"], leave),
         (["--force"], leave),
         ([], destroy),
         ([], power_off),
@@ -67,7 +66,6 @@ async def settled(
         "safe",
         "devname",
         "a device without its option",
-        "the other name of the first",
         "force",
         "destroyed",
         "powered off",
@@ -82,6 +80,14 @@ async def test_at_a_guest_that_runs(settled: tuple[Guest, Daemon], options: list
     guest, mux = settled
     virsh, virtmux = await both(mux, guest, ["console", guest.name, *options], act)
     assert virtmux == virsh
+
+
+async def test_an_older_libvirts_name_of_the_first_is_known(settled: tuple[Guest, Daemon]) -> None:
+    guest, mux = settled
+    virsh, _ = await both(mux, guest, ["console", guest.name, "serial0"], leave)
+    line = ["--socket", str(mux.socket), "console", guest.name, "console0"]
+    status, said = await shown(VIRTMUX, line, leave, guest)
+    assert (status, own_words(said)) == virsh
 
 
 @pytest.mark.parametrize(("escape", "act"), [("^t", leave_by_t), ("^]", leave), ("xyz", None)])

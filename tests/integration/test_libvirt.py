@@ -55,7 +55,16 @@ def check(play: Play, name: str) -> None:
         pytest.fail(verdict, pytrace=False)
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS.of(remote=True, exclusive=True))
+def over_rpc(*, exclusive: bool) -> list[object]:
+    """The names of what is put to a libvirtd."""
+    names = BEHAVIOURS.of(remote=True, exclusive=exclusive).items()
+    return [
+        pytest.param(name, marks=pytest.mark.ends_before_its_input if each.behind_the_end else ())
+        for name, each in names
+    ]
+
+
+@pytest.mark.parametrize("name", over_rpc(exclusive=True))
 def test_qemu_behind_libvirtd(system: Play, name: str) -> None:
     check(system, name)
 
@@ -66,6 +75,6 @@ def test_qemu_in_the_process(embed: Play, name: str) -> None:
 
 
 @pytest.mark.where_it_can_be_had
-@pytest.mark.parametrize("name", BEHAVIOURS.of(remote=True, exclusive=False))
+@pytest.mark.parametrize("name", over_rpc(exclusive=False))
 def test_containers(containers: Play, name: str) -> None:
     check(containers, name)

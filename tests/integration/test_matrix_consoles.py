@@ -20,6 +20,7 @@ from tests.harness.follower import follow
 from tests.harness.guest import FLOOD, PROMPT, Guest, linux_guest
 from tests.harness.matrix import MISSING, SHUTDOWN, TAKEN_OVER, Row, Scene, Told, open_scene, play, refusal, told
 from tests.harness.privilege import run_as_root
+from tests.harness.terminal import Terminal
 from tests.harness.virsh_console import held_by_virsh, virsh_console
 from tests.integration.conftest import Stage, State, guest_factory
 from virtmux import Cause, Phase
@@ -74,7 +75,7 @@ async def locked(guest: Guest) -> AsyncIterator[None]:
     lock = f"/var/lock/LCK..{tty.replace('/', '_')}"
     run_as_root("sh", "-c", f"printf '%10d\n' {os.getpid()} >{lock}")
     try:
-        async with virsh_console(guest, "--force") as virsh:
+        async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", guest.name, "--force"]) as virsh:
             assert b"is locked by lock file" in (await virsh.exit())[1], "force does not help"
         yield
     finally:

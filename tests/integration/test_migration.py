@@ -142,6 +142,7 @@ async def test_a_flood_crosses_over_with_nothing_twice(
         await guest.destroy()
 
 
+@pytest.mark.ends_before_its_input
 async def test_input_on_its_way_stays_behind_and_is_accounted_for(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:

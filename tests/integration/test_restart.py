@@ -94,6 +94,7 @@ async def test_a_hypervisor_that_hangs_holds_neither_start_nor_stop_up(
         await client.echo(b"thawed")
 
 
+@pytest.mark.ends_before_its_input
 async def test_a_stop_with_input_on_its_way_is_no_end_of_the_console(
     libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
 ) -> None:

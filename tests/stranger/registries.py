@@ -28,8 +28,17 @@ class Source(NamedTuple):
 
 
 def sources() -> list[Source]:
-    """The archives, the one of the suite itself first. Raises LookupError where apt has none."""
-    said = _said("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI) $(ORIGIN)", "Created-By: Packages")
+    """See `sources_in`, of what apt has here."""
+    lines = "$(CODENAME) $(REPO_URI) $(ORIGIN)"
+    return sources_in(_said("apt-get", "indextargets", "--format", lines, "Created-By: Packages"))
+
+
+def sources_in(said: str) -> list[Source]:
+    """Debian's archives, the one of the suite itself first, in lines of a code name, an address and an origin.
+
+    Raises:
+        LookupError: there is none of a suite itself.
+    """
     pattern = r"^[a-z]+(|-updates|-security) (\S+) Debian$"
     found = {Source(uri, pocket) for pocket, uri in re.findall(pattern, said, re.MULTILINE)}
     if not any(source.pocket == "" for source in found):
@@ -45,7 +54,7 @@ def proxies() -> dict[str, str]:
 
 def settings(suite: str, name: str) -> dict[str, str]:
     """Files for a machine of this suite that is called `name`: their texts, by their paths."""
-    pip = _pip_settings()
+    pip = pip_settings_in(_said(sys.executable, "-m", "pip", "config", "list"))
     files = {
         "/etc/apt/sources.list": "".join(f"deb {uri} {suite}{pocket} main\n" for uri, pocket in sources()),
         "/etc/resolv.conf": Path("/etc/resolv.conf").read_text(),
@@ -63,10 +72,9 @@ def settings(suite: str, name: str) -> dict[str, str]:
     return files
 
 
-def _pip_settings() -> dict[str, str]:
-    """What pip is told here, whichever command it is for; the environment wins."""
-    lines = _said(sys.executable, "-m", "pip", "config", "list").splitlines()
-    told = sorted((line.partition("=") for line in lines), key=lambda parts: parts[0].startswith(":env:"))
+def pip_settings_in(said: str) -> dict[str, str]:
+    """What pip is told, whichever command it is for, as `pip config list` has it; the environment wins."""
+    told = sorted((line.partition("=") for line in said.splitlines()), key=lambda parts: parts[0].startswith(":env:"))
     return {name.rpartition(".")[2]: ast.literal_eval(value) for name, _, value in told}
 
 

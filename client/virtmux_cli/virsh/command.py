@@ -155,7 +155,6 @@ def _why_not(wanted: Wanted, domain: DomainInfo, *, exclusive: bool) -> list[str
     elif wanted.safe and not exclusive:
         lines = [error("this driver gives a console to several clients at once, so it is not safe")]
     elif not devices or known(wanted.device, devices) not in (None, *devices):
-        write(_lines(wanted, domain).encode(errors="replace"))
         lines = [no_device(wanted.device)]
     return lines
 
@@ -188,8 +187,6 @@ async def _attach(wanted: Wanted, domain: DomainInfo) -> int:
         return status
     ended = talk.ended
     line = error(ended) if isinstance(ended, str) else end_error(ended)
-    if line not in (None, NOT_RUNNING):
-        talk.begin()
     return _end(wanted, [line] if line is not None else [])
 
 

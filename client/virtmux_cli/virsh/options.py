@@ -7,7 +7,7 @@ _WITH_VALUE = frozenset({"-c", "--connect", "-e", "--escape"})
 _FLAGS = frozenset({"-q", "--quiet"})
 #: Those of `virtmux` itself, which stay.
 _OURS = frozenset({"--socket", "-H", "--host"})
-#: libvirt's other name for the first console, where that is a serial port and goes by its alias in the XML.
+#: An older libvirt's other name for the first console, where that is a serial port and goes by its alias in the XML.
 _FIRST = "console0"
 
 

@@ -16,22 +16,14 @@ class VirshTalk(Talk):
     def __init__(self, lines: str) -> None:
         super().__init__(on_stderr, person=False, as_json=False, quiet=True)
         self._lines = lines
-        #: Whether they were said.
-        self.began = False
         #: Why it ended, as a Reason where there is one.
         self.ended: Reason | str | None = None
 
-    def begin(self, *, raw: bool = False) -> None:
-        """Say the lines, to a terminal in raw mode or not."""
-        if not self.began:
-            self.began = True
-            with contextlib.suppress(OSError):  # nobody listens
-                lines = self._lines.replace("\n", "\r\n") if raw and os.isatty(_STDOUT) else self._lines
-                os.write(_STDOUT, lines.encode(errors="replace"))
-
     def connected(self, domain: str, escape: bytes | None) -> None:  # noqa: ARG002 - they name it as it was given
-        """See `begin`."""
-        self.begin(raw=True)
+        """Say the lines, to a terminal in raw mode."""
+        with contextlib.suppress(OSError):  # nobody listens
+            lines = self._lines.replace("\n", "\r\n") if os.isatty(_STDOUT) else self._lines
+            os.write(_STDOUT, lines.encode(errors="replace"))
 
     def end(self, end: End, *, begun: bool, option: str | None = None) -> None:  # noqa: ARG002 - as Talk
         """Keep why."""

@@ -1,4 +1,4 @@
-"""What `virsh console` prints and ends with, as seen of virsh 9.0 (tests/integration/test_console.py). Pure."""
+"""What `virsh console` prints and ends with, as seen of virsh (tests/integration/test_console.py). Pure."""
 
 from virtmux.reasons import GUEST_ENDS, Cause, Reason
 from virtmux.sanitize import printable
@@ -28,7 +28,7 @@ def is_escape(text: str) -> bool:
 
 
 def connected_lines(domain: str, escape: str) -> str:
-    """What is said before the console is opened; the key is named as it was given."""
+    """What is said once the console is open; the key is named as it was given."""
     named = f"{escape} (Ctrl + {escape[1]})" if escape[0] == "^" and len(escape) > 1 else escape
     return f"Connected to domain '{printable(domain)}'\nEscape character is {named}\n"
 
