@@ -125,6 +125,22 @@ def test_make_install_puts_units_rules_and_completions_below_destdir_for_a_prefi
         assert "virtmux" in files[f"{prefix}/share/bash-completion/completions/virtmux"].read_text()
 
 
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("hatchling", "pip"))), reason="pip or the build backend is not installed"
+)
+def test_make_install_puts_the_same_programs_below_any_destdir_and_asks_no_index(tmp_path: Path) -> None:
+    environment = os.environ | {"PIP_INDEX_URL": "http://nobody.invalid/", "PIP_RETRIES": "0"}
+    contents: list[dict[str, bytes]] = []
+    for name in ("one", "other"):
+        top = tmp_path / name
+        make = ["make", "--silent", "-C", str(ROOT), "install-python", f"DESTDIR={top}", "PREFIX=/usr"]
+        subprocess.run([*make, f"PYTHON={sys.executable}"], check=True, env=environment)
+        contents.append({str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()})
+    assert contents[0] == contents[1]
+    assert {f"usr/bin/{program}" for program in PROJECT["project"]["scripts"]} <= contents[0].keys()
+    assert not [path for path in contents[0] if path.endswith((".pyc", "direct_url.json"))]
+
+
 def test_the_units_use_the_paths_that_daemon_and_command_use() -> None:
     service = unit("virtmuxd.service")["Service"]
     sockets = {name: unit(name)["Socket"] for name in ("virtmuxd.socket", "virtmuxd-ro.socket")}
