@@ -147,16 +147,22 @@ def test_a_daemon_that_is_well_feeds_the_watchdog(machine: SystemdMachine) -> No
     assert pid(machine) == daemon
 
 
-@pytest.mark.parametrize("how", ["restart", "kill"])
-def test_clients_go_on_at_their_position_when_the_service_restarts(machine: SystemdMachine, how: str) -> None:
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(("restart", SERVICE), id="restart"),
+        pytest.param(("restart", *SOCKETS, SERVICE), id="a package's scripts"),
+        pytest.param(("kill", "--signal=KILL", SERVICE), id="kill"),
+    ],
+)
+def test_clients_go_on_at_their_position_when_the_service_restarts(
+    machine: SystemdMachine, how: tuple[str, ...]
+) -> None:
     with attached(machine) as alice, attached(machine) as bob:
         alice.write(b"before the restart|")
         for one in (alice, bob):
             one.until(output=b"before the restart|")
-        if how == "restart":
-            machine.systemctl("restart", SERVICE)
-        else:
-            machine.systemctl("kill", "--signal=KILL", SERVICE)
+        machine.systemctl(*how)
         for one in (alice, bob):
             one.until(said=b"attached again")
         alice.write(b"behind it|")
