@@ -13,6 +13,7 @@ from zipfile import ZipFile
 import pytest
 
 from tests.harness.pages import OPERATORS, PROJECT, README, ROOT, rows
+from virtmux import __version__
 from virtmux.journal.names import SYSTEM_DIRECTORY
 from virtmux.sockets import SYSTEM_SOCKET
 from virtmuxd import attendance
@@ -43,7 +44,7 @@ INSTALLED = (
     "share/doc/virtmux/examples/qemu-tls.conf.example",
 )
 #: Where a wheel has what belongs below the environment's directory.
-DATA = f"virtmux-{PROJECT['project']['version']}.data/data"
+DATA = f"virtmux-{__version__}.data/data"
 
 
 def shipped(directory: Path) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from virtmux import __version__
 from virtmux_cli.statuses import INTERRUPTED
 from virtmux_cli.virsh.options import behind_the_command
 
@@ -115,7 +116,7 @@ class LazyGroup(click.Group):
     help="Another host's daemon, over ssh; several times for what shows several hosts.",
 )
 @click.option("--socket", metavar="PATH", help="The daemon's socket, instead of VIRTMUX_SOCKET or the usual places.")
-@click.version_option(package_name="virtmux", message="virtmux %(version)s")
+@click.version_option(__version__, message="virtmux %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, socket: str | None, hosts: Sequence[str]) -> None:
     """Watch and use the consoles of libvirt guests, held by virtmuxd for any number of clients."""
