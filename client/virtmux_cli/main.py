@@ -52,8 +52,7 @@ OTHER = "Other commands"
 #: Set by a shell that asks how a command line may go on.
 COMPLETE_VARIABLE = "_VIRTMUX_COMPLETE"
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
-#: What click 8.2 raises where there is no command: its message is the help.
-_HELP: type[Exception] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
+_USAGE = click.UsageError.exit_code
 
 
 def load(module: str) -> ModuleType:
@@ -73,7 +72,13 @@ class LazyGroup(click.Group):
     """A group whose commands stand in `COMMANDS`, each as `command` in its module, and are shown by `SECTIONS`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take virsh's options of `console` also where virsh takes them: before it."""
+        """Take virsh's options of `console` also where virsh takes them: before it.
+
+        Without a command the help is an error: clicks do not agree on it.
+        """
+        if not args and not ctx.resilient_parsing:
+            complain(ctx.get_help())
+            ctx.exit(_USAGE)
         return super().parse_args(ctx, behind_the_command(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -164,7 +169,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         return stdout_failed(BrokenPipeError())  # click's own, where nobody reads the help
     except click.ClickException as error:
-        complain(error.format_message() if isinstance(error, _HELP) else _click_line(error))
+        complain(_click_line(error))
         return error.exit_code
     except VirtmuxError as error:
         from virtmux_cli.output import failed
