@@ -87,14 +87,13 @@ PYTHON = python3
 
 install: install-python install-system
 
+install-python install-system: export DESTDIR := $(DESTDIR)
+install-python install-system: export PREFIX := $(PREFIX)
+install-python install-system: export PYTHON := $(PYTHON)
 install-python:
-	$(PYTHON) -m pip install --root '$(DESTDIR)/' --prefix '$(PREFIX)' --no-deps --ignore-installed --no-warn-script-location .
-
-install-system: export DESTDIR := $(DESTDIR)
-install-system: export PREFIX := $(PREFIX)
-install-system: export PYTHON := $(PYTHON)
+	tools/install-python
 install-system:
-	tools/install
+	tools/install-system
 
 # What stands in docs/ and is made from the code; a test compares.
 docs:

@@ -144,6 +144,12 @@ def test_the_manual_pages_say_what_help_says() -> None:
         assert path.read_text() == text, f"--help has changed: run `{manpages.COMMAND}`"
 
 
+def test_every_troff_reads_the_manual_pages() -> None:
+    pages = [path for path in manpages.files() if path.suffix in {".1", ".8"}]
+    assert len(pages) == 2
+    assert [path.name for path in pages if not path.read_text().isascii()] == []
+
+
 def test_the_manual_page_has_every_command_that_is_not_hidden() -> None:
     assert isinstance(cli, LazyGroup)
     shown = {command.name for _, commands in cli.sections(click.Context(cli)) for command in commands}

@@ -53,7 +53,11 @@ LOCKED = {pin.name: pin for path in (LOCK, NATIVE_LOCK) for pin in pins(path.rea
 
 def needed(name: str) -> set[Requirement]:
     """What the package asks for as it is installed here, on any of the Pythons."""
-    if metadata.version(name) != LOCKED[name].version:
+    try:
+        found = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        found = None
+    if found != LOCKED[name].version:
         pytest.skip(f"{name} is not the locked one here")
     asked = map(Requirement, metadata.requires(name) or ())
     return {each for each in asked if each.marker is None or any(holds(each.marker, python) for python in PYTHONS)}

@@ -13,6 +13,7 @@ from zipfile import ZipFile
 import pytest
 
 from tests.harness.pages import OPERATORS, PROJECT, README, ROOT, rows
+from virtmux import __version__
 from virtmux.journal.names import SYSTEM_DIRECTORY
 from virtmux.sockets import SYSTEM_SOCKET
 from virtmuxd import attendance
@@ -43,7 +44,7 @@ INSTALLED = (
     "share/doc/virtmux/examples/qemu-tls.conf.example",
 )
 #: Where a wheel has what belongs below the environment's directory.
-DATA = f"virtmux-{PROJECT['project']['version']}.data/data"
+DATA = f"virtmux-{__version__}.data/data"
 
 
 def shipped(directory: Path) -> list[str]:
@@ -123,6 +124,22 @@ def test_make_install_puts_units_rules_and_completions_below_destdir_for_a_prefi
             service = files[f"{prefix}/lib/systemd/{kind}/virtmuxd.service"].read_text()
             assert set(re.findall(r"=(/\S+/virtmuxd) ", service)) == {f"/{prefix}/bin/virtmuxd"}
         assert "virtmux" in files[f"{prefix}/share/bash-completion/completions/virtmux"].read_text()
+
+
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("hatchling", "pip"))), reason="pip or the build backend is not installed"
+)
+def test_make_install_puts_the_same_programs_below_any_destdir_and_asks_no_index(tmp_path: Path) -> None:
+    environment = os.environ | {"PIP_INDEX_URL": "http://nobody.invalid/", "PIP_RETRIES": "0"}
+    contents: list[dict[str, bytes]] = []
+    for name in ("one", "other"):
+        top = tmp_path / name
+        make = ["make", "--silent", "-C", str(ROOT), "install-python", f"DESTDIR={top}", "PREFIX=/usr"]
+        subprocess.run([*make, f"PYTHON={sys.executable}"], check=True, env=environment)
+        contents.append({str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()})
+    assert contents[0] == contents[1]
+    assert {f"usr/bin/{program}" for program in PROJECT["project"]["scripts"]} <= contents[0].keys()
+    assert not [path for path in contents[0] if path.endswith((".pyc", "direct_url.json"))]
 
 
 def test_the_units_use_the_paths_that_daemon_and_command_use() -> None:
@@ -207,7 +224,11 @@ def test_the_demo_needs_none_of_the_packages_that_are_for_work_on_virtmux() -> N
         "yaml",
     )
     code = f"import sys; sys.modules |= dict.fromkeys({modules}); import tools.demo"
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    roots = os.pathsep.join(["protocol", "daemon", "client"])  # nothing may be installed
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": roots},
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -18,6 +18,8 @@ COMMAND = "make docs"
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 NOTICE = f"Made from the code by `{COMMAND}`."
+#: The backslash first: it stands in all others.
+_ESCAPES = {"\\": "\\e", "-": "\\-", "^": "\\(ha", "~": "\\(ti", "`": "\\(ga", "'": "\\(aq", "\u00d7": "\\(mu"}
 
 
 class Heading(NamedTuple):
@@ -210,7 +212,7 @@ def _line(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    for plain, escape in (("\\", "\\e"), ("-", "\\-"), ("^", "\\(ha"), ("~", "\\(ti"), ("`", "\\(ga"), ("'", "\\(aq")):
+    for plain, escape in _ESCAPES.items():
         text = text.replace(plain, escape)
     return text.replace('"', "\\(dq")
 

@@ -17,12 +17,21 @@ def schema(command: str) -> dict[str, Any]:
     lines, definitions = schema_components(LINES[command])
     for definition in definitions.values():
         definition["description"] = " ".join(definition["description"].split())
+        _arrange(definition)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"A line of virtmux {command}, as JSON",
         "anyOf": list(lines),
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def _arrange(part: Any) -> None:
+    """Put null last of what a field may be: msgspecs do not agree where."""
+    if isinstance(part, dict):
+        part.get("anyOf", []).sort(key={"type": "null"}.__eq__)
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _arrange(each)
 
 
 def files() -> dict[Path, str]:

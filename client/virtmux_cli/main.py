@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from virtmux import __version__
 from virtmux_cli.statuses import INTERRUPTED
 from virtmux_cli.virsh.options import behind_the_command
 
@@ -54,8 +55,7 @@ COMPLETE_VARIABLE = "_VIRTMUX_COMPLETE"
 #: Options of `virtmux` itself, which no command takes.
 _BEFORE = frozenset({"-H", "--host", "--socket"})
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
-#: What click 8.2 raises where there is no command: its message is the help.
-_HELP: type[Exception] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
+_USAGE = click.UsageError.exit_code
 
 
 def load(module: str) -> ModuleType:
@@ -75,7 +75,13 @@ class LazyGroup(click.Group):
     """A group whose commands stand in `COMMANDS`, each as `command` in its module, and are shown by `SECTIONS`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take virsh's options of `console` also where virsh takes them: before it."""
+        """Take virsh's options of `console` also where virsh takes them: before it.
+
+        Without a command the help is an error: clicks do not agree on it.
+        """
+        if not args and not ctx.resilient_parsing:
+            complain(ctx.get_help())
+            ctx.exit(_USAGE)
         return super().parse_args(ctx, behind_the_command(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -118,7 +124,7 @@ class LazyGroup(click.Group):
     help="Another host's daemon, over ssh; several times for what shows several hosts.",
 )
 @click.option("--socket", metavar="PATH", help="The daemon's socket, instead of VIRTMUX_SOCKET or the usual places.")
-@click.version_option(package_name="virtmux", message="virtmux %(version)s")
+@click.version_option(__version__, message="virtmux %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, socket: str | None, hosts: Sequence[str]) -> None:
     """Watch and use the consoles of libvirt guests, held by virtmuxd for any number of clients."""
@@ -179,7 +185,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         return stdout_failed(BrokenPipeError())  # click's own, where nobody reads the help
     except click.ClickException as error:
-        complain(error.format_message() if isinstance(error, _HELP) else _click_line(error))
+        complain(_click_line(error))
         return error.exit_code
     except VirtmuxError as error:
         from virtmux_cli.output import failed

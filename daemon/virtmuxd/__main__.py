@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from virtmux import __version__
 from virtmuxd.config.errors import ConfigError
 from virtmuxd.config.instance import Instance, default_instance
 from virtmuxd.config.source import Loaded, Source, printed
@@ -50,7 +51,7 @@ from virtmuxd.config.source import Loaded, Source, printed
     is_flag=True,
     help="Write systemd's units for this virtmuxd, and what they need, and say what comes next. Starts nothing.",
 )
-@click.version_option(package_name="virtmux", message="virtmuxd %(version)s")
+@click.version_option(__version__, message="virtmuxd %(version)s")
 def main(
     is_system: bool | None,  # noqa: FBT001  # click passes it by its name
     config_file: Path | None,

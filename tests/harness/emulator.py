@@ -42,11 +42,18 @@ class Facts(NamedTuple):
     colours: tuple[tuple[str, str], ...]
 
 
+class _Screen(pyte.Screen):
+    """pyte's, of which older ones do not let go of the margins where a `CSI r` has no parameters."""
+
+    def set_margins(self, top: int | None = None, bottom: int | None = None) -> None:
+        super().set_margins(top or None, bottom or None)
+
+
 class Emulator:
     """What the bytes that it is fed make of a screen."""
 
     def __init__(self) -> None:
-        self._main = pyte.Screen(COLUMNS, LINES)
+        self._main = _Screen(COLUMNS, LINES)
         self._screen = self._main
         self._stream = pyte.Stream(self._screen)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -166,7 +173,7 @@ class Emulator:
             return
         if alternate:
             self._saved = (left.cursor.y, left.cursor.x, left.cursor.attrs, [*self._sets], self._shift)
-        self._screen = pyte.Screen(COLUMNS, LINES) if alternate else self._main
+        self._screen = _Screen(COLUMNS, LINES) if alternate else self._main
         self._screen.mode, self._screen.margins = left.mode, left.margins
         self._screen.cursor.attrs = left.cursor.attrs
         self._screen.cursor.y, self._screen.cursor.x = left.cursor.y, left.cursor.x

@@ -50,14 +50,21 @@ def test_install_units_says_that_all_is_there_already(machine: SystemdMachine) -
     assert [step for step in steps if step.partition("    #")[0].replace("NAME", "alice") not in installing] == []
 
 
-def test_make_install_makes_a_package_of_which_nothing_runs(machine: SystemdMachine) -> None:
-    arguments = ("DESTDIR=/run/package", "PREFIX=/usr", "PYTHON=/opt/virtmux/bin/python")
-    machine.run("make", "--silent", "install", *arguments, cwd=CHECKOUT, environment=OFFLINE)
+@pytest.mark.parametrize(
+    ("prefix", "packages"), [("/usr", "python3/dist-packages"), ("/usr/local", "python3.*/dist-packages")]
+)
+def test_make_install_makes_a_package_of_which_nothing_runs(
+    machine: SystemdMachine, prefix: str, packages: str
+) -> None:
+    """By Debian's own Python, which has a place for packages and another for what is installed by hand."""
+    arguments = ("DESTDIR=/run/package", f"PREFIX={prefix}", "PYTHON=/usr/bin/python3")
+    brought = machine.run("sh", "-c", "echo /opt/virtmux/lib/*/site-packages").stdout.strip()
+    machine.run("make", "--silent", "install", *arguments, cwd=CHECKOUT, environment=OFFLINE | {"PYTHONPATH": brought})
     for place in ("bin/virtmuxd", "bin/virtmux", "lib/systemd/system/virtmuxd.service", "share/man/man8/virtmuxd.8"):
-        machine.run("test", "-f", f"/run/package/usr/{place}")
-    version = machine.run(
-        "sh", "-c", "PYTHONPATH=$(echo /run/package/usr/lib/*/*-packages) /run/package/usr/bin/virtmuxd --version"
-    )
+        machine.run("test", "-f", f"/run/package{prefix}/{place}")
+    modules = machine.run("sh", "-c", f"echo /run/package{prefix}/lib/{packages}").stdout.strip()
+    command = (f"/run/package{prefix}/bin/virtmuxd", "--version")
+    version = machine.run(*command, environment={"PYTHONPATH": f"{modules}:{brought}"})
     assert version.stdout.startswith("virtmuxd ")
     machine.run("rm", "-r", "/run/package")
 
@@ -140,16 +147,22 @@ def test_a_daemon_that_is_well_feeds_the_watchdog(machine: SystemdMachine) -> No
     assert pid(machine) == daemon
 
 
-@pytest.mark.parametrize("how", ["restart", "kill"])
-def test_clients_go_on_at_their_position_when_the_service_restarts(machine: SystemdMachine, how: str) -> None:
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(("restart", SERVICE), id="restart"),
+        pytest.param(("restart", *SOCKETS, SERVICE), id="a package's scripts"),
+        pytest.param(("kill", "--signal=KILL", SERVICE), id="kill"),
+    ],
+)
+def test_clients_go_on_at_their_position_when_the_service_restarts(
+    machine: SystemdMachine, how: tuple[str, ...]
+) -> None:
     with attached(machine) as alice, attached(machine) as bob:
         alice.write(b"before the restart|")
         for one in (alice, bob):
             one.until(output=b"before the restart|")
-        if how == "restart":
-            machine.systemctl("restart", SERVICE)
-        else:
-            machine.systemctl("kill", "--signal=KILL", SERVICE)
+        machine.systemctl(*how)
         for one in (alice, bob):
             one.until(said=b"attached again")
         alice.write(b"behind it|")

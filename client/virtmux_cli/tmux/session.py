@@ -22,6 +22,8 @@ from virtmux_cli.tmux.plan import Pane
 if TYPE_CHECKING:
     from libtmux import Server
 
+#: The tmux whose windows can stay where their commands fail (`remain-on-exit failed`), without the faults of 3.2.
+_OLDEST = "3.2a"
 #: What is written at a pane, a window and a session of ours.
 _KEY, _NAME, _FOLLOWER, _PURPOSE = (f"@virtmux-{word}" for word in ("key", "console", "follower", "purpose"))
 _FOLLOWER_NAME = "virtmux"
@@ -59,12 +61,12 @@ def tmux_server(*, socket_name: str | None = None, socket_path: str | None = Non
         click.ClickException: there is no tmux, or one that is too old.
     """
     from libtmux import Server
-    from libtmux.common import TMUX_MIN_VERSION, get_version, has_minimum_version
+    from libtmux.common import get_version, has_gte_version
 
     if shutil.which("tmux") is None:
         raise click.ClickException("there is no tmux here; install it, for example with `apt install tmux`")
-    if not has_minimum_version(raises=False):
-        text = f"tmux {get_version()} is too old, {TMUX_MIN_VERSION} or newer is needed; upgrade it"
+    if not has_gte_version(_OLDEST):
+        text = f"tmux {get_version()} is too old, {_OLDEST} or newer is needed; upgrade it"
         raise click.ClickException(text)
     return Server(socket_name=socket_name, socket_path=socket_path)
 
