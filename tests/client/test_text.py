@@ -54,7 +54,7 @@ def test_times_are_local_to_the_second(at: str | None, shown: str) -> None:
             "--stay",
             "virtmux: guest web1 was destroyed (guest-destroyed); leaving (--stay waits for its next start)",
         ),
-        (reason(Cause.EVICTED), 12, True, None, "virtmux: evicted (evicted); leaving"),
+        (reason(Cause.EVICTED), 12, True, None, "virtmux: virtmuxd sent this client away (evicted); leaving"),
     ],
 )
 def test_an_end_is_one_line_that_says_why_and_what_next(
