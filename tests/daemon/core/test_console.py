@@ -31,41 +31,6 @@ from virtmuxd.core.events import (
 )
 from virtmuxd.core.holder import Destination
 
-# Input.
-
-
-def test_input_reaches_the_attachment_and_its_end_rejects_the_rest() -> None:
-    bench = held(always())
-    somebody = place(bench)
-    bench.console.company.enter(somebody, bench.tick())
-
-    bench.console.company.type(somebody, 1, 0, b"ls\r")
-    assert bench.input_waits == 1
-    bench.stop("CRASHED")
-
-    account = somebody.writer.account
-    assert (account.rejected, account.cause) == (3, Cause.GUEST_CRASHED)
-
-
-def test_an_attachment_that_ends_as_it_begins_takes_no_input() -> None:
-    bench = Consoles().add()
-    bench.happen(Up(bench.tick(), RUNNING_ID))
-    somebody = place(bench)
-    bench.console.company.enter(somebody, bench.tick())
-    bench.console.company.leave(somebody, bench.tick())
-    bench.happen(Elapsed(bench.tick(), Timer.LINGER))
-    assert bench.console.machine.state == "opening"
-    bench.happen(Opened(bench.tick(), RUNNING_ID))
-    assert bench.console.machine.state == "ending"
-    assert bench.store.held_until == bench.now
-
-    bench.console.company.enter(somebody, bench.tick())
-    bench.console.company.type(somebody, 1, 0, b"ls\r")
-
-    account = somebody.writer.account
-    assert (account.rejected, account.cause) == (3, Cause.CONSOLE_RELEASED)
-
-
 # Whether it can be had, and whether it is there.
 
 
@@ -176,7 +141,8 @@ def test_those_who_watch_are_told_of_marks_and_of_waiting() -> None:
 
 def test_it_shows_how_it_stands() -> None:
     bench = held(always())
-    bench.output(b"abc")
+    bench.output(b"ab")
+    bench.output(b"c")
     info = bench.console.info()
 
     assert (info.state, info.running, info.attachment, info.last_end) == (State.ATTACHED, True, 1, None)
@@ -190,6 +156,16 @@ def test_it_shows_how_it_stands() -> None:
     assert info.last_end is not None
     assert info.last_end.cause is Cause.GUEST_SAVED
     assert info.since == rfc3339(bench.now)
+
+
+def test_an_event_that_is_no_mark_may_concern_a_span_of_output() -> None:
+    bench = held(always())
+    bench.output(b"abc")
+
+    now, lost = bench.console.event("here", START), bench.console.event("lost", START, detail="why", span=(1, 2))
+
+    assert (now.offset, now.to_offset, now.detail) == (3, None, None)
+    assert (lost.event, lost.at, lost.offset, lost.to_offset, lost.detail) == ("lost", rfc3339(START), 1, 2, "why")
 
 
 def test_a_rename_keeps_the_history() -> None:

@@ -62,6 +62,13 @@ def test_who_comes_back_in_time_finds_the_console_open() -> None:
     assert (life.state, life.story) == (State.ATTACHED, ["attached 1"])
 
 
+def test_who_comes_where_others_are_changes_nothing() -> None:
+    life = attached(Policy.ON_DEMAND)
+
+    assert life.happen(Demand(at(2), COME)) == [ClearTimer(Timer.LINGER)]
+    assert life.happen(Elapsed(at(62), Timer.LINGER)) == []
+
+
 def test_who_comes_while_the_console_is_let_go_gets_it_at_once() -> None:
     life = attached(Policy.ON_DEMAND)
     life.happen(Demand(at(2), GO), Elapsed(at(62), Timer.LINGER), Demand(at(62), COME))
