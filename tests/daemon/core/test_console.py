@@ -133,6 +133,7 @@ def test_those_who_watch_are_told_of_marks_and_of_waiting() -> None:
     assert by_name["note"].note == "paused"
     assert by_name["ended"].reason is not None
     assert by_name["ended"].reason.cause is Cause.GUEST_SAVED
+    assert by_name["ended"].reason.text == "guest web1 was saved"
     assert by_name["waiting"].reason is not None
     assert by_name["waiting"].reason.cause is Cause.GUEST_NOT_RUNNING
     assert (by_name["break"].since, by_name["break"].until) == (rfc3339(bench.now - SECOND), rfc3339(bench.now))
@@ -146,6 +147,7 @@ def test_it_shows_how_it_stands() -> None:
     info = bench.console.info()
 
     assert (info.state, info.running, info.attachment, info.last_end) == (State.ATTACHED, True, 1, None)
+    assert (info.paused, info.exclusive, bench.console.machine.exclusive) == (False, True, True)
     assert (info.position, info.last_output) == (f"{bench.store.history}:3:2", rfc3339(bench.now))
     assert (info.id.domain, info.id.device, info.id.incarnation) == ("web1", "serial0", 1)
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.harness.consoles import RUNNING_ID, START, Consoles, always, console_over, held
+from tests.harness.consoles import RUNNING_ID, START, UUID, Consoles, always, console_over, held
 from tests.harness.life import BUSY
 from tests.harness.memory_store import MemoryStore
 from tests.harness.placed import ALICE, evictable, not_evicted, place, unheard
+from virtmux import messages
 from virtmux.reasons import Cause, LibvirtEvent
 from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.cursor import Cursor
@@ -75,6 +76,20 @@ def test_a_console_that_the_hypervisor_has_is_not_retired() -> None:
 
     assert not bench.console.forsaken
     assert not bench.retired
+
+
+def test_of_a_console_that_never_appeared_nobody_is_told_that_it_vanished() -> None:
+    told = list[messages.Event]()
+    console_over(MemoryStore(), tell=told.append).handle_event(Up(START, RUNNING_ID))
+
+    assert told == []
+
+
+def test_a_container_may_have_several_who_hold_its_console() -> None:
+    console = console_over(MemoryStore(), ConsoleKey("lxc/default/4a6b", UUID, "console0"))
+
+    assert not console.info().exclusive
+    assert not console.machine.exclusive
 
 
 def test_a_console_that_nobody_holds_yet_does_without_who_would() -> None:

@@ -48,6 +48,7 @@ def test_a_console_that_nobody_watches_any_more_is_let_go_after_a_while() -> Non
 
     assert Close() in life.happen(Elapsed(at(62), Timer.LINGER))
     assert life.story == ["attached 1", "ended 1 console-released"]
+    assert life.reason.text == "virtmux does not hold the console of web1"
     assert not life.reason.retry.will_retry
 
     life.happen(Cleaned(at(63)))
@@ -96,7 +97,7 @@ def test_a_console_that_nobody_wants_any_more_once_it_cannot_be_opened_is_left_a
 
 def test_a_console_that_is_held_always_does_not_linger() -> None:
     life = attached(Policy.ALWAYS)
-    life.happen(Demand(at(2), GO), Elapsed(at(62), Timer.LINGER))
+    assert life.happen(Demand(at(2), GO), Elapsed(at(62), Timer.LINGER)) == []
 
     assert (life.state, life.story) == (State.ATTACHED, ["attached 1"])
 
