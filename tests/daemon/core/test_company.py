@@ -166,15 +166,18 @@ def test_what_a_client_typed_is_asked_for_where_it_is_on_its_way() -> None:
 
 def test_what_those_typed_who_left_goes_no_further_where_nobody_knows_any_more_who_they_were() -> None:
     bench = held(always())
-    typist, _ = evictable(bench)
+    typist, stays = evictable(bench)[0], evictable(bench)[0]
     bench.console.inputs.hold(held=True)
-    bench.console.company.type(typist, 1, 0, b"ls")
+    for each, data in ((typist, b"ls"), (stays, b"ps")):
+        bench.console.company.type(each, 1, 0, data)
     bench.console.company.leave(typist, bench.tick())
 
     bench.console.company.refuse_those_who_left()
 
     bench.console.inputs.hold(held=False)
-    assert bench.console.inputs.take() is None
+    batch = bench.console.inputs.take()
+    assert batch is not None
+    assert batch.packets == (b"ps",)
 
 
 def test_evictions_are_counted() -> None:

@@ -17,6 +17,7 @@ from virtmuxd.core.events import (
     Arrived,
     Cleaned,
     Elapsed,
+    Incoming,
     Lent,
     Noted,
     Opened,
@@ -216,6 +217,16 @@ def test_a_console_goes_with_its_guest_and_has_another_holder_there() -> None:
     bench.output(b"there")
     assert bench.console.sequence.end == len(b"here there")
     assert bench.console.id.uri == THERE
+
+
+def test_a_console_goes_nowhere_where_nobody_said_where_to() -> None:
+    consoles = Consoles(policy=Policy.ALWAYS)
+    bench = held(consoles)
+    bench.happen(Incoming(bench.tick(), THERE), Arrived(bench.tick(), 9))
+    bench.stop("MIGRATED")
+
+    assert not bench.departed
+    assert consoles.relocated == []
 
 
 def test_a_console_whose_migration_fails_stays_and_can_go_later() -> None:

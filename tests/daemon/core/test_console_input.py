@@ -1,14 +1,9 @@
 """Input at a console as a whole: it reaches the guest that it was meant for, and what it says of the attachment."""
 
-from tests.harness.consoles import RUNNING_ID, Consoles, always, held
+from tests.harness.consoles import RUNNING_ID, SECOND, Consoles, always, held
 from tests.harness.placed import place
 from virtmux.reasons import Cause
-from virtmuxd.core.events import (
-    Elapsed,
-    Opened,
-    Timer,
-    Up,
-)
+from virtmuxd.core.events import Elapsed, Opened, Paused, Resumed, Timer, Up
 from virtmuxd.core.inputs import BUDGET
 
 
@@ -42,6 +37,32 @@ def test_an_attachment_that_ends_as_it_begins_takes_no_input() -> None:
 
     account = somebody.writer.account
     assert (account.rejected, account.cause) == (3, Cause.CONSOLE_RELEASED)
+
+
+def test_input_waits_while_the_guest_is_paused_and_is_sent_once_it_goes_on() -> None:
+    bench = held(always())
+    somebody = place(bench)
+    bench.console.company.enter(somebody, bench.tick())
+
+    bench.happen(Paused(bench.tick()))
+    bench.console.company.type(somebody, 1, 0, b"ls")
+    waiting, told = [bench.console.inputs.waiting], bench.input_waits
+    bench.happen(Resumed(bench.tick()))
+    waiting.append(bench.console.inputs.waiting)
+
+    assert (waiting, bench.input_waits) == ([False, True], told + 1)
+
+
+def test_a_console_that_fell_silent_is_probed() -> None:
+    bench = held(always())
+    bench.output(b"x")
+    bench.now += 60 * SECOND
+    bench.happen(Elapsed(bench.now, Timer.PROBE))
+
+    assert bench.input_waits == 1
+    batch = bench.console.inputs.take()
+    assert batch is not None
+    assert (batch.packets, batch.fence) == ((), True)
 
 
 def test_behind_a_shared_connection_the_guest_is_sent_as_much_as_it_says() -> None:

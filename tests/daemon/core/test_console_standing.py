@@ -10,22 +10,27 @@ from tests.harness.life import BUSY
 from tests.harness.memory_store import MemoryStore
 from tests.harness.placed import ALICE, evictable, not_evicted, place, unheard
 from virtmux import messages
-from virtmux.reasons import Cause, LibvirtEvent
+from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.effects import Open
 from virtmuxd.core.events import (
+    Arrived,
     Cleaned,
     Elapsed,
+    Failed,
     Noted,
     Opened,
     OpenFailed,
     Policy,
     Started,
+    Stopped,
     Timer,
     Unplugged,
     Up,
 )
+from virtmuxd.core.evidence import Failure
+from virtmuxd.core.holder import Destination
 from virtmuxd.core.place import Place
 from virtmuxd.core.store import Recorder
 from virtmuxd.core.writer import Writer
@@ -105,6 +110,24 @@ def test_a_console_that_nobody_holds_yet_does_without_who_would() -> None:
     assert console.inputs.waiting
 
 
+def test_a_console_that_nobody_holds_yet_goes_with_its_guest_too() -> None:
+    console, there = console_over(MemoryStore(), policy=Policy.ALWAYS), Consoles().add()
+    key = console.key._replace(hypervisor="qemu/system/other")
+    console.handle_event(Up(START, RUNNING_ID))
+    console.handle_event(Opened(START, RUNNING_ID))
+    console.expect(Destination(key, console.naming, there, lambda: None), START)
+    for event in (
+        Arrived(START, 9),
+        Failed(Failure(Phase.RECEIVE, START)),
+        Stopped(START, LibvirtEvent("STOPPED", "MIGRATED")),
+        Cleaned(START),
+    ):
+        console.handle_event(event)
+
+    assert console.key == key
+    assert there.commands == [Open()]
+
+
 def test_a_bug_before_anybody_holds_the_console_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     console = console_over(MemoryStore())
     monkeypatch.setattr(console.machine, "handle", lambda _: 1 // 0)
@@ -163,12 +186,23 @@ class Recording(Recorder):
         then()
 
 
-def test_who_writes_the_records_down_is_told_what_becomes_of_the_console() -> None:
+class Renamed(Place):
+    """A place that counts how often it is told of another name."""
+
+    times = 0
+
+    def renamed(self) -> None:
+        self.times += 1
+
+
+def test_who_reads_and_who_writes_the_records_down_are_told_what_becomes_of_the_console() -> None:
     bench = held(always())
     forgotten: list[str] = []
     assert bench.console.info().journal == "memory"
     bench.console.forget(lambda: forgotten.append("here"))
     bench.console.recorder = recorder = Recording()
+    reader = Renamed(Cursor(0, 1, unheard), Writer(unheard), not_evicted, who=ALICE)
+    bench.console.company.enter(reader, bench.tick())
     assert bench.console.info().journal == "failing"
 
     bench.console.appear(replace(bench.console.naming, domain="web2"), START + 1)
@@ -177,3 +211,4 @@ def test_who_writes_the_records_down_is_told_what_becomes_of_the_console() -> No
 
     assert forgotten == ["here", "there too"]
     assert recorder.told == [("web2", START + 1), "forget", START + 2]
+    assert reader.times == 1
