@@ -141,6 +141,7 @@ def test_a_console_whose_hypervisor_is_not_served_any_more_sends_all_away_and_ha
     _, ended = evictable(bench)
 
     bench.console.abandon(bench.tick())
+    assert [event.event for event in bench.told][-1] == "vanished"
     bench.console.abandon(bench.tick())
 
     assert [reason.text for reason in ended] == ["evicted: virtmuxd does not serve qemu:///system any more"]

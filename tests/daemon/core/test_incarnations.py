@@ -163,11 +163,9 @@ def test_an_opening_that_failed_leaves_nothing_to_mean() -> None:
     incarnations.opening()
     incarnations.learn(OpenFailed(1, None))
     incarnations.stopped(STOPPED)
-    incarnations.found(-1, STOPPED)
-    incarnations.found(5, None)
-    incarnations.opening()
+    incarnations.started(6, 100)
 
-    assert incarnations.opened(5).number == 2
+    assert incarnations.opened(5).number == 3
 
 
 def test_a_device_that_can_be_opened_is_there_again() -> None:
