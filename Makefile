@@ -24,6 +24,7 @@ help:
 	@echo 'make docs         writes what stands in docs/ and is made from the code'
 	@echo 'make lock         writes daemon/requirements*.txt: what a service installs, by version and hash'
 	@echo 'make fuzz         looks for inputs that break something, for MINUTES=10: under atheris, which it installs'
+	@echo 'make mutants      changes the core and the protocol, one thing at a time: does a test, or mypy, notice each?'
 	@echo 'make bench        what virtmux costs, and how fast it is, beside conserver, conman and virsh: ten minutes'
 	@echo 'make stranger     has the README tried on minimal machines: SUITES="bookworm trixie", STEPS="wheel demo test"'
 	@echo 'make setup        installs what the above need; says what, first'
@@ -112,6 +113,11 @@ fuzz:
 	@tools/setup fuzz
 	.venv/bin/python3 -m tests.fuzz --minutes $(MINUTES)
 
+# `make mutants MODULES=virtmuxd.core.claim` for some, by globs.
+mutants:
+	@tools/setup mutants
+	.venv/bin/python3 -m tests.mutants $(MODULES)
+
 # Each prints its table, and keeps it in tests/bench/results.
 bench:
 	@tools/setup bench
@@ -131,4 +137,4 @@ clean:
 	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache || sudo rm -rf build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test check unit integration repeat chaos soak soak-bytes install install-python install-system docs lock bench fuzz stranger clean
+.PHONY: help setup demo test check unit integration repeat chaos soak soak-bytes install install-python install-system docs lock bench fuzz mutants stranger clean

@@ -21,7 +21,7 @@ _NOT_THIS = "#!/bin/sh\necho >&2 the one on PATH runs\nexit 1\n"
 
 
 @pytest.mark.parametrize(
-    "target", ["demo", "test", "repeat", "chaos", "soak", "soak-bytes", "fuzz", "bench", "lock", "stranger"]
+    "target", ["demo", "test", "repeat", "chaos", "soak", "soak-bytes", "fuzz", "mutants", "bench", "lock", "stranger"]
 )
 def test_who_sets_up_runs_what_was_set_up(target: str, tmp_path: Path) -> None:
     """make fills in the variables of all lines of a recipe before it runs the first."""

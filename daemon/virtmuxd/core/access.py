@@ -82,7 +82,7 @@ class AccessRules:
             (sorted(uids), sorted(gids), everybody, globs, sorted(rights))
             for uids, gids, everybody, globs, rights in self._rules
         ]
-        return sha256(repr(rules).encode("utf-8", "surrogatepass")).digest()
+        return sha256(repr(rules).encode()).digest()
 
     def of(self, who: Identity) -> "Access":
         """What one person may do."""

@@ -50,10 +50,11 @@ class Breaks:
         `started_at`: when the start was seen of the guest that it belongs to."""
         unheld = started_at if self.unheld_since is None else self.unheld_since
         since = at if ahead_since is None else max(ahead_since, self._arrived_at)
-        overlaps = ahead_since is not None and unheld is not None and unheld > since
-        if unheld is None or unheld == since or overlaps:
+        if unheld is None:
             return None
-        return self.tell(at, unheld, since)
+        # What was opened ahead may have been so before it was let go.
+        seamless = unheld == since if ahead_since is None else unheld >= since
+        return None if seamless else self.tell(at, unheld, since)
 
     def tell(self, at: int, since: int, until: int) -> Break:
         """Count a break of that time, which is told at `at`."""

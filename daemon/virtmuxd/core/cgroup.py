@@ -18,7 +18,7 @@ def unit_of(cgroups: str) -> str | None:
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         paths["unified" if number == "0" else controllers] = path
-    found = (_unit(paths.get(hierarchy, "")) for hierarchy in ("name=systemd", "unified"))
+    found = (_unit(paths[hierarchy]) for hierarchy in ("name=systemd", "unified") if hierarchy in paths)
     return next((unit for unit in found if unit is not None), None)
 
 
@@ -34,7 +34,6 @@ def _unit(path: str) -> str | None:
 def _next_unit(parts: Iterator[str]) -> str | None:
     """What comes behind slices; below a unit are groups of its own."""
     # From another cgroup namespace the path begins with `/..`; a name like the kernel's own files has a `_` before it.
-    name = next((part for part in parts if part not in ("", "..") and not part.endswith(".slice")), "").removeprefix(
-        "_"
-    )
-    return name if name.endswith(_UNITS) else None
+    names = (part.removeprefix("_") for part in parts if part not in ("", "..") and not part.endswith(".slice"))
+    name = next(names, None)
+    return name if name is not None and name.endswith(_UNITS) else None

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from virtmux.people import Companion, Person
 from virtmux.reasons import Cause, Reason
+from virtmuxd.core.cursor import Cursor
 from virtmuxd.core.events import Demand
 from virtmuxd.core.inputs import Inputs
 from virtmuxd.core.later import Later
@@ -24,6 +25,10 @@ class Given(NamedTuple):
     delivered: int
     gaps: int
     missed: int
+
+    def and_to(self, cursor: Cursor) -> "Given":
+        """With what the reader of `cursor` was given."""
+        return Given(self.delivered + cursor.delivered, self.gaps + cursor.gaps, self.missed + cursor.missed)
 
 
 class Company:
@@ -81,8 +86,8 @@ class Company:
         self._sequence.leave(place.cursor)
         self._inputs.forget(place.writer)
         self._change_roles(self._roles.leave(place, lost=lost))
-        self._left = _sum(self._left, _given(place))
-        self._tell_company(place)
+        self._left = self._left.and_to(place.cursor)
+        self._tell_company()
         if place.holds and not any(each.holds for each in self._roles):
             self._demand(Demand(at, present=False))
 
@@ -181,17 +186,12 @@ class Company:
     @property
     def given(self) -> Given:
         """What they were given, and those who have left."""
-        return _sum(self._left, *map(_given, self._roles))
+        given = self._left
+        for place in self._roles:
+            given = given.and_to(place.cursor)
+        return given
 
     @property
     def lag(self) -> int:
         """By how many bytes the one that is furthest behind lags."""
         return max((place.cursor.behind(self._sequence.end) for place in self._roles), default=0)
-
-
-def _given(place: Place) -> Given:
-    return Given(place.cursor.delivered, place.cursor.gaps, place.cursor.missed)
-
-
-def _sum(*all_: Given) -> Given:
-    return Given(*map(sum, zip(*all_, strict=True)))

@@ -327,7 +327,7 @@ class Console:
             self.tell(self.event("vanished", at))
 
     def _send_away(self, why: str, at: int) -> None:
-        text = sentence(Cause.EVICTED, self.id, why)
+        text = sentence(Cause.EVICTED, detail=why)
         reason = Reason(cause=Cause.EVICTED, text=text, phase=Phase.SERVER, at=rfc3339(at), console=self.id)
         self.company.evict_all(reason, at)
 

@@ -8,6 +8,8 @@ from virtmux import messages
 from virtmuxd.core.archive import Archive, Page, Point
 from virtmuxd.core.times import Times
 
+_SECOND = 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Lag:
@@ -139,7 +141,7 @@ class Cursor:
         lag = self.lag
         if lag is None or not self._exceeds(lag, end, times):
             return 0
-        return max(end - lag.size // 2, times.since(times.latest - lag.age // 2) or 0, self.live_from[0])
+        return max(end - lag.size // 2, times.since(times.latest - lag.age // 2) or 0)
 
     def too_slow(self, end: int, next_mark: int, most_marks: int, times: Times) -> str | None:
         """Why the reader has to leave, in a few words with the numbers; None where it may stay."""
@@ -149,12 +151,11 @@ class Cursor:
         lag = self.lag
         if lag is None or not lag.leaves or not self._exceeds(lag, end, times):
             return None
-        size, age = end - self.offset, times.latest - times.at(self.offset)
-        return (
-            f"{size} bytes wait, the oldest for {age / 1e9:.1f} s; at most {lag.size} bytes or {lag.age / 1e9:g} s may"
-        )
+        size, age_s = end - self.offset, (times.latest - times.at(self.offset)) / _SECOND
+        most = f"{lag.size} bytes or {lag.age / _SECOND:g} s"
+        return f"{size} bytes wait, the oldest for {age_s:.1f} s; at most {most} may"
 
     def _exceeds(self, lag: Lag, end: int, times: Times) -> bool:
-        if not self.live_from[0] <= self.offset < end:
+        if self.offset < self.live_from[0]:
             return False
         return end - self.offset > lag.size or times.latest - times.at(self.offset) > lag.age

@@ -86,8 +86,6 @@ class Ending:
                 return [Open()] if self._may_wait else []
             case Elapsed(timer=Timer.EVIDENCE):
                 return self._lack_evidence()
-            case Elapsed():
-                pass  # it concerns the claim
             case Answered():
                 self._take_answer(event)
             case Down():

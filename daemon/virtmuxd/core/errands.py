@@ -36,8 +36,7 @@ class Errands(Protocol):
 
 def meant(domain: str, found: Iterable[DomainInfo]) -> list[DomainInfo]:
     """Which of those that several hypervisors found are meant: by name, else by UUID, else by running id."""
-    ranked: dict[int, list[DomainInfo]] = {}
-    for info in found:
-        rank = 0 if info.domain == domain else 1 if info.uuid == domain.lower() else 2
-        ranked.setdefault(rank, []).append(info)
-    return ranked[min(ranked)] if ranked else []
+    found = list(found)
+    by_name = [info for info in found if info.domain == domain]
+    by_uuid = [info for info in found if info.uuid == domain.lower()]
+    return by_name or by_uuid or found

@@ -34,7 +34,7 @@ _EIO = 5
 _EACCES = 13
 
 #: How a domain's end is called: the detail of a STOPPED event or the reason of a shut-off state.
-_STOPPED_CAUSES: dict[str, Cause] = {
+_STOPPED_CAUSES: dict[str | None, Cause] = {
     "SHUTDOWN": Cause.GUEST_SHUTDOWN,
     "DESTROYED": Cause.GUEST_DESTROYED,
     "CRASHED": Cause.GUEST_CRASHED,
@@ -120,7 +120,7 @@ def _pty_closed(error: SavedError) -> bool:
 
 def stopped_cause(stopped: LibvirtEvent) -> Cause | None:
     """How a guest ended; None where libvirt does not say."""
-    return _STOPPED_CAUSES.get(stopped.detail or "")
+    return _STOPPED_CAUSES.get(stopped.detail)
 
 
 def is_another_end(known: LibvirtEvent, stopped: LibvirtEvent) -> bool:

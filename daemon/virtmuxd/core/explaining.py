@@ -42,8 +42,7 @@ def conclude(life: Life, ending: Ending) -> None:
 
 def being_ended(life: Life) -> Ending:
     """The end that is being explained."""
-    if life.ending is None:
-        raise AssertionError("ending without an end")
+    assert life.ending is not None
     return life.ending
 
 

@@ -67,8 +67,8 @@ class Incarnations:
             if self.newest.running:
                 self.newest.stopped = stopped or LibvirtEvent("SHUTOFF", None)
             elif known is not None and stopped is not None and is_another_end(known, stopped):
-                self._count(-1).stopped = stopped  # it was started, and has ended, unseen
-            self.newest = replace(self.newest, running_id=-1)
+                self._count(running_id).stopped = stopped  # it was started, and has ended, unseen
+            self.newest = replace(self.newest, running_id=running_id)
         elif running_id != self.newest.running_id or self.newest.stopped is not None:
             self._count(running_id)
         else:

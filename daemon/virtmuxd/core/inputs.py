@@ -110,7 +110,7 @@ class Inputs:
         """The attachment ended: what is under way is unknown, what is queued is rejected. `explain` says why."""
         self._open = self._held = self._asked = self._probing = False
         for writer, size in self._under_way.items():
-            writer.account.unknown += size
+            writer.account.unknown = size
             self.unknown += size
             self._unexplained[writer] = None
         for writer in self._queue:
@@ -127,7 +127,6 @@ class Inputs:
         writers, self._unexplained = self._unexplained, {}
         for writer in writers:
             writer.account.cause = cause
-            writer.account.held = False
             writer.changed()
 
     def hold(self, *, held: bool) -> None:
@@ -163,9 +162,9 @@ class Inputs:
                 was.
         """
         account = writer.account
+        if not account.attachment <= attachment <= self._attachment:
+            raise ProtocolError(f"input for attachment {attachment}, the current one is {self._attachment}")
         if attachment != account.attachment:
-            if not account.attachment < attachment <= self._attachment:
-                raise ProtocolError(f"input for attachment {attachment}, the current one is {self._attachment}")
             account = writer.account = Account(attachment)
         if input_offset != account.received:
             raise ProtocolError(f"input at offset {input_offset}, expected {account.received}")
@@ -279,7 +278,7 @@ class Inputs:
             self._asked = self._asked and bool(self._queue)
         prompt = self._under_way.total() <= _FEW and self._unheard <= BUDGET
         self._batch = Batch(self._attachment, tuple(packets), fence, prompt)
-        if self._queue and self._waits:
+        if self._waits:
             self._tell_held()
         return self._batch
 
@@ -308,7 +307,6 @@ class Inputs:
         concerned, self._under_way = self._under_way, Counter()
         for writer, size in concerned.items():
             writer.account.accepted += size
-            writer.account.held = writer.account.held and writer.account.pending > 0
             self.accepted += size
         for writer in concerned:
             writer.changed()

@@ -53,6 +53,13 @@ def test_the_first_rule_that_fits_decides_alone() -> None:
     assert mine.at("web1", "serial0") == WATCH
 
 
+def test_a_rule_for_one_console_is_not_for_another_of_its_domain_nor_for_all_of_it() -> None:
+    mine = access(rule("web1:serial1", allow=USE), rule())
+
+    assert mine.at("web1", "serial1") == USE
+    assert mine.at("web1", "serial0") == mine.at("web1", None) == WATCH
+
+
 @pytest.mark.parametrize(
     ("glob", "domain", "device", "meant"),
     [

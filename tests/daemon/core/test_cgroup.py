@@ -24,6 +24,7 @@ _V1 = "11:memory:/somewhere.service\n2:cpu,cpuacct:/\n1:name=systemd:{}\n"
         ("/user.slice/user-1000.slice/user@1000.service/init.scope", "user@1000.service/init.scope"),
         ("/user.slice/user-1000.slice/user@1000.service", "user@1000.service"),
         ("/init.scope", "init.scope"),
+        ("/system.slice/app:web.service", "app:web.service"),
         ("/system.slice/_cpu.service", "cpu.service"),
         ("/../../system.slice/cron.service", "cron.service"),
         ("/", None),

@@ -17,6 +17,7 @@ from virtmuxd.core.events import (
     Arrived,
     Cleaned,
     Elapsed,
+    Incoming,
     Lent,
     Noted,
     Opened,
@@ -30,41 +31,6 @@ from virtmuxd.core.events import (
     Up,
 )
 from virtmuxd.core.holder import Destination
-
-# Input.
-
-
-def test_input_reaches_the_attachment_and_its_end_rejects_the_rest() -> None:
-    bench = held(always())
-    somebody = place(bench)
-    bench.console.company.enter(somebody, bench.tick())
-
-    bench.console.company.type(somebody, 1, 0, b"ls\r")
-    assert bench.input_waits == 1
-    bench.stop("CRASHED")
-
-    account = somebody.writer.account
-    assert (account.rejected, account.cause) == (3, Cause.GUEST_CRASHED)
-
-
-def test_an_attachment_that_ends_as_it_begins_takes_no_input() -> None:
-    bench = Consoles().add()
-    bench.happen(Up(bench.tick(), RUNNING_ID))
-    somebody = place(bench)
-    bench.console.company.enter(somebody, bench.tick())
-    bench.console.company.leave(somebody, bench.tick())
-    bench.happen(Elapsed(bench.tick(), Timer.LINGER))
-    assert bench.console.machine.state == "opening"
-    bench.happen(Opened(bench.tick(), RUNNING_ID))
-    assert bench.console.machine.state == "ending"
-    assert bench.store.held_until == bench.now
-
-    bench.console.company.enter(somebody, bench.tick())
-    bench.console.company.type(somebody, 1, 0, b"ls\r")
-
-    account = somebody.writer.account
-    assert (account.rejected, account.cause) == (3, Cause.CONSOLE_RELEASED)
-
 
 # Whether it can be had, and whether it is there.
 
@@ -168,6 +134,7 @@ def test_those_who_watch_are_told_of_marks_and_of_waiting() -> None:
     assert by_name["note"].note == "paused"
     assert by_name["ended"].reason is not None
     assert by_name["ended"].reason.cause is Cause.GUEST_SAVED
+    assert by_name["ended"].reason.text == "guest web1 was saved"
     assert by_name["waiting"].reason is not None
     assert by_name["waiting"].reason.cause is Cause.GUEST_NOT_RUNNING
     assert (by_name["break"].since, by_name["break"].until) == (rfc3339(bench.now - SECOND), rfc3339(bench.now))
@@ -176,10 +143,12 @@ def test_those_who_watch_are_told_of_marks_and_of_waiting() -> None:
 
 def test_it_shows_how_it_stands() -> None:
     bench = held(always())
-    bench.output(b"abc")
+    bench.output(b"ab")
+    bench.output(b"c")
     info = bench.console.info()
 
     assert (info.state, info.running, info.attachment, info.last_end) == (State.ATTACHED, True, 1, None)
+    assert (info.paused, info.exclusive, bench.console.machine.exclusive) == (False, True, True)
     assert (info.position, info.last_output) == (f"{bench.store.history}:3:2", rfc3339(bench.now))
     assert (info.id.domain, info.id.device, info.id.incarnation) == ("web1", "serial0", 1)
 
@@ -190,6 +159,16 @@ def test_it_shows_how_it_stands() -> None:
     assert info.last_end is not None
     assert info.last_end.cause is Cause.GUEST_SAVED
     assert info.since == rfc3339(bench.now)
+
+
+def test_an_event_that_is_no_mark_may_concern_a_span_of_output() -> None:
+    bench = held(always())
+    bench.output(b"abc")
+
+    now, lost = bench.console.event("here", START), bench.console.event("lost", START, detail="why", span=(1, 2))
+
+    assert (now.offset, now.to_offset, now.detail) == (3, None, None)
+    assert (lost.event, lost.at, lost.offset, lost.to_offset, lost.detail) == ("lost", rfc3339(START), 1, 2, "why")
 
 
 def test_a_rename_keeps_the_history() -> None:
@@ -238,6 +217,16 @@ def test_a_console_goes_with_its_guest_and_has_another_holder_there() -> None:
     bench.output(b"there")
     assert bench.console.sequence.end == len(b"here there")
     assert bench.console.id.uri == THERE
+
+
+def test_a_console_goes_nowhere_where_nobody_said_where_to() -> None:
+    consoles = Consoles(policy=Policy.ALWAYS)
+    bench = held(consoles)
+    bench.happen(Incoming(bench.tick(), THERE), Arrived(bench.tick(), 9))
+    bench.stop("MIGRATED")
+
+    assert not bench.departed
+    assert consoles.relocated == []
 
 
 def test_a_console_whose_migration_fails_stays_and_can_go_later() -> None:

@@ -57,6 +57,7 @@ def test_a_reader_that_lags_too_far_is_given_every_mark() -> None:
     taken = [bench.take() for _ in range(5)]
 
     assert [type(each) for each in taken] == [Gap, MarkMessage, Gap, Output, MarkMessage]
+    assert (bench.cursor.gaps, bench.cursor.missed, bench.cursor.delivered) == (2, 10 + 150, 50)
 
 
 def test_what_a_reader_replays_is_no_lag() -> None:
@@ -81,6 +82,16 @@ def test_a_reader_that_would_rather_leave_is_told_by_how_much_it_lags() -> None:
     assert bench.records.too_slow(bench.cursor) == (
         "101 bytes wait, the oldest for 0.0 s; at most 100 bytes or 5 s may"
     )
+
+
+def test_a_reader_that_would_rather_leave_is_told_how_old_that_is_which_waits() -> None:
+    bench = lagging(leaves=True)
+    append(bench.records, b"taken")
+    bench.take()
+    for second in range(8):
+        bench.records.append(b"x", (second + 1) * SECOND)
+
+    assert bench.records.too_slow(bench.cursor) == ("8 bytes wait, the oldest for 7.0 s; at most 100 bytes or 5 s may")
 
 
 def test_a_reader_for_whom_a_thousand_marks_wait_has_to_leave() -> None:

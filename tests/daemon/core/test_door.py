@@ -21,6 +21,16 @@ def test_each_user_has_a_limit_within_that_of_all() -> None:
     assert door.why_not(ALICE) is None
 
 
+def test_of_a_users_clients_those_count_that_are_in() -> None:
+    door = Door(LimitsInForce(LimitRules(clients=9, clients_per_user=2)), frozenset())
+    for _ in range(2):
+        with door.inside(ALICE):
+            for _ in range(2):
+                with door.inside(ALICE):
+                    assert door.why_not(ALICE) is not None
+                assert door.why_not(ALICE) is None
+
+
 def test_who_has_as_many_as_one_may_is_told_the_key() -> None:
     door = Door(LimitsInForce(LimitRules(clients=3, clients_per_user=1)), frozenset())
     with door.inside(ALICE):

@@ -31,6 +31,10 @@ def test_a_name_is_meant_before_a_uuid_and_that_before_a_running_id() -> None:
     assert meant("5", []) == []
 
 
+def test_a_uuid_is_meant_however_it_is_written() -> None:
+    assert meant("5D3F", [found("web1", uuid="5d3f"), found("db1")]) == [found("web1", uuid="5d3f")]
+
+
 def test_a_name_that_several_hypervisors_have_is_found_at_each() -> None:
     here, there = found("web1"), found("web1", uri="qemu+ssh://there/system")
     assert meant("web1", [here, there]) == [here, there]

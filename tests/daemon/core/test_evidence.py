@@ -23,6 +23,21 @@ def failure(error: SavedError | None = None, cause: Cause | None = None) -> Fail
     return Failure(Phase.RECEIVE, at(0), error, cause)
 
 
+@pytest.mark.parametrize(("running_id", "runs"), [(-1, False), (0, True), (1, True)])
+def test_a_domain_with_an_id_runs(running_id: int, runs: bool) -> None:
+    assert Evidence(1, running_id).running is runs
+
+
+@pytest.mark.parametrize(
+    ("code", "domain", "errno", "testable"),
+    [(38, 38, 5, False), (38, 38, 13, True), (38, 7, 5, True), (39, 38, 5, True), (38, 7, 13, True)],
+)
+def test_opening_again_tells_more_unless_the_guests_end_of_the_pty_is_closed(
+    code: int, domain: int, errno: int, testable: bool
+) -> None:
+    assert failure(libvirt_error(code, domain, int1=errno)).testable is testable
+
+
 @pytest.mark.parametrize("fails", [failure(), failure(TAKEN_OVER), failure(cause=Cause.HYPERVISOR_LOST)])
 def test_the_end_of_the_guest_explains_every_failure(fails: Failure) -> None:
     evidence = Evidence(1, 5, stopped=STOPPED, device_removed=REMOVED)

@@ -1,5 +1,7 @@
 """What is known and counted of the hypervisors that the daemon was told to serve."""
 
+from typing import Any
+
 import pytest
 
 from tests.harness.consoles import HYPERVISOR, SECOND, START, URI, Consoles
@@ -45,6 +47,16 @@ def test_since_is_when_that_changed() -> None:
     assert hypervisor.info(0).since == rfc3339(START + 2 * SECOND)
     hypervisor.disconnect(START + 4 * SECOND, Cause.HYPERVISOR_LOST, None, detail=None, retry_s=1.0)
     assert hypervisor.info(0).since == rfc3339(START + 4 * SECOND)
+
+
+def test_it_can_be_asked_while_it_is_connected() -> None:
+    hypervisor = Hypervisor(URI, START)
+    agent: Any = object()
+    hypervisor.connect(START, agent)
+    assert hypervisor.agent is agent
+
+    hypervisor.disconnect(START, Cause.HYPERVISOR_LOST, None, detail=None, retry_s=1.0)
+    assert hypervisor.agent is None
 
 
 def test_why_it_is_not_connected_is_told_with_libvirts_error_and_when_it_is_tried_again() -> None:

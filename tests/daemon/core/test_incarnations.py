@@ -3,6 +3,7 @@
 import pytest
 
 from virtmux.reasons import LibvirtEvent
+from virtmuxd.core.events import OpenFailed, Undefined
 from virtmuxd.core.evidence import Evidence
 from virtmuxd.core.incarnations import Incarnations
 
@@ -40,6 +41,37 @@ def test_one_that_is_found_stopped_has_stopped_in_that_way() -> None:
 
     assert former.stopped == incarnations.newest.stopped == STOPPED
     assert not incarnations.newest.running
+
+
+def test_a_running_id_of_zero_is_one_too() -> None:
+    assert running(running_id=0).newest.running
+
+
+def test_of_a_domain_that_is_gone_with_its_definition_nothing_runs() -> None:
+    incarnations = running()
+    incarnations.learn(Undefined(1, LibvirtEvent("UNDEFINED", "REMOVED"), gone=False))
+    assert incarnations.newest.running
+
+    incarnations.learn(Undefined(1, LibvirtEvent("UNDEFINED", "REMOVED"), gone=True))
+
+    assert incarnations.newest == Evidence(1, -1, stopped=LibvirtEvent("SHUTOFF", None))
+
+
+def test_one_that_wakes_up_is_not_paused() -> None:
+    incarnations = running()
+    incarnations.newest.paused = True
+
+    assert not incarnations.started(5, 100)
+    assert not incarnations.newest.paused
+
+
+def test_one_that_goes_on_elsewhere_was_started_when_it_was() -> None:
+    incarnations = running()
+    incarnations.stopped(STOPPED)
+    incarnations.started(6, 100)
+    incarnations.moved(9, paused=True)
+
+    assert incarnations.newest == Evidence(2, 9, started_at=100, paused=True)
 
 
 def test_one_that_is_found_stopped_somehow_has_stopped() -> None:
@@ -129,13 +161,11 @@ def test_an_opening_behind_the_events_is_of_the_one_that_was_opened() -> None:
 def test_an_opening_that_failed_leaves_nothing_to_mean() -> None:
     incarnations = running()
     incarnations.opening()
-    incarnations.opening_failed()
+    incarnations.learn(OpenFailed(1, None))
     incarnations.stopped(STOPPED)
-    incarnations.found(-1, STOPPED)
-    incarnations.found(5, None)
-    incarnations.opening()
+    incarnations.started(6, 100)
 
-    assert incarnations.opened(5).number == 2
+    assert incarnations.opened(5).number == 3
 
 
 def test_a_device_that_can_be_opened_is_there_again() -> None:

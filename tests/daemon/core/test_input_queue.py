@@ -38,10 +38,22 @@ def test_it_gives_each_byte_that_was_not_dropped_once_and_in_order(steps: list[t
                 expected = left
             case _:
                 pass
+        assert queue._dropped == sum(not piece.data for piece in queue._pieces) <= len(queue._pieces) // 2
         assert bool(queue) == bool(expected)
         assert set(queue) == {writer for writer, _ in expected}
         for writer in WRITERS:
             assert queue.waiting(writer) == sum(each[0] == writer for each in expected)
+
+
+def test_what_follows_its_writers_last_is_one_piece_with_that_up_to_its_size() -> None:
+    queue: InputQueue[str] = InputQueue(4)
+    for writer, data in (("a", b"12"), ("a", b"34"), ("a", b"567"), ("a", b"89"), ("b", b"0"), ("a", b"1")):
+        queue.add(writer, data)
+
+    taken = [queue.take(9) for _ in range(5)]
+
+    assert taken == [("a", b"1234"), ("a", b"567"), ("a", b"89"), ("b", b"0"), ("a", b"1")]
+    assert not queue
 
 
 def test_what_becomes_of_many_windows_takes_no_time() -> None:

@@ -33,6 +33,25 @@ def test_what_was_sent_is_accepted_for_each_who_typed_it() -> None:
     assert not inputs.waiting
 
 
+def test_what_became_of_all_input_is_counted() -> None:
+    inputs = started()
+    assert (inputs.accepted, inputs.unknown, inputs.rejected) == (0, 0, 0)
+    for _ in range(2):
+        first, second = Typist(inputs), Typist(inputs)
+        for typist in (first, second):
+            typist.type(b"a")
+            confirmed(inputs)
+            typist.type(b"bc")
+        inputs.take()
+        first.type(b"def")
+        second.type(b"ghi")
+        inputs.end()
+        inputs.explain(Cause.GUEST_DESTROYED)
+        inputs.start(1)
+
+    assert (inputs.accepted, inputs.unknown, inputs.rejected) == (8, 4, 12)
+
+
 def test_nothing_is_taken_while_something_is_being_sent() -> None:
     inputs = started()
     typist = Typist(inputs)
@@ -74,6 +93,26 @@ def test_keystrokes_have_no_fence_that_would_hold_up_the_next_but_want_one_in_a_
     assert (typist.told, inputs.unsettled) == ([status(accepted=3)], False)
 
 
+@pytest.mark.parametrize("again", ["a fence", "an attachment"])
+def test_which_keystrokes_want_a_fence_is_counted_anew_behind_one_and_at_another_attachment(again: str) -> None:
+    inputs = started()
+    typist = Typist(inputs)
+    for _ in range(SETTLE_FROM):
+        typist.type(b"x")
+        send(inputs)
+    if again == "a fence":
+        confirmed(inputs)
+    else:
+        inputs.end()
+        inputs.start(1)
+    another = Typist(inputs)
+    for _ in range(SETTLE_FROM - 1):
+        another.type(b"x")
+        send(inputs)
+
+    assert not inputs.unsettled
+
+
 @pytest.mark.parametrize(("size", "unsettled"), [(SETTLE_BEYOND, False), (SETTLE_BEYOND + 1, True)])
 def test_of_few_bytes_no_fence_is_wanted(size: int, unsettled: bool) -> None:
     inputs = started()
@@ -95,6 +134,7 @@ def prompt(inputs: Inputs) -> bool:
 @pytest.mark.parametrize("attachments", [1, 2])
 def test_a_fence_is_prompt_as_long_as_the_guest_was_not_sent_much_beyond_what_it_said(attachments: int) -> None:
     inputs = started()
+    inputs.heard(10 * BUDGET)
     typist = Typist(inputs, window=2 * BUDGET)
     for _ in range(BUDGET // 256):
         typist.type(bytes(256))
@@ -196,6 +236,11 @@ def test_an_offset_that_does_not_follow_breaks_the_protocol(offset: int) -> None
 
     with pytest.raises(ProtocolError, match=f"at offset {offset}, expected 2"):
         inputs.offer(typist.writer, 1, offset, b"x")
+
+
+def test_before_the_first_attachment_there_is_none_to_type_at() -> None:
+    with pytest.raises(ProtocolError, match="the current one is 0"):
+        Typist(Inputs()).type(b"x")
 
 
 @pytest.mark.parametrize("attachment", [2, 2**32 - 1])

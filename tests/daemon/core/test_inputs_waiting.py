@@ -1,10 +1,13 @@
 """Input for a guest that takes none: it waits, within bounds, and whose it is is told."""
 
 import time
+from collections.abc import Callable
+
+import pytest
 
 from tests.harness.inputs import WIDE, WINDOW, Typist, confirmed, send, started, status, take
 from virtmux.reasons import Cause
-from virtmuxd.core.inputs import BUDGET, Batch
+from virtmuxd.core.inputs import BUDGET, Batch, Inputs
 
 
 def test_the_input_of_a_paused_guest_waits_and_its_writer_is_told() -> None:
@@ -104,6 +107,16 @@ def test_a_guest_behind_a_shared_connection_gets_no_more_than_a_budget_until_it_
     assert typist.told[-1] == status(accepted=BUDGET + 100, held=True)
 
 
+def test_what_a_guest_says_makes_way_for_input_only_where_that_waited_for_it() -> None:
+    assert not started().heard(1)
+    inputs = started(shared=True)
+    typist = Typist(inputs, window=2 * BUDGET)
+    typist.type(bytes(BUDGET))
+    assert not inputs.heard(1), "it may be sent at once"
+    send(inputs)
+    assert not inputs.heard(1), "there is none"
+
+
 def test_what_somebody_typed_before_leaving_still_goes_its_way() -> None:
     inputs = started()
     typist = Typist(inputs)
@@ -115,14 +128,63 @@ def test_what_somebody_typed_before_leaving_still_goes_its_way() -> None:
     assert typist.told == []
 
 
-def test_what_those_who_left_have_queued_for_a_paused_guest_is_bounded() -> None:
-    inputs = started()
+def leave(inputs: Inputs, data: bytes) -> None:
+    """Somebody types it at a paused guest, and leaves."""
     inputs.hold(held=True)
+    typist = Typist(inputs)
+    typist.type(data)
+    inputs.forget(typist.writer)
+
+
+@pytest.mark.parametrize(("size", "queued"), [(WINDOW - 1, WINDOW - 1), (WINDOW, WINDOW), (8, 16)])
+def test_what_those_who_left_have_queued_for_a_paused_guest_is_bounded(size: int, queued: int) -> None:
+    inputs = started()
     for _ in range(3):
-        typist = Typist(inputs)
-        typist.type(bytes(WINDOW - 1))
-        inputs.forget(typist.writer)
+        leave(inputs, bytes(size))
 
     inputs.hold(held=False)
 
-    assert take(inputs) == bytes(WINDOW - 1)
+    assert take(inputs) == bytes(queued)
+
+
+def go_on(inputs: Inputs) -> None:
+    inputs.hold(held=False)
+    confirmed(inputs)
+
+
+def end(inputs: Inputs) -> None:
+    inputs.end()
+    inputs.start(1)
+
+
+def nobody_types(inputs: Inputs) -> None:
+    inputs.refuse_those_who_left()
+    inputs.forget(Typist(inputs).writer)
+
+
+@pytest.mark.parametrize("passes", [go_on, end, Inputs.refuse_those_who_left, nobody_types])
+def test_what_those_left_behind_who_left_before_counts_until_it_is_gone(passes: Callable[[Inputs], None]) -> None:
+    inputs = started()
+    leave(inputs, bytes(WINDOW))
+    passes(inputs)
+
+    leave(inputs, bytes(WINDOW))
+
+    inputs.hold(held=False)
+    assert take(inputs) == bytes(WINDOW)
+
+
+def test_what_those_left_behind_who_left_counts_while_some_of_it_waits() -> None:
+    inputs = started(shared=True)
+    other = Typist(inputs, window=2 * BUDGET)
+    other.type(bytes(BUDGET))
+    leave(inputs, bytes(WINDOW))
+    inputs.hold(held=False)
+    while inputs.waiting:
+        send(inputs)
+
+    leave(inputs, b"x")
+
+    inputs.hold(held=False)
+    inputs.heard(BUDGET)
+    assert take(inputs) == bytes(WINDOW)

@@ -1,6 +1,8 @@
 """Of the time in which nobody held a console output may be missing, and a break says so."""
 
-from tests.harness.life import BUSY, ID, NEXT_ID, Life, at, attached, down, eof, stopped, stream_error
+import pytest
+
+from tests.harness.life import BUSY, ID, NEXT_ID, SECOND, Life, at, attached, down, eof, stopped, stream_error
 from virtmux.reasons import Cause, LibvirtEvent
 from virtmux.records import Attached, Break, rfc3339
 from virtmuxd.core.events import Cleaned, Opened, OpenFailed, Started, Up
@@ -35,6 +37,25 @@ def test_a_new_daemon_says_since_when_nobody_held_the_console() -> None:
         Break(rfc3339(at(1)), rfc3339(at(-10)), rfc3339(at(1))),
         Attached(rfc3339(at(1)), attachment=1, incarnation=3),
     ]
+
+
+@pytest.mark.parametrize("since", [-10, -20])
+def test_of_a_console_that_was_opened_ahead_before_it_was_let_go_nothing_is_missing(since: int) -> None:
+    life = Life(unheld_since=at(-10), known=Evidence(3, ID))
+    life.happen(Up(at(0), ID), Opened(at(1), ID, since=at(since)))
+
+    assert life.story == ["attached 1"]
+
+
+def test_breaks_are_counted_and_how_long_they_were_together() -> None:
+    life = Life()
+    assert (life.machine.breaks.number, life.machine.breaks.length) == (0, 0)
+
+    life.happen(Up(at(0), -1), Started(at(1), ID), Opened(at(3), ID))
+    life.happen(eof(4), stopped(4), Cleaned(at(4)), Started(at(5), NEXT_ID), Opened(at(8), NEXT_ID))
+
+    assert life.story == ["break", "attached 1", "ended 1 guest-destroyed", "break", "attached 2"]
+    assert (life.machine.breaks.number, life.machine.breaks.length) == (2, 5 * SECOND)
 
 
 def test_what_a_guest_said_while_nobody_held_its_console_is_in_a_break_also_where_another_start_is_attached() -> None:

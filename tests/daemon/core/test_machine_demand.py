@@ -48,6 +48,7 @@ def test_a_console_that_nobody_watches_any_more_is_let_go_after_a_while() -> Non
 
     assert Close() in life.happen(Elapsed(at(62), Timer.LINGER))
     assert life.story == ["attached 1", "ended 1 console-released"]
+    assert life.reason.text == "virtmux does not hold the console of web1"
     assert not life.reason.retry.will_retry
 
     life.happen(Cleaned(at(63)))
@@ -60,6 +61,13 @@ def test_who_comes_back_in_time_finds_the_console_open() -> None:
 
     assert life.happen(Demand(at(3), COME)) == [ClearTimer(Timer.LINGER)]
     assert (life.state, life.story) == (State.ATTACHED, ["attached 1"])
+
+
+def test_who_comes_where_others_are_changes_nothing() -> None:
+    life = attached(Policy.ON_DEMAND)
+
+    assert life.happen(Demand(at(2), COME)) == [ClearTimer(Timer.LINGER)]
+    assert life.happen(Elapsed(at(62), Timer.LINGER)) == []
 
 
 def test_who_comes_while_the_console_is_let_go_gets_it_at_once() -> None:
@@ -89,7 +97,7 @@ def test_a_console_that_nobody_wants_any_more_once_it_cannot_be_opened_is_left_a
 
 def test_a_console_that_is_held_always_does_not_linger() -> None:
     life = attached(Policy.ALWAYS)
-    life.happen(Demand(at(2), GO), Elapsed(at(62), Timer.LINGER))
+    assert life.happen(Demand(at(2), GO), Elapsed(at(62), Timer.LINGER)) == []
 
     assert (life.state, life.story) == (State.ATTACHED, ["attached 1"])
 

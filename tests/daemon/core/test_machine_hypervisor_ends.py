@@ -41,9 +41,9 @@ from virtmuxd.core.evidence import Failure
 def test_a_lost_hypervisor_ends_the_attachment_and_its_return_brings_it_back(cause: Cause) -> None:
     life = attached()
 
-    assert Close() in life.happen(down(2, cause))
+    assert Close() in life.happen(Down(at(2), cause, CONNECTION_LOST))
     assert life.story == ["attached 1", f"ended 1 {cause}"]
-    assert life.reason.phase is Phase.CONNECTION
+    assert (life.reason.phase, life.reason.error) == (Phase.CONNECTION, CONNECTION_LOST)
     life.happen(Cleaned(at(3)))
     assert life.state == "waiting"
 
@@ -95,10 +95,10 @@ def test_how_the_guest_stands_after_the_hypervisors_return_explains_an_open_end(
 
 def test_an_end_of_stream_with_which_the_hypervisor_goes_is_the_hypervisors() -> None:
     life = attached()
-    life.happen(eof(2), down(3, Cause.HYPERVISOR_TIMEOUT))
+    life.happen(eof(2), Down(at(3), Cause.HYPERVISOR_TIMEOUT, CONNECTION_LOST))
 
     assert life.story == ["attached 1", "ended 1 hypervisor-timeout"]
-    assert life.reason.at == rfc3339(at(2))
+    assert (life.reason.at, life.reason.error) == (rfc3339(at(2)), CONNECTION_LOST)
 
 
 def test_why_the_hypervisor_cannot_be_had_is_told_once_and_not_forgotten() -> None:

@@ -65,6 +65,13 @@ def test_one_that_lingers_does_so_for_as_long_as_is_said_now() -> None:
     assert Close() in life.happen(Elapsed(at(7), Timer.LINGER))
 
 
+def test_one_that_is_left_later_lingers_for_as_long_as_is_said_now() -> None:
+    life = attached(Policy.ON_DEMAND, wanted=True)
+    life.happen(set_to(Policy.ON_DEMAND, 5.0))
+
+    assert life.happen(Demand(at(3), GO)) == [SetTimer(Timer.LINGER, 5.0)]
+
+
 def test_one_that_lingers_is_kept_where_it_is_always_to_be_held() -> None:
     life = attached(Policy.ON_DEMAND, wanted=False)
 

@@ -84,7 +84,7 @@ def test_a_release_outlives_the_daemon() -> None:
 
 def test_a_release_that_was_over_before_the_daemon_came_back_is_over() -> None:
     life = Life(released_until=at(5))
-    life.happen(Up(at(10), ID))
+    assert life.happen(Up(at(10), ID)) == [SetTimer(Timer.RECLAIM, 0.0)]
 
     assert Open() in life.happen(Elapsed(at(10), Timer.RECLAIM))
 
@@ -93,9 +93,11 @@ def test_a_console_that_is_lent_comes_back_with_the_last_who_needs_it() -> None:
     life = attached()
     life.happen(Lent(at(2), lent=True), Cleaned(at(3)), Lent(at(4), lent=True))
     assert waits_for(life) == (Cause.CONSOLE_RELEASED, True, None)
+    assert life.machine.claim.lent == 2
 
     assert Open() not in life.happen(Lent(at(5), lent=False))
     assert Open() in life.happen(Lent(at(6), lent=False))
+    assert life.machine.claim.lent == 0
 
 
 def test_a_console_that_is_released_while_it_is_opened_is_let_go_at_once() -> None:

@@ -78,6 +78,7 @@ def test_a_stream_error_after_which_somebody_else_holds_the_console_was_a_takeov
     assert life.reason.retry.will_retry
     assert [command.timer for command in commands if isinstance(command, SetTimer)] == [Timer.RETRY]
     assert life.machine.waiting is not None
+    assert life.machine.waiting.at == rfc3339(at(4))
     assert life.machine.waiting.cause is Cause.CONSOLE_BUSY
 
 
@@ -135,6 +136,22 @@ def test_the_opening_is_awaited_although_the_end_is_explained_meanwhile() -> Non
     life.happen(OpenFailed(at(4), NOT_RUNNING))
 
     assert (life.state, life.story) == (State.WAITING, ["attached 1", "ended 1 guest-destroyed"])
+
+
+def test_what_was_opened_again_is_the_start_that_it_belongs_to_also_where_the_events_are_ahead() -> None:
+    life = attached()
+    life.happen(stream_error(2), Cleaned(at(3)), Started(at(4), NEXT_ID), Opened(at(5), ID))
+
+    assert life.marks[-1] == Attached(rfc3339(at(5)), attachment=2, incarnation=1)
+
+
+def test_an_end_is_where_it_was_seen_whatever_comes_late() -> None:
+    life = attached()
+    life.happen(eof(2))
+    life.sequence.append(b"late", at(2))
+    life.happen(stopped(3))
+
+    assert life.reason.offset == 0
 
 
 def test_the_first_end_wins() -> None:
