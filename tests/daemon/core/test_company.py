@@ -220,7 +220,7 @@ def test_who_waits_where_another_console_comes_with_its_guest_is_sent_away() -> 
 
     assert first_ended == second_ended
     assert [reason.text for reason in first_ended] == [
-        "evicted: the guest was migrated here with its console; attach again"
+        "virtmuxd sent this client away: the guest was migrated here with its console; attach again"
     ]
     assert first_ended[0].console == bench.console.id
     assert bench.console.forsaken

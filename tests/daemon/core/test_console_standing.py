@@ -144,7 +144,9 @@ def test_a_console_whose_hypervisor_is_not_served_any_more_sends_all_away_and_ha
     assert [event.event for event in bench.told][-1] == "vanished"
     bench.console.abandon(bench.tick())
 
-    assert [reason.text for reason in ended] == ["evicted: virtmuxd does not serve qemu:///system any more"]
+    assert [reason.text for reason in ended] == [
+        "virtmuxd sent this client away: virtmuxd does not serve qemu:///system any more"
+    ]
     assert ended[0].console == bench.console.id
     assert [event.event for event in bench.told].count("vanished") == 1
     assert not bench.console.present

@@ -51,12 +51,12 @@ def test_since_is_when_that_changed() -> None:
 
 def test_it_can_be_asked_while_it_is_connected() -> None:
     hypervisor = Hypervisor(URI, START)
-    agent: Any = object()
-    hypervisor.connect(START, agent)
-    assert hypervisor.agent is agent
+    errands: Any = object()
+    hypervisor.connect(START, errands)
+    assert hypervisor.errands is errands
 
     hypervisor.disconnect(START, Cause.HYPERVISOR_LOST, None, detail=None, retry_s=1.0)
-    assert hypervisor.agent is None
+    assert hypervisor.errands is None
 
 
 def test_why_it_is_not_connected_is_told_with_libvirts_error_and_when_it_is_tried_again() -> None:
