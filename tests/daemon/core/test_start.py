@@ -24,9 +24,11 @@ class ScriptedArchive:
         self.end = end
         self.asked: list[Sought] = []
         self.answers: list[Callable[[Point | None], None]] = []
+        self.asked_how_old = 0
 
     def find(self, sought: Sought, give: Callable[[Point | None], None]) -> None:
-        if sought.kind is Seek.OLDEST:
+        if sought == Sought(Seek.OLDEST, 0):
+            self.asked_how_old += 1
             give(self.oldest)
         else:
             self.asked.append(sought)
@@ -104,17 +106,62 @@ def test_a_position_that_cannot_be_is_refused(position: str) -> None:
         start(records, position=position.replace("HISTORY", records.position.history))
 
 
-@pytest.mark.parametrize(("replay", "position"), [("all", None), ("none", "0")])
-def test_what_may_not_be_read_is_withheld_and_the_archive_is_not_asked(replay: str, position: str | None) -> None:
-    archive = ScriptedArchive((0, 1), (3, 1))
-    records = console(archive)
+def _allowed() -> Sequence:
+    """Bytes `oldnew`, with marks 1 and 2 at 3, of which a reader may read what is behind the first."""
+    records = console(ScriptedArchive((0, 1), (3, 1)))
     records.append(b"old", 1)
+    records.mark(Note(rfc3339(1), "paused"))
+    records.mark(Note(rfc3339(1), "resumed"))
+    records.append(b"new", 1)
+    return records
+
+
+@pytest.mark.parametrize(
+    ("replay", "position", "started"),
+    [
+        ("all", None, (6, 3)),
+        ("bytes:1", None, (6, 3)),
+        ("none", "2", (3, 2)),
+        ("none", "HISTORY:2:1", (3, 2)),
+        ("none", "HISTORY:3:1", (3, 2)),
+        ("none", "f" * 32 + ":6:3", (3, 2)),
+    ],
+)
+def test_what_may_not_be_read_is_withheld_and_the_archive_is_not_asked(
+    replay: str, position: str | None, started: Point
+) -> None:
+    records = _allowed()
+    asked = position and position.replace("HISTORY", records.position.history)
     found: list[Start] = []
 
-    find_start(records, position, Replay.parse(replay), found.append, since=records.position)
+    find_start(records, asked, Replay.parse(replay), found.append, since=at(records, 3, 2))
 
-    assert found == [Start(records.position, withheld=True)]
-    assert archive.asked == []
+    assert found == [Start(at(records, *started), withheld=True)]
+    assert isinstance(records.archive, ScriptedArchive)
+    assert (records.archive.asked, records.archive.asked_how_old) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("position", "started"),
+    [(None, (6, 3)), ("HISTORY:3:2", (3, 2)), ("HISTORY:4:1", (4, 3)), ("4", (4, 3)), ("6", (6, 3))],
+)
+def test_what_may_be_read_is_not_withheld(position: str | None, started: Point) -> None:
+    records = _allowed()
+    asked = position and position.replace("HISTORY", records.position.history)
+    found: list[Start] = []
+
+    find_start(records, asked, Replay.parse("none"), found.append, since=at(records, 3, 2))
+
+    assert found == [Start(at(records, *started))]
+
+
+def test_of_an_offset_alone_that_may_be_read_the_marks_before_are_not() -> None:
+    records = _allowed()
+    found: list[Start] = []
+
+    find_start(records, "3", Replay.parse("none"), found.append, since=at(records, 3, 2))
+
+    assert found == [Start(at(records, 3, 2))]
 
 
 def test_an_offset_that_is_only_in_the_archive_has_its_mark_from_there() -> None:
