@@ -16,13 +16,14 @@ def segment(
 
 
 def test_nothing_goes_as_long_as_there_is_room() -> None:
-    assert to_drop([segment(), segment(SHOP)], ROOMY, 100, 0, 0) == []
+    assert to_drop([segment(), segment(SHOP)], Bounds(total=20, age=100, free=0.1), 100, 100, 1000) == []
 
 
 def test_what_is_older_than_allowed_goes_the_oldest_first() -> None:
     old, older, new = segment(number=1, at=9), segment(number=2, at=8), segment(number=None, at=10)
 
     assert to_drop([new, old, older], ROOMY, 110, 0, 0) == [older, old]
+    assert to_drop([new, old, older], ROOMY._replace(total=0), 110, 0, 0) == [older, old, new]
 
 
 def test_undefined_guests_go_first_then_what_was_rotated_then_what_grows() -> None:
