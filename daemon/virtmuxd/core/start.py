@@ -134,15 +134,13 @@ def _bytes_back(records: Sequence, size: int, give: Callable[[Start], None]) -> 
     wanted = max(0, records.end - size)
     if wanted <= records.boot.offset:
         _once_known(records, records.boot.offset, lambda: give(_at_boot(records)))
-    elif wanted >= records.start:
-        give(Start(_cut(records, wanted)))
     else:
-        _once_known(records, wanted, lambda: _older_bytes(records, wanted, give))
+        _once_known(records, wanted, lambda: _bytes_from(records, wanted, give))
 
 
-def _older_bytes(records: Sequence, wanted: int, give: Callable[[Start], None]) -> None:
+def _bytes_from(records: Sequence, wanted: int, give: Callable[[Start], None]) -> None:
     held = max(wanted, records.held_from)
-    otherwise = _cut(records, records.start)
+    otherwise = _cut(records, max(wanted, records.start))
     if held >= records.start:
         give(_from(records, wanted, otherwise))
     else:
@@ -166,9 +164,9 @@ def _lines_back(records: Sequence, lines: int, give: Callable[[Start], None]) ->
         give(Start(records.align(Position(records.position.history, records.start + line, 0))))
         return
     # The archive counts from its own end.
-    behind = max(0, records.archive.end[0] - records.start)
+    behind = records.archive.end[0] - records.start
     begun = held.count(b"\n", max(0, behind - 1), len(held) - 1)  # lines of which it has nothing
-    _seek(records, Sought(Seek.LINES, max(1, lines - begun)), records.oldest, give)
+    _seek(records, Sought(Seek.LINES, lines - begun), records.oldest, give)
 
 
 def _since(records: Sequence, at: int, give: Callable[[Start], None]) -> None:

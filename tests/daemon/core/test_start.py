@@ -11,6 +11,7 @@ from virtmux.replay import Replay
 from virtmuxd.core.archive import Page, Point, Seek, Sought
 from virtmuxd.core.sequence import Sequence
 from virtmuxd.core.start import Start, find_start
+from virtmuxd.core.store import MAX_MARKS
 
 SECOND = 10**9
 CAPACITY = 1000
@@ -177,6 +178,17 @@ def test_an_offset_that_is_only_in_the_archive_has_its_mark_from_there() -> None
     assert found == [Start(at(records, 17, 3))]
 
 
+@pytest.mark.parametrize(("position", "offset"), [("HISTORY:17:1", 17), ("2000", 2000), ("HISTORY:2000:0", 2000)])
+def test_a_position_that_is_whole_or_held_here_is_not_looked_for(position: str, offset: int) -> None:
+    archive = ScriptedArchive((0, 1), (2900, 1))
+    records = console(archive)
+    records.append(lines(300), 1)
+    asked = position.replace("HISTORY", records.position.history)
+
+    assert start(records, position=asked) == Start(at(records, offset))
+    assert archive.asked == []
+
+
 @pytest.mark.parametrize("text", ["17", "HISTORY:17:0"])
 def test_after_a_restart_of_the_machine_the_marks_behind_an_offset_are_in_the_archive(text: str) -> None:
     archive = ScriptedArchive((0, 1), (5000, 4))
@@ -227,6 +239,27 @@ def test_some_bytes_back_never_cross_the_start_of_the_newest_incarnation() -> No
 
     assert start(records, "bytes:9999") == Start(at(records, 50, 2))
     assert start(records, "bytes:20") == Start(at(records, 80, 3))
+
+
+def test_back_to_the_very_start_of_the_newest_incarnation_is_at_its_mark() -> None:
+    records = console()
+    boot(records, 1)
+    records.append(lines(5), 1)
+    records.mark(Note(rfc3339(2), "paused"))
+    boot(records, 2)
+    records.append(lines(5), 2)
+
+    assert start(records, "bytes:50") == Start(at(records, 50, 3))
+
+
+@pytest.mark.parametrize("replay", ["bytes:20", "lines:2"])
+def test_a_line_before_marks_of_which_the_first_are_gone_begins_with_the_first_that_is_held(replay: str) -> None:
+    records = console()
+    records.append(lines(5), 1)
+    for _ in range(MAX_MARKS + 2):
+        records.mark(Note(rfc3339(1), "paused"))
+
+    assert start(records, replay) == Start(at(records, 30, 3))
 
 
 def test_an_attachment_more_in_an_incarnation_is_no_start_of_one() -> None:
@@ -291,6 +324,34 @@ def test_where_the_archive_does_not_have_it_either_it_is_what_is_held() -> None:
     assert found == [Start(at(records, 2000), missing_from=1005)]
 
 
+@pytest.mark.parametrize(
+    ("replay", "started"),
+    [("bytes:1995", (2000, 1005)), ("lines:150", (2000, None)), ("bytes:1000", (2000, None)), ("boot", (0, 0))],
+)
+def test_an_archive_that_has_nothing_older_is_not_asked_where_something_is(
+    replay: str, started: tuple[int, int | None]
+) -> None:
+    archive = ScriptedArchive((2000, 1), (2900, 1))
+    records = console(archive)
+    boot(records, 1)
+    records.append(lines(300), 1)
+    offset, missing_from = started
+
+    assert start(records, replay) == Start(at(records, offset, 2 if offset else 1), missing_from=missing_from)
+    assert archive.asked == []
+
+
+@pytest.mark.parametrize(("replay", "asked"), [("bytes:1000", 0), ("bytes:1001", 1), ("all", 1)])
+def test_how_old_the_archive_is_is_asked_only_where_that_may_matter(replay: str, asked: int) -> None:
+    archive = ScriptedArchive((1, 1), (1, 1))
+    records = console(archive)
+    records.append(lines(100) + b"\n", 1)
+
+    find_start(records, None, Replay.parse(replay), lambda _start: None)
+
+    assert archive.asked_how_old == asked
+
+
 # All, a boot, some lines, a time.
 
 
@@ -311,12 +372,40 @@ def test_a_boot_is_the_mark_with_which_it_began() -> None:
     assert start(records, "boot") == Start(at(records, 50, 2))
 
 
+def test_what_was_said_before_the_mark_of_a_boot_is_none_of_it() -> None:
+    records = console()
+    records.append(b"firmware\n", 1)
+    boot(records, 1)
+
+    assert start(records, "boot") == Start(at(records, 9, 1))
+
+
+def test_of_a_boot_whose_mark_is_gone_it_is_the_oldest_record() -> None:
+    records = console()
+    boot(records, 1)
+    records.append(lines(5), 1)
+    for _ in range(MAX_MARKS + 1):
+        records.mark(Note(rfc3339(1), "paused"))
+
+    assert start(records, "boot") == Start(at(records, 0, 3))
+
+
 @pytest.mark.parametrize(("number", "offset"), [(0, 50), (1, 40), (2, 30), (5, 0), (9, 0)])
 def test_some_lines_back(number: int, offset: int) -> None:
     records = console()
     records.append(lines(5), 1)
 
     assert start(records, f"lines:{number}").position.offset == offset
+
+
+def test_lines_that_are_all_here_are_not_looked_for_in_the_archive() -> None:
+    archive = ScriptedArchive((0, 1), (1009, 1))
+    records = console(archive)
+    records.append(lines(101)[:-1], 1)
+    assert records.held(records.start, 10) == b"\n", "the end of a line of which the rest is gone"
+
+    assert start(records, "lines:100") == Start(at(records, 10))
+    assert archive.asked == []
 
 
 def test_more_lines_than_are_here_are_counted_back_from_the_archives_end() -> None:
@@ -332,8 +421,8 @@ def test_more_lines_than_are_here_are_counted_back_from_the_archives_end() -> No
 
 @pytest.mark.parametrize(
     ("recorded", "counted"),
-    [(b"", 2), (b"old\n", 2), (b"old\nol", 3)],
-    ids=["none of it", "whole lines", "a part of a line"],
+    [(b"", 2), (b"old\n", 2), (b"old\no", 3), (b"old\nol", 3)],
+    ids=["none of it", "whole lines", "a byte of a line", "a part of a line"],
 )
 @pytest.mark.parametrize("end", [b"", b"\n"])
 def test_a_line_of_which_the_archive_has_a_part_is_counted_there(recorded: bytes, counted: int, end: bytes) -> None:
@@ -342,11 +431,23 @@ def test_a_line_of_which_the_archive_has_a_part_is_counted_there(recorded: bytes
     store = MemoryStore(CAPACITY)
     store.start = store.end = 2000
     records = Sequence(7, store, unobserved, archive)
-    records.append(b"old\nold\n" + b"last" + end, 1)
+    records.append(b"old\nold\n" + b"$" + end, 1)
 
     find_start(records, None, Replay.parse("lines:4"), _not_given)
 
     assert archive.asked == [Sought(Seek.LINES, counted)]
+
+
+def test_a_line_whose_end_alone_is_here_is_counted_in_the_archive() -> None:
+    archive = ScriptedArchive((0, 1), (2000, 1))
+    store = MemoryStore(CAPACITY)
+    store.start = store.end = 2000
+    records = Sequence(7, store, unobserved, archive)
+    records.append(b"\nlogin: ", 1)
+
+    find_start(records, None, Replay.parse("lines:2"), _not_given)
+
+    assert archive.asked == [Sought(Seek.LINES, 1)]
 
 
 def test_a_time_is_the_first_record_of_it_or_later() -> None:
@@ -361,6 +462,27 @@ def test_a_time_is_the_first_record_of_it_or_later() -> None:
 
     assert since(5) == at(records, 0)
     assert since(15) == at(records, 10)
-    assert since(25) == at(records, 20, 1)
-    assert since(35) == at(records, 20, 2)
+    assert since(25) == since(30) == at(records, 20, 1)
+    assert since(35) == since(40) == at(records, 20, 2)
     assert since(45) == records.position
+
+
+@pytest.mark.parametrize(("seconds", "started"), [(9, None), (20, None), (21, 1010), (31, 1020)])
+def test_a_time_before_what_is_known_here_is_looked_for_in_the_archive(seconds: int, started: int | None) -> None:
+    """After a restart of the daemon that is when output came first."""
+    archive = ScriptedArchive((0, 1), (1000, 1))
+    store = MemoryStore(CAPACITY)
+    store.append(bytes(CAPACITY), 10 * SECOND)
+    records = Sequence(7, store, unobserved, archive)
+    records.append(lines(1), 20 * SECOND)
+    records.append(lines(1), 30 * SECOND)
+    found: list[Start] = []
+
+    find_start(records, None, Replay.parse(f"since:{rfc3339(seconds * SECOND)}"), found.append)
+
+    if started is None:
+        assert (archive.asked, found) == ([Sought(Seek.SINCE, seconds * SECOND)], [])
+        archive.answers[0](None)
+        assert found == [Start(records.oldest)]
+    else:
+        assert (archive.asked, found) == ([], [Start(at(records, started))])
