@@ -1,5 +1,6 @@
 """Which segments go: those that are too old, then no more than needed, in an order that people can know."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,13 @@ def test_undefined_guests_go_first_then_what_was_rotated_then_what_grows() -> No
 
     order = [gone_before, gone, older, rotated, grows]
     assert to_drop([grows, gone, rotated, gone_before, older], ROOMY._replace(total=0), 10, 0, 0) == order
+
+
+@pytest.mark.parametrize("defined", [True, False])
+def test_of_those_that_are_equally_old_the_one_that_was_made_first_goes_first(*, defined: bool) -> None:
+    made = [segment(number=number, defined=defined) for number in (2, 1, 0, None)]
+
+    assert to_drop(made[::-1], ROOMY._replace(total=0), 10, 0, 0) == made
 
 
 def test_as_much_goes_as_the_file_system_needs_free() -> None:
