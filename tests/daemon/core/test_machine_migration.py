@@ -168,6 +168,16 @@ def test_a_guest_whose_former_hypervisor_dies_after_it_arrived_is_followed() -> 
     assert life.story[-1] == "ended 1 hypervisor-lost"
 
 
+def test_a_guest_that_arrived_is_followed_where_its_former_hypervisor_dies_while_its_console_is_busy() -> None:
+    life = leaving()
+    life.happen(Failed(Failure(Phase.RECEIVE, at(3), TAKEN_OVER)), Cleaned(at(3)), OpenFailed(at(4), BUSY))
+    life.happen(ARRIVED, OpenFailed(at(5), BUSY))
+    assert life.state is State.WAITING
+
+    assert Open() in life.happen(Down(at(6), Cause.HYPERVISOR_LOST))
+    assert Move() in life.duties
+
+
 def test_that_the_guest_is_undefined_where_it_was_is_no_news() -> None:
     life = leaving()
     gone = Undefined(at(4), LibvirtEvent("UNDEFINED", None), gone=True)

@@ -188,6 +188,13 @@ def test_a_guest_that_is_undefined_while_waited_for_is_gone() -> None:
     assert life.reason.event == LibvirtEvent("UNDEFINED", "REMOVED")
 
 
+def test_that_a_guest_is_undefined_is_told_once_whoever_says_so_first() -> None:
+    life = waiting_for(libvirt_error(42, 10, "Domain not found"))
+    life.happen(stopped(2), undefined(2))
+
+    assert (life.state, life.story) == (State.ABSENT, ["not opened guest-undefined"])
+
+
 def test_a_running_guest_that_is_undefined_goes_on() -> None:
     life = waiting_for()
     life.happen(undefined(2))

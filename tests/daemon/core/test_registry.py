@@ -345,6 +345,18 @@ def test_the_consoles_of_a_hypervisor_are_those_that_exist_there() -> None:
     consoles.add("web1", uri=OTHER_URI)
 
     assert [each.consoles for each in consoles.registry.hypervisors()] == [1, 0]
+    also_vanished = consoles.registry.by_hypervisor()
+    assert [(each.uri, len(those)) for each, those in also_vanished] == [(URI, 2), (OTHER_URI, 0)]
+
+
+def test_a_console_that_goes_to_another_hypervisor_is_known_by_its_key_there() -> None:
+    consoles = Consoles()
+    console = consoles.add("web1").console
+    former, console.key = console.key, console.key._replace(hypervisor=HYPERVISOR + OTHER_URI)
+
+    consoles.registry.rekey(console, former)
+
+    assert (consoles.registry.get(former), consoles.registry.get(console.key)) == (None, console)
 
 
 def test_a_second_uri_of_a_hypervisor_is_no_reason_for_what_is_missing_unless_it_is_asked_for() -> None:

@@ -24,6 +24,7 @@ def test_positions_count_on_over_a_restart() -> None:
     again = Sequence(HANDLE + 1, store.reopened(), unobserved)
 
     assert again.position == before == Position(store.history, 7, 2)
+    assert again.held_until == 1, "when the last byte came"
 
 
 def _settling() -> Sequence:

@@ -165,6 +165,13 @@ def test_of_an_offset_alone_that_may_be_read_the_marks_before_are_not() -> None:
     assert found == [Start(at(records, 3, 2))]
 
 
+def test_an_offset_that_nobody_holds_any_more_is_where_the_reader_is_told_so() -> None:
+    records = console()
+    records.append(lines(300), 1)
+
+    assert start(records, position="17") == Start(at(records, 17))
+
+
 def test_an_offset_that_is_only_in_the_archive_has_its_mark_from_there() -> None:
     archive = ScriptedArchive((0, 1), (5000, 4))
     records = console(archive)
