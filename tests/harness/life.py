@@ -70,8 +70,8 @@ def undefined(seconds: float) -> Undefined:
     return Undefined(at(seconds), LibvirtEvent("UNDEFINED", "REMOVED"))
 
 
-def down(seconds: float, cause: Cause = Cause.HYPERVISOR_LOST) -> Down:
-    return Down(at(seconds), cause)
+def down(seconds: float, cause: Cause = Cause.HYPERVISOR_LOST, error: SavedError | None = None) -> Down:
+    return Down(at(seconds), cause, error)
 
 
 class Life:

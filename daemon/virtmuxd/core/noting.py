@@ -1,7 +1,7 @@
 """What happens to a guest and does not end its console is told by a note."""
 
 from virtmuxd.core.events import Incoming, Noted, Paused, Renamed, Resumed, TurnedBack
-from virtmuxd.core.life import Life
+from virtmuxd.core.life import Journey, Life
 
 
 def noted(life: Life, event: Noted) -> None:
@@ -27,8 +27,7 @@ def renamed(life: Life, event: Renamed) -> None:
 
 def migrating(life: Life, event: Incoming) -> None:
     """The guest is on its way to another hypervisor."""
-    if life.journey is not None:
-        life.journey.told = True
+    life.journey = Journey(event.uri, told=True)
     life.note(event.at, "migrating", event.uri)
 
 

@@ -72,7 +72,7 @@ def opening_failed(life: Life, event: OpenFailed) -> None:
         seek(life, event)
         return
     cause = event.cause or (opening_cause(event.error) if event.error else Cause.INTERNAL_ERROR)
-    failure = Failure(Phase.OPEN, event.at, event.error, cause)
+    failure = Failure(Phase.OPEN, event.at, event.error)
     if cause is Cause.GUEST_NOT_RUNNING and not life.newest.running:
         wait(life, cause, failure, event=life.newest.stopped)
     elif life.available and not life.newest.running:

@@ -40,12 +40,15 @@ def find_start(
     Raises:
         ValueError: it is no position, or ahead of the records.
     """
-    if since is not None and _is_earlier(records, position, replay, since):
-        give(Start(records.position if position is None else since, withheld=True))
-    elif position is not None:
-        _at_position(records, position, give)
-    else:
+    asked = None if position is None else _parse(records, position)
+    if since is not None and _is_earlier(asked, replay, since):
+        give(Start(records.position if asked is None else since, withheld=True))
+    elif asked is None:
         _at_replay(records, replay, give)
+    elif since is not None and (asked.offset, asked.mark) == (since.offset, 0):
+        _at_position(records, since, give)  # and not at a mark that stands before it at that offset
+    else:
+        _at_position(records, asked, give)
 
 
 def _at_replay(records: Sequence, replay: Replay, give: Callable[[Start], None]) -> None:
@@ -66,11 +69,10 @@ def _at_replay(records: Sequence, replay: Replay, give: Callable[[Start], None])
             assert_never(replay.kind)
 
 
-def _is_earlier(records: Sequence, position: str | None, replay: Replay, since: Position) -> bool:
+def _is_earlier(asked: Position | None, replay: Replay, since: Position) -> bool:
     """Whether what is asked for begins before `since`, or in another history."""
-    if position is None:
+    if asked is None:
         return replay.kind is not From.NONE
-    asked = _parse(records, position)
     return asked.history != since.history or (asked.offset, asked.mark or since.mark) < (since.offset, since.mark)
 
 
@@ -83,10 +85,8 @@ def is_offset(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
 
-def _at_position(records: Sequence, text: str, give: Callable[[Start], None]) -> None:
-    here = records.position
-    asked = _parse(records, text)
-    if asked.history != here.history:
+def _at_position(records: Sequence, asked: Position, give: Callable[[Start], None]) -> None:
+    if asked.history != records.position.history:
         give(Start(records.oldest, missing=True))
         return
     start = records.align(asked)
@@ -134,15 +134,13 @@ def _bytes_back(records: Sequence, size: int, give: Callable[[Start], None]) -> 
     wanted = max(0, records.end - size)
     if wanted <= records.boot.offset:
         _once_known(records, records.boot.offset, lambda: give(_at_boot(records)))
-    elif wanted >= records.start:
-        give(Start(_cut(records, wanted)))
     else:
-        _once_known(records, wanted, lambda: _older_bytes(records, wanted, give))
+        _once_known(records, wanted, lambda: _bytes_from(records, wanted, give))
 
 
-def _older_bytes(records: Sequence, wanted: int, give: Callable[[Start], None]) -> None:
+def _bytes_from(records: Sequence, wanted: int, give: Callable[[Start], None]) -> None:
     held = max(wanted, records.held_from)
-    otherwise = _cut(records, records.start)
+    otherwise = _cut(records, max(wanted, records.start))
     if held >= records.start:
         give(_from(records, wanted, otherwise))
     else:
@@ -166,9 +164,9 @@ def _lines_back(records: Sequence, lines: int, give: Callable[[Start], None]) ->
         give(Start(records.align(Position(records.position.history, records.start + line, 0))))
         return
     # The archive counts from its own end.
-    behind = max(0, records.archive.end[0] - records.start)
+    behind = records.archive.end[0] - records.start
     begun = held.count(b"\n", max(0, behind - 1), len(held) - 1)  # lines of which it has nothing
-    _seek(records, Sought(Seek.LINES, max(1, lines - begun)), records.oldest, give)
+    _seek(records, Sought(Seek.LINES, lines - begun), records.oldest, give)
 
 
 def _since(records: Sequence, at: int, give: Callable[[Start], None]) -> None:

@@ -24,7 +24,7 @@ from tests.harness.life import (
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent
 from virtmux.records import Note, rfc3339
-from virtmuxd.core.effects import Begin, End, Explain, Remember, Wait
+from virtmuxd.core.effects import Begin, End, Explain, Open, Remember, Wait
 from virtmuxd.core.events import (
     Answered,
     Arrived,
@@ -147,11 +147,42 @@ def test_the_console_is_told_when_it_is_held_and_why_not() -> None:
     assert (wait.at, wait.reason.cause) == (at(4), Cause.GUEST_NOT_RUNNING)
 
 
-def test_what_ends_nothing_is_noted() -> None:
+@pytest.mark.parametrize(
+    ("event", "note", "detail"),
+    [
+        (Noted(at(2), "io-error", "vda: no space"), "io-error", "vda: no space"),
+        (Paused(at(2), "IOERROR"), "paused", "IOERROR"),
+        (Paused(at(2), "PANICKED", "crashed"), "crashed", "PANICKED"),
+        (Resumed(at(2), "UNPAUSED"), "resumed", "UNPAUSED"),
+    ],
+)
+def test_what_ends_nothing_is_noted(event: Event, note: str, detail: str) -> None:
     life = attached()
-    life.happen(Noted(at(2), "paused", "IOERROR"))
+    life.happen(event)
 
-    assert (life.state, life.marks[-1]) == (State.ATTACHED, Note(rfc3339(at(2)), "paused", "IOERROR"))
+    assert (life.state, life.marks[-1]) == (State.ATTACHED, Note(rfc3339(at(2)), note, detail))
+
+
+@pytest.mark.parametrize("state", [State.ABSENT, State.WAITING])
+def test_that_a_guest_that_does_not_run_is_renamed_is_noted(state: State) -> None:
+    life = _in(state)
+    life.happen(Renamed(at(9), "web1", "web2"))
+
+    assert (life.state, life.marks[-1]) == (state, Note(rfc3339(at(9)), "renamed", "web1 to web2"))
+
+
+# What a start of the guest undoes.
+
+
+def test_a_start_that_is_told_before_the_hypervisor_was_looked_at_says_that_it_is_there() -> None:
+    assert Life().happen(Started(at(0), ID)) == [Open()]
+
+
+def test_a_guest_that_was_defined_again_and_started_is_waited_for_once_it_stops() -> None:
+    life = Life(Policy.ON_DEMAND)
+    life.happen(Up(at(0), -1), undefined(1), Started(at(2), ID), stopped(3), Demand(at(4), COME))
+
+    assert (life.state, life.story) == (State.WAITING, [])
 
 
 def test_since_is_when_the_state_began() -> None:

@@ -142,9 +142,10 @@ def test_the_answer_to_an_older_question_explains_nothing() -> None:
 
 def test_a_removed_device_is_waited_for_without_asking() -> None:
     life = attached()
-    life.happen(eof(2), Unplugged(at(2.1), LibvirtEvent("DEVICE_REMOVED", "serial0")))
+    removed = LibvirtEvent("DEVICE_REMOVED", "serial0")
+    life.happen(eof(2), Unplugged(at(2.1), removed))
 
     assert life.happen(Cleaned(at(3))) == []
     assert life.story == ["attached 1", "ended 1 device-removed"]
     assert life.machine.waiting is not None
-    assert life.machine.waiting.cause is Cause.CONSOLE_MISSING
+    assert (life.machine.waiting.cause, life.machine.waiting.event) == (Cause.CONSOLE_MISSING, removed)

@@ -8,7 +8,7 @@ from tests.harness.life import BUSY, ID, NOT_RUNNING, TAKEN_OVER, Life, at
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
 from virtmux.records import Break, Note, rfc3339
-from virtmuxd.core.effects import Hold, Move, Open, Remember, SetTimer
+from virtmuxd.core.effects import ClearTimer, Explain, Hold, Move, Open, Remember, SetTimer
 from virtmuxd.core.events import (
     Arrived,
     Cleaned,
@@ -58,6 +58,16 @@ def test_the_console_goes_on_there_in_whatever_order_the_news_come(order: tuple[
     assert life.duties.count(Move()) == 1
     assert life.duties.index(Move()) < life.duties.index(Remember(1, ID_THERE)), "the same start of the guest"
     assert life.machine.running_id == ID_THERE
+
+
+def test_an_end_here_that_libvirt_tells_last_is_explained_before_the_console_moves() -> None:
+    life = leaving()
+    life.happen(EOF, Cleaned(at(4)), ARRIVED)
+
+    commands = life.happen(MIGRATED)
+
+    assert commands == [ClearTimer(Timer.EVIDENCE), Open()]
+    assert life.duties.index(Explain(Cause.GUEST_MIGRATED)) < life.duties.index(Move())
 
 
 def test_what_the_console_says_there_before_it_was_opened_there_may_be_missing() -> None:
@@ -156,6 +166,16 @@ def test_a_guest_whose_former_hypervisor_dies_after_it_arrived_is_followed() -> 
 
     assert Open() in life.happen(Cleaned(at(5)))
     assert life.story[-1] == "ended 1 hypervisor-lost"
+
+
+def test_a_guest_that_arrived_is_followed_where_its_former_hypervisor_dies_while_its_console_is_busy() -> None:
+    life = leaving()
+    life.happen(Failed(Failure(Phase.RECEIVE, at(3), TAKEN_OVER)), Cleaned(at(3)), OpenFailed(at(4), BUSY))
+    life.happen(ARRIVED, OpenFailed(at(5), BUSY))
+    assert life.state is State.WAITING
+
+    assert Open() in life.happen(Down(at(6), Cause.HYPERVISOR_LOST))
+    assert Move() in life.duties
 
 
 def test_that_the_guest_is_undefined_where_it_was_is_no_news() -> None:

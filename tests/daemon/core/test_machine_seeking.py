@@ -6,8 +6,10 @@ from tests.harness.life import (
     BUSY,
     COME,
     CONNECTION_LOST,
+    GO,
     ID,
     NEXT_ID,
+    NOT_RUNNING,
     PTY_GONE,
     STARTING,
     Life,
@@ -49,6 +51,16 @@ def test_a_guest_that_does_not_run_is_waited_for_and_makes_no_mark() -> None:
     assert life.machine.waiting.retry.will_retry
 
     assert Open() in life.happen(Started(at(1), ID))
+
+
+def test_what_is_waited_for_instead_of_what_somebody_was_told_is_a_mark() -> None:
+    life = Life(Policy.ON_DEMAND)
+    life.happen(Demand(at(0), COME))
+    assert (life.state, life.story) == (State.WAITING, []), "the hypervisor has not answered yet"
+
+    life.happen(Up(at(1), -1))
+
+    assert life.story == ["not opened guest-not-running"]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +135,14 @@ def test_who_comes_does_not_make_the_next_try_come_later() -> None:
         assert SetTimer(Timer.RETRY, 0.1) in life.happen(OpenFailed(at(second), BUSY))
 
 
+def test_who_comes_while_the_hypervisor_is_lost_does_not_make_the_tries_start_over() -> None:
+    life = waiting_for()
+    life.happen(Elapsed(at(2), Timer.RETRY), OpenFailed(at(2), BUSY), down(3))
+    life.happen(Demand(at(4), COME), Demand(at(5), COME))
+
+    assert SetTimer(Timer.RETRY, 0.4) in life.happen(Up(at(6), ID), OpenFailed(at(6), BUSY))
+
+
 @pytest.mark.parametrize(("lasted", "seconds"), [(5, 0.4), (11, 0.1)])
 def test_an_attachment_that_lasted_makes_the_tries_start_over(lasted: float, seconds: float) -> None:
     life = waiting_for()
@@ -145,9 +165,11 @@ def test_what_cannot_be_opened_is_not_tried_again_until_something_happens() -> N
 def test_each_change_of_cause_while_waiting_is_one_mark() -> None:
     life = waiting_for()
 
-    life.happen(down(2))
+    life.happen(down(2, error=CONNECTION_LOST))
+    assert life.reason.error == CONNECTION_LOST
     life.happen(Up(at(3), ID), OpenFailed(at(4), BUSY))
     life.happen(stopped(5, "CRASHED"))
+    assert life.reason.event == LibvirtEvent("STOPPED", "CRASHED")
     life.happen(down(6), Up(at(7), -1))
 
     assert life.story == [
@@ -164,6 +186,13 @@ def test_a_guest_that_is_undefined_while_waited_for_is_gone() -> None:
 
     assert (life.state, life.story) == (State.ABSENT, ["not opened guest-undefined"])
     assert life.reason.event == LibvirtEvent("UNDEFINED", "REMOVED")
+
+
+def test_that_a_guest_is_undefined_is_told_once_whoever_says_so_first() -> None:
+    life = waiting_for(libvirt_error(42, 10, "Domain not found"))
+    life.happen(stopped(2), undefined(2))
+
+    assert (life.state, life.story) == (State.ABSENT, ["not opened guest-undefined"])
 
 
 def test_a_running_guest_that_is_undefined_goes_on() -> None:
@@ -211,6 +240,32 @@ def test_a_pty_that_cannot_be_opened_again_and_again_is_told() -> None:
 
     assert life.story == ["not opened stream-error"]
     assert life.reason.error == PTY_GONE
+
+
+def test_an_opening_that_fails_for_the_guest_has_ended_is_told_with_how_it_did() -> None:
+    life = Life()
+    life.happen(Up(at(0), ID), stopped(1, "CRASHED"), OpenFailed(at(2), NOT_RUNNING))
+
+    assert life.story == ["not opened guest-crashed"]
+    assert (life.reason.phase, life.reason.error) == (Phase.OPEN, NOT_RUNNING)
+    assert life.reason.event == LibvirtEvent("STOPPED", "CRASHED")
+
+
+def test_an_opening_that_fails_once_nobody_wants_the_console_is_not_told() -> None:
+    life = Life(Policy.ON_DEMAND)
+    life.happen(Up(at(0), ID), Demand(at(1), COME), Demand(at(2), GO), Elapsed(at(62), Timer.LINGER))
+    life.happen(OpenFailed(at(63), BUSY))
+
+    assert (life.state, life.story) == (State.ABSENT, [])
+
+
+def test_an_opening_that_fails_while_the_hypervisor_is_lost_is_not_repeated_until_it_is_back() -> None:
+    life = Life()
+    life.happen(Up(at(0), ID), down(1))
+
+    assert not any(isinstance(command, SetTimer) for command in life.happen(OpenFailed(at(2), CONNECTION_LOST)))
+    assert life.story == ["not opened hypervisor-lost"]
+    assert Open() in life.happen(Up(at(3), ID))
 
 
 def test_a_guest_that_ends_while_it_is_opened_is_the_reason_whatever_the_opening_said() -> None:

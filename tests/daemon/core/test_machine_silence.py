@@ -65,7 +65,9 @@ def probes(life: Life) -> int:
 
 
 def test_a_console_that_said_nothing_has_no_timer() -> None:
-    assert not any(isinstance(command, SetTimer) for command in Life().happen(Up(at(0), ID), Opened(at(1), ID)))
+    life = Life()
+    assert not life.machine.silence.unwatched, "nobody holds it"
+    assert not any(isinstance(command, SetTimer) for command in life.happen(Up(at(0), ID), Opened(at(1), ID)))
 
 
 def test_a_console_is_probed_once_it_was_silent_for_three_seconds() -> None:

@@ -1,5 +1,6 @@
 """Which segments go: those that are too old, then no more than needed, in an order that people can know."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,13 +17,14 @@ def segment(
 
 
 def test_nothing_goes_as_long_as_there_is_room() -> None:
-    assert to_drop([segment(), segment(SHOP)], ROOMY, 100, 0, 0) == []
+    assert to_drop([segment(), segment(SHOP)], Bounds(total=20, age=100, free=0.1), 100, 100, 1000) == []
 
 
 def test_what_is_older_than_allowed_goes_the_oldest_first() -> None:
     old, older, new = segment(number=1, at=9), segment(number=2, at=8), segment(number=None, at=10)
 
     assert to_drop([new, old, older], ROOMY, 110, 0, 0) == [older, old]
+    assert to_drop([new, old, older], ROOMY._replace(total=0), 110, 0, 0) == [older, old, new]
 
 
 def test_undefined_guests_go_first_then_what_was_rotated_then_what_grows() -> None:
@@ -31,6 +33,13 @@ def test_undefined_guests_go_first_then_what_was_rotated_then_what_grows() -> No
 
     order = [gone_before, gone, older, rotated, grows]
     assert to_drop([grows, gone, rotated, gone_before, older], ROOMY._replace(total=0), 10, 0, 0) == order
+
+
+@pytest.mark.parametrize("defined", [True, False])
+def test_of_those_that_are_equally_old_the_one_that_was_made_first_goes_first(*, defined: bool) -> None:
+    made = [segment(number=number, defined=defined) for number in (2, 1, 0, None)]
+
+    assert to_drop(made[::-1], ROOMY._replace(total=0), 10, 0, 0) == made
 
 
 def test_as_much_goes_as_the_file_system_needs_free() -> None:

@@ -35,12 +35,13 @@ def test_everybody_may_type_who_does_not_only_want_to_watch() -> None:
     here, alice, bob, eve = roles(), place("alice"), place("bob"), place("eve", read_only=True)
     assert [here.enter(each) for each in (alice, bob, eve)] == [[], [], []]
     assert [each.role for each in (alice, bob, eve)] == [Role.WRITER, Role.WRITER, Role.READ_ONLY]
+    assert [each.token for each in (alice, bob, eve)] == [None, None, None]
 
 
 def test_where_one_is_exclusive_the_others_watch_and_learn_by_whom() -> None:
     here, alice, bob, carol, eve = roles(), place("alice"), place("bob"), place("carol"), place("eve", read_only=True)
-    here.enter(alice)
     here.enter(eve)
+    here.enter(alice)
 
     assert here.enter(bob, EXCLUSIVE) == [Change(alice, bob.who)]
     here.enter(carol)
@@ -53,7 +54,7 @@ def test_where_one_is_exclusive_the_others_watch_and_learn_by_whom() -> None:
 def test_who_wants_it_exclusively_too_is_told_who_has_it() -> None:
     here, alice, bob = roles(), place("alice"), place("bob")
     here.enter(alice, EXCLUSIVE)
-    with pytest.raises(TakenError) as taken:
+    with pytest.raises(TakenError, match="alice") as taken:
         here.enter(bob, EXCLUSIVE)
     assert taken.value.by == alice.who
     assert list(here) == [alice]
@@ -67,11 +68,12 @@ def test_who_steals_it_has_it_and_the_other_watches_and_learns_by_whom() -> None
     assert bob.role is Role.EXCLUSIVE
 
 
-def test_whoever_watches_already_learns_who_has_it_now() -> None:
+@pytest.mark.parametrize("token", [None, "of another life of the daemon"])
+def test_whoever_watches_already_learns_who_has_it_now(token: str | None) -> None:
     here, alice, bob, carol = roles(), place("alice"), place("bob"), place("carol")
     here.enter(alice, EXCLUSIVE)
     here.enter(carol)
-    assert here.enter(bob, STEALING) == [Change(alice, bob.who), Change(carol, bob.who)]
+    assert here.enter(bob, STEALING._replace(token=token)) == [Change(alice, bob.who), Change(carol, bob.who)]
     assert (carol.role, carol.by) == (Role.WATCHER, bob.who)
 
 
@@ -89,17 +91,20 @@ def test_a_lost_place_keeps_its_right_until_that_expires() -> None:
     here, alice, bob = roles(), place("alice"), place("bob")
     here.enter(bob)
     here.enter(alice, EXCLUSIVE)
+    assert here.expire("token 1") == [], "the place is there"
     assert here.leave(alice, lost=True) == []
+    assert here.expire("token 2") == []
     assert here.expire("token 1") == [Change(bob, alice.who)]
     assert bob.role is Role.WRITER
     assert here.expire("token 1") == []
 
 
 def test_who_comes_back_with_the_token_has_the_right_again_by_another() -> None:
-    here, alice, again = roles(), place("alice"), place("alice")
+    here, alice, again, bob = roles(), place("alice"), place("alice"), place("bob")
     here.enter(alice, EXCLUSIVE)
+    here.enter(bob)
     here.leave(alice, lost=True)
-    assert here.enter(again, Wish(exclusive=True, token="token 1")) == []
+    assert here.enter(again, Wish(exclusive=True, token="token 1")) == [], "to bob nothing is new"
     assert (again.role, again.token) == (Role.EXCLUSIVE, "token 2")
     assert here.expire("token 1") == []
     assert again.role is Role.EXCLUSIVE
@@ -126,6 +131,16 @@ def test_a_token_that_nobody_knows_is_as_none_where_the_console_is_free() -> Non
     here, alice = roles(), place("alice")
     here.enter(alice, Wish(exclusive=True, token="of another life of the daemon"))
     assert alice.role is Role.EXCLUSIVE
+
+
+def test_who_has_it_alone_is_somebody_else_to_all_who_do_not_bring_the_token() -> None:
+    here, alice = roles(), place("alice")
+    assert here.owner_but(None) is here.owner_but("token 1") is None
+    here.enter(alice, EXCLUSIVE)
+    here.leave(alice, lost=True)
+
+    assert here.owner_but("token 1") is None
+    assert here.owner_but(None) is here.owner_but("token 2") is alice.who
 
 
 def test_a_right_that_was_stolen_does_not_expire_for_the_thief() -> None:

@@ -10,8 +10,8 @@ from tests.harness.records import HANDLE, append, ended, note, sequence, unobser
 from virtmux.messages import Gap, MarkMessage
 from virtmux.reasons import Cause
 from virtmux.records import Position
-from virtmux.wire import MAX_OUTPUT, Output
-from virtmuxd.core.cursor import Cursor
+from virtmux.wire import MAX_OUTPUT, Output, encode_output
+from virtmuxd.core.cursor import Cursor, Lag
 from virtmuxd.core.sequence import Sequence
 from virtmuxd.core.store import MAX_MARKS
 
@@ -215,6 +215,17 @@ def test_marks_wake_parked_readers(happen: Callable[[Sequence], object]) -> None
     assert woken == ["woken"]
 
 
+def test_a_reader_that_had_all_there_was_is_given_all_that_arrived_together_however_far_it_may_lag() -> None:
+    records = sequence()
+    taken: list[bytes | None] = []
+    cursor = Cursor(0, 1, lambda: taken.append(records.take(cursor)), lag=Lag(100, 1, leaves=False))
+    records.park(cursor)
+
+    append(records, bytes(101))
+
+    assert taken == [encode_output(HANDLE, 0, bytes(101))]
+
+
 def test_a_reader_that_left_is_not_woken() -> None:
     records = sequence()
     cursor = Cursor(0, 1, pytest.fail)
@@ -292,6 +303,15 @@ def test_a_reader_that_waits_for_nothing_else_is_offered_what_comes() -> None:
     assert reader.take() is None
 
 
+def test_a_reader_is_offered_no_frame_without_bytes() -> None:
+    records = sequence()
+    reader = idle(records)
+
+    records.publish()
+
+    assert (reader.offered, reader.take()) == ([], None)
+
+
 def test_a_reader_that_declines_comes_for_it() -> None:
     records = sequence()
     reader = idle(records)
@@ -361,7 +381,18 @@ def test_a_reader_that_is_told_the_time_is_offered_nothing() -> None:
     assert len(reader.times) == 1
 
 
-# Those who write down.
+# Those who look back, or write down.
+
+
+def test_what_is_held_is_put_together_from_the_pieces_in_which_the_store_has_it() -> None:
+    class Pieces(MemoryStore):
+        def read(self, offset: int, size: int) -> bytes:
+            return super().read(offset, min(size, 3))
+
+    records = Sequence(HANDLE, Pieces(), unobserved)
+    append(records, b"0123456789")
+
+    assert (records.held(0, 10), records.held(2, 7), records.held(5, 5)) == (b"0123456789", b"23456", b"")
 
 
 def test_a_recorder_is_called_at_each_publish_or_only_from_an_offset_on() -> None:

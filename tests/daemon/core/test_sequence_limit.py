@@ -160,6 +160,18 @@ def test_the_limit_may_change_at_any_time() -> None:
     assert reader.all() == [Gap(HANDLE, 6 * RATE, 1, 6 * RATE + 90, 1, WHY), Output(HANDLE, 6 * RATE + 90, bytes(10))]
 
 
+def test_another_rate_holds_for_what_is_held_back_already() -> None:
+    records = limited()
+    reader = Reader(records)
+    print_(records, RATE)
+    records.limit(2 * RATE)
+    assert print_(records, 5 * RATE) == 0.25
+
+    assert records.let_out(int(1.25 * SECOND)) is None
+
+    assert reader.all()[-1] == Output(HANDLE, 6 * RATE - 500, bytes(500))
+
+
 def test_a_recorder_hears_of_all_at_once() -> None:
     records, called = limited(), list[int]()
     records.record_at(0, lambda: called.append(records.end))

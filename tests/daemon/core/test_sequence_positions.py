@@ -24,6 +24,7 @@ def test_positions_count_on_over_a_restart() -> None:
     again = Sequence(HANDLE + 1, store.reopened(), unobserved)
 
     assert again.position == before == Position(store.history, 7, 2)
+    assert again.held_until == 1, "when the last byte came"
 
 
 def _settling() -> Sequence:
@@ -62,8 +63,9 @@ def test_a_position_before_the_marks_that_are_held_says_which_were_missed() -> N
         records.mark(note())
     history = records.position.history
 
-    assert records.align(Position(history, 0, 2)) == Position(history, 0, 2)
-    assert records.align(Position(history, 1, 2)) == Position(history, 1, 2)
+    for mark in (1, 2, 3):
+        assert records.align(Position(history, 0, mark)) == Position(history, 0, mark)
+        assert records.align(Position(history, 1, mark)) == Position(history, 1, mark)
 
 
 def test_a_position_that_never_was_means_one_that_is() -> None:

@@ -35,6 +35,13 @@ def test_who_ceases_to_type_has_a_fence_asked_for_and_nobody_before() -> None:
     settle(bench.tick())
     batch = bench.console.inputs.take()
     assert (batch, bench.later) == (Batch(1, (), fence=True), [])
+    assert batch is not None
+    bench.console.sent(batch, bench.tick())
+
+    type_some(bench, typist, SETTLE_FROM)
+    ((_, settle),) = bench.later
+    settle(bench.tick())
+    assert bench.console.inputs.waiting, "there was a pause since it was noticed"
 
 
 def test_who_never_ceases_to_type_has_a_fence_now_and_then() -> None:

@@ -11,6 +11,7 @@ from virtmux.replay import Replay
 from virtmuxd.core.archive import Page, Point, Seek, Sought
 from virtmuxd.core.sequence import Sequence
 from virtmuxd.core.start import Start, find_start
+from virtmuxd.core.store import MAX_MARKS
 
 SECOND = 10**9
 CAPACITY = 1000
@@ -24,9 +25,11 @@ class ScriptedArchive:
         self.end = end
         self.asked: list[Sought] = []
         self.answers: list[Callable[[Point | None], None]] = []
+        self.asked_how_old = 0
 
     def find(self, sought: Sought, give: Callable[[Point | None], None]) -> None:
-        if sought.kind is Seek.OLDEST:
+        if sought == Sought(Seek.OLDEST, 0):
+            self.asked_how_old += 1
             give(self.oldest)
         else:
             self.asked.append(sought)
@@ -104,17 +107,69 @@ def test_a_position_that_cannot_be_is_refused(position: str) -> None:
         start(records, position=position.replace("HISTORY", records.position.history))
 
 
-@pytest.mark.parametrize(("replay", "position"), [("all", None), ("none", "0")])
-def test_what_may_not_be_read_is_withheld_and_the_archive_is_not_asked(replay: str, position: str | None) -> None:
-    archive = ScriptedArchive((0, 1), (3, 1))
-    records = console(archive)
+def _allowed() -> Sequence:
+    """Bytes `oldnew`, with marks 1 and 2 at 3, of which a reader may read what is behind the first."""
+    records = console(ScriptedArchive((0, 1), (3, 1)))
     records.append(b"old", 1)
+    records.mark(Note(rfc3339(1), "paused"))
+    records.mark(Note(rfc3339(1), "resumed"))
+    records.append(b"new", 1)
+    return records
+
+
+@pytest.mark.parametrize(
+    ("replay", "position", "started"),
+    [
+        ("all", None, (6, 3)),
+        ("bytes:1", None, (6, 3)),
+        ("none", "2", (3, 2)),
+        ("none", "HISTORY:2:1", (3, 2)),
+        ("none", "HISTORY:3:1", (3, 2)),
+        ("none", "f" * 32 + ":6:3", (3, 2)),
+    ],
+)
+def test_what_may_not_be_read_is_withheld_and_the_archive_is_not_asked(
+    replay: str, position: str | None, started: Point
+) -> None:
+    records = _allowed()
+    asked = position and position.replace("HISTORY", records.position.history)
     found: list[Start] = []
 
-    find_start(records, position, Replay.parse(replay), found.append, since=records.position)
+    find_start(records, asked, Replay.parse(replay), found.append, since=at(records, 3, 2))
 
-    assert found == [Start(records.position, withheld=True)]
-    assert archive.asked == []
+    assert found == [Start(at(records, *started), withheld=True)]
+    assert isinstance(records.archive, ScriptedArchive)
+    assert (records.archive.asked, records.archive.asked_how_old) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("position", "started"),
+    [(None, (6, 3)), ("HISTORY:3:2", (3, 2)), ("HISTORY:4:1", (4, 3)), ("4", (4, 3)), ("6", (6, 3))],
+)
+def test_what_may_be_read_is_not_withheld(position: str | None, started: Point) -> None:
+    records = _allowed()
+    asked = position and position.replace("HISTORY", records.position.history)
+    found: list[Start] = []
+
+    find_start(records, asked, Replay.parse("none"), found.append, since=at(records, 3, 2))
+
+    assert found == [Start(at(records, *started))]
+
+
+def test_of_an_offset_alone_that_may_be_read_the_marks_before_are_not() -> None:
+    records = _allowed()
+    found: list[Start] = []
+
+    find_start(records, "3", Replay.parse("none"), found.append, since=at(records, 3, 2))
+
+    assert found == [Start(at(records, 3, 2))]
+
+
+def test_an_offset_that_nobody_holds_any_more_is_where_the_reader_is_told_so() -> None:
+    records = console()
+    records.append(lines(300), 1)
+
+    assert start(records, position="17") == Start(at(records, 17))
 
 
 def test_an_offset_that_is_only_in_the_archive_has_its_mark_from_there() -> None:
@@ -128,6 +183,17 @@ def test_an_offset_that_is_only_in_the_archive_has_its_mark_from_there() -> None
     archive.answers[0]((17, 3))
 
     assert found == [Start(at(records, 17, 3))]
+
+
+@pytest.mark.parametrize(("position", "offset"), [("HISTORY:17:1", 17), ("2000", 2000), ("HISTORY:2000:0", 2000)])
+def test_a_position_that_is_whole_or_held_here_is_not_looked_for(position: str, offset: int) -> None:
+    archive = ScriptedArchive((0, 1), (2900, 1))
+    records = console(archive)
+    records.append(lines(300), 1)
+    asked = position.replace("HISTORY", records.position.history)
+
+    assert start(records, position=asked) == Start(at(records, offset))
+    assert archive.asked == []
 
 
 @pytest.mark.parametrize("text", ["17", "HISTORY:17:0"])
@@ -180,6 +246,27 @@ def test_some_bytes_back_never_cross_the_start_of_the_newest_incarnation() -> No
 
     assert start(records, "bytes:9999") == Start(at(records, 50, 2))
     assert start(records, "bytes:20") == Start(at(records, 80, 3))
+
+
+def test_back_to_the_very_start_of_the_newest_incarnation_is_at_its_mark() -> None:
+    records = console()
+    boot(records, 1)
+    records.append(lines(5), 1)
+    records.mark(Note(rfc3339(2), "paused"))
+    boot(records, 2)
+    records.append(lines(5), 2)
+
+    assert start(records, "bytes:50") == Start(at(records, 50, 3))
+
+
+@pytest.mark.parametrize("replay", ["bytes:20", "lines:2"])
+def test_a_line_before_marks_of_which_the_first_are_gone_begins_with_the_first_that_is_held(replay: str) -> None:
+    records = console()
+    records.append(lines(5), 1)
+    for _ in range(MAX_MARKS + 2):
+        records.mark(Note(rfc3339(1), "paused"))
+
+    assert start(records, replay) == Start(at(records, 30, 3))
 
 
 def test_an_attachment_more_in_an_incarnation_is_no_start_of_one() -> None:
@@ -244,6 +331,34 @@ def test_where_the_archive_does_not_have_it_either_it_is_what_is_held() -> None:
     assert found == [Start(at(records, 2000), missing_from=1005)]
 
 
+@pytest.mark.parametrize(
+    ("replay", "started"),
+    [("bytes:1995", (2000, 1005)), ("lines:150", (2000, None)), ("bytes:1000", (2000, None)), ("boot", (0, 0))],
+)
+def test_an_archive_that_has_nothing_older_is_not_asked_where_something_is(
+    replay: str, started: tuple[int, int | None]
+) -> None:
+    archive = ScriptedArchive((2000, 1), (2900, 1))
+    records = console(archive)
+    boot(records, 1)
+    records.append(lines(300), 1)
+    offset, missing_from = started
+
+    assert start(records, replay) == Start(at(records, offset, 2 if offset else 1), missing_from=missing_from)
+    assert archive.asked == []
+
+
+@pytest.mark.parametrize(("replay", "asked"), [("bytes:1000", 0), ("bytes:1001", 1), ("all", 1)])
+def test_how_old_the_archive_is_is_asked_only_where_that_may_matter(replay: str, asked: int) -> None:
+    archive = ScriptedArchive((1, 1), (1, 1))
+    records = console(archive)
+    records.append(lines(100) + b"\n", 1)
+
+    find_start(records, None, Replay.parse(replay), lambda _start: None)
+
+    assert archive.asked_how_old == asked
+
+
 # All, a boot, some lines, a time.
 
 
@@ -264,12 +379,40 @@ def test_a_boot_is_the_mark_with_which_it_began() -> None:
     assert start(records, "boot") == Start(at(records, 50, 2))
 
 
+def test_what_was_said_before_the_mark_of_a_boot_is_none_of_it() -> None:
+    records = console()
+    records.append(b"firmware\n", 1)
+    boot(records, 1)
+
+    assert start(records, "boot") == Start(at(records, 9, 1))
+
+
+def test_of_a_boot_whose_mark_is_gone_it_is_the_oldest_record() -> None:
+    records = console()
+    boot(records, 1)
+    records.append(lines(5), 1)
+    for _ in range(MAX_MARKS + 1):
+        records.mark(Note(rfc3339(1), "paused"))
+
+    assert start(records, "boot") == Start(at(records, 0, 3))
+
+
 @pytest.mark.parametrize(("number", "offset"), [(0, 50), (1, 40), (2, 30), (5, 0), (9, 0)])
 def test_some_lines_back(number: int, offset: int) -> None:
     records = console()
     records.append(lines(5), 1)
 
     assert start(records, f"lines:{number}").position.offset == offset
+
+
+def test_lines_that_are_all_here_are_not_looked_for_in_the_archive() -> None:
+    archive = ScriptedArchive((0, 1), (1009, 1))
+    records = console(archive)
+    records.append(lines(101)[:-1], 1)
+    assert records.held(records.start, 10) == b"\n", "the end of a line of which the rest is gone"
+
+    assert start(records, "lines:100") == Start(at(records, 10))
+    assert archive.asked == []
 
 
 def test_more_lines_than_are_here_are_counted_back_from_the_archives_end() -> None:
@@ -285,8 +428,8 @@ def test_more_lines_than_are_here_are_counted_back_from_the_archives_end() -> No
 
 @pytest.mark.parametrize(
     ("recorded", "counted"),
-    [(b"", 2), (b"old\n", 2), (b"old\nol", 3)],
-    ids=["none of it", "whole lines", "a part of a line"],
+    [(b"", 2), (b"old\n", 2), (b"old\no", 3), (b"old\nol", 3)],
+    ids=["none of it", "whole lines", "a byte of a line", "a part of a line"],
 )
 @pytest.mark.parametrize("end", [b"", b"\n"])
 def test_a_line_of_which_the_archive_has_a_part_is_counted_there(recorded: bytes, counted: int, end: bytes) -> None:
@@ -295,11 +438,23 @@ def test_a_line_of_which_the_archive_has_a_part_is_counted_there(recorded: bytes
     store = MemoryStore(CAPACITY)
     store.start = store.end = 2000
     records = Sequence(7, store, unobserved, archive)
-    records.append(b"old\nold\n" + b"last" + end, 1)
+    records.append(b"old\nold\n" + b"$" + end, 1)
 
     find_start(records, None, Replay.parse("lines:4"), _not_given)
 
     assert archive.asked == [Sought(Seek.LINES, counted)]
+
+
+def test_a_line_whose_end_alone_is_here_is_counted_in_the_archive() -> None:
+    archive = ScriptedArchive((0, 1), (2000, 1))
+    store = MemoryStore(CAPACITY)
+    store.start = store.end = 2000
+    records = Sequence(7, store, unobserved, archive)
+    records.append(b"\nlogin: ", 1)
+
+    find_start(records, None, Replay.parse("lines:2"), _not_given)
+
+    assert archive.asked == [Sought(Seek.LINES, 1)]
 
 
 def test_a_time_is_the_first_record_of_it_or_later() -> None:
@@ -314,6 +469,27 @@ def test_a_time_is_the_first_record_of_it_or_later() -> None:
 
     assert since(5) == at(records, 0)
     assert since(15) == at(records, 10)
-    assert since(25) == at(records, 20, 1)
-    assert since(35) == at(records, 20, 2)
+    assert since(25) == since(30) == at(records, 20, 1)
+    assert since(35) == since(40) == at(records, 20, 2)
     assert since(45) == records.position
+
+
+@pytest.mark.parametrize(("seconds", "started"), [(9, None), (20, None), (21, 1010), (31, 1020)])
+def test_a_time_before_what_is_known_here_is_looked_for_in_the_archive(seconds: int, started: int | None) -> None:
+    """After a restart of the daemon that is when output came first."""
+    archive = ScriptedArchive((0, 1), (1000, 1))
+    store = MemoryStore(CAPACITY)
+    store.append(bytes(CAPACITY), 10 * SECOND)
+    records = Sequence(7, store, unobserved, archive)
+    records.append(lines(1), 20 * SECOND)
+    records.append(lines(1), 30 * SECOND)
+    found: list[Start] = []
+
+    find_start(records, None, Replay.parse(f"since:{rfc3339(seconds * SECOND)}"), found.append)
+
+    if started is None:
+        assert (archive.asked, found) == ([Sought(Seek.SINCE, seconds * SECOND)], [])
+        archive.answers[0](None)
+        assert found == [Start(records.oldest)]
+    else:
+        assert (archive.asked, found) == ([], [Start(at(records, started))])

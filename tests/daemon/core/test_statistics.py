@@ -1,9 +1,12 @@
 """What is counted and measured at all consoles and hypervisors at one moment."""
 
+from collections.abc import Callable
+
 from tests.harness.consoles import HYPERVISOR, START, URI, Bench, Consoles
 from tests.harness.life import BUSY
 from virtmux.messages import Counters, State, Threads
 from virtmux.reasons import Cause, Phase
+from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.counters import ThreadUse
 from virtmuxd.core.events import Cleaned, Down, Failed, OpenFailed, Policy, Released
 from virtmuxd.core.evidence import Failure
@@ -11,6 +14,26 @@ from virtmuxd.core.registry import Registry
 from virtmuxd.core.statistics import HypervisorFigures, all_counters, all_threads, figures
 
 OTHER = "qemu+unix:///system?socket=/other"
+
+
+class ScriptedRecorder:
+    """Says of the journal what it was made with."""
+
+    def __init__(self, state: str, lag: int) -> None:
+        self.state = state
+        self.lag = lag
+
+    def rename(self, domain: str, at: int) -> None:
+        raise NotImplementedError
+
+    def move(self, key: ConsoleKey, at: int) -> None:
+        raise NotImplementedError
+
+    def close(self, at: int) -> None:
+        raise NotImplementedError
+
+    def forget(self, then: Callable[[], None]) -> None:
+        raise NotImplementedError
 
 
 def served(*, policy: Policy = Policy.ALWAYS) -> Consoles:
@@ -75,7 +98,7 @@ def test_the_figures_of_a_console_vanish_with_it_and_the_sums_stay() -> None:
     bench.output(b"hello")
     (told,) = figures(consoles.registry, per_console=True).consoles
     assert (told.uri, told.domain, told.device, told.attached, told.tally.output) == (URI, "web1", "serial0", True, 5)
-    assert told.journal_failing is None
+    assert (told.spoke_at, told.journal_failing) == (bench.now, None)
     assert figures(consoles.registry, per_console=False).consoles == []
 
     bench.console.vanish(bench.tick())
@@ -83,6 +106,21 @@ def test_the_figures_of_a_console_vanish_with_it_and_the_sums_stay() -> None:
     assert of(consoles).tally.output == 5
     consoles.registry.remove(bench.console)
     assert (of(consoles).tally.output, of(consoles).tally.attachments) == (5, 1)
+
+
+def test_whether_the_disk_fails_and_what_is_not_written_yet_is_told_where_a_journal_is_kept() -> None:
+    consoles = served()
+    for name, recorder in (
+        ("web1", None),
+        ("db1", ScriptedRecorder("disk", 3)),
+        ("db2", ScriptedRecorder("failing", 7)),
+    ):
+        consoles.add(name, uuid=name).console.recorder = recorder
+
+    told = {each.domain: each.journal_failing for each in figures(consoles.registry, per_console=True).consoles}
+
+    assert told == {"web1": None, "db1": False, "db2": True}
+    assert (of(consoles).journal_failing, of(consoles).journal_lag) == (1, 7)
 
 
 def test_no_two_consoles_have_the_same_names() -> None:
@@ -112,6 +150,7 @@ def test_a_second_uri_of_a_hypervisor_has_no_consoles() -> None:
     registry.serve(URI, START)
     (told,) = figures(registry, per_console=True).hypervisors
     assert (told.uri, told.connected, told.consoles[State.ATTACHED], told.threads) == (URI, False, 0, {})
+    assert (told.lag, told.journal_failing, told.journal_lag) == (0, 0, 0)
 
 
 def test_threads_and_counters_are_added_over_the_hypervisors() -> None:
@@ -119,11 +158,12 @@ def test_threads_and_counters_are_added_over_the_hypervisors() -> None:
     for number, uri in enumerate((URI, OTHER), 1):
         counters = consoles.registry.serve(uri, START)
         counters.threads["calls"] = use = ThreadUse(8)
-        use.busy, counters.cuts = number, number
+        use.busy, counters.cuts, counters.stuck_calls = number, number, 10 * number
+        counters.journal_failures, counters.journal_lost = 100 * number, 1000 * number
         counters.count_end(Cause.GUEST_CRASHED)
     told = figures(consoles.registry, per_console=False).hypervisors
     assert told[1].threads == {"calls": Threads(2, 8, 0)}
     assert all_threads(told) == Threads(3, 16, 0)
-    assert all_counters(told) == Counters(cuts=3, ends={Cause.GUEST_CRASHED: 2})
+    assert all_counters(told) == Counters(3, 30, {Cause.GUEST_CRASHED: 2}, 300, 3000)
     assert all_threads([]) == Threads()
     assert all_counters([]) == Counters()

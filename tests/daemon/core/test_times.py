@@ -28,7 +28,7 @@ def test_a_byte_came_with_the_last_that_is_known_before_it() -> None:
 
 
 def test_what_comes_within_ten_milliseconds_came_at_once() -> None:
-    known = times((100, 50 * MS), (150, 59 * MS), (200, 60 * MS))
+    known = times((100, 50 * MS), (120, 50 * MS), (150, 59 * MS), (200, 60 * MS))
 
     assert known.at(199) == 50 * MS
     assert (known.until(100), known.until(200)) == (200, None)
@@ -49,6 +49,12 @@ def test_the_first_byte_of_a_time() -> None:
     known = times((100, 50 * MS), (200, 70 * MS))
 
     assert [known.since(at * MS) for at in (0, 50, 51, 70, 71)] == [0, 100, 200, 200, None]
+
+
+def test_all_of_so_many_times_are_kept() -> None:
+    known = times(*((number, number * 10 * MS) for number in range(1, 4096)))
+
+    assert all(known.at(number) == number * 10 * MS for number in range(4096))
 
 
 @pytest.mark.parametrize("seed", range(5))
