@@ -68,7 +68,8 @@ def test_marks_before_the_places_own_end_are_history() -> None:
     progress.take(ended(3))
     assert (progress.attachment, progress.why) == (None, DOWN)
     progress.take(attached(4, 5))
-    assert progress.attachment == 5
+    progress.take(MarkMessage(HANDLE, 0, 5, Note(AT, "rebooted")))
+    assert (progress.attachment, progress.position.mark) == (5, 6)
 
 
 def test_a_place_that_waits_says_why() -> None:
