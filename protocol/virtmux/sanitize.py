@@ -28,7 +28,7 @@ def printable(text: str) -> str:
     """`text` with everything that could act on a terminal written as an escape (`\\x1b`)."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class Sanitizer:
@@ -61,7 +61,7 @@ class Sanitizer:
         lines = text.rstrip("\r")
         self._returned = len(lines) < len(text)
         if "\r" in lines:
-            lines = _RETURNS.sub(self._newline, lines.replace("\r\n", "\n"))
+            lines = _RETURNS.sub(self._newline, lines)
         if lines:
             self._line_open = not lines.endswith("\n")
         return lines
