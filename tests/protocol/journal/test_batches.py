@@ -58,6 +58,7 @@ def test_the_last_byte_and_the_last_time_that_there_are_can_be_kept() -> None:
     made = batches(Batch(most - 5, 5, 2**32 - 1, most - MS, ((2, 0), (3, 1))))
     assert (made.end(0), made.crc(0)) == (most, 2**32 - 1)
     assert made.times(most - 5, most) == ((2, most - MS), (3, most))
+    assert (made.times(most - 5, most - 3), made.times(most - 3, most)) == (((2, most - MS),), ((3, most),))
 
 
 @pytest.mark.parametrize(
