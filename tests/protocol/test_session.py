@@ -275,6 +275,20 @@ def test_a_detach_that_crosses_the_end_of_its_place_is_answered_all_the_same() -
     assert daemon.session.positions == {}
 
 
+def test_the_end_of_a_place_that_crosses_the_answer_to_detach_is_told_all_the_same() -> None:
+    daemon = Daemon(place())
+    request = daemon.session.detach(7)
+    assert len(daemon.say(Done(request.id), PlaceEnded(7, REASON))) == 2
+    assert daemon.session.positions == {}
+
+
+def test_a_refusal_of_another_request_leaves_the_detach_to_be_answered() -> None:
+    daemon = Daemon(place())
+    request = daemon.session.detach(7)
+    daemon.say(Refused(request.id + 1, REASON), Done(request.id))
+    assert daemon.session.positions == {}
+
+
 @given(st.lists(st.tuples(st.sampled_from(["output", "mark", "gap"]), st.integers(1, 50)), max_size=20), st.data())
 def test_any_continuous_records_in_any_chunks_lead_to_their_sum(
     steps: list[tuple[str, int]], data: st.DataObject
