@@ -58,20 +58,16 @@ def advance(position: Position, record: Output | MarkMessage | Gap) -> Position:
     Raises:
         ProtocolError: it does not, or it is a gap that goes back.
     """
-    if isinstance(record, Gap) and (record.to_offset < record.offset or record.to_mark < record.mark):
-        raise ProtocolError(f"a gap of console {record.console} that goes back")
     mark = position.mark if isinstance(record, Output) else record.mark
     if (record.offset, mark) != (position.offset, position.mark):
         raise ProtocolError(f"records of console {record.console} at {record.offset}:{mark}, expected {position}")
-    match record:
-        case Output(data=data):
-            return Position(position.history, position.offset + len(data), position.mark)
-        case MarkMessage():
-            return Position(position.history, position.offset, position.mark + 1)
-        case Gap():
-            return Position(position.history, record.to_offset, record.to_mark)
-        case _:
-            assert_never(record)
+    if isinstance(record, Output):
+        return Position(position.history, position.offset + len(record.data), position.mark)
+    if isinstance(record, MarkMessage):
+        return Position(position.history, position.offset, position.mark + 1)
+    if record.to_offset < record.offset or record.to_mark < record.mark:
+        raise ProtocolError(f"a gap of console {record.console} that goes back")
+    return Position(position.history, record.to_offset, record.to_mark)
 
 
 class Progress:

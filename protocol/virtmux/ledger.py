@@ -105,7 +105,7 @@ class InputLedger:
     def fate(self, start: int, size: int) -> Fate:
         """What became of the `size` bytes from `start`; what was never sent counts as rejected."""
         doubtful, to = self._doubtful
-        if doubtful < to and start < to and doubtful < start + size:
+        if doubtful < to and start < to:
             accepted = _within(doubtful - start, size)
             return Fate(accepted, size - accepted, 0)
         accepted = _within(self._accepted - start, size)

@@ -79,7 +79,7 @@ class Search:
         first: tuple[int, int] | None = None
         for index, pattern in enumerate(self.patterns):
             match = pattern.search(self._text, self._start)
-            if match is not None and (first is None or (match.start(), index) < first):
+            if match is not None and (first is None or match.start() < first[0]):
                 first = match.start(), index
         if first is not None:
             text = bytes(self._text)  # a match refers to it, and must not see it change
@@ -88,10 +88,10 @@ class Search:
             assert match is not None, "it was found there a moment ago"
             return Found(index, match, self._dropped)
         self._start = max(self._start, len(self._text) - self._window)
-        if (surplus := self._start - MOST_BEFORE) > 0:
-            del self._text[:surplus]
-            self._start -= surplus
-            self._dropped += surplus
+        surplus = max(0, self._start - MOST_BEFORE)
+        del self._text[:surplus]
+        self._start -= surplus
+        self._dropped += surplus
         return None
 
     def restart(self) -> None:

@@ -16,7 +16,6 @@ dropped. The kernel writes in the midst of what a program writes, and what it sa
 """
 
 import re
-from typing import assert_never
 
 from virtmux.escapes import LINES, PARTIAL_CHARACTER, Kind, Scanner, Unit
 
@@ -29,7 +28,7 @@ def printable(text: str) -> str:
     """`text` with everything that could act on a terminal written as an escape (`\\x1b`)."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 class Sanitizer:
@@ -51,8 +50,7 @@ class Sanitizer:
         held = self._scanner.close()
         text = self._lines(_escaped(held)) if PARTIAL_CHARACTER.match(held) else ""
         if self._returned and self._line_open:
-            text += "\n"
-            self._line_open = False
+            text, self._line_open = "\n", False  # nothing has come behind the CR
         self._returned = False
         return text
 
@@ -63,7 +61,7 @@ class Sanitizer:
         lines = text.rstrip("\r")
         self._returned = len(lines) < len(text)
         if "\r" in lines:
-            lines = _RETURNS.sub(self._newline, lines.replace("\r\n", "\n"))
+            lines = _RETURNS.sub(self._newline, lines)
         if lines:
             self._line_open = not lines.endswith("\n")
         return lines
@@ -75,15 +73,9 @@ class Sanitizer:
 
 
 def _text(unit: Unit) -> str:
-    match unit.kind:
-        case Kind.TEXT:
-            return _UNUSUAL.sub(_harmless, unit.data.decode())
-        case Kind.SEQUENCE:
-            return ""
-        case Kind.C1 | Kind.INVALID:
-            return _escaped(unit.data[-1:])
-        case _:
-            assert_never(unit.kind)
+    if unit.kind is Kind.TEXT:
+        return _UNUSUAL.sub(_harmless, unit.data.decode())
+    return "" if unit.kind is Kind.SEQUENCE else _escaped(unit.data[-1:])
 
 
 def _harmless(unusual: re.Match[str]) -> str:

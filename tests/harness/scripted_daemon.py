@@ -138,7 +138,7 @@ def place(
 ) -> Place:
     """The answer to `attach`: at `position`, by default the `end` of the console's records, which are none yet."""
     why, missing = facts.pop("reason", None), facts.pop("missing", False)
-    more = {name: facts.pop(name) for name in ("withheld", "proof") if name in facts}
+    more = {name: facts.pop(name) for name in ("role", "by", "withheld", "proof") if name in facts}
     end = end or position or f"{HISTORY}:0:1"
     return Place(request, console_info(position=end, **facts), position or end, read_only, missing, why, **more)
 

@@ -11,6 +11,10 @@ def test_intervals_double_up_to_the_longest() -> None:
     assert [backoff.next() for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
 
 
+def test_chance_shortens_an_interval_by_up_to_a_quarter() -> None:
+    assert Backoff(lambda: 0.5, first=8.0).next() == 7.0
+
+
 def test_a_success_starts_over() -> None:
     backoff = Backoff(lambda: 0.0, first=1.0)
     backoff.next()

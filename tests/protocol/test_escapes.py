@@ -33,6 +33,8 @@ def units(*pieces: bytes, grammar: bytes = STRICT) -> list[Unit]:
         (b"\xc2\x9b1m\x9b1m\x9d0;t\x9c", [Kind.SEQUENCE] * 3),
         ("\x1b]0;✜\x07".encode(), [Kind.SEQUENCE]),
         (b"\x1b[1\n;3\x07m", [Kind.SEQUENCE]),
+        (b"\x1b[3Xa", [Kind.SEQUENCE, Kind.TEXT]),
+        (b"\x1b]0;\xe5a\xff\x07", [Kind.SEQUENCE]),
         (b"\x1b[12\x18a", [Kind.SEQUENCE, Kind.TEXT]),
         (b"\x1b[12\x1b[m", [Kind.SEQUENCE] * 2),
         (b"\x1b]0;t\x1b[m", [Kind.SEQUENCE] * 2),

@@ -66,7 +66,26 @@ def test_no_more_is_kept_than_is_said_and_the_offsets_stay_right() -> None:
 
 
 def test_a_match_that_is_longer_than_the_window_is_not_found_across_pieces() -> None:
-    assert search([b"a.{50}b"], [b"a" + b"." * 50, b"b"], window=20) is None
+    pieces = [b"a" + b"." * 50, b"b"]
+    assert search([b"a.{50}b"], pieces, window=20) is None
+    found = search([b"a.{50}b|b"], pieces, window=20)
+    assert found is not None
+    assert (found.match[0], found.end) == (b"b", 52)
+
+
+@pytest.mark.parametrize(("more", "origin"), [(0, 0), (1, 1), (5, 5)])
+def test_as_many_bytes_before_the_window_are_kept_as_is_said(more: int, origin: int) -> None:
+    found = search([b"here"], [bytes(MOST_BEFORE + 100 + more), b"here"], window=100)
+    assert found is not None
+    assert (found.origin, found.end) == (origin, MOST_BEFORE + 100 + more + 4)
+
+
+def test_the_bytes_that_came_last_can_be_seen() -> None:
+    looking = Search(b"here", window=4)
+    assert (looking.is_new, looking.seen) == (True, b"")
+    for piece in (b"ab", b"cdef"):
+        looking.feed(piece)
+    assert (looking.is_new, looking.seen) == (False, b"cdef")
 
 
 def test_after_a_restart_no_match_spans_both_sides() -> None:
@@ -79,7 +98,7 @@ def test_after_a_restart_no_match_spans_both_sides() -> None:
     assert found.end == 3
 
 
-@pytest.mark.parametrize("pattern", [b"", b"x*", b"$", b"(?m)^"])
+@pytest.mark.parametrize("pattern", [b"", b"x*", b"$", b"(?m)^", rb"\A\Z"])
 def test_a_pattern_that_matches_nothing_is_refused(pattern: bytes) -> None:
     with pytest.raises(ValueError, match="would always be found"):
         Search(pattern)

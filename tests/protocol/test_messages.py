@@ -35,6 +35,7 @@ from virtmux.messages import (
     decode_daemon_message,
     encode,
     event_of,
+    sendable,
 )
 from virtmux.reasons import Cause, ConsoleId, Phase, Reason
 from virtmux.records import Attached, Break, Ended, Mark, Note
@@ -138,6 +139,15 @@ def test_unknown_fields_are_ignored_at_every_level() -> None:
     assert server(type="mark", console=7, offset=0, mark=4, record=record, new=[]) == SERVER_MESSAGES[5]
 
 
+def test_a_text_can_be_sent_if_it_is_unicode_and_not_too_long() -> None:
+    longest = "ä" * MAX_TEXT
+    assert sendable(longest) == longest
+    with pytest.raises(ValueError, match=f"^a text of {MAX_TEXT + 1} characters, and at most {MAX_TEXT} can be sent$"):
+        sendable(f"{longest}b")
+    with pytest.raises(ValueError, match=r"^not UTF-8: 'a\\udcff'$"):
+        sendable("a\udcff")
+
+
 def test_absent_fields_stand_for_their_defaults() -> None:
     assert client(type="attach", id=1, domain="web") == Attach(1, "web", None, None, None, read_only=False)
     assert client(type="hello") == ClientHello()
@@ -213,6 +223,11 @@ def test_an_error_says_where_it_is_and_repeats_nothing_that_a_client_sent(fields
     sent = {name: word if value is ... else value for name, value in fields.items()}
     with pytest.raises(ProtocolError, match=r"^malformed message: Invalid (enum )?value - at `\$\.(type|action)`$"):
         client(**sent)
+
+
+def test_an_error_of_the_daemon_repeats_what_it_sent() -> None:
+    with pytest.raises(ProtocolError, match=r"^malformed message: Invalid value 'dance' - at `\$\.type`$"):
+        server(type="dance")
 
 
 @pytest.mark.parametrize(

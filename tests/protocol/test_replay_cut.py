@@ -26,6 +26,10 @@ from virtmux.replay_cut import CONTEXT, cut_in, first_cut
         (b"one\x1b[1\nmtwo", 4, 8),
         (b"one\x1b]0;title\x1b\\two", 9, 14),
         (b"one\x1b]0;title", 5, 12),
+        (b"one\ntwo\nx", 5, 8),
+        (b"one\n\x1b[mtwo\nthree", 4, 4),
+        (b"\n\x1b[mone\ntwo", 1, 1),
+        (b"a\x9b", 1, 1),
         ("a客人".encode(), 2, 4),
         (b"", 0, 0),
         (b"", 3, 0),
@@ -73,7 +77,8 @@ def test_a_sequence_that_does_not_end_is_none() -> None:
 
 @pytest.mark.parametrize("unit", [b"\x1b", b"\x1b[m", b"\x9b", b"\xc3"])
 def test_among_many_sequences_a_line_is_looked_for_in_the_next_ones_alone(unit: bytes) -> None:
-    assert first_cut(unit * 1000 + b"x\nend", 1) == 1000 * len(unit) + 2
+    assert first_cut(b"x" + unit * 2046 + b"x\nend", 1) == 1 + 2046 * len(unit) + 2
+    assert first_cut(b"x" + unit * 2047 + b"x\nend", 1) == 1
     began = time.process_time()
     for _ in range(10):
         assert first_cut(b"x" + unit * 60_000 + b"x\nend", 1) == 1

@@ -53,6 +53,7 @@ def test_only_text_is_left(data: bytes, text: str) -> None:
         (b" 10%\r 20%\r\x1b[K 30%\r\n", " 10%\n 20%\n 30%\n"),
         (b"\r\n\rlogin: \r", "\nlogin: \n"),
         (b"\r\r\xff\r\x07", "\\xff\n"),
+        (b"MAX\rMIX", "MAX\nMIX"),
     ],
 )
 def test_a_carriage_return_ends_a_line_that_is_open(data: bytes, text: str) -> None:
@@ -61,6 +62,7 @@ def test_a_carriage_return_ends_a_line_that_is_open(data: bytes, text: str) -> N
 
 def test_what_a_carriage_return_means_is_told_by_what_comes_next_also_in_another_piece() -> None:
     assert sanitized(b"a\r", b"\nb\r", b"c") == "a\nb\nc"
+    assert sanitized(b"a\n", b"\rb") == "a\nb"
 
 
 @pytest.mark.parametrize("introducer", [b"\x1b[", b"\x1b]", b"\x1bP", b"\xc2\x9d"])
@@ -85,6 +87,12 @@ def test_a_new_stream_goes_on_in_the_same_line() -> None:
     sanitizer = Sanitizer()
     assert sanitizer.feed(b"a\x1b[3") + sanitizer.close() == "a"
     assert sanitizer.feed(b"1\r2") == "1\n2"
+
+
+def test_a_carriage_return_at_the_end_of_a_stream_has_ended_its_line() -> None:
+    sanitizer = Sanitizer()
+    assert sanitizer.feed(b"a\r") + sanitizer.close() == "a\n"
+    assert sanitizer.feed(b"\rb") + sanitizer.close() == "b"
 
 
 @given(ANYTHING)

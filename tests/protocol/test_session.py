@@ -18,6 +18,7 @@ from virtmux.messages import (
     Done,
     Gap,
     Goodbye,
+    Limits,
     ListConsoles,
     MarkMessage,
     Place,
@@ -29,7 +30,7 @@ from virtmux.messages import (
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Note, Position
 from virtmux.session import ClientSession, DaemonSession
-from virtmux.wire import Input, Output, ProtocolError, encode_input, encode_message, encode_output
+from virtmux.wire import HEADER_SIZE, Input, Output, ProtocolError, encode_input, encode_message, encode_output
 
 AT = "2026-01-31T12:00:00.000000Z"
 HISTORY = "0123456789abcdef0123456789abcdef"
@@ -102,6 +103,14 @@ def test_another_protocol_is_refused_by_its_number(protocol: int) -> None:
         client_says(encode(ClientHello(protocol=protocol)))
 
 
+def test_a_message_that_is_larger_than_the_daemon_has_announced_is_refused() -> None:
+    hello = encode(ClientHello(software="test"))
+    size = len(hello) - HEADER_SIZE
+    assert len(list(DaemonSession(Limits(message=size)).receive(hello))) == 1
+    with pytest.raises(ProtocolError, match=f"payload of {size} bytes, not 2 to {size - 1}"):
+        list(DaemonSession(Limits(message=size - 1)).receive(hello))
+
+
 def test_output_from_a_client_is_refused() -> None:
     with pytest.raises(ProtocolError, match="unexpected type 2"):
         client_says(encode(ClientHello()), encode_output(7, 0, b"x"))
@@ -161,8 +170,7 @@ def test_input_from_the_daemon_is_refused() -> None:
 
 def test_request_ids_are_not_used_twice() -> None:
     session = ClientSession()
-    ids = [session.next_id(), session.detach(7).id, session.next_id()]
-    assert len(set(ids)) == 3
+    assert [session.next_id(), session.detach(7).id, session.next_id()] == [1, 2, 3]
 
 
 def test_a_place_starts_at_its_position_and_every_record_moves_it() -> None:
@@ -264,6 +272,20 @@ def test_a_detach_that_crosses_the_end_of_its_place_is_answered_all_the_same() -
     daemon = Daemon(place())
     request = daemon.session.detach(7)
     assert len(daemon.say(PlaceEnded(7, REASON), Done(request.id))) == 2
+    assert daemon.session.positions == {}
+
+
+def test_the_end_of_a_place_that_crosses_the_answer_to_detach_is_told_all_the_same() -> None:
+    daemon = Daemon(place())
+    request = daemon.session.detach(7)
+    assert len(daemon.say(Done(request.id), PlaceEnded(7, REASON))) == 2
+    assert daemon.session.positions == {}
+
+
+def test_a_refusal_of_another_request_leaves_the_detach_to_be_answered() -> None:
+    daemon = Daemon(place())
+    request = daemon.session.detach(7)
+    daemon.say(Refused(request.id + 1, REASON), Done(request.id))
     assert daemon.session.positions == {}
 
 

@@ -40,16 +40,16 @@ class Batches:
             DamagedError: it cannot stand here; nothing behind it can be trusted then.
         """
         sizes = sum(size for size, _ in batch.beats)
-        last = batch.at + max((ms for _, ms in batch.beats), default=0) * _MILLISECOND
+        times = [batch.at + ms * _MILLISECOND for _, ms in batch.beats]
         behind = not self or batch.offset >= self.end(len(self) - 1)
-        if not (behind and 0 < batch.size == sizes and max(batch.end, last) <= _MOST):
+        if not (behind and 0 < batch.size == sizes and max([batch.end, *times]) <= _MOST):
             raise DamagedError(f"a batch that does not fit the ones before: {batch}")
         self._offsets.append(batch.offset)
         self._starts.append(self._starts[-1] + batch.size)
         self._crcs.append(batch.crc)
         self._ats.append(batch.at)
         self._beat_sizes.extend(size for size, _ in batch.beats)
-        self._beat_times.extend(batch.at + ms * _MILLISECOND for _, ms in batch.beats)
+        self._beat_times.extend(times)
         self._beats.append(len(self._beat_sizes))
 
     def offset(self, number: int) -> int:
@@ -88,7 +88,7 @@ class Batches:
 
     def beginning_before(self, offset: int, log_size: int) -> int:
         """The last one with bytes before this offset in a log of this size; -1 where there is none."""
-        return min(bisect_left(self._offsets, offset), bisect_left(self._starts, log_size, 0, len(self))) - 1
+        return min(bisect_left(self._offsets, offset), bisect_left(self._starts, log_size)) - 1
 
     def run(self, first: int, end: int) -> int:
         """The number behind the last that follows `first` without a gap and has bytes before the offset `end`."""
@@ -107,9 +107,11 @@ class Batches:
                 break
             begin, start = begin + self._beat_sizes[beat], max(begin, offset)
             size, at = min(begin, end) - start, self._beat_times[beat]
-            if size > 0 and runs and runs[-1][1] == at:
+            if size <= 0:
+                continue
+            if runs and runs[-1][1] == at:
                 runs[-1] = (runs[-1][0] + size, at)
-            elif size > 0:
+            else:
                 runs.append((size, at))
         return tuple(runs)
 

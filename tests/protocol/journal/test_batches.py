@@ -46,11 +46,19 @@ def test_they_are_counted_and_so_are_their_bytes() -> None:
 def test_a_batch_that_cannot_stand_behind_the_others_is_damage(batch: Batch) -> None:
     made = batches(plain(10, 10))
 
-    with pytest.raises(DamagedError):
+    with pytest.raises(DamagedError, match="a batch that does not fit the ones before: Batch"):
         made.add(batch)
     made.add(plain(20, 5))
 
     assert (len(made), made.offset(1), made.end(1), made.start(1), made.size(1)) == (2, 20, 25, 10, 5)
+
+
+def test_the_last_byte_and_the_last_time_that_there_are_can_be_kept() -> None:
+    most = 2**63 - 1
+    made = batches(Batch(most - 5, 5, 2**32 - 1, most - MS, ((2, 0), (3, 1))))
+    assert (made.end(0), made.crc(0)) == (most, 2**32 - 1)
+    assert made.times(most - 5, most) == ((2, most - MS), (3, most))
+    assert (made.times(most - 5, most - 3), made.times(most - 3, most)) == (((2, most - MS),), ((3, most),))
 
 
 @pytest.mark.parametrize(
@@ -62,9 +70,12 @@ def test_a_byte_is_in_one_batch_or_in_a_gap(offset: int, holding: int | None, en
     assert TWO_RUNS.ending_behind(offset) == ending_behind
 
 
-@pytest.mark.parametrize(("end", "stop"), [(11, 1), (15, 1), (16, 2), (99, 2)])
-def test_a_run_ends_at_a_gap_or_where_enough_is_read(end: int, stop: int) -> None:
-    assert TWO_RUNS.run(0, end) == stop
+@pytest.mark.parametrize(
+    ("first", "end", "stop"), [(0, 11, 1), (0, 15, 1), (0, 16, 2), (0, 99, 2), (1, 99, 2), (2, 99, 3)]
+)
+def test_a_run_ends_at_a_gap_or_at_the_last_or_where_enough_is_read(first: int, end: int, stop: int) -> None:
+    assert TWO_RUNS.run(first, end) == stop
+    assert batches(plain(10, 5), plain(15, 4), plain(19, 3), plain(22, 2)).run(1, 22) == 3
 
 
 @pytest.mark.parametrize(

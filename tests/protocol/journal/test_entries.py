@@ -58,6 +58,12 @@ def test_a_line_that_is_whole_and_no_entry_is_damaged_too(text: bytes) -> None:
         decode(b"%08x %b\n" % (crc32c(text), text))
 
 
+def test_a_damaged_line_is_told_by_its_beginning() -> None:
+    with pytest.raises(DamagedError) as caught:
+        decode(b"0" * 100 + b"\n")
+    assert str(caught.value) == f"a damaged line: {b'0' * 40!r}"
+
+
 def test_a_line_can_be_read_by_people() -> None:
     assert encode(Opened("b", 2)) == b'bc38955d {"entry":"opened","boot":"b","at":2}\n'
 

@@ -11,7 +11,8 @@ from virtmux.records import Note
     ("entry", "at"),
     [
         (Opened("b", 7), 7),
-        (Batch(0, 5, 0, 1_000_000, ((2, 0), (3, 12))), 13_000_000),
+        (Batch(0, 6, 0, 1_000_000, ((2, 0), (3, 12), (1, 15))), 16_000_000),
+        (Batch(0, 0, 0, 1_000_000, ()), 1_000_000),
         (Marked(1, 0, Note("1970-01-01T00:00:00.000003Z", "paused")), 3000),
         (Marked(1, 0, Note("soon", "paused")), None),
         (Closed(9, "rotated"), None),
