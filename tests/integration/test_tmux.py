@@ -147,12 +147,13 @@ async def test_nothing_of_a_guest_acts_on_tmux_or_on_the_terminal(
         await let_run(tmux, guest)
         tmux.type(window, b"".join(echoed))
         await watcher.until_output(b"".join(echoed))
-        seen = await person.expect(b"the end")
+        await tmux.until_shown(window, "the end")
         await guest.destroy()
-        seen += await person.expect(b"(guest-destroyed)")
-    assert tmux.names() == [f"{HOSTILE_WINDOW} (guest-destroyed)"]
+        await tmux.until_named(f"{HOSTILE_WINDOW} (guest-destroyed)")
+        tmux.run("detach-client", "-s", SESSION)
+        await person.exit()
     for what in (b"renamed", b"titled", b"cGFzc2Vk", b"Y29waWVk"):
-        assert what not in seen
+        assert what not in person.shown
     assert sorted(path.name for path in tmux.directory.iterdir()) == [f"tmux-{os.geteuid()}"]
 
 
@@ -179,11 +180,13 @@ async def test_a_guest_neither_sets_nor_reads_what_a_person_copies_whatever_tmux
         window = tmux.window(in_window(guest)).id
         tmux.type(window, b"".join(echoed))
         await watcher.until_output(b"".join(echoed))
-        seen = await person.expect(b"the end")
+        await tmux.until_shown(window, "the end")
         assert tmux.run("list-buffers", "-F", "#{buffer_sample}") == ["secret"]
         tmux.type(window, b"!")  # what tmux had answered would come before it
         await watcher.until_output(b"the end!")
-        assert b"\x1b]52" not in seen
+        tmux.run("detach-client", "-s", SESSION)
+        await person.exit()
+        assert b"\x1b]52" not in person.shown
 
 
 async def test_outside_of_tmux_it_attaches_and_inside_it_switches(
@@ -195,7 +198,7 @@ async def test_outside_of_tmux_it_attaches_and_inside_it_switches(
         await person.expect(b"Connected to domain")
         await let_run(tmux, guest)
         person.send(b"typed outside")
-        await person.expect(b"typed outside")
+        await tmux.until_shown(tmux.window(in_window(guest)).id, "typed outside")
         tmux.run("detach-client", "-s", SESSION)
         assert (await person.exit())[0] == 0
 
@@ -206,7 +209,7 @@ async def test_outside_of_tmux_it_attaches_and_inside_it_switches(
         tmux.run("wait-for", "switched")
         assert tmux.run("list-clients", "-F", "#{session_name}") == [SESSION]
         person.send(b"typed inside")
-        await person.expect(b"typed inside")
+        await tmux.until_shown(tmux.window(in_window(guest)).id, "typed inside")
         assert tmux.names() == [guest.name]
 
 

@@ -51,6 +51,14 @@ class Shell:
     def type(self, line: str) -> None:
         self._tmux.type(self._window, line.replace("web1", self._guest).encode() + b"\r")
 
+    async def until_answered(self) -> None:
+        """Wait until the guest, which asks at each prompt how wide the terminal is, has been answered: what is typed
+        behind the answer is echoed, and taken back here."""
+        self._tmux.type(self._window, b"x")
+        await self.until(f"{GUEST_PROMPT} x")
+        self._tmux.type(self._window, b"\x7f")
+        await self.until(GUEST_PROMPT)
+
     async def attach(self, *options: str) -> None:
         """Type the command, and wait until what is typed goes to the guest."""
         await self.until("$")
@@ -75,6 +83,7 @@ async def test_two_people_at_a_console_see_what_the_readme_shows(
     await alice.attach("--replay", "none")
     alice.type("")
     await alice.until(GUEST_PROMPT)
+    await alice.until_answered()
     async with virsh_console(guest, "--force") as virsh:
         await alice.until("; waiting to attach again", GUEST_PROMPT)
         virsh.send(ESCAPE)
@@ -92,6 +101,8 @@ async def test_two_people_at_a_console_see_what_the_readme_shows(
     bob.type("hostname")
     for one in (alice, bob):
         await one.until("virtmux-guest", GUEST_PROMPT)
+    for one in (alice, bob):
+        await one.until_answered()
     await guest.destroy()
     for one in (alice, bob):
         await one.until("; leaving (--stay waits for its next start)", "$")
