@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from tests.harness.domain_xml import DISK, GUESTS, TO_FILE, boot_sector_xml, linux_xml
-from tests.harness.libvirtd import Libvirtd, VirshError
+from tests.harness.libvirtd import LOOK_AGAIN_S, Libvirtd, VirshError
 from tests.harness.privilege import run_as_root, send_signal, wait_for_exit
 
 BANNER = b"virtmux boot-sector guest ready\r\n"
@@ -88,7 +88,7 @@ class Guest:
         """
         async with asyncio.timeout(seconds):
             while await self.state() != state:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(LOOK_AGAIN_S)
 
     async def until_booted(self, *, seconds: float = 20.0) -> None:
         """Waits until a boot-sector guest has said what it says by itself, to whom it may concern, and sleeps until it
@@ -97,13 +97,13 @@ class Guest:
             while not _ASLEEP.search(
                 await self.libvirtd.virsh("qemu-monitor-command", "--hmp", self.name, "info registers")
             ):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(LOOK_AGAIN_S)
 
     async def until_on_its_way(self, *, seconds: float = 20.0) -> None:
         """Waits until its memory is being sent to another libvirtd, which has said that it may. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while "Data processed" not in await self.libvirtd.virsh("domjobinfo", self.name):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(LOOK_AGAIN_S)
 
     async def migrate(self, to: Libvirtd, options: Sequence[str] = DEFINITION_TOO) -> None:
         """Moves it to another libvirtd, live; from then on it is a guest of that one. Takes about a second.

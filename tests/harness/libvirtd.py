@@ -25,6 +25,9 @@ from tests.harness.readiness import NeverReadyError, ReadinessSocket
 # What libvirt found out about QEMU, which takes it seconds: the one thing that is kept and shared. libvirt checks it.
 CACHE = Path(__file__).parents[2] / "build" / "libvirt-cache"
 
+#: How long to wait before `virsh` is asked again for what no event tells: each time is a process.
+LOOK_AGAIN_S = 0.1
+
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 
@@ -233,7 +236,7 @@ class Libvirtd:
         async with asyncio.timeout(seconds):
             for name in (await self.virsh("list", "--name")).split():
                 while await self.virsh("domcontrol", name) != "ok":
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(LOOK_AGAIN_S)
 
     async def define(self, name: str, xml: str) -> None:
         """Makes a persistent domain of `xml`."""

@@ -12,7 +12,7 @@ import virtmux
 from tests.harness.daemon import Daemon
 from tests.harness.follower import PATIENCE, Follower, follow
 from tests.harness.guest import BANNER, STOP_READING, Guest
-from tests.harness.libvirtd import Libvirtd
+from tests.harness.libvirtd import LOOK_AGAIN_S, Libvirtd
 from tests.harness.sshd import serve_ssh
 from tests.integration.conftest import StartDaemon, StartGuest
 from virtmux import Attached, Cause, Reason, Refused
@@ -54,7 +54,7 @@ async def until_connections(libvirtd: Libvirtd, number: int) -> None:
     """Wait until it has so many connections: that it has dropped one that was closed is no event for anybody."""
     async with asyncio.timeout(PATIENCE):
         while len(await libvirtd.clients()) != number:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(LOOK_AGAIN_S)
 
 
 async def test_guests_of_two_hypervisors_are_served_side_by_side_one_with_shared_connections(

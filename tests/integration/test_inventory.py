@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.harness.command import running
 from tests.harness.follower import PATIENCE, follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest
-from tests.harness.libvirtd import Libvirtd
+from tests.harness.libvirtd import LOOK_AGAIN_S, Libvirtd
 from tests.harness.terminal import ESCAPE
 from tests.harness.virsh_console import virsh_console
 from tests.integration.conftest import StartDaemon, StartGuest
@@ -77,7 +77,7 @@ async def test_a_device_that_is_plugged_in_again_at_once_is_attached_again(
             await libvirtd.virsh("detach-device-alias", guest.name, "ua-again")
             async with asyncio.timeout(PATIENCE):
                 while "ua-again" in await libvirtd.virsh("dumpxml", guest.name):
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(LOOK_AGAIN_S)
             await libvirtd.virsh("attach-device", guest.name, xml)
         finally:
             os.kill(mux.pid, signal.SIGCONT)
