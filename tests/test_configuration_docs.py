@@ -50,7 +50,8 @@ def test_every_key_is_explained_with_its_default(heading: str, table: type[Struc
         explained |= dict(zip(codes(keys), values, strict=True))
 
     fields = msgspec.structs.fields(table)
-    assert list(explained) == [field.name for field in fields]
+    named = [field.name for field in fields]
+    assert list(explained) == named, f"docs/configuration.md, {heading!r}, has a row for each, in that order"
     for field in fields:
         said = explained[field.name]
         if not said.startswith(IN_WORDS):
@@ -69,8 +70,10 @@ def test_every_key_that_a_reload_puts_into_effect_is_named() -> None:
     section = sections(PAGE)["What a reload changes"]
     at_once, _, waiting = section.partition("\nThe other keys wait ")
     named = [key for line in at_once.splitlines() if line.startswith("- ") for key in codes(line)]
-    assert sorted(named) == sorted(set(Config.__struct_fields__) - set(keys_that_wait(Config)))
-    assert codes(waiting) == [*keys_that_wait(HypervisorRule), *keys_that_wait(ConsoleRule)]
+    live = set(Config.__struct_fields__) - set(keys_that_wait(Config))
+    assert sorted(named) == sorted(live), "docs/configuration.md, 'What a reload changes', names each"
+    others = [*keys_that_wait(HypervisorRule), *keys_that_wait(ConsoleRule)]
+    assert codes(waiting) == others, "docs/configuration.md, 'What a reload changes', names the others, in that order"
 
 
 def test_the_example_of_the_guide_can_be_used(tmp_path: Path) -> None:
@@ -97,7 +100,9 @@ def test_the_example_has_every_key_with_its_default(tmp_path: Path) -> None:
 
     for table in TABLES.values():
         for field in msgspec.structs.fields(table):
-            assert re.search(rf"^(\[+)?{field.name}\b", uncommented(), re.MULTILINE), field.name
+            assert re.search(rf"^(\[+)?{field.name}\b", uncommented(), re.MULTILINE), (
+                f"examples/virtmuxd.toml lacks {field.name}"
+            )
     default = Instance.SYSTEM.settle(Config(), {})
     differing = [name for name in Config.__struct_fields__ if getattr(config, name) != getattr(default, name)]
     assert differing == ["hypervisor", "console", "access", "log_group"]

@@ -60,7 +60,7 @@ def test_the_catalogue_gives_every_cause_its_numbers_and_says_whether_it_may_pas
     assert listed == [
         [str(info.exit_status), str(info.number), f"[`{cause}`](#{cause})", "yes" if info.retry else "no"]
         for cause, info in CAUSES.items()
-    ]
+    ], "docs/causes.md has a row for each cause, in the order of `CAUSES`"
 
 
 def test_the_catalogue_has_a_section_for_every_cause_below_its_exit_status() -> None:
@@ -69,12 +69,13 @@ def test_the_catalogue_has_a_section_for_every_cause_below_its_exit_status() -> 
     for cause, info in CAUSES.items():
         status = f"Status {info.exit_status}"
         expected += [f"`{cause}`"] if status in expected else [status, f"`{cause}`"]
-    assert found == expected
+    assert found == expected, "docs/causes.md has a section for each cause, in the order of `CAUSES`"
 
 
 def test_every_page_is_in_the_list_of_the_readme() -> None:
     listed = re.findall(r"\]\(([\w./-]+\.md)\)", sections(README)["Where to read on"])
-    assert {str(page.relative_to(ROOT)) for page in PAGES} - {"README.md"} == set(listed)
+    there = {str(page.relative_to(ROOT)) for page in PAGES} - {"README.md"}
+    assert set(listed) == there, "README.md, 'Where to read on', has a row for each page"
 
 
 def test_a_link_of_the_readme_is_called_by_its_path() -> None:
@@ -84,7 +85,7 @@ def test_a_link_of_the_readme_is_called_by_its_path() -> None:
 
 def test_every_command_is_listed() -> None:
     listed = {re.split(r"[` ]+", use)[2] for use, _ in rows(COMMANDS, "command | does")}
-    assert listed == main.COMMANDS.keys() - HIDDEN
+    assert listed == main.COMMANDS.keys() - HIDDEN, "docs/commands.md has a row for each command"
 
 
 def test_every_exit_status_that_a_cause_has_is_explained() -> None:
@@ -109,7 +110,8 @@ def test_the_folders_are_those_that_there_are() -> None:
         listed.add(Path(*path))
     assert {folder for folder in listed if not (ROOT / folder).exists()} == set()
     packages = [each.parent.relative_to(ROOT) for each in ROOT.glob("*/virtmux*/*/__init__.py")]
-    assert {each for each in packages if each.parts[0] != "client"} <= listed
+    missing = {each for each in packages if each.parts[0] != "client"} - listed
+    assert missing == set(), "docs/architecture.md, 'The folders', has a line for each"
 
 
 def test_the_examples_of_running_one_test_run_some() -> None:

@@ -100,7 +100,7 @@ def test_the_page_lists_the_metrics_with_their_types_and_labels(heading: str) ->
     assert listed == [
         [f"`{family.name}`", family.kind.value, f"`{family.by}`" if family.by else "-", family.help]
         for family in SECTIONS[heading].families
-    ]
+    ], f"docs/metrics.md, {heading!r}, has a row for each metric, in the order of the code"
     assert all(f"`{label}`" in section for label in SECTIONS[heading].labels)
 
 

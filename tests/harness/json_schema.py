@@ -15,7 +15,7 @@ def check(command: str, output: bytes) -> list[dict[str, Any]]:
     assert lines
     for line in lines:
         errors = [text for choice in schema["anyOf"] for text in [_error(schema, choice, line)]]
-        assert None in errors, f"{line}: {errors}"
+        assert None in errors, f"{line}: {errors}; docs/schema is made of json_types.py by `make docs`"
     return lines
 
 

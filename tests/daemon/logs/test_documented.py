@@ -24,7 +24,8 @@ def rows(heading: str) -> list[list[str]]:
 
 def test_every_record_is_there_with_its_level_and_no_other() -> None:
     listed = [(message, level) for message, level, _ in rows("message | level | when, and what of it")]
-    assert [message for message, _ in listed] == sorted({f"`{record.message}`" for record in RECORDS})
+    made = sorted({f"`{record.message}`" for record in RECORDS})
+    assert [message for message, _ in listed] == made, "docs/logging.md has a row for each, by the alphabet"
     told = {f"`{record.message}`": record.level for record in RECORDS if record.level is not None}
     assert {message: level for message, level in listed if message in told} == told
 
