@@ -25,7 +25,7 @@ from tests.harness.readiness import NeverReadyError, ReadinessSocket
 # What libvirt found out about QEMU, which takes it seconds: the one thing that is kept and shared. libvirt checks it.
 CACHE = Path(__file__).parents[2] / "build" / "libvirt-cache"
 
-#: How long to wait before `virsh` is asked again for what no event tells: each time is a process.
+#: How long to wait before a program is asked again for what no event tells: each time is a process.
 LOOK_AGAIN_S = 0.1
 
 START_SECONDS = 30.0

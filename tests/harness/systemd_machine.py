@@ -31,7 +31,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from tests.harness.domain_xml import boot_sector_xml
-from tests.harness.libvirtd import CACHE, QEMU_CONF
+from tests.harness.libvirtd import CACHE, LOOK_AGAIN_S, QEMU_CONF
 from tests.harness.own_root import MOVE_IN, PLACES
 from tests.harness.privilege import AS_ROOT, run_as_root, send_signal, wait_for_exit
 from tests.harness.processes import REAPER
@@ -215,7 +215,7 @@ class SystemdMachine:
         while not holds():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"it did not come to hold within {seconds} s")
-            time.sleep(0.05)
+            time.sleep(LOOK_AGAIN_S)
 
     def start_guest(self, name: str, *, devices: str = "", paused: bool = False) -> None:
         """Starts a boot-sector guest (tests/harness/guest.py), which does not outlive the machine.
