@@ -1,4 +1,4 @@
-"""The maps of packages, in their docstrings, have each module."""
+"""The maps of packages, in their docstrings, have each module, and so has that of what tests are made with."""
 
 import pkgutil
 import re
@@ -8,7 +8,7 @@ import pytest
 
 from virtmux_cli.main import COMMANDS
 
-ROOTS = ("virtmux", "virtmuxd", "virtmux_cli")
+ROOTS = ("virtmux", "virtmuxd", "virtmux_cli", "tests.harness")
 PARTS = [
     module.name
     for root in ROOTS
