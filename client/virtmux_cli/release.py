@@ -13,8 +13,9 @@ from virtmux.addresses import Address
 from virtmux.client import Client, connect
 from virtmux.messages import MAX_SECONDS
 from virtmux.sanitize import printable
+from virtmux_cli.durations import parse_duration
 from virtmux_cli.main import complain, run_async
-from virtmux_cli.options import by_name, checked, console_argument, parse_duration, uri_option
+from virtmux_cli.options import by_name, checked, console_argument, uri_option
 from virtmux_cli.signals import handled
 from virtmux_cli.statuses import SIGNALLED
 from virtmux_cli.terminal import Terminal
