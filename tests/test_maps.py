@@ -1,4 +1,4 @@
-"""The maps of packages, in their docstrings, have each module."""
+"""The maps of packages, in their docstrings, have each module, and so has that of what tests are made with."""
 
 import pkgutil
 import re
@@ -8,11 +8,16 @@ import pytest
 
 from virtmux_cli.main import COMMANDS
 
-COMMAND = "virtmux_cli"
-PARTS = [module.name for module in pkgutil.iter_modules(import_module(COMMAND).__path__) if module.ispkg]
+ROOTS = ("virtmux", "virtmuxd", "virtmux_cli", "tests.harness")
+PARTS = [
+    module.name
+    for root in ROOTS
+    for module in pkgutil.walk_packages(import_module(root).__path__, f"{root}.")
+    if module.ispkg
+]
 
 
-@pytest.mark.parametrize("package", ["virtmux", "virtmux.messages", COMMAND, *(f"{COMMAND}.{part}" for part in PARTS)])
+@pytest.mark.parametrize("package", [*ROOTS, *PARTS])
 def test_a_map_has_each_module_but_those_that_are_commands(package: str) -> None:
     mapped = import_module(package)
     named = re.findall(r"\w+", mapped.__doc__ or "")

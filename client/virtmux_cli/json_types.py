@@ -1,4 +1,4 @@
-"""The JSON Lines that commands print, as types: what programs may rely on. docs/schema is made from them.
+"""The JSON Lines that commands print, as types: what programs may rely on. docs/schema is made from them. Pure.
 
 A line may get further fields, and a command further kinds of lines: pass over what you do not know.
 """

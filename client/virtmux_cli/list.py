@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from virtmux.reasons import CAUSES, Cause
 from virtmux_cli.addresses import addresses
 from virtmux_cli.asked import ask_all
 from virtmux_cli.listing import away_lines, list_json, list_rows, matching
@@ -11,8 +12,6 @@ from virtmux_cli.main import complain
 from virtmux_cli.name_completion import complete_console
 from virtmux_cli.output import write
 from virtmux_cli.tables import shown
-
-_NOT_FOUND = 3
 
 
 @click.command("list", short_help="Show the consoles, and what happened to them last.")
@@ -36,5 +35,5 @@ def command(ctx: click.Context, *, patterns: Sequence[str], as_json: bool) -> in
         text = (shown(list_rows(hosts)) + away).encode(errors="replace") if hosts else b""
     if patterns and hosts and not any(host.consoles for host in hosts):
         complain(f"virtmux: no console matches {' or '.join(map(ascii, patterns))}; `virtmux list` shows all")
-        status = status or _NOT_FOUND
+        status = status or CAUSES[Cause.CONSOLE_MISSING].exit_status
     return write(text) or status

@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take virsh's options of `console` also where virsh takes them: before it.
 
-        Without a command the help is an error: clicks do not agree on it.
+        Without a command the help is an error: before 8.2 click prints it on stdout, and ends with 0.
         """
         if not args and not ctx.resilient_parsing:
             complain(ctx.get_help())
@@ -214,8 +214,8 @@ def _open_missing_streams() -> None:
             os.fstat(fd)
         except OSError:
             _open_as(fd)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(_STDOUT, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(_STDERR, "w", closefd=False)
 
 
 def _open_as(fd: int) -> None:

@@ -10,19 +10,7 @@ from virtmux.errors import Refused
 from virtmux.messages import sendable
 from virtmux.reasons import Cause
 from virtmux.records import Position, parse_number
-from virtmux_cli.durations import parse_duration
 from virtmux_cli.name_completion import complete_console, complete_domain
-
-__all__ = [
-    "by_name",
-    "checked",
-    "console_argument",
-    "domain_argument",
-    "parse_duration",
-    "parse_position",
-    "parse_size",
-    "uri_option",
-]
 
 _T = TypeVar("_T")
 #: What the daemon takes, in bytes.

@@ -13,14 +13,16 @@ from virtmux.addresses import Address
 from virtmux.client import Client, connect
 from virtmux.messages import MAX_SECONDS
 from virtmux.sanitize import printable
+from virtmux_cli.durations import parse_duration
 from virtmux_cli.main import complain, run_async
-from virtmux_cli.options import by_name, checked, console_argument, parse_duration, uri_option
+from virtmux_cli.options import by_name, checked, console_argument, uri_option
 from virtmux_cli.signals import handled
+from virtmux_cli.statuses import SIGNALLED
 from virtmux_cli.terminal import Terminal
 
 _STDIN = 0
 #: As shells say it.
-_NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 #: What a terminal sends to the command itself as well, for which it alone decides.
 _FROM_THE_KEYBOARD = (signal.SIGINT, signal.SIGQUIT)
 
@@ -125,4 +127,4 @@ async def _run(run: Sequence[str]) -> int:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
         status = await process.wait()
-    return status if status >= 0 else _SIGNALLED - status
+    return status if status >= 0 else SIGNALLED - status

@@ -16,8 +16,9 @@ from virtmux.sanitize import printable
 from virtmux_cli.attach.command import escape_key, leave
 from virtmux_cli.attach.escape import DEFAULT
 from virtmux_cli.attach.session import Options, attach
+from virtmux_cli.durations import parse_duration
 from virtmux_cli.main import complain, run_async
-from virtmux_cli.options import by_name, checked, console_argument, parse_duration, uri_option
+from virtmux_cli.options import by_name, checked, console_argument, uri_option
 from virtmux_cli.text import reason_text
 
 #: What a console may wait for before its guest is started.

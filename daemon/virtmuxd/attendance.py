@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 #: Guests of one hypervisor that may refuse input at once without holding up the input of others.
 _SENDERS = 512
-#: Starts of guests, and whatever else is asked about domains, that a hypervisor may have under way at once.
+#: Errands that a hypervisor may have under way at once.
 _ERRANDS = 4
 #: Seconds for the consoles to be closed in order; then connections that hang are cut.
 _CLOSE_DEADLINE = 3.0

@@ -50,9 +50,9 @@ def dial(addresses: Sequence[Address], *, again: bool = False) -> Dialed:
     raise _not_connected(failures)
 
 
-def ended(error: Reason) -> VirtmuxError:
+def ended(reason: Reason) -> VirtmuxError:
     """The error for why there is no connection."""
-    return Refused(error) if error.cause is Cause.ACCESS_DENIED else ConnectionLost(error)
+    return Refused(reason) if reason.cause is Cause.ACCESS_DENIED else ConnectionLost(reason)
 
 
 def said_by(address: Address, reason: Reason) -> Reason:

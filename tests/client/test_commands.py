@@ -8,12 +8,11 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from tests.harness.command import environment, running
+from tests.harness.command import environment, finished, running
 from tests.harness.scripted_daemon import (
     AT,
     CONSOLE,
@@ -42,11 +41,6 @@ from virtmux.reasons import Cause, ConsoleId
 
 SINCE = "2026-01-31T12:00:00.000000Z"
 APPEARED = Event(event="appeared", at=AT, console=CONSOLE, offset=0)
-
-
-async def finished(socket: Path, *arguments: str, **streams: Any) -> tuple[int, bytes, str]:
-    async with running(socket, *arguments, **streams) as command:
-        return await command.finish()
 
 
 async def lists_one(daemon: ScriptedDaemon) -> None:

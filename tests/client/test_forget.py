@@ -4,15 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.command import running
+from tests.harness.command import finished
 from tests.harness.scripted_daemon import ScriptedDaemon, playing, reason
 from virtmux.messages import Done, Forget, Refused
 from virtmux.reasons import Cause
-
-
-async def finished(socket: Path, *arguments: str) -> tuple[int, bytes, str]:
-    async with running(socket, *arguments) as command:
-        return await command.finish()
 
 
 async def test_a_console_is_forgotten_without_a_word(daemon: ScriptedDaemon) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.harness.command import running
+from tests.harness.command import finished
 from tests.harness.scripted_daemon import AT, CONSOLE, Peer, ScriptedDaemon, console_info, playing, reason, waiting
 from virtmux.features import Feature
 from virtmux.messages import Attach, Client, Console, Done, Guest, Kick, ListConsoles, Refused, Who
@@ -27,11 +27,6 @@ BOB = ClientInfo(who=Person(4, "bo\x1b[31mb", 1001, 0), since=AT, software="", r
 @pytest.fixture
 def daemon(tmp_path: Path) -> ScriptedDaemon:
     return ScriptedDaemon(tmp_path / "virtmux.sock", features=list(Feature))
-
-
-async def finished(socket: Path, *arguments: str) -> tuple[int, bytes, str]:
-    async with running(socket, *arguments) as command:
-        return await command.finish()
 
 
 async def test_keys_are_pressed_one_chord_after_the_other(daemon: ScriptedDaemon) -> None:

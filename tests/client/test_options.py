@@ -1,27 +1,11 @@
-"""Durations, and what CONSOLE means."""
-
-import math
+"""What CONSOLE means."""
 
 import pytest
 
 from tests.harness.scripted_daemon import reason
 from virtmux.errors import Refused
 from virtmux.reasons import Cause
-from virtmux_cli.options import by_name, parse_duration
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90", 90), ("1.5", 1.5), ("5m", 300), ("2h", 7200), ("1h30m", 5400), ("1d1s", 86401), ("forever", math.inf)],
-)
-def test_a_duration_is_a_number_or_parts_with_their_units(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "soon", "5 m", "1h30", "-1", "1e3", "m", "\u0665"])
-def test_anything_else_is_none(text: str) -> None:
-    with pytest.raises(ValueError, match="not a duration"):
-        parse_duration(text)
+from virtmux_cli.options import by_name
 
 
 class Daemon:

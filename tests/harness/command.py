@@ -99,3 +99,9 @@ async def running(
             await process.wait()
         # asyncio keeps the transport of a pipe that nobody closed.
         process._transport.close()  # type: ignore[attr-defined]
+
+
+async def finished(socket: Path, *arguments: str | bytes, **streams: Any) -> tuple[int, bytes, str]:
+    """`virtmux ARGUMENTS`, which ends by itself: exit status, stdout and stderr. `streams`: as `running`."""
+    async with running(socket, *arguments, **streams) as command:
+        return await command.finish()

@@ -1,4 +1,5 @@
-"""The journal's files of one console, as its writer is told to write them, and disks that do not take it."""
+"""The journal's files of one console, or of several in a store, as its writer is told to write them; and disks that do
+not take it."""
 
 import errno
 import os
@@ -12,14 +13,18 @@ from tests.harness.journal_files import Story, lines
 from virtmux.journal.entries import Marked, Stopped
 from virtmux.records import Note
 from virtmuxd.core.console_key import ConsoleKey
+from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal.batches import Batch
 from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.links import Links
 from virtmuxd.service.journal.settings import Settings
+from virtmuxd.service.journal.store import JournalStore
 
 AT = "2026-01-31T12:00:00.000000Z"
 H1, H2 = "1" * 32, "2" * 32
 BOOT, NEXT_BOOT = "b" * 32, "c" * 32
+#: More than anything here comes to.
+BOUNDS = Bounds(total=1 << 30, age=1 << 62, free=0)
 WEB = ConsoleKey("qemu/system/h", "u-1", "serial0")
 
 
@@ -66,6 +71,19 @@ def stopped(offset: int, number: int, at: int = 99) -> Stopped:
         held_until=5,
         released_until=None,
     )
+
+
+def store(directory: Path, bounds: Bounds = BOUNDS, boot: str = BOOT) -> JournalStore:
+    """The journal in a directory, as a daemon has it."""
+    return JournalStore(Settings(directory=directory), bounds, boot)
+
+
+def written(journal: JournalStore, uuid: str, device: str = "serial0", hypervisor: str = "h") -> ConsoleFiles:
+    """The files of a console of the domain `web` in it, with something in them."""
+    files = journal.console(ConsoleKey(hypervisor, uuid, device), "web")
+    files.open(H1, 1, 1, 0)
+    files.write([Batch(0, b"x", 0, ())], [], 0)
+    return files
 
 
 def home(directory: Path) -> Path:

@@ -1,8 +1,10 @@
 """A console, its recorder and its files, to which things happen in whatever order; and the plain model of what its
 journal has to hold."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
+from hypothesis import strategies as st
 from msgspec.structs import astuple
 
 from tests.harness.recording import Disk, Recording
@@ -16,6 +18,18 @@ if TYPE_CHECKING:
 HYPERVISORS = ("qemu/system/a", "qemu/system/b", "qemu/system/c")
 
 
+class Step(NamedTuple):
+    """What happens: a method of a life, with what it is given."""
+
+    method: str
+    given: dict[str, float]
+
+
+def step(method: str, **given: st.SearchStrategy[int] | st.SearchStrategy[float]) -> st.SearchStrategy[Step]:
+    """A step to be drawn."""
+    return st.builds(Step, st.just(method), st.fixed_dictionaries(given))
+
+
 class RecordedLife:
     """See the module. `offsets` are those of all marks, by their numbers; each says `paused`."""
 
@@ -26,6 +40,11 @@ class RecordedLife:
         self.offsets: dict[int, int] = {}
         self.forgotten = 0, 1
         self._work: Work | None = None
+
+    def go_through(self, steps: Iterable[Step]) -> None:
+        """Let them happen, one after the other."""
+        for each in steps:
+            getattr(self, each.method)(**each.given)
 
     def print(self, size: int) -> None:
         """Have output come; none while an end is being explained, since the console is attached again only behind

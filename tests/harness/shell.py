@@ -86,6 +86,7 @@ class Shell:
 
 @asynccontextmanager
 async def shell(socket: Path) -> AsyncIterator[Shell]:
+    """One that has said its prompt, until the context is left."""
     one = Shell(socket)
     try:
         await one.prompt()
@@ -95,5 +96,6 @@ async def shell(socket: Path) -> AsyncIterator[Shell]:
 
 
 def differences(before: Facts, now: Facts) -> dict[str, tuple[object, object]]:
+    """What of a terminal is not as it was: by name, what it was and is."""
     pairs = zip(Facts._fields, before, now, strict=True)
     return {name: (was, is_) for name, was, is_ in pairs if was != is_}

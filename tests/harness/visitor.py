@@ -119,7 +119,7 @@ class Visitor:
         self._told[type(told).__name__] += 1
         match told:
             case Place():
-                self._sit(told)
+                self._placed(told)
             case Output(offset=offset, data=data):
                 assert self._history.output[offset : offset + len(data)] == data
             case MarkMessage(offset=offset, mark=number, record=record):
@@ -136,7 +136,7 @@ class Visitor:
             case _:
                 raise AssertionError(f"nothing of this kind was to come: {told}")
 
-    def _sit(self, place: Place) -> None:
+    def _placed(self, place: Place) -> None:
         self._console, self.position = place.info.console, Position.parse(place.position)
         self._live_from = Position.parse(place.info.position).mark
         if self._asked is not None:

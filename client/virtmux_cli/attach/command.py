@@ -10,8 +10,9 @@ from virtmux.messages import MAX_SECONDS, MIN_LAG, Lag
 from virtmux_cli.attach.escape import DEFAULT, parse_escape
 from virtmux_cli.attach.policy import Leave
 from virtmux_cli.attach.session import Options, attach
+from virtmux_cli.durations import parse_duration
 from virtmux_cli.main import run_async
-from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, parse_size, uri_option
+from virtmux_cli.options import checked, console_argument, parse_position, parse_size, uri_option
 from virtmux_cli.screen.window import REPLAY
 
 _STDOUT = 1

@@ -18,8 +18,9 @@ from virtmux_cli.automation.parts import InputCommand, Piece, given, input_optio
 from virtmux_cli.automation.script import Script, load
 from virtmux_cli.automation.sending import Pace, send
 from virtmux_cli.automation.steps import run
+from virtmux_cli.durations import parse_duration
 from virtmux_cli.main import run_async
-from virtmux_cli.options import checked, console_argument, parse_duration, parse_position, uri_option
+from virtmux_cli.options import checked, console_argument, parse_position, uri_option
 from virtmux_cli.output import write
 from virtmux_cli.statuses import FURTHER
 

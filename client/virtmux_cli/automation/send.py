@@ -5,8 +5,9 @@ import click
 from virtmux_cli.automation.console import Where, at_console, reported, seconds_of, talk
 from virtmux_cli.automation.parts import Piece, TextCommand, given, input_options, pieces
 from virtmux_cli.automation.sending import Pace, send
+from virtmux_cli.durations import parse_duration
 from virtmux_cli.main import run_async
-from virtmux_cli.options import checked, console_argument, parse_duration, uri_option
+from virtmux_cli.options import checked, console_argument, uri_option
 from virtmux_cli.output import write
 from virtmux_cli.text import json_line
 

@@ -14,8 +14,9 @@ from virtmux_cli.attach.policy import NEXT_START, Leave, leaves_refused, leaves_
 from virtmux_cli.attach.state import End
 from virtmux_cli.attach.talk import Talk
 from virtmux_cli.automation.console import Where, at_console, reported, seconds_of, talk
+from virtmux_cli.durations import parse_duration
 from virtmux_cli.main import run_async
-from virtmux_cli.options import checked, console_argument, parse_duration, uri_option
+from virtmux_cli.options import checked, console_argument, uri_option
 from virtmux_cli.output import write
 from virtmux_cli.text import json_line, reason_text
 

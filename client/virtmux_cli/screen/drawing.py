@@ -1,4 +1,4 @@
-"""A screen's cells as text, with or without colours, and as what repaints them on a terminal.
+"""A screen's cells as text, with or without colours, and as what repaints them on a terminal. Pure.
 
 A repaint draws and sets what the guest's next output relies on: cursor, colours, margins, character sets, the modes of
 cursor and keys. It asks nothing, sets no title, and pushes what the terminal shows into its scrollback.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from virtmux.client import connect
+from virtmux.reasons import CAUSES, Cause
 from virtmux.sanitize import printable
 from virtmux_cli.globs import fit
 from virtmux_cli.main import complain
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from libtmux import Server
 
 _STDIN, _STDOUT = 0, 1
-_MISSING = 3
 
 
 @click.command("tmux", short_help="Give each console a window of tmux.")
@@ -57,7 +57,7 @@ def command(ctx: click.Context, *, patterns: Sequence[str], name: str, attach: b
     if patterns and not found:
         globs = printable(shlex.join(patterns))
         complain(f"virtmux: no console matches {globs}; `virtmux list` shows what there is")
-        return _MISSING
+        return CAUSES[Cause.CONSOLE_MISSING].exit_status
     session, made = _find_or_make(server, name, daemons, patterns)
     with session.held():
         _join(session, name, plan, daemons, patterns)

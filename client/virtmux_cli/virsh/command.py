@@ -19,6 +19,7 @@ from virtmux_cli.attach.session import Options, attach
 from virtmux_cli.main import complain, run_async
 from virtmux_cli.options import checked
 from virtmux_cli.output import write
+from virtmux_cli.statuses import SIGNALLED
 from virtmux_cli.virsh.options import default_uri, known, meant
 from virtmux_cli.virsh.talk import VirshTalk
 from virtmux_cli.virsh.text import (
@@ -38,8 +39,6 @@ from virtmux_cli.virsh.text import (
 )
 
 _STDIN = 0
-#: Exit statuses from here on say by which signal it ended.
-SIGNALLED = 128
 
 
 class ConsoleCommand(click.Command):

@@ -51,7 +51,7 @@ class Company:
         self._later = later
         self._demand = demand
         self._send_input = send_input
-        self._roles: Roles = Roles(new_token)
+        self._roles = Roles(new_token)
         #: Whether it is to be told who is there.
         self._crowd_due = False
         #: What those were given who have left.

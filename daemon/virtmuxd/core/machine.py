@@ -176,15 +176,15 @@ class Machine(Life):
             exclusive: whether libvirt lets one client alone have the console.
         """
         super().__init__(
-            sequence,
-            identify,
-            Claim(policy, timing, released_until),
-            Silence(exclusive=exclusive, after_s=timing.probe_after),
-            Incarnations(known),
-            Breaks(unheld_since),
-            backoff,
-            timing,
-            exclusive,
+            sequence=sequence,
+            identify=identify,
+            claim=Claim(policy, timing, released_until),
+            silence=Silence(exclusive=exclusive, after_s=timing.probe_after),
+            incarnations=Incarnations(known),
+            breaks=Breaks(unheld_since),
+            backoff=backoff,
+            timing=timing,
+            exclusive=exclusive,
             held=known,
         )
 

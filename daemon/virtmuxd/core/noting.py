@@ -1,7 +1,7 @@
 """What happens to a guest and does not end its console is told by a note."""
 
 from virtmuxd.core.events import Incoming, Noted, Paused, Renamed, Resumed, TurnedBack
-from virtmuxd.core.life import Journey, Life
+from virtmuxd.core.life import Life
 
 
 def noted(life: Life, event: Noted) -> None:
@@ -27,7 +27,8 @@ def renamed(life: Life, event: Renamed) -> None:
 
 def migrating(life: Life, event: Incoming) -> None:
     """The guest is on its way to another hypervisor."""
-    life.journey = Journey(event.uri, told=True)
+    assert life.journey is not None, "it was learnt a moment ago"
+    life.journey.told = True
     life.note(event.at, "migrating", event.uri)
 
 

@@ -27,6 +27,7 @@ class Account:
 
     @property
     def pending(self) -> int:
+        """Bytes of which it is not known yet what becomes of them."""
         return self.received - self.base - self.accepted - self.unknown - self.rejected
 
     def status(self, console: int) -> InputStatus:

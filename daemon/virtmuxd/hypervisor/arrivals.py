@@ -5,7 +5,6 @@ arrived with RESUMED/MIGRATED, or SUSPENDED/PAUSED where it was paused; whether 
 state machine knows. Events and their order: docs/libvirt.md, "Migration".
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -17,15 +16,8 @@ from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.events import Arrived, Event, Paused, Resumed, Started, Stopped
 from virtmuxd.core.holder import Destination
 from virtmuxd.core.registry import Registry
-from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor
+from virtmuxd.hypervisor.console_supervisor import Supervised
 from virtmuxd.hypervisor.inventory import DomainState
-
-
-class Supervised(NamedTuple):
-    """A console's supervisor, and the task that is its life."""
-
-    supervisor: ConsoleSupervisor
-    task: asyncio.Task[None]
 
 
 class Expected(NamedTuple):

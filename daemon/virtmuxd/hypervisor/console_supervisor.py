@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from virtmux.messages import State
 from virtmux.reasons import Cause, LibvirtEvent, Phase
@@ -321,3 +321,10 @@ class ConsoleSupervisor:
         if self._stream is stream and not self.console.machine.paused:
             _log.warning("a console does not take what it is sent", extra=of_console(self.console.id))
             self.post(Failed(Failure(Phase.SEND, time.time_ns(), stalled=True)))
+
+
+class Supervised(NamedTuple):
+    """A console's supervisor, and the task that is its life."""
+
+    supervisor: ConsoleSupervisor
+    task: asyncio.Task[None]

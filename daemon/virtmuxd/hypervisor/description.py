@@ -2,23 +2,17 @@
 
 import uuid
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatchcase
 from typing import Any
 
 import libvirt
 
 from virtmux.domains import DeviceInfo, DomainInfo
 from virtmuxd.hypervisor.errors import CallFailed, named
-from virtmuxd.hypervisor.inventory import read
+from virtmuxd.hypervisor.inventory import is_served, read
 
 #: What fits into a message: characters of a command line, devices and displays.
 _LONGEST = 4096
 _MOST = 64
-
-
-def is_served(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a domain of this name is one that the daemon looks after."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def find(connection: Any, named_: str) -> Any | None:

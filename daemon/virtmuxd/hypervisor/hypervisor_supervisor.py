@@ -20,14 +20,13 @@ from virtmuxd.core.console_key import ConsoleKey, Naming
 from virtmuxd.core.events import Down, Event, Undefined, Up
 from virtmuxd.core.evidence import connecting_cause, connection_cause
 from virtmuxd.core.registry import AlreadyServedError, Registry
-from virtmuxd.hypervisor.arrivals import Arrivals, Supervised
+from virtmuxd.hypervisor.arrivals import Arrivals
 from virtmuxd.hypervisor.cancelled import go_on_being_cancelled
 from virtmuxd.hypervisor.connection import KeptConnection, Route
-from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence
-from virtmuxd.hypervisor.description import is_served
+from virtmuxd.hypervisor.console_supervisor import ConsoleSupervisor, Fence, Supervised
 from virtmuxd.hypervisor.errands import HypervisorErrands
 from virtmuxd.hypervisor.errors import CallFailed, DeadlineMissed
-from virtmuxd.hypervisor.inventory import DomainState, domains_of, identify, look_up
+from virtmuxd.hypervisor.inventory import DomainState, domains_of, identify, is_served, look_up
 from virtmuxd.hypervisor.lifecycle import DomainEvent, Lifecycle
 
 _log = logging.getLogger(__name__)

@@ -1,6 +1,8 @@
 """What a hypervisor has: its identity, its domains and their console devices, read from libvirt and its XML."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
@@ -51,6 +53,11 @@ class DomainState:
     stopped: LibvirtEvent | None
     devices: tuple[Device, ...]
     paused: bool = False
+
+
+def is_served(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a domain of this name is one that the daemon looks after."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def devices_of(xml: ET.Element) -> tuple[Device, ...]:

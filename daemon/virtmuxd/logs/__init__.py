@@ -1,4 +1,9 @@
-"""The daemon's log: constant messages, facts in fields, never console bytes. docs/logging.md lists them."""
+"""The daemon's log: constant messages, facts in fields, never console bytes. docs/logging.md lists them.
+
+outlet    a record's way out: limited, queued, written in a thread
+records   a record as text
+sinks     where that goes: to journald, or to stderr
+"""
 
 import asyncio
 import logging

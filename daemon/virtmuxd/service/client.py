@@ -61,9 +61,8 @@ class Client:
         self, connection: socket.socket, who: Person, peer: Peer, hall: Hall, audit: Audit, *, read_only: bool
     ) -> None:
         self.has_ended = False
-        self.peer = peer
-        self._socket = connection
         self.who = who
+        self._socket = connection
         self._audit = audit
         self._since = time.time_ns()
         self._registry = hall.registry

@@ -8,7 +8,7 @@ from virtmuxd.service.once import Once
 from virtmuxd.service.outgoing import MAX_ANSWERS
 
 #: Seconds for it to find what a name means, where that is not known yet.
-FIND_DEADLINE = 10.0
+_FIND_DEADLINE = 10.0
 
 
 class Survey:
@@ -18,14 +18,14 @@ class Survey:
         self._registry = registry
         self._waiting = 0
 
-    def once_made(self, then: Callable[[], None], seconds: float = FIND_DEADLINE) -> None:
+    def once_made(self, then: Callable[[], None], seconds: float = _FIND_DEADLINE) -> None:
         """Call once all hypervisors were looked at since the daemon started; or after so long."""
         if self._registry.is_new:
             self.once_current(then, seconds)
         else:
             then()
 
-    def once_current(self, then: Callable[[], None], seconds: float = FIND_DEADLINE) -> None:
+    def once_current(self, then: Callable[[], None], seconds: float = _FIND_DEADLINE) -> None:
         """Call once that is so, and domains that have just changed were looked at, too; or after so long."""
         if self._waiting >= MAX_ANSWERS:
             then()

@@ -5,5 +5,11 @@
                                     DEVICE.log.0   the segment before it, with DEVICE.idx.0; then .1, .2 ...
     DIRECTORY/DOMAIN -> by-id/HYPERVISOR/UUID      for people: DIRECTORY/DOMAIN/DEVICE.log
 
-The daemon writes it; whoever may read the files reads it with this package, also while the daemon is down.
+The daemon writes it (`virtmuxd.service.journal`); whoever may read the files reads it with this package, also while the
+daemon is down.
+
+directory   which consoles and histories there are, by the names of files (names)
+history     the records of one history, out of its segments
+segment     an index and its log: its files, as they may be renamed meanwhile, and its batches
+entries     the lines of an index; times is when they were made
 """

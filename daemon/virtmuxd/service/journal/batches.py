@@ -36,6 +36,7 @@ class Piece(NamedTuple):
 
     @property
     def size(self) -> int:
+        """What it adds to both files, in bytes."""
         return len(self.line) + len(self.data)
 
 

@@ -37,6 +37,7 @@ class Segment(Struct, frozen=True):
 
     @property
     def files(self) -> list[Path]:
+        """Those that are there, the index first."""
         return [path for path in (self.index, self.log) if path is not None]
 
 

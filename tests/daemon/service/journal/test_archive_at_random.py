@@ -3,13 +3,12 @@ each is given every byte and mark once, or a gap for what was nowhere."""
 
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.reading import Reader, Reading
-from tests.harness.recorded_life import RecordedLife
+from tests.harness.recorded_life import RecordedLife, Step, step
 from tests.harness.recording import RING, Disk, Recording, recording
 from virtmux.messages import Gap
 from virtmux.records import Position
@@ -85,41 +84,30 @@ class Readers(RecordedLife):
         raise AssertionError("they never come to the end")
 
 
-class Step(NamedTuple):
-    """What happens: a method of `Readers`, with what it is given."""
-
-    method: str
-    given: dict[str, float]
-
-
-def _step(method: str, **given: st.SearchStrategy[int] | st.SearchStrategy[float]) -> st.SearchStrategy[Step]:
-    return st.builds(Step, st.just(method), st.fixed_dictionaries(given))
-
-
 _added = st.one_of(
-    _step("print", size=st.integers(1, 300)),
-    _step("print", size=st.integers(1, RING)),
-    _step("begin", room=st.sampled_from([100, 1 << 20])),
-    _step("end"),
-    _step("settle"),
-    _step("wait", seconds=st.sampled_from([0.3, 5.0])),
+    step("print", size=st.integers(1, 300)),
+    step("print", size=st.integers(1, RING)),
+    step("begin", room=st.sampled_from([100, 1 << 20])),
+    step("end"),
+    step("settle"),
+    step("wait", seconds=st.sampled_from([0.3, 5.0])),
 )
 _read = st.one_of(
-    _step("come", part=st.floats(0, 1), timed=st.booleans()),
-    _step("take", frames=st.integers(1, 5)),
-    _step("read"),
-    _step("give"),
+    step("come", part=st.floats(0, 1), timed=st.booleans()),
+    step("take", frames=st.integers(1, 5)),
+    step("read"),
+    step("give"),
 )
 _sometimes = st.one_of(
-    _step("mark"),
-    _step("marks", count=st.sampled_from([2, 50, 50, MAX_MARKS])),
-    _step("reserve"),
-    _step("complete"),
-    _step("fail", room=st.integers(0, 5000)),
-    _step("recover"),
-    _step("rename", number=st.integers(1, 3)),
-    _step("move", number=st.integers(0, 2)),
-    _step("forget"),
+    step("mark"),
+    step("marks", count=st.sampled_from([2, 50, 50, MAX_MARKS])),
+    step("reserve"),
+    step("complete"),
+    step("fail", room=st.integers(0, 5000)),
+    step("recover"),
+    step("rename", number=st.integers(1, 3)),
+    step("move", number=st.integers(0, 2)),
+    step("forget"),
 )
 STEPS = st.lists(_added | _added | _read | _read | _sometimes, min_size=20, max_size=60)
 
@@ -133,8 +121,7 @@ def test_a_reader_is_given_every_record_once_or_a_gap(steps: list[Step], size: i
         recording(Path(directory), size=size) as record,
     ):
         life = Readers(record, disk)
-        for step in steps:
-            getattr(life, step.method)(**step.given)
+        life.go_through(steps)
         life.recover()
         life.settle()
         while life.reserved:

@@ -3,12 +3,11 @@ gap that was told and counted; and each mark that is final is there."""
 
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.harness.recorded_life import RecordedLife
+from tests.harness.recorded_life import RecordedLife, Step, step
 from tests.harness.recording import RING, Disk, recording
 from virtmux.journal.directory import Journal, StoredConsole
 from virtmux.journal.entries import Marked
@@ -16,34 +15,22 @@ from virtmux.journal.history import Missing
 from virtmux.journal.segment import Piece
 from virtmux.records import Position
 
-
-class Step(NamedTuple):
-    """What happens: a method of `RecordedLife`, with what it is given."""
-
-    method: str
-    given: dict[str, float]
-
-
-def _step(method: str, **given: st.SearchStrategy[int] | st.SearchStrategy[float]) -> st.SearchStrategy[Step]:
-    return st.builds(Step, st.just(method), st.fixed_dictionaries(given))
-
-
 _often = st.one_of(
-    _step("print", size=st.integers(1, 300)),
-    _step("print", size=st.integers(1, 2 * RING)),
-    _step("begin", room=st.sampled_from([1, 100, 5000, 1 << 20])),
-    _step("end"),
-    _step("wait", seconds=st.sampled_from([0.1, 0.3, 5.0])),
+    step("print", size=st.integers(1, 300)),
+    step("print", size=st.integers(1, 2 * RING)),
+    step("begin", room=st.sampled_from([1, 100, 5000, 1 << 20])),
+    step("end"),
+    step("wait", seconds=st.sampled_from([0.1, 0.3, 5.0])),
 )
 _sometimes = st.one_of(
-    _step("mark"),
-    _step("reserve"),
-    _step("complete"),
-    _step("fail", room=st.integers(0, 5000)),
-    _step("recover"),
-    _step("rename", number=st.integers(1, 3)),
-    _step("move", number=st.integers(0, 2)),
-    _step("forget"),
+    step("mark"),
+    step("reserve"),
+    step("complete"),
+    step("fail", room=st.integers(0, 5000)),
+    step("recover"),
+    step("rename", number=st.integers(1, 3)),
+    step("move", number=st.integers(0, 2)),
+    step("forget"),
 )
 STEPS = st.lists(_often | _often | _sometimes, min_size=20, max_size=60)
 
@@ -57,8 +44,7 @@ def test_every_record_is_written_once_or_is_in_one_gap(steps: list[Step], size: 
         recording(Path(directory), size=size) as record,
     ):
         life = RecordedLife(record, disk)
-        for step in steps:
-            getattr(life, step.method)(**step.given)
+        life.go_through(steps)
         life.recover()
         if closes:
             life.close()

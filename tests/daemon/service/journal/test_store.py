@@ -5,31 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.console_files import stopped
+from tests.harness.console_files import stopped, store, written
 from virtmuxd.core.archive import Point
 from virtmuxd.core.console_key import ConsoleKey
-from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal import store as store_module
 from virtmuxd.service.journal.batches import Batch
-from virtmuxd.service.journal.files import ConsoleFiles
 from virtmuxd.service.journal.recovery import recover
 from virtmuxd.service.journal.settings import Settings
-from virtmuxd.service.journal.store import JournalStore
-
-BOOT = "b" * 32
-BOUNDS = Bounds(total=1 << 30, age=1 << 62, free=0)
-
-
-def store(directory: Path) -> JournalStore:
-    return JournalStore(Settings(directory=directory), BOUNDS, BOOT)
-
-
-def written(journal: JournalStore, uuid: str, device: str = "serial0", hypervisor: str = "h") -> ConsoleFiles:
-    """The files of a console of the domain `web`, with something in them."""
-    files = journal.console(ConsoleKey(hypervisor, uuid, device), "web")
-    files.open("a" * 32, 1, 1, 0)
-    files.write([Batch(0, b"x", 0, ())], [], 0)
-    return files
 
 
 def test_the_name_of_a_guest_whose_last_console_is_released_is_free(tmp_path: Path) -> None:

@@ -8,35 +8,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.harness.console_files import BOUNDS, NEXT_BOOT, stopped, store, written
 from tests.harness.recording import Disk
-from virtmux.journal.entries import Stopped
 from virtmuxd.core.archive import Point
 from virtmuxd.core.console_key import ConsoleKey
 from virtmuxd.core.retention import Bounds
 from virtmuxd.service.journal import store as store_module
 from virtmuxd.service.journal.batches import Batch
-from virtmuxd.service.journal.files import ConsoleFiles
-from virtmuxd.service.journal.settings import Settings
-from virtmuxd.service.journal.store import JournalStore, Outcome, Work
-
-BOOT = "b" * 32
-BOUNDS = Bounds(total=1 << 30, age=1 << 62, free=0)
-
-
-def store(directory: Path) -> JournalStore:
-    return JournalStore(Settings(directory=directory), BOUNDS, BOOT)
-
-
-def written(journal: JournalStore, uuid: str, device: str = "serial0", hypervisor: str = "h") -> ConsoleFiles:
-    """The files of a console of the domain `web`, with something in them."""
-    files = journal.console(ConsoleKey(hypervisor, uuid, device), "web")
-    files.open("a" * 32, 1, 1, 0)
-    files.write([Batch(0, b"x", 0, ())], [], 0)
-    return files
+from virtmuxd.service.journal.store import Outcome, Work
 
 
 def test_a_console_that_moved_is_written_though_another_took_its_place(tmp_path: Path) -> None:
-    journal = JournalStore(Settings(directory=tmp_path), BOUNDS._replace(total=0), BOOT)
+    journal = store(tmp_path, BOUNDS._replace(total=0))
     moved = written(journal, "u1")
     moved.move("other", 0)
     moved.write([Batch(1, b"y" * 5000, 0, ())], [], 0)
@@ -56,7 +39,7 @@ class Bench:
     """A store with one console, and works that write to it, one byte each."""
 
     def __init__(self, directory: Path, bounds: Bounds = BOUNDS) -> None:
-        self.journal = JournalStore(Settings(directory=directory), bounds, BOOT)
+        self.journal = store(directory, bounds)
         self.files = self.journal.console(ConsoleKey("h", "u1", "serial0"), "web")
         self.files.open("a" * 32, 10**6, 1, 0)
 
@@ -158,17 +141,17 @@ def test_a_bug_in_tidying_does_not_keep_it_from_writing(
 def test_a_clean_stop_is_found_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.carry_out(bench.write)
-    bench.files.stop(stopped(1))
+    bench.files.stop(stopped(1, 1))
     bench.journal.close()
     key = bench.files.key
 
     def restarted(boot: str) -> bool:
-        journal = JournalStore(Settings(directory=tmp_path), BOUNDS, boot)
+        journal = store(tmp_path, boot=boot)
         found = journal.begin()[key]
         journal.close()
         return found.clean
 
-    assert restarted("c" * 32)
+    assert restarted(NEXT_BOOT)
     assert not restarted("d" * 32), "the one before might have added something, and the machine have lost it"
 
 
@@ -177,27 +160,13 @@ def test_a_history_does_not_go_on_where_the_disk_does_not_take_that_it_does(
 ) -> None:
     bench = Bench(tmp_path)
     bench.carry_out(bench.write)
-    bench.files.stop(stopped(1))
+    bench.files.stop(stopped(1, 1))
     bench.journal.close()
-    journal = JournalStore(Settings(directory=tmp_path), BOUNDS, "c" * 32)
+    journal = store(tmp_path, boot=NEXT_BOOT)
     with Disk(full=True).there():
         found = journal.begin()
 
     assert not found[bench.files.key].clean
-
-
-def stopped(offset: int) -> Stopped:
-    return Stopped(
-        at=0,
-        offset=offset,
-        mark=1,
-        incarnation=1,
-        boot_incarnation=1,
-        boot_offset=0,
-        boot_mark=1,
-        held_until=None,
-        released_until=None,
-    )
 
 
 def test_what_is_not_written_any_more_is_forgotten(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.harness import journal_files
+from tests.harness.console_files import BOUNDS, store
 from tests.harness.consoles import Bench, Consoles
 from virtmux.journal.names import home
 from virtmuxd.core.archive import Point
@@ -23,11 +24,8 @@ from virtmuxd.service.journal import recorder as recorder_module
 from virtmuxd.service.journal import writer as writer_module
 from virtmuxd.service.journal.lock import lock
 from virtmuxd.service.journal.settings import Settings
-from virtmuxd.service.journal.store import JournalStore
 from virtmuxd.service.journal.writer import JournalWriter
 
-BOOT = "b" * 32
-BOUNDS = Bounds(total=1 << 30, age=1 << 62, free=0)
 DEADLINE = 10.0
 UUIDS = [f"5d3f9a5e-0000-4000-8000-{number:012}" for number in range(50)]
 
@@ -43,7 +41,7 @@ class Writing:
 
     def __init__(self, directory: Path, bounds: Bounds = BOUNDS) -> None:
         self.directory = directory
-        self.store = JournalStore(Settings(directory=directory), bounds, BOOT)
+        self.store = store(directory, bounds)
         self.writer = JournalWriter(self.store, lambda: ())
         self.consoles = Consoles()
         self.counters = Counters()
