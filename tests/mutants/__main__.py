@@ -123,9 +123,9 @@ class Trial:
         """Ends the process: with 0 where no test fails."""
         failed = True
         try:
-            limit = 5 + round(10 * sum(self._took[item.nodeid] for item in items))
+            limit = 10 + round(10 * sum(self._took[item.nodeid] for item in items))
             resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-            signal.alarm(60 + 10 * limit)  # one that waits
+            signal.alarm(2 * limit)  # one that waits
             for number in (1, 2):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), number)
             module.put(mutant)
