@@ -67,17 +67,6 @@ def test_what_becomes_of_many_windows_takes_no_time() -> None:
     assert time.process_time() - began < 0.5
 
 
-def test_what_was_dropped_is_passed_over_once() -> None:
-    queue: InputQueue[str] = InputQueue(4)
-    for writer in ("eve", "mallory", "a", "b", "c"):
-        queue.add(writer, b"x")
-    queue.drop("eve")
-    queue.drop("mallory")
-
-    assert queue.take(9) == ("a", b"x")
-    assert (queue._dropped, len(queue._pieces)) == (0, 2)
-
-
 def test_what_was_dropped_takes_no_room() -> None:
     queue: InputQueue[str] = InputQueue(4)
     queue.add("waits", b"x")
