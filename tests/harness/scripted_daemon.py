@@ -156,6 +156,8 @@ class Peer:
         self._socket = connection
         self._session = DaemonSession()
         self._heard: deque[ClientMessage | Input] = deque()
+        #: What the client said first.
+        self.hello: ClientMessage | Input | None = None
         self._outgoing = bytearray()
 
     async def hear(self) -> ClientMessage | Input | None:
@@ -274,7 +276,7 @@ class ScriptedDaemon:
         self._peers.append(peer)
         if greet:
             self.greet(peer)
-        await peer.hear()
+        peer.hello = await peer.hear()
         return peer
 
     def greet(self, peer: Peer) -> None:

@@ -2,6 +2,7 @@
 thread."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ import pytest
 
 import virtmux
 from tests.harness.scripted_daemon import (
+    DEADLINE_S,
     MEASURED,
     Peer,
     ScriptedDaemon,
@@ -21,6 +23,7 @@ from tests.harness.scripted_daemon import (
 from virtmux.asking import Asking
 from virtmux.features import Feature
 from virtmux.messages import (
+    ClientHello,
     Console,
     Done,
     Goodbye,
@@ -29,10 +32,11 @@ from virtmux.messages import (
     MetricsText,
     OpenMetrics,
     Refused,
+    Statistics,
     StatisticsMessage,
     Status,
 )
-from virtmux.reasons import Cause
+from virtmux.reasons import Cause, Phase, Reason, sentence
 
 _T = TypeVar("_T")
 Script = Callable[[Peer], Coroutine[Any, Any, None]]
@@ -55,6 +59,7 @@ async def asked(
 
 
 async def lists(peer: Peer) -> None:
+    assert peer.hello == ClientHello(software="virtmux-python", features=list(Feature))
     request = (await peer.expect(ListConsoles)).id
     peer.say(Hypervisor(request, hypervisor_info()), Console(request, console_info()), Done(request))
 
@@ -82,16 +87,57 @@ async def test_more_can_be_asked_of_a_daemon_that_measures(tmp_path: Path) -> No
     assert await asked(daemon, script, use) == (MEASURED, "a text")
 
 
-async def test_an_older_one_is_not_asked(daemon: ScriptedDaemon) -> None:
+async def test_one_that_answers_within_the_time_is_heard(daemon: ScriptedDaemon) -> None:
+    async def script(peer: Peer) -> None:
+        daemon.greet(peer)
+        await lists(peer)
+
+    assert (await asked(daemon, script, Asking.answer, seconds=DEADLINE_S)).greeting.software == "scripted"
+
+
+async def test_what_is_not_told_by_one_that_measures_is_none(tmp_path: Path) -> None:
+    async def script(peer: Peer) -> None:
+        await lists(peer)
+        peer.say(Done((await peer.expect(Status)).id))
+
     def use(asking: Asking) -> object:
+        asking.answer()
+        return asking.statistics()
+
+    daemon = ScriptedDaemon(tmp_path / "virtmux.sock", features=[Feature.STATISTICS])
+    assert await asked(daemon, script, use) is None
+
+
+async def test_one_that_is_gone_before_it_is_asked_again_is_lost(tmp_path: Path) -> None:
+    gone = threading.Event()
+
+    async def script(peer: Peer) -> None:
+        await lists(peer)
+        peer.close()
+        gone.set()
+
+    def use(asking: Asking) -> virtmux.VirtmuxError:
+        asking.answer()
+        assert gone.wait(DEADLINE_S)
+        with pytest.raises(virtmux.ConnectionLost) as lost:
+            asking.statistics()
+        return lost.value
+
+    daemon = ScriptedDaemon(tmp_path / "virtmux.sock", features=[Feature.STATISTICS])
+    assert "Broken pipe" in str(await asked(daemon, script, use))
+
+
+async def test_an_older_one_is_not_asked(daemon: ScriptedDaemon) -> None:
+    def use(asking: Asking) -> tuple[Statistics | None, Reason]:
         with pytest.raises(ValueError, match="has not answered yet"):
             asking.statistics()
         asking.answer()
         with pytest.raises(virtmux.Refused) as refused:
             asking.openmetrics()
-        return asking.statistics(), refused.value.reason.cause
+        return asking.statistics(), refused.value.reason
 
-    assert await asked(daemon, lists, use) == (None, Cause.FEATURE_MISSING)
+    statistics, why = await asked(daemon, lists, use)
+    assert (statistics, why.cause, why.text.endswith("`statistics`; scripted")) == (None, Cause.FEATURE_MISSING, True)
 
 
 def failing(asking: Asking) -> virtmux.VirtmuxError:
@@ -127,6 +173,7 @@ async def test_a_daemon_that_leaves_without_a_word_is_lost(daemon: ScriptedDaemo
 
     error = await asked(daemon, script, failing)
     assert (type(error), error.reason.cause) == (virtmux.ConnectionLost, Cause.SERVER_LOST)
+    assert (error.reason.phase, error.reason.text) == (Phase.CONNECTION, sentence(Cause.SERVER_LOST))
 
 
 async def test_broken_protocol_is_said_so(daemon: ScriptedDaemon) -> None:
@@ -143,3 +190,4 @@ async def test_one_that_does_not_answer_in_time_is_lost(daemon: ScriptedDaemon) 
     error = await asked(daemon, script, failing, seconds=0.1)
     assert (type(error), error.reason.cause) == (virtmux.ConnectionLost, Cause.SERVER_LOST)
     assert "no answer in time" in str(error)
+    assert error.reason.phase is Phase.CONNECTION

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
@@ -16,9 +17,14 @@ async def lets_go(daemon: ScriptedDaemon) -> Peer:
     """A client that has asked to have a console released while it is connected, and was answered."""
     peer = await daemon.accept()
     asked = await peer.expect(Release)
-    assert asked == Release(asked.id, "web1", while_connected=True)
+    assert asked == Release(asked.id, "web1", "serial1", "qemu:///system", while_connected=True)
     peer.say(Done(asked.id))
     return peer
+
+
+def let_go(mux: virtmux.Client) -> AbstractAsyncContextManager[None]:
+    """What such a client does."""
+    return mux.released("web1", "serial1", uri="qemu:///system")
 
 
 async def test_a_release_for_a_while_is_asked_for_anew_after_a_lost_connection(daemon: ScriptedDaemon) -> None:
@@ -30,10 +36,10 @@ async def test_a_release_for_a_while_is_asked_for_anew_after_a_lost_connection(d
         again.set()
         peer.say(Done((await peer.expect(ListConsoles)).id))
         reclaimed = await peer.expect(Reclaim)
-        assert reclaimed == Reclaim(reclaimed.id, "web1", while_connected=True)
+        assert reclaimed == Reclaim(reclaimed.id, "web1", "serial1", "qemu:///system", while_connected=True)
         await peer.gone()
 
-    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.released("web1"):
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, let_go(mux):
         await again.wait()
         await mux.consoles()
 
@@ -46,7 +52,7 @@ async def test_a_release_that_was_refused_gives_no_other_one_back(daemon: Script
         await peer.expect(Reclaim)
         await peer.gone()
 
-    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.released("web1"):
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, let_go(mux):
         with pytest.raises(virtmux.Refused):
             async with mux.released("web1"):
                 pass
@@ -89,7 +95,7 @@ async def test_a_release_that_is_over_while_there_is_no_connection_is_not_asked_
             await peer.gone()
 
     async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
-        async with mux.released("web1"), contextlib.aclosing(mux.events()) as events:
+        async with let_go(mux), contextlib.aclosing(mux.events()) as events:
             assert isinstance(await anext(events), Disconnected)
         over.set()
         assert await mux.consoles() == []

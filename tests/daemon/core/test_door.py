@@ -25,6 +25,7 @@ def test_of_a_users_clients_those_count_that_are_in() -> None:
     door = Door(LimitsInForce(LimitRules(clients=9, clients_per_user=2)), frozenset())
     for _ in range(2):
         with door.inside(ALICE):
+            assert door.why_not(ALICE) is None
             for _ in range(2):
                 with door.inside(ALICE):
                     assert door.why_not(ALICE) is not None

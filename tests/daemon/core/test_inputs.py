@@ -131,10 +131,12 @@ def prompt(inputs: Inputs) -> bool:
     return batch.prompt
 
 
-@pytest.mark.parametrize("attachments", [1, 2])
-def test_a_fence_is_prompt_as_long_as_the_guest_was_not_sent_much_beyond_what_it_said(attachments: int) -> None:
+@pytest.mark.parametrize(("attachments", "said_before"), [(1, 0), (1, 10 * BUDGET), (2, 0)])
+def test_a_fence_is_prompt_as_long_as_the_guest_was_not_sent_much_beyond_what_it_said(
+    attachments: int, said_before: int
+) -> None:
     inputs = started()
-    inputs.heard(10 * BUDGET)
+    inputs.heard(said_before)
     typist = Typist(inputs, window=2 * BUDGET)
     for _ in range(BUDGET // 256):
         typist.type(bytes(256))
