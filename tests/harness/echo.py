@@ -62,8 +62,8 @@ class Echoes:
 
     @property
     def p95(self) -> float:
-        """19 of 20 took no longer."""
-        return sorted(self.times)[(len(self.times) * 19 - 1) // 20]
+        """19 of 20 took no longer; of fewer, all but one."""
+        return sorted(self.times)[min((len(self.times) * 19 - 1) // 20, max(0, len(self.times) - 2))]
 
     def hold_against(self, quiet: "Echoes", times: float = 1.0) -> None:
         """What happened meanwhile did not show, compared with the same console when all was quiet; or so many times as
