@@ -42,6 +42,12 @@ def test_of_those_that_are_equally_old_the_one_that_was_made_first_goes_first(*,
     assert to_drop(made[::-1], ROOMY._replace(total=0), 10, 0, 0) == made
 
 
+def test_as_much_goes_as_is_more_than_may_be_kept() -> None:
+    segments = [segment(number=number, at=10 - number) for number in range(5)]
+
+    assert to_drop(segments, ROOMY._replace(total=25), 10, 0, 0) == [segments[4], segments[3], segments[2]]
+
+
 def test_as_much_goes_as_the_file_system_needs_free() -> None:
     segments = [segment(number=number, at=10 - number) for number in range(5)]
 
