@@ -49,8 +49,8 @@ class InputLedger:
         self._accepted = base
         self._unknown = 0
         self._settled = base
-        self._doubtful = (base, base)
-        """Bytes, from and up to, of which nothing more is said: the daemon began to count anew behind them."""
+        self._doubtful: list[tuple[int, int]] = []
+        """Bytes, each from and up to, of which nothing more is said: the daemon began to count anew behind them."""
 
     @property
     def open(self) -> bool:
@@ -71,7 +71,8 @@ class InputLedger:
         if status.base < self.base:
             return
         if status.base > self.base:
-            self._doubtful = (self._accepted, status.base)
+            if self._accepted < status.base:
+                self._doubtful.append((self._accepted, status.base))
             self.base, self.cause = status.base, None
         self._accepted = self.base + status.accepted
         self._unknown = status.unknown
@@ -94,18 +95,18 @@ class InputLedger:
         rejected, waiting = (0, unsettled) if self.open else (unsettled - self.in_flight(), self.in_flight())
         rejected += self._settled - self._accepted - self._unknown
         unsent = waiting - self.in_flight()
-        accepted, unknown = self._accepted - self.base, self._unknown + self._doubtful[1] - self._doubtful[0]
+        accepted, unknown = self._accepted - self.base, self._unknown + sum(to - begin for begin, to in self._doubtful)
         return InputState(self.attachment, accepted, unknown, rejected, waiting, self.held, self.why, unsent)
 
     @property
     def why(self) -> Cause | None:
         """Why not all has arrived."""
-        return self.cause or (Cause.ACCESS_DENIED if self._doubtful[1] > self._doubtful[0] else None)
+        return self.cause or (Cause.ACCESS_DENIED if self._doubtful else None)
 
     def fate(self, start: int, size: int) -> Fate:
         """What became of the `size` bytes from `start`; what was never sent counts as rejected."""
-        doubtful, to = self._doubtful
-        if doubtful < to and start < to:
+        doubtful = next((begin for begin, to in self._doubtful if start < to), None)
+        if doubtful is not None:
             accepted = _within(doubtful - start, size)
             return Fate(accepted, size - accepted, 0)
         accepted = _within(self._accepted - start, size)

@@ -82,6 +82,18 @@ class TestACountThatBeginsAnew:
         assert ledger.why is Cause.ACCESS_DENIED
         assert ledger.state == InputState(1, accepted=8, unknown=8, cause=Cause.ACCESS_DENIED)
 
+    def test_what_was_in_doubt_stays_so_where_the_daemon_counts_anew_once_more(self) -> None:
+        ledger = InputLedger(1)
+        ledger.sent = 30
+        ledger.status(InputStatus(7, 1, accepted=4))
+        ledger.status(InputStatus(7, 1, accepted=6, base=12))
+        ledger.status(InputStatus(7, 1, accepted=5, base=25))
+        assert ledger.fate(0, 30) == (4, 26, 0)
+        assert ledger.fate(12, 18) == (6, 12, 0)
+        assert ledger.fate(12, 6) == (6, 0, 0)
+        assert ledger.fate(25, 5) == (5, 0, 0)
+        assert ledger.state == InputState(1, accepted=5, unknown=15, cause=Cause.ACCESS_DENIED)
+
     def test_where_all_was_accepted_before_nothing_is_in_doubt(self) -> None:
         ledger = InputLedger(1)
         ledger.sent = 6
