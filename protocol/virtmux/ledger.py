@@ -69,6 +69,7 @@ class InputLedger:
         """Take the daemon's word; it replaces what was said before. Of what lies before a later `base` nothing more is
         said, the daemon has begun to count anew: what was not accepted by then may not have arrived."""
         if status.base < self.base:
+            self._refused_again(status)
             return
         if status.base > self.base:
             if self._accepted < status.base:
@@ -80,6 +81,13 @@ class InputLedger:
         self.held = status.held
         if status.unknown or status.rejected:
             self.cause = status.cause or Cause.STREAM_ENDED
+
+    def _refused_again(self, status: InputStatus) -> None:
+        """The daemon has not begun to count anew: what it counts from this `base` on was not taken either."""
+        refused = status.base + status.accepted + status.unknown + status.rejected - self.base
+        if refused > 0:
+            self._settled = self.base + refused
+            self.cause = status.cause or Cause.ACCESS_DENIED
 
     def close(self, cause: Cause) -> None:
         """No status will follow: what is in flight may have arrived or not."""

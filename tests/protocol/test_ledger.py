@@ -70,6 +70,14 @@ class TestACountThatBeginsAnew:
         assert (ledger.fate(10, 3), ledger.fate(10, 5).accepted, ledger.settled(13)) == (Fate(3, 0, 0), 3, True)
         assert ledger.state == InputState(1, accepted=3, waiting=2)
 
+    def test_where_the_daemon_does_not_begin_anew_all_behind_that_is_refused(self) -> None:
+        ledger = InputLedger(1, base=10)
+        ledger.given = ledger.sent = 15
+        ledger.status(InputStatus(7, 1, accepted=2, unknown=1, rejected=11, cause=Cause.ACCESS_DENIED))
+        assert (ledger.in_flight(), ledger.open, ledger.cause) == (1, False, Cause.ACCESS_DENIED)
+        assert ledger.fate(10, 5) == (0, 0, 5)
+        assert ledger.state == InputState(1, 0, rejected=4, waiting=1, cause=Cause.ACCESS_DENIED)
+
     def test_of_what_the_daemon_counts_no_more_only_what_it_had_accepted_has_arrived(self) -> None:
         ledger = InputLedger(1)
         ledger.sent = 20
