@@ -23,9 +23,9 @@ class EventStream:
 
     async def events(self, online: Callable[[], Awaitable[Link]]) -> AsyncGenerator[Happening, None]:
         """See `Client.events`. `online` gives the link that there is, or the next one."""
-        if self._inbox is not None:
-            raise RuntimeError("events() is being iterated over already")
         link = await online()
+        if self._inbox is not None:  # others may have begun meanwhile
+            raise RuntimeError("events() is being iterated over already")
         inbox = self._inbox = Inbox()
         try:
             self._watch(link)

@@ -49,8 +49,8 @@ class InputLedger:
         self._accepted = base
         self._unknown = 0
         self._settled = base
-        self._doubtful = (base, base)
-        """Bytes, from and up to, of which nothing more is said: the daemon began to count anew behind them."""
+        self._doubtful: list[tuple[int, int]] = []
+        """Bytes, each from and up to, of which nothing more is said: the daemon began to count anew behind them."""
 
     @property
     def open(self) -> bool:
@@ -69,9 +69,11 @@ class InputLedger:
         """Take the daemon's word; it replaces what was said before. Of what lies before a later `base` nothing more is
         said, the daemon has begun to count anew: what was not accepted by then may not have arrived."""
         if status.base < self.base:
+            self._refused_again(status)
             return
         if status.base > self.base:
-            self._doubtful = (self._accepted, status.base)
+            if self._accepted < status.base:
+                self._doubtful.append((self._accepted, status.base))
             self.base, self.cause = status.base, None
         self._accepted = self.base + status.accepted
         self._unknown = status.unknown
@@ -79,6 +81,13 @@ class InputLedger:
         self.held = status.held
         if status.unknown or status.rejected:
             self.cause = status.cause or Cause.STREAM_ENDED
+
+    def _refused_again(self, status: InputStatus) -> None:
+        """The daemon has not begun to count anew: what it counts from this `base` on was not taken either."""
+        refused = status.base + status.accepted + status.unknown + status.rejected - self.base
+        if refused > 0:
+            self._settled = self.base + refused
+            self.cause = status.cause or Cause.ACCESS_DENIED
 
     def close(self, cause: Cause) -> None:
         """No status will follow: what is in flight may have arrived or not."""
@@ -94,18 +103,18 @@ class InputLedger:
         rejected, waiting = (0, unsettled) if self.open else (unsettled - self.in_flight(), self.in_flight())
         rejected += self._settled - self._accepted - self._unknown
         unsent = waiting - self.in_flight()
-        accepted, unknown = self._accepted - self.base, self._unknown + self._doubtful[1] - self._doubtful[0]
+        accepted, unknown = self._accepted - self.base, self._unknown + sum(to - begin for begin, to in self._doubtful)
         return InputState(self.attachment, accepted, unknown, rejected, waiting, self.held, self.why, unsent)
 
     @property
     def why(self) -> Cause | None:
         """Why not all has arrived."""
-        return self.cause or (Cause.ACCESS_DENIED if self._doubtful[1] > self._doubtful[0] else None)
+        return self.cause or (Cause.ACCESS_DENIED if self._doubtful else None)
 
     def fate(self, start: int, size: int) -> Fate:
         """What became of the `size` bytes from `start`; what was never sent counts as rejected."""
-        doubtful, to = self._doubtful
-        if doubtful < to and start < to:
+        doubtful = next((begin for begin, to in self._doubtful if start < to), None)
+        if doubtful is not None:
             accepted = _within(doubtful - start, size)
             return Fate(accepted, size - accepted, 0)
         accepted = _within(self._accepted - start, size)

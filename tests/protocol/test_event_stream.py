@@ -1,13 +1,16 @@
 """The events of all consoles against a scripted daemon."""
 
+import asyncio
 import contextlib
 
 import pytest
 
 import virtmux
 from tests.harness.scripted_daemon import AT, CONSOLE, ScriptedDaemon, playing, reason
-from virtmux.event_stream import MAX_EVENTS
+from virtmux.errors import VirtmuxError
+from virtmux.event_stream import MAX_EVENTS, EventStream
 from virtmux.following import Disconnected, Reconnected
+from virtmux.link import Link, open_link
 from virtmux.messages import Done, Event, ListConsoles, Refused, Watch, encode
 from virtmux.reasons import Cause
 
@@ -33,6 +36,38 @@ async def test_they_begin_anew_after_a_lost_connection(daemon: ScriptedDaemon) -
     assert first == second == appeared
     assert isinstance(lost, Disconnected)
     assert isinstance(again, Reconnected)
+
+
+async def test_of_two_who_begin_while_there_is_no_connection_one_is_told_so(daemon: ScriptedDaemon) -> None:
+    connected = asyncio.Event()
+    stream = EventStream()
+    ended = VirtmuxError(reason(Cause.SERVER_LOST))
+
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        await peer.expect(Watch)
+        await peer.gone()
+
+    async with playing(daemon, script):
+        link = await open_link([daemon.path])
+
+        async def online() -> Link:
+            await connected.wait()
+            return link
+
+        async def first() -> None:
+            async with contextlib.aclosing(stream.events(online)) as events:
+                await anext(events)
+
+        both = [asyncio.create_task(first()) for _ in range(2)]
+        await asyncio.sleep(0)  # let them begin
+        connected.set()
+        with pytest.raises(RuntimeError, match="being iterated over already"):
+            await both[1]
+        stream.fail(ended)
+        with pytest.raises(VirtmuxError):
+            await both[0]
+        await link.close()
 
 
 async def test_they_end_with_the_connection(daemon: ScriptedDaemon) -> None:

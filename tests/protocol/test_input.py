@@ -172,6 +172,29 @@ async def test_what_was_rejected_is_counted_from_its_own_start(daemon: ScriptedD
     assert error.reason.cause is Cause.GUEST_DESTROYED
 
 
+async def test_what_is_refused_again_has_its_fate_though_the_daemon_has_not_begun_to_count_anew(
+    daemon: ScriptedDaemon,
+) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        await peer.expect_input(3)
+        peer.say(InputStatus(HANDLE, 1, accepted=1, rejected=2, cause=Cause.ACCESS_DENIED))
+        await peer.expect_input(2)
+        peer.say(InputStatus(HANDLE, 1, accepted=1, rejected=4, cause=Cause.ACCESS_DENIED))
+        typed = await peer.expect(Input)
+        assert (typed.input_offset, typed.data) == (5, b"now")
+        peer.say(InputStatus(HANDLE, 1, accepted=3, base=5))
+        await peer.gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+        for data, accepted in ((b"abc", 1), (b"de", 0)):
+            with pytest.raises(virtmux.InputRejected) as caught:
+                await console.write(data)
+            assert (caught.value.accepted, caught.value.rejected) == (accepted, 2)
+            assert caught.value.reason.cause is Cause.ACCESS_DENIED
+        await console.write(b"now")
+
+
 async def test_with_a_lost_connection_the_fate_is_unknown(daemon: ScriptedDaemon) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await attached(daemon)

@@ -70,6 +70,14 @@ class TestACountThatBeginsAnew:
         assert (ledger.fate(10, 3), ledger.fate(10, 5).accepted, ledger.settled(13)) == (Fate(3, 0, 0), 3, True)
         assert ledger.state == InputState(1, accepted=3, waiting=2)
 
+    def test_where_the_daemon_does_not_begin_anew_all_behind_that_is_refused(self) -> None:
+        ledger = InputLedger(1, base=10)
+        ledger.given = ledger.sent = 15
+        ledger.status(InputStatus(7, 1, accepted=2, unknown=1, rejected=11, cause=Cause.ACCESS_DENIED))
+        assert (ledger.in_flight(), ledger.open, ledger.cause) == (1, False, Cause.ACCESS_DENIED)
+        assert ledger.fate(10, 5) == (0, 0, 5)
+        assert ledger.state == InputState(1, 0, rejected=4, waiting=1, cause=Cause.ACCESS_DENIED)
+
     def test_of_what_the_daemon_counts_no_more_only_what_it_had_accepted_has_arrived(self) -> None:
         ledger = InputLedger(1)
         ledger.sent = 20
@@ -81,6 +89,18 @@ class TestACountThatBeginsAnew:
         assert ledger.fate(12, 8) == (8, 0, 0)
         assert ledger.why is Cause.ACCESS_DENIED
         assert ledger.state == InputState(1, accepted=8, unknown=8, cause=Cause.ACCESS_DENIED)
+
+    def test_what_was_in_doubt_stays_so_where_the_daemon_counts_anew_once_more(self) -> None:
+        ledger = InputLedger(1)
+        ledger.sent = 30
+        ledger.status(InputStatus(7, 1, accepted=4))
+        ledger.status(InputStatus(7, 1, accepted=6, base=12))
+        ledger.status(InputStatus(7, 1, accepted=5, base=25))
+        assert ledger.fate(0, 30) == (4, 26, 0)
+        assert ledger.fate(12, 18) == (6, 12, 0)
+        assert ledger.fate(12, 6) == (6, 0, 0)
+        assert ledger.fate(25, 5) == (5, 0, 0)
+        assert ledger.state == InputState(1, accepted=5, unknown=15, cause=Cause.ACCESS_DENIED)
 
     def test_where_all_was_accepted_before_nothing_is_in_doubt(self) -> None:
         ledger = InputLedger(1)

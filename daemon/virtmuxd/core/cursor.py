@@ -156,6 +156,7 @@ class Cursor:
         return f"{size} bytes wait, the oldest for {age_s:.1f} s; at most {most} may"
 
     def _exceeds(self, lag: Lag, end: int, times: Times) -> bool:
-        if self.offset < self.live_from[0]:
+        # Behind `end` may be more, which is held back.
+        if not self.live_from[0] <= self.offset < end:
             return False
         return end - self.offset > lag.size or times.latest - times.at(self.offset) > lag.age

@@ -63,6 +63,8 @@ class Life:
     #: Why the hypervisor cannot be had; None where it can. And since when it answers.
     down: Down | None = _NOT_UP_YET
     back_since: int = 0
+    #: So many openings in a row, of this incarnation, found a PTY that cannot be opened.
+    pty_lost: int = 0
     #: Whether the console may be taken by force, once: until it is decided if it can be had.
     may_force: bool = False
     #: Whether input waits, for the guest is paused.

@@ -238,9 +238,11 @@ class Machine(Life):
         self.effects += self.claim.learn(event, held=self.state is not State.ABSENT)
         if self.incarnations.learn(event):
             self.backoff.reset()
+            self.pty_lost = 0
             self.breaks.guest_started(event.at)
         if isinstance(event, Opened):
             self.held = self.incarnations.opened(event.running_id)
+            self.pty_lost = 0
 
     def _hold_input(self) -> None:
         held = self.state is State.ATTACHED and self.held.paused

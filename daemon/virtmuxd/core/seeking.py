@@ -30,7 +30,7 @@ _ANNOUNCED: dict[Cause, frozenset[Cause]] = {
 #: a former daemon, which libvirt has not given up yet.
 _EAGER = 2 * 10**9
 
-#: So many tries at a PTY that cannot be opened are made without a word, in under a second: its guest may be ending.
+#: So many tries in a row at a PTY that cannot be opened are made without a word: its guest may be ending.
 _SOON_GONE = 3
 
 
@@ -68,6 +68,7 @@ def _follow_guest(life: Life, at: int) -> None:
 
 def opening_failed(life: Life, event: OpenFailed) -> None:
     """The console cannot be had, at least now."""
+    life.pty_lost = life.pty_lost + 1 if has_lost_its_pty(event.error) else 0
     if not life.claim.laid or life.has_moved:
         seek(life, event)
         return
@@ -104,7 +105,7 @@ def _retry_later(life: Life, cause: Cause, failure: Failure) -> None:
     a guest that is just being started, or ending."""
     ours = life.breaks.unheld_since is not None and is_soon(failure.at, life.back_since, _EAGER)
     eager = ours and cause is Cause.CONSOLE_BUSY
-    ending = has_lost_its_pty(failure.error) and life.backoff.attempts < _SOON_GONE
+    ending = has_lost_its_pty(failure.error) and life.pty_lost <= _SOON_GONE
     seconds = life.timing.eager if eager else life.backoff.next()
     _begin_to_wait(life, cause, failure, None, seconds)
     if not (eager or ending or is_starting(failure.error)):

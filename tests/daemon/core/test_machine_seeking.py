@@ -232,6 +232,29 @@ def test_a_console_of_a_guest_that_is_just_ending_is_asked_for_again_without_a_w
     assert life.story == ["attached 1", "ended 1 hypervisor-lost", "not opened guest-destroyed"]
 
 
+def test_also_where_it_could_not_be_had_for_another_cause_for_long() -> None:
+    life = waiting_for(BUSY)
+    for second in range(2, 9):
+        life.happen(Elapsed(at(second), Timer.RETRY), OpenFailed(at(second), BUSY))
+    life.happen(Elapsed(at(9), Timer.RETRY), OpenFailed(at(9), PTY_GONE), stopped(9))
+
+    assert life.story == ["not opened console-busy", "not opened guest-destroyed"]
+
+
+@pytest.mark.parametrize("between", [OpenFailed(at(6), BUSY), Opened(at(6), ID), Started(at(6), NEXT_ID)])
+def test_tries_at_a_pty_that_cannot_be_opened_are_counted_anew_behind_anything_else(between: Event) -> None:
+    life = waiting_for(PTY_GONE)
+    for second in (2, 3):
+        life.happen(Elapsed(at(second), Timer.RETRY), OpenFailed(at(second), PTY_GONE))
+    life.happen(Elapsed(at(5), Timer.RETRY), between)
+    if isinstance(between, Opened):
+        life.happen(stream_error(7), Cleaned(at(7)), OpenFailed(at(7), BUSY))
+    told = list(life.story)
+    life.happen(Elapsed(at(8), Timer.RETRY), OpenFailed(at(8), PTY_GONE))
+
+    assert life.story == told
+
+
 def test_a_pty_that_cannot_be_opened_again_and_again_is_told() -> None:
     life = waiting_for(PTY_GONE)
     for second in range(2, 5):

@@ -128,6 +128,18 @@ def test_what_is_held_back_is_no_lag_of_a_reader() -> None:
     assert records.too_slow(cursor) is None
 
 
+def test_who_has_all_that_may_be_had_is_not_too_slow_however_much_newer_is_what_is_held_back() -> None:
+    records = limited(rate=1)
+    cursor = Cursor(0, 1, lambda: None, lag=Lag(100, SECOND // 10, leaves=True))
+    print_(records, 1)
+    assert records.take(cursor) is not None
+    print_(records, 1, 1.2)
+    print_(records, 1, 1.4)
+    assert records.take(cursor) is None
+
+    assert records.too_slow(cursor) is None
+
+
 def test_more_than_the_store_holds_may_be_held_back() -> None:
     records = sequence(100)
     records.limit(RATE)
