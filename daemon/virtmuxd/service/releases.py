@@ -1,9 +1,9 @@
 """What one client asks about letting consoles go: for a time, until they are reclaimed, or while it is connected."""
 
 import time
-from collections import Counter
+from dataclasses import dataclass
 from functools import partial
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from virtmux.messages import Done, Reclaim, Refused, Release
 from virtmux.reasons import Cause, Reason
@@ -24,6 +24,21 @@ _DEADLINE = 15.0
 _SECOND = 10**9
 
 
+@dataclass(slots=True)
+class _Lent:
+    """How often a console was lent since it last was not, and how often given back: what was lent first comes first."""
+
+    times: int = 0
+    over: int = 0
+
+
+class _Time(NamedTuple):
+    """One of these times, by its number from 1."""
+
+    of: _Lent
+    number: int
+
+
 class Releases(Contained):
     """The requests of one client, and the consoles that are let go while it is connected. `client` is whose failure
     boundary this is in."""
@@ -33,8 +48,8 @@ class Releases(Contained):
         self._answer = answer
         self._rights = rights
         self._audit = audit
-        #: How often each was asked for and not given back: at the console that counts as one.
-        self._lent: Counter[Console] = Counter()
+        #: Of the consoles that are lent: at the console all the times of a client count as one.
+        self._lent: dict[Console, _Lent] = {}
         self._waiting = 0
 
     def carry_out(self, request: Release | Reclaim, console: Console) -> None:
@@ -72,27 +87,33 @@ class Releases(Contained):
     def _release(self, request: Release, console: Console) -> None:
         now = time.time_ns()
         self._audit.released(console.id, request.seconds, while_connected=request.while_connected)
+        one = None
         if request.while_connected:
-            self._lent[console] += 1
-            if self._lent[console] == 1:
-                console.handle_event(Lent(now, lent=True))
+            one = self._lend(console, now)
         else:
             until = None if request.seconds is None else now + round(request.seconds * _SECOND)
             console.handle_event(Released(now, until))
         self._waiting += 1
-        console.when_decided(Once(partial(self._released, request, console), _DEADLINE))
+        console.when_decided(Once(partial(self._released, request, console, one), _DEADLINE))
+
+    def _lend(self, console: Console, now: int) -> _Time:
+        lent = self._lent.setdefault(console, _Lent())
+        lent.times += 1
+        if lent.times == 1:
+            console.handle_event(Lent(now, lent=True))
+        return _Time(lent, lent.times)
 
     @contained
-    def _released(self, request: Release, console: Console) -> None:
+    def _released(self, request: Release, console: Console, one: _Time | None) -> None:
         self._waiting -= 1
         if console.machine.decided:
             self._answer(Done(request.id))
             return
         text = f"the console of {console.naming.domain} was not let go within {_DEADLINE:g} s"
-        if request.while_connected:
-            self._give_back(console)
-        else:
+        if one is None:
             text += "; it will be, as soon as that can be done"
+        elif self._lent.get(console) is one.of and one.number > one.of.over:
+            self._give_back(console)
         self._answer(refused(request.id, Cause.HYPERVISOR_TIMEOUT, text))
 
     def _reclaim(self, request: Reclaim, console: Console) -> None:
@@ -105,10 +126,13 @@ class Releases(Contained):
 
     def _give_back(self, console: Console) -> None:
         """End one of the releases that last while the client is connected."""
-        if self._lent[console] > 1:
-            self._lent[console] -= 1
+        lent = self._lent.get(console)
+        if lent is None:
+            return
+        lent.over += 1
+        if lent.over < lent.times:
             self._audit.reclaimed(console.id)
-        elif self._lent[console]:
+        else:
             self._take_back(console)
 
     def _take_back(self, console: Console) -> None:

@@ -126,6 +126,27 @@ async def test_what_is_not_let_go_in_time_is_refused(
     assert asked.calls == calls
 
 
+async def test_one_that_was_reclaimed_and_is_refused_then_leaves_a_later_one_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(releases, "_DEADLINE", 0.05)
+    consoles = always()
+    bench = consoles.add()
+    asked = Asked(bench, monkeypatch)
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    async with served(consoles.registry) as peer:
+        await peer.greet()
+        await peer.say(Release(1, "web1", while_connected=True), Reclaim(2, "web1", while_connected=True))
+        assert await peer.expect(Done) == Done(2)
+        monkeypatch.setattr(releases, "_DEADLINE", 30.0)
+        await peer.say(Release(3, "web1", while_connected=True))
+        assert (await peer.expect(Refused)).id == 1
+        assert asked.calls == ["step_aside", "step_back", "step_aside"]
+        bench.answer_open()
+        assert await peer.expect(Done) == Done(3)
+        assert asked.calls == ["step_aside", "step_back", "step_aside"]
+
+
 async def test_so_many_releases_of_a_client_may_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(releases, "MOST", 3)
     consoles = always()
