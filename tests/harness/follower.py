@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 import virtmux
+from tests.harness.guest import PROMPT, Guest
 from virtmux import Attached, Break, Console, Ended, Gap, MarkMessage, Note, Output, Reason, Record
 
 _Mark = TypeVar("_Mark", Attached, Ended, Break, Note)
@@ -193,3 +194,11 @@ async def follow_all(socket: Path, places: Iterable[tuple[str, str]]) -> AsyncIt
         followers = [Follower(console) for console in await asyncio.gather(*attaching)]
         async with listening(*followers):
             yield followers
+
+
+async def boot(guest: Guest, client: Follower, says: bytes = PROMPT) -> None:
+    """Let a guest that was started paused run, and wait until it says this. One that runs before its console is held
+    may say it to nobody."""
+    await client.until_attached()
+    await guest.resume()
+    await client.until_output(says)

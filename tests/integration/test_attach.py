@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from tests.harness.daemon import PROGRAMS
-from tests.harness.follower import follow
+from tests.harness.follower import boot, follow
 from tests.harness.guest import BANNER, PROMPT
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.shell import EVERYTHING, differences, shell
@@ -22,12 +22,12 @@ ASKS_WHERE = b"\x1b[6n"
 async def test_whatever_a_guest_does_to_the_terminal_leaving_gives_it_back(
     libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon
 ) -> None:
-    guest = await linux(libvirtd)
+    guest = await linux(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
     # In octal, so that the echo of the command switches nothing on.
     everything = "".join(f"\\{byte:03o}" for byte in EVERYTHING)
     async with follow(mux.socket, guest.name) as watcher, shell(mux.socket) as person:
-        await watcher.until_output(PROMPT)
+        await boot(guest, watcher)
         for start in range(0, len(everything), 400):
             await watcher.write(f'e="$e{everything[start : start + 400]}"\n'.encode())
         before, mode = person.screen.facts, person.mode
@@ -44,8 +44,10 @@ async def test_whatever_a_guest_does_to_the_terminal_leaving_gives_it_back(
 async def test_a_line_of_its_own_leaves_the_prompt_of_the_guest_as_it_was(
     libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon
 ) -> None:
-    guest = await linux(libvirtd)
+    guest = await linux(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
+    async with follow(mux.socket, guest.name) as first:
+        await boot(guest, first)
     async with shell(mux.socket) as person:
         await person.attach(name=guest.name)
         await person.until(PROMPT)
@@ -92,12 +94,12 @@ async def test_a_paste_of_100_kib_loses_nothing(
 async def test_without_a_terminal_it_is_a_clean_pipe(
     libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon, tmp_path: Path
 ) -> None:
-    guest = await linux(libvirtd)
+    guest = await linux(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
     script, out = tmp_path / "script", tmp_path / "out"
     script.write_bytes(b"printf '\\033[?1049h\\377\\n'\necho done | tr a-z A-Z\n")
     async with follow(mux.socket, guest.name) as watcher:
-        await watcher.until_output(PROMPT + ASKS_WHERE)
+        await boot(guest, watcher, PROMPT + ASKS_WHERE)
         at = watcher.console.position.offset
         process = await asyncio.create_subprocess_exec(
             "/bin/sh", "-c", '"$0" --socket "$1" attach --linger 2 "$2" < "$3" > "$4"',

@@ -13,7 +13,7 @@ import virtmux
 from examples.avocado_session import ConsoleSession
 from examples.labgrid_driver import VirtmuxDriver
 from tests.harness.daemon import PROGRAMS
-from tests.harness.follower import PATIENCE, follow
+from tests.harness.follower import PATIENCE, boot, follow
 from tests.harness.guest import PROMPT
 from tests.harness.libvirtd import Libvirtd
 from tests.integration.conftest import StartDaemon, StartGuest
@@ -65,8 +65,10 @@ async def test_the_labgrid_driver_reads_writes_and_ends_with_the_guest(
 async def test_the_avocado_session_runs_commands_and_tells_why_the_guest_is_gone(
     libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon
 ) -> None:
-    guest = await linux(libvirtd)
+    guest = await linux(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
+    async with follow(mux.socket, guest.name) as first:
+        await boot(guest, first)
 
     def use() -> None:
         session = ConsoleSession(guest.name, PROMPT, socket=str(mux.socket))
@@ -83,10 +85,10 @@ async def test_the_avocado_session_runs_commands_and_tells_why_the_guest_is_gone
 
 
 async def test_pexpect_over_attach(libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon) -> None:
-    guest = await linux(libvirtd)
+    guest = await linux(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
     async with follow(mux.socket, guest.name) as client:
-        await client.until_output(PROMPT)
+        await boot(guest, client)
         environment = {
             **os.environ,
             "VIRTMUX_SOCKET": str(mux.socket),

@@ -14,8 +14,8 @@ import pytest
 
 from tests.harness.counts import seed
 from tests.harness.daemon import PROGRAMS, Daemon
-from tests.harness.follower import follow
-from tests.harness.guest import BANNER, PROMPT, SAY_AGAIN, SAYS_AGAIN
+from tests.harness.follower import boot, follow
+from tests.harness.guest import BANNER, SAY_AGAIN, SAYS_AGAIN
 from tests.harness.hostile_output import ACTIONS, REQUESTS, is_harmless
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import at_terminal, shown
@@ -36,13 +36,13 @@ ANSWER = re.compile(rb"\x1b\[\d+;\d+R")
 async def test_a_terminal_that_is_attached_gets_every_byte_as_the_guest_says_it(
     libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon
 ) -> None:
-    guest = await linux(libvirtd)
+    guest = await linux(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
     alone = b"".join(b"\r\n%02x:%c." % (byte, byte) for byte in range(256))
     said = b"".join([alone, HOSTILE, bytes(range(256)), random.Random(seed()).randbytes(2048)])
     end = b"\x1b\\\r\n.the end."
     async with follow(mux.socket, guest.name) as watcher:
-        await watcher.until_output(PROMPT)
+        await boot(guest, watcher)
         await watcher.write(SAY_AGAIN)
         await watcher.until_output(SAYS_AGAIN)
         async with at_terminal(mux.socket, "attach", guest.name, "--replay", "none") as person:

@@ -141,7 +141,7 @@ async def test_an_ssh_that_is_killed_in_the_midst_of_output_costs_no_byte(
         async with running(NOWHERE, *arguments, variables=ssh(tmp_path, alpha=alpha)) as command:
             output = await command.read(len(BANNER) + 10_000)
             for _ in range(3):
-                os.kill(_ssh_of(command), signal.SIGKILL)
+                os.kill(await _ssh_of(command), signal.SIGKILL)
                 output += await command.read(100_000)
                 alpha.drop()
                 output += await command.read(100_000)
@@ -186,8 +186,14 @@ async def test_a_host_whose_key_is_not_known_and_one_that_lets_nobody_in_are_sai
     assert "tester@127.0.0.1: Permission denied (publickey" in said["beta"][2]
 
 
-def _ssh_of(command: Running) -> int:
-    """The pid of its ssh."""
-    pid = command.process.pid
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
+async def _ssh_of(command: Running) -> int:
+    """The pid of its ssh. Between two it has none, and that it has one is no event for anybody."""
+    async with asyncio.timeout(PATIENCE):
+        while not (children := _children(command.process.pid)):
+            await asyncio.sleep(0.02)
+    (child,) = children
+    return child
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -6,8 +6,8 @@ from typing import Any
 import pyte
 
 from tests.harness.daemon import Daemon
-from tests.harness.follower import PATIENCE, Follower, follow
-from tests.harness.guest import PROMPT, Guest
+from tests.harness.follower import PATIENCE, Follower, boot, follow
+from tests.harness.guest import Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import ESCAPE, at_terminal
 from tests.integration.conftest import StartDaemon, StartGuest
@@ -18,10 +18,10 @@ STATUS = b"- profile 1/2 50%"
 
 async def editing(libvirtd: Libvirtd, linux: StartGuest, daemon: StartDaemon) -> tuple[Guest, Daemon]:
     """A guest that has a file open in an editor on its console, on the alternate screen."""
-    guest = await linux(libvirtd)
+    guest = await linux(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
     async with follow(mux.socket, guest.name) as client:
-        await client.until_output(PROMPT)
+        await boot(guest, client)
         await client.write(b"cd /etc; vi profile\r")
         await client.until_output(STATUS)
         await settled(client)

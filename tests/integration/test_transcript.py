@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from tests.harness.daemon import PROGRAMS
-from tests.harness.follower import PATIENCE, follow
+from tests.harness.follower import PATIENCE, boot, follow
 from tests.harness.guest import PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.pages import README, SCRIPTS, blocks
@@ -72,10 +72,8 @@ async def test_two_people_at_a_console_see_what_the_readme_shows(
 ) -> None:
     guest = await linux(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
-    async with follow(mux.socket, guest.name) as boot:
-        await boot.until_attached()
-        await guest.resume()
-        await boot.until_output(PROMPT)
+    async with follow(mux.socket, guest.name) as first:
+        await boot(guest, first)
     path = f"{PROGRAMS}:{os.environ['PATH']}"
     tmux.set_environment({"VIRTMUX_SOCKET": str(mux.socket), "PATH": path, "ENV": ""})
 
