@@ -93,7 +93,9 @@ class Wanted(NamedTuple):
 @click.option("--safe", is_flag=True, help="Only where libvirt gives it to one client at a time.")
 @click.option("--resume", is_flag=True, help="Resume a paused guest once connected.")
 @click.option("--escape", "-e", metavar="^X", default=DEFAULT, show_default=True, help="The key that leaves.")
-@click.option("--connect", "-c", "uri", metavar="URI", callback=_connected, help="The hypervisor.")
+@click.option(
+    "--connect", "-c", "uri", metavar="URI", callback=_connected, help="The hypervisor; by default as for virsh."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 @click.pass_obj
 def command(
