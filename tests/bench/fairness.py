@@ -24,7 +24,7 @@ from tests.bench.cpu import pin
 from tests.bench.tables import Target, cut, keep, machine
 from tests.harness.container import FLOOD, STOP_FLOODING, remove_cgroups, talker
 from tests.harness.daemon import PROGRAMS, Daemon
-from tests.harness.follower import Follower, follow
+from tests.harness.follower import Follower, boot, follow
 from tests.harness.guest import BANNER, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.privilege import run_as_root
@@ -123,9 +123,7 @@ async def paired() -> "AsyncIterator[Pair]":
         )
         stack.callback(reader.wait)
         stack.callback(reader.terminate)
-        await follower.until_attached()
-        await echoing.resume()
-        await follower.until_output(BANNER)
+        await boot(echoing, follower, says=BANNER)
         controller = int(await lxc.virsh("domid", flooding.name))
         init = int(run_as_root("cat", f"/proc/{controller}/task/{controller}/children"))
         pin(there, lxc.pid, controller, init, reader.pid)

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from tests.bench.tables import Target, keep, machine
 from tests.harness.daemon import PROGRAMS, Daemon
-from tests.harness.follower import follow
+from tests.harness.follower import boot, follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import Terminal
@@ -195,9 +195,7 @@ async def measure() -> tuple[list[Row], dict[str, list[Taken]]]:
         await mux.start()
         await guest.start(paused=True)
         async with follow(mux.socket, guest.name) as witness:
-            await witness.until_attached()
-            await guest.resume()
-            await witness.until_output(BANNER)
+            await boot(guest, witness, says=BANNER)
         device = (await libvirtd.virsh("ttyconsole", guest.name)).strip()
         measured = rows(mux, libvirtd, guest, device)
         taken: dict[str, list[Taken]] = {row.name: [] for row in measured}

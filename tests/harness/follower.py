@@ -196,9 +196,11 @@ async def follow_all(socket: Path, places: Iterable[tuple[str, str]]) -> AsyncIt
             yield followers
 
 
-async def boot(guest: Guest, client: Follower, says: bytes = PROMPT) -> None:
-    """Let a guest that was started paused run, and wait until it says this. One that runs before its console is held
-    may say it to nobody."""
-    await client.until_attached()
+async def boot(guest: Guest, *clients: Follower, says: bytes = PROMPT) -> None:
+    """Let a guest that was started paused run, and wait until these have heard it say this. One that runs before its
+    console is held may say it to nobody."""
+    for client in clients:
+        await client.until_attached()
     await guest.resume()
-    await client.until_output(says)
+    for client in clients:
+        await client.until_output(says)

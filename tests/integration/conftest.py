@@ -13,7 +13,7 @@ import pytest_asyncio
 from tests.harness.container import remove_cgroups, talker
 from tests.harness.counts import IS_LONG
 from tests.harness.daemon import Daemon
-from tests.harness.follower import Follower, follow
+from tests.harness.follower import Follower, boot, follow
 from tests.harness.guest import BANNER, Guest, boot_sector_guest, linux_guest
 from tests.harness.libvirtd import Libvirtd, VirshError, dies_of_input_behind_the_end
 from tests.harness.service import installed, running
@@ -184,9 +184,7 @@ async def bystanding(libvirtd: Libvirtd, mux: Daemon) -> AsyncIterator[tuple[Gue
         await mux.start()
         try:
             async with follow(mux.socket, guest.name) as bystander:
-                await bystander.until_attached()
-                await guest.resume()
-                await bystander.until_output(BANNER)
+                await boot(guest, bystander, says=BANNER)
                 yield guest, bystander
                 assert not bystander.reasons
         finally:

@@ -99,7 +99,7 @@ async def test_without_a_terminal_it_is_a_clean_pipe(
     script, out = tmp_path / "script", tmp_path / "out"
     script.write_bytes(b"printf '\\033[?1049h\\377\\n'\necho done | tr a-z A-Z\n")
     async with follow(mux.socket, guest.name) as watcher:
-        await boot(guest, watcher, PROMPT + ASKS_WHERE)
+        await boot(guest, watcher, says=PROMPT + ASKS_WHERE)
         at = watcher.console.position.offset
         process = await asyncio.create_subprocess_exec(
             "/bin/sh", "-c", '"$0" --socket "$1" attach --linger 2 "$2" < "$3" > "$4"',

@@ -12,7 +12,7 @@ from tests.bench.peers.protocols import virtmux as client_of
 from tests.bench.sink import Sink
 from tests.bench.source import Source, write_flood
 from tests.harness.container import remove_cgroups
-from tests.harness.follower import follow
+from tests.harness.follower import boot, follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.system_calls import counted
@@ -73,9 +73,7 @@ async def test_a_keystroke_and_its_echo_take_few_system_calls(
     echoing = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
     async with follow(mux.socket, echoing.name) as client:
-        await client.until_attached()
-        await echoing.resume()
-        await client.until_output(BANNER)
+        await boot(echoing, client, says=BANNER)
         begun = client.console.position.offset
         async with counted(mux.pid, tmp_path / "calls") as counts:
             for number in range(1, KEYS + 1):

@@ -11,7 +11,7 @@ import pytest
 import virtmux
 from tests.harness.daemon import Daemon
 from tests.harness.echo import quiet_echoes
-from tests.harness.follower import Follower, follow
+from tests.harness.follower import Follower, boot, follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
 from tests.integration.conftest import StartDaemon, StartGuest
@@ -73,9 +73,7 @@ async def test_clients_do_not_take_the_last_file_descriptors(
                     assert f"no file descriptors left for clients, of {LIMIT}" in reason.text
             await echoes(console, mux)
             await later.start(paused=True)  # its console needs some, and has them
-            await waiting.until_attached()
-            await later.resume()
-            await waiting.until_output(BANNER)
+            await boot(later, waiting, says=BANNER)
         status, _, error = await mux.run_client("list")
         assert (status, error) == (0, "")
     assert (mux.log.count(SHORT), mux.log.count(AGAIN)) == (1, 1)

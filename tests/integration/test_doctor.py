@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from tests.harness.daemon import Daemon
-from tests.harness.follower import follow
+from tests.harness.follower import boot, follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.virsh_console import virsh_console
@@ -25,9 +25,7 @@ async def test_where_all_is_well_it_says_so(libvirtd: Libvirtd, boot_guest: Star
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
     async with follow(mux.socket, guest.name) as watcher:
-        await watcher.until_attached()
-        await guest.resume()
-        await watcher.until_output(BANNER)
+        await boot(guest, watcher, says=BANNER)
         assert await found(mux) == (0, [], "")
         status, output, _ = await mux.run_client("doctor", f"{guest.name}:serial0")
     assert status == 0

@@ -64,9 +64,7 @@ async def test_a_terminal_answers_what_is_asked_now_and_nothing_of_the_past(
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
     async with follow(mux.socket, guest.name) as watcher:
-        await watcher.until_attached()
-        await guest.resume()
-        await watcher.until_output(BANNER)
+        await boot(guest, watcher, says=BANNER)
         await watcher.echo(HOSTILE + b"\r\nthe past> \x1b[6")
         before = len(watcher.output)
         attach_in(tmux, mux, *replay, guest.name)
@@ -103,9 +101,7 @@ async def test_whatever_a_guest_says_acts_nowhere_else_and_is_whole_in_a_pipe(
     mux = await daemon(libvirtd.uri)
     name = guest.name
     async with follow(mux.socket, name) as watcher:
-        await watcher.until_attached()
-        await guest.resume()
-        await watcher.until_output(BANNER)
+        await boot(guest, watcher, says=BANNER)
         await watcher.echo(HOSTILE + bytes(range(0x80, 0x100)) + "\r\n\u202e\u2028-- forged --\r\nthe end".encode())
         said = watcher.output
         commands = [

@@ -6,7 +6,7 @@ import os
 from tests.harness.console_log import ConsoleLog, holding, raw_log, raw_log_of_files
 from tests.harness.daemon import Daemon
 from tests.harness.flood import flood
-from tests.harness.follower import PATIENCE, follow
+from tests.harness.follower import PATIENCE, boot, follow
 from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.integration.conftest import StartDaemon, StartGuest
@@ -162,9 +162,7 @@ async def test_what_is_forgotten_of_a_console_that_is_held_is_gone_and_the_conso
 async def _say(mux: Daemon, guest: Guest, said: bytes) -> None:
     """Start a guest that is paused, and let it say something; returns once that is in its log."""
     async with follow(mux.socket, guest.name) as client:
-        await client.until_attached()
-        await guest.resume()
-        await client.until_output(BANNER)
+        await boot(guest, client, says=BANNER)
         await client.echo(said)
         await ConsoleLog(mux.journal, guest.name).until_data(BANNER + said)
 

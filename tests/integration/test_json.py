@@ -1,6 +1,6 @@
 """What the commands print as JSON about real guests, held against the schemas."""
 
-from tests.harness.follower import follow
+from tests.harness.follower import boot, follow
 from tests.harness.guest import BANNER
 from tests.harness.json_schema import check
 from tests.harness.libvirtd import Libvirtd
@@ -13,9 +13,7 @@ async def test_every_command_keeps_to_its_schema(
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, "test:///no-such-file")
     async with follow(mux.socket, guest.name) as watcher:
-        await watcher.until_attached()
-        await guest.resume()
-        await watcher.until_output(BANNER)
+        await boot(guest, watcher, says=BANNER)
         for command, *more in (
             ("send", "--json", guest.name, "typed"),
             ("expect", "--json", guest.name, "read(y)", "--from", "0"),

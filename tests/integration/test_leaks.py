@@ -8,7 +8,7 @@ from statistics import median
 import virtmux
 from tests.harness.counts import count
 from tests.harness.daemon import Daemon
-from tests.harness.follower import PATIENCE, follow
+from tests.harness.follower import PATIENCE, boot, follow
 from tests.harness.guest import BANNER, Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import ESCAPE
@@ -52,9 +52,7 @@ async def end_and_start(mux: Daemon, guest: Guest) -> None:
         await guest.destroy()
         assert (await client.until_ended()).cause is Cause.GUEST_DESTROYED
         await guest.start(paused=True)
-        await client.until_attached()
-        await guest.resume()
-        await client.until_output(BANNER)
+        await boot(guest, client, says=BANNER)
 
 
 async def be_taken_over(mux: Daemon, guest: Guest) -> None:

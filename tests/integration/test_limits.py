@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from tests.harness.flood import flood, flooded
-from tests.harness.follower import follow
+from tests.harness.follower import boot, follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
 from tests.integration.conftest import StartDaemon, StartGuest
@@ -19,9 +19,7 @@ async def test_what_comes_too_fast_is_a_gap_to_who_watches_and_is_there_for_who_
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri)
     async with follow(mux.socket, guest.name) as client:
-        await client.until_attached()
-        await guest.resume()
-        await client.until_output(BANNER)
+        await boot(guest, client, says=BANNER)
         await mux.reload(f"[limits]\ndelivery_rate = {RATE}\n")
 
         await flood(client, PRINTED)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.harness.command import running
 from tests.harness.counts import count
-from tests.harness.follower import PATIENCE, Follower, follow
+from tests.harness.follower import PATIENCE, Follower, boot, follow
 from tests.harness.guest import BANNER, PANIC, POWER_OFF, RESET, Guest
 from tests.harness.libvirtd import VirshError
 from tests.harness.matrix import (
@@ -265,9 +265,7 @@ async def test_what_ends_nothing_is_a_note(row: NoEnd, stage: Stage) -> None:
 async def test_a_guest_that_panicked_and_is_preserved_is_paused(stage: Stage) -> None:
     guest = await stage.start(stage.libvirtd, state="paused", extra_devices=PANIC_DEVICE, on_crash="preserve")
     async with follow(stage.mux.socket, guest.name) as client:
-        await client.until_attached()
-        await guest.resume()
-        await client.until_output(BANNER)
+        await boot(guest, client, says=BANNER)
         await client.press(PANIC)
         await client.until(lambda one: "crashed: PANICKED" in told_notes(one))
         (listed,) = [each for each in await stage.mux.consoles() if each["id"]["domain"] == guest.name]

@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 
 from tests.harness.daemon import Daemon
-from tests.harness.follower import PATIENCE, Follower, follow
+from tests.harness.follower import PATIENCE, Follower, boot, follow
 from tests.harness.guest import BANNER, FLOOD, boot_sector_guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.matrix import MISSING, Row, Scene, Told, decode, open_scene, play, refusal, told
@@ -118,9 +118,7 @@ async def test_a_lost_hypervisor_ends_its_consoles_and_comes_back_by_itself(row:
             follow(stage.mux.socket, neighbour.name) as too,
             open_scene(stage.mux, guest, stage.bystander) as scene,
         ):
-            await too.until_attached()
-            await neighbour.resume()
-            await too.until_output(BANNER)
+            await boot(neighbour, too, says=BANNER)
             await play(row, scene)
             await too.until(lambda one: len(one.marks(Attached)) == 2)
             assert [told(reason) for reason in too.reasons] == [row.told]

@@ -12,8 +12,8 @@ import pytest
 
 from tests.harness.daemon import Daemon
 from tests.harness.flood import numbers
-from tests.harness.follower import PATIENCE, Follower, follow, follow_all
-from tests.harness.guest import BANNER, DEFINITION_TOO, FLOOD, PROMPT, Guest
+from tests.harness.follower import PATIENCE, Follower, boot, follow, follow_all
+from tests.harness.guest import BANNER, DEFINITION_TOO, FLOOD, Guest
 from tests.harness.libvirtd import Libvirtd, VirshError
 from tests.harness.matrix import Told, decode, told
 from tests.harness.paster import pasting
@@ -54,15 +54,6 @@ def openings_and_ends(client: Follower) -> list[type]:
     return [type(mark) for mark in marks if isinstance(mark, Attached | Ended)]
 
 
-async def boots(guest: Guest, *clients: Follower) -> None:
-    """Let a guest that was started paused run, and wait until it listens."""
-    for client in clients:
-        await client.until_attached()
-    await guest.resume()
-    for client in clients:
-        await client.until_output(BANNER)
-
-
 @pytest.mark.parametrize("options", [DEFINITION_TOO, ()], ids=["definition and all", "the definition stays"])
 async def test_clients_stay_attached_while_their_guest_moves_away_and_back(
     hosts: Hosts, boot_guest: StartGuest, daemon: StartDaemon, options: tuple[str, ...]
@@ -72,7 +63,7 @@ async def test_clients_stay_attached_while_their_guest_moves_away_and_back(
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name) as first, follow(mux.socket, guest.name) as second:
         clients = (first, second)
-        await boots(guest, *clients)
+        await boot(guest, *clients, says=BANNER)
         handle, history = first.console.place.info.console, first.console.position.history
         for moves, to in enumerate((there, here), 1):
             await guest.migrate(to, options)
@@ -124,7 +115,7 @@ async def test_a_flood_crosses_over_with_nothing_twice(
     guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name) as client:
-        await boots(guest, client)
+        await boot(guest, client, says=BANNER)
         await client.write(FLOOD)
         await client.until_output(b"line 00000100")
         await guest.migrate(there)
@@ -206,7 +197,7 @@ async def test_a_paused_guest_that_moves_is_followed_too(
     guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name) as client:
-        await boots(guest, client)
+        await boot(guest, client, says=BANNER)
         await guest.suspend()
         await guest.migrate(there)
         await client.until(lambda one: len(one.marks(Attached)) == 2)
@@ -222,7 +213,7 @@ async def test_a_migration_that_fails_leaves_notes_and_no_end(
     guest = await boot_guest(here, state="paused")
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name) as client:
-        await boots(guest, client)
+        await boot(guest, client, says=BANNER)
         for failures in (1, 2):
             await guest.fail_to_migrate(there)
             await client.until(lambda one, failures=failures: len(notes(one)) == 2 * failures)  # type: ignore[misc]
@@ -240,9 +231,7 @@ async def test_a_migration_that_fails_on_its_way_is_no_end_however_late(
     guest = await linux(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, own_libvirtd.uri)
     async with follow(mux.socket, guest.name) as client:
-        await client.until_attached()
-        await guest.resume()
-        await client.until_output(PROMPT)
+        await boot(guest, client)
         async with asyncio.TaskGroup() as tasks:
             moving = tasks.create_task(_fail(guest, own_libvirtd, "canceled by client"))
             await client.until(lambda one: notes(one) == ["migrating"])
@@ -280,7 +269,7 @@ async def test_a_guest_that_moves_where_virtmux_does_not_look_has_ended(
     mux = await daemon(here.uri)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(follow(mux.socket, guest.name))
-        await boots(guest, client)
+        await boot(guest, client, says=BANNER)
         leaving = [await _attach(stack, mux, guest, b"a", *options) for options in ([], ["--once"])]
         await guest.migrate(there, ())
         reason = await client.until_ended()
@@ -299,7 +288,7 @@ async def test_attach_rides_out_a_move_that_is_followed_and_once_does_not(
     mux = await daemon(here.uri, there.uri)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(follow(mux.socket, guest.name))
-        await boots(guest, client)
+        await boot(guest, client, says=BANNER)
         riding = await _attach(stack, mux, guest, b"r")
         once = await _attach(stack, mux, guest, b"o", "--once")
         assert riding.stdout is not None
@@ -349,10 +338,10 @@ async def test_two_domains_of_one_uuid_are_two_consoles(
     await twin.define()
     mux = await daemon(here.uri, there.uri)
     async with follow(mux.socket, guest.name, uri=here.uri) as client:
-        await boots(guest, client)
+        await boot(guest, client, says=BANNER)
         await twin.start(paused=True)
         async with follow(mux.socket, guest.name, uri=there.uri) as other:
-            await boots(twin, other)
+            await boot(twin, other, says=BANNER)
             await client.echo(b"one")
             await other.echo(b"the other")
             assert b"other" not in client.output

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from tests.harness.daemon import Daemon
-from tests.harness.follower import Follower, follow
+from tests.harness.follower import Follower, boot, follow
 from tests.harness.guest import DEFINITION_TOO, PROMPT, Guest
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.terminal import ESCAPE
@@ -22,9 +22,7 @@ async def moving(mux: Daemon, guest: Guest, to: Libvirtd) -> AsyncIterator[Follo
     """A client of a guest that was started paused and is on its way; left, the context brings it there."""
     source = guest.libvirtd
     async with follow(mux.socket, guest.name, uri=source.uri) as client:
-        await client.until_attached()
-        await guest.resume()
-        await client.until_output(PROMPT)
+        await boot(guest, client)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(guest.migrate(to, SLOWLY))
             await client.until_noted("migrating")

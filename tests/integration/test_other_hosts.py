@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.command import Running, running
 from tests.harness.daemon import PROGRAMS, Daemon
-from tests.harness.follower import PATIENCE, follow
+from tests.harness.follower import PATIENCE, boot, follow
 from tests.harness.guest import BANNER, FLOOD
 from tests.harness.libvirtd import Libvirtd
 from tests.harness.sshd import Sshd, serve_ssh
@@ -64,9 +64,7 @@ async def test_one_types_at_a_guest_of_another_host(
     async with host(tmp_path / "a", mux) as alpha:
         variables = ssh(tmp_path, alpha=alpha)
         async with follow(mux.socket, guest.name) as watcher:
-            await watcher.until_attached()
-            await guest.resume()
-            await watcher.until_output(BANNER)
+            await boot(guest, watcher, says=BANNER)
             async with running(NOWHERE, "-H", "alpha", "attach", guest.name, variables=variables) as command:
                 typed = b"typed over ssh " * 400
                 command.type(typed)
@@ -133,9 +131,7 @@ async def test_an_ssh_that_is_killed_in_the_midst_of_output_costs_no_byte(
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, attach="always", config="ring = 67108864\n")
     async with host(tmp_path / "a", mux) as alpha, follow(mux.socket, guest.name) as watcher:
-        await watcher.until_attached()
-        await guest.resume()
-        await watcher.until_output(BANNER)
+        await boot(guest, watcher, says=BANNER)
         await watcher.write(FLOOD)
         arguments = ("-H", "alpha", "attach", "--from", "0", "--too-slow", "wait", guest.name)
         async with running(NOWHERE, *arguments, variables=ssh(tmp_path, alpha=alpha)) as command:

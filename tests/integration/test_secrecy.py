@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.console_log import ConsoleLog, holding
 from tests.harness.daemon import Daemon
-from tests.harness.follower import PATIENCE, follow
+from tests.harness.follower import PATIENCE, boot, follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
 from tests.integration.conftest import StartDaemon, StartGuest
@@ -47,9 +47,7 @@ async def test_a_secret_is_in_ring_and_journal_once_a_guest_has_echoed_it_and_no
     mux = await daemon(libvirtd.uri, attach="always")
     monkeypatch.setenv("VIRTMUX_TEST_TYPED", TYPED)
     async with follow(mux.socket, guest.name) as somebody:
-        await somebody.until_attached()
-        await guest.resume()
-        await somebody.until_output(BANNER)
+        await boot(guest, somebody, says=BANNER)
         await guest.suspend()
         sending = await mux.client("send", guest.name, "--secret-env", "VIRTMUX_TEST_TYPED")
         assert sending.stderr is not None

@@ -14,7 +14,7 @@ from virtmux.domains import DomainInfo
 from virtmux.reasons import Cause, Retry
 from virtmuxd.core.errands import NotDone
 from virtmuxd.core.events import Up
-from virtmuxd.core.registry import AlreadyServedError, NotFoundError
+from virtmuxd.core.registry import AlreadyServedError, NotFoundError, Registry
 
 OTHER_URI = "qemu+unix:///system?socket=/other"
 
@@ -292,13 +292,19 @@ def test_a_hypervisor_that_is_served_no_more_leaves_its_place_to_another_uri() -
     assert registry.uri_of("qemu/system/4a6b") == OTHER_URI
 
 
-def test_a_second_uri_that_is_served_no_more_leaves_the_hypervisor_to_the_first() -> None:
+def served_by_two_uris() -> Registry:
+    """`URI` and `OTHER_URI` lead to one hypervisor, which it has by the first; where "third" leads is not known."""
     registry = Consoles().registry
     for uri in (URI, OTHER_URI, "third"):
         registry.serve(uri, START)
     registry.identified("qemu/system/4a6b", URI)
     with pytest.raises(AlreadyServedError):
         registry.identified("qemu/system/4a6b", OTHER_URI)
+    return registry
+
+
+def test_a_second_uri_that_is_served_no_more_leaves_the_hypervisor_to_the_first() -> None:
+    registry = served_by_two_uris()
 
     registry.cease(OTHER_URI)
     registry.cease("third")
@@ -307,12 +313,7 @@ def test_a_second_uri_that_is_served_no_more_leaves_the_hypervisor_to_the_first(
 
 
 def test_who_asks_hypervisors_asks_each_once() -> None:
-    registry = Consoles().registry
-    for uri in (URI, OTHER_URI, "third"):
-        registry.serve(uri, START)
-    registry.identified("qemu/system/4a6b", URI)
-    with pytest.raises(AlreadyServedError):
-        registry.identified("qemu/system/4a6b", OTHER_URI)
+    registry = served_by_two_uris()
 
     def served_at(uri: str | None) -> list[str]:
         return [each.uri for each in registry.served_at(uri)]
