@@ -67,7 +67,7 @@ async def shown(
     command = [*through, str(program), *arguments]
     async with Terminal(command[0], command[1:]) as terminal:
         if act is not None:
-            await terminal.expect(b"Escape character is")
+            await terminal.until_connected()
             await act(terminal, guest)
         status, _ = await terminal.exit()
         said = _AGENT.sub(b"", terminal.shown)

@@ -49,6 +49,14 @@ class Terminal:
         assert isinstance(before, bytes)
         return before
 
+    async def until_connected(self) -> None:
+        """Waits until a console's client says that it is connected, and has the terminal raw.
+
+        `virsh` says it first: what is typed in between the terminal echoes itself, and virsh discards (TCSAFLUSH).
+        """
+        await self.expect(b"Escape character is")
+        assert await asyncio.to_thread(self.child.waitnoecho), "the terminal is never raw"
+
     async def exit(self) -> tuple[int, bytes]:
         """Waits for the program's end: its exit status, negative for a signal as in subprocess, and its last words."""
         await asyncio.to_thread(self.child.expect, pexpect.EOF)

@@ -11,7 +11,8 @@ from tests.harness.terminal import ESCAPE, Terminal
 async def virsh_console(guest: Guest, *flags: str) -> AsyncIterator[Terminal]:
     """The client at the console, with these options; it has said so."""
     async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", guest.name, *flags]) as terminal:
-        await terminal.expect(b"Escape character is ^] (Ctrl + ])\r\n")
+        await terminal.until_connected()
+        await terminal.expect(b" ^] (Ctrl + ])\r\n")
         yield terminal
 
 

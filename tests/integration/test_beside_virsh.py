@@ -145,7 +145,7 @@ async def test_a_terminal_that_is_closed_ends_either_and_the_console_is_free(hos
     attach = partial(at_terminal, host.mux.socket, "attach", "--wait", guest.name)  # until libvirtd has noticed
     for run in (virsh, attach, virsh):
         async with run() as terminal:
-            await terminal.expect(b"Escape character is")
+            await terminal.until_connected()
             await type_something(terminal)
             await terminal.hang_up()
         await host.mux.until_listed(guest.name, state="absent")
