@@ -1,9 +1,10 @@
 # What a person runs: `make demo`, `make test`. Each sets up by itself what it needs.
 
-# A test file is run by one process, so that its tests may share what is slow to start.
-PARALLEL = -n auto --maxprocesses 4 --dist loadfile
-# These wait more than they compute.
-INTEGRATION = -n $(shell expr 2 '*' "$$(nproc)") --maxprocesses 8 --dist loadfile
+# Tests wait more than they compute, so several processes share a processor: this many. A test file is run by one of
+# them, so that its tests may share what is slow to start.
+parallel = -n $(shell expr $(1) '*' "$$(nproc)") --maxprocesses 8 --dist loadfile
+UNIT = $(call parallel,2)
+INTEGRATION = $(call parallel,3)
 
 # Tests start the programs a thousand times, and each start would compile them anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -52,7 +53,7 @@ check:
 
 # A packager's build chroot has no .venv: then it is the python3 on PATH.
 unit:
-	$(BIN)python3 -m pytest $(PARALLEL) --ignore=tests/integration
+	$(BIN)python3 -m pytest $(UNIT) --ignore=tests/integration
 
 integration:
 	$(BIN)python3 -m pytest $(INTEGRATION) tests/integration
