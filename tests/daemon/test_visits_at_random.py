@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -33,6 +34,8 @@ _seconds = st.sampled_from([0.0, 0.3, 5.0, 60.0])
 _manners = st.builds(
     Manner, st.sampled_from([None, "all", "boot", "bytes:1000"]), st.sampled_from([0, 100, 5000, _ALL, _ALL])
 )
+#: How a life may begin, and what clients are told because of that.
+BEGINNINGS = {"input": "accepted", "refused input": "rejected", "flood": "Gap", "crash": "missing"}
 
 
 class Visits(RuleBasedStateMachine):
@@ -86,12 +89,28 @@ class Visits(RuleBasedStateMachine):
     def typists(self) -> list[Visitor]:
         return [visitor for visitor in self.here if visitor.typed]
 
-    @initialize(well=st.sampled_from([True, True, True, False]), manner=_manners)
-    def all_goes_well(self, well: bool, manner: Manner) -> None:
-        """At first, mostly."""
-        if well:
-            self.the_guest_is_started()
-            self.come(manner, None)
+    @initialize(first=st.sampled_from(["nothing", "somebody", "somebody", *BEGINNINGS]), manner=_manners)
+    def it_begins(self, first: str, manner: Manner) -> None:
+        """Mostly with somebody at a guest that runs; and at times with what chance alone brings too seldom."""
+        if first == "nothing":
+            return
+        self.the_guest_is_started()
+        self.come(manner, None)
+        self.all_that_is_told_is_so()
+        match first:
+            case "input" | "refused input":
+                for client in self.typists:
+                    client.type(10, WINDOW)
+                    client.confirm()
+                self.daemon.loop.settle()
+                self.it_is_given_input(taken=True) if first == "input" else self.it_ends("told")
+            case "flood":
+                self.the_disk_is_slow(writing=True, reading=False)
+                self.it_prints_much(RING, 3)
+            case "crash":
+                self.the_daemon_ends("crash", 0.0)
+            case _:
+                pass
 
     # The guest.
 
@@ -298,4 +317,11 @@ def test_what_clients_are_told_accounts_for_all_that_happened() -> None:
         ),
     )
 
-    assert all(Visits.told[kind] for kind in ("Output", "Gap", "missing", "accepted", "rejected")), Visits.told
+
+@pytest.mark.parametrize(("first", "kind"), BEGINNINGS.items())
+def test_clients_are_told_of_how_it_began(first: str, kind: str) -> None:
+    before, visits = Visits.told[kind], Visits()
+    visits.it_begins(first, Manner(None, _ALL))
+    visits.all_that_is_told_is_so()
+    assert Visits.told[kind] > before
+    visits.teardown()
