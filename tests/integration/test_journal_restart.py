@@ -28,7 +28,7 @@ async def test_after_sigkills_a_log_goes_on_with_no_byte_twice_and_none_missing(
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, attach="always", config=SMALL)
     log = ConsoleLog(mux.journal, guest.name)
-    async with follow(mux.socket, guest.name) as client:
+    async with follow(mux.socket, guest.name, replay="all") as client:
         await guest.resume()
         await client.until_output(BANNER)
         await client.write(FLOOD)

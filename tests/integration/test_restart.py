@@ -16,7 +16,7 @@ async def test_after_a_sigkill_a_client_goes_on_where_it_was(
 ) -> None:
     guest = await boot_guest(libvirtd, state="paused")
     mux = await daemon(libvirtd.uri, attach="always")
-    async with follow(mux.socket, guest.name) as client:
+    async with follow(mux.socket, guest.name, replay="all") as client:
         await guest.resume()
         await client.until_output(BANNER)
         await mux.kill()

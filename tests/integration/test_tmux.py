@@ -96,6 +96,7 @@ async def test_a_window_follows_the_name_and_the_definition_of_its_guest(
     again = await boot_guest(libvirtd, state="paused", name=guest.name)
     assert again.uuid != guest.uuid
     await tmux.until_named(again.name)
+    await mux.until_listed(again.name, state="attached")
     await again.resume()
     await tmux.until_shown(window, READY)
     assert tmux.window(in_window(again)).id == window
