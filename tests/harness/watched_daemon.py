@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 #: More than any callback may need at once, in ms of CPU; 256 KiB of output, the most that a turn takes, needs some 5.
 BUDGET_MS = 50.0
 #: How long it may take until what was let go is gone, in seconds.
-SETTLE_S = 10.0
+SETTLE_S = 30.0
+_CLIENT = "virtmuxd.service.client.Client"
 
 
 class Report(NamedTuple):
@@ -78,6 +79,10 @@ class WatchPort:
         """The census once no console is open."""
         return await self._census_once(lambda now: not now.held["streams"])
 
+    async def with_clients(self, number: int) -> Census:
+        """The census once there are so many clients, with those that have not said hello."""
+        return await self._census_once(lambda now: now.types.get(_CLIENT, 0) == number)
+
     async def settled(self, before: Census) -> Census:
         """The census once there is no more of anything than before."""
         return await self._census_once(lambda now: not now.more_than(before))
@@ -85,14 +90,17 @@ class WatchPort:
     async def _census_once(self, true: Callable[[Census], bool]) -> Census:
         """The census once this holds of it and no worker is busy, or after a while that would have been enough.
 
-        It asks again and again: that the last connection is closed and freed is no event for anybody.
+        It asks again and again: that the last connection is closed and freed is no event for anybody. The daemon cannot
+        do anything while it counts: it has as long for itself in between.
         """
-        until = asyncio.get_running_loop().time() + SETTLE_S
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SETTLE_S
         while True:
+            asked = loop.time()
             now = await self.census()
-            if (true(now) and not now.busy_workers) or asyncio.get_running_loop().time() > until:
+            if (true(now) and not now.busy_workers) or loop.time() > until:
                 return now
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(loop.time() - asked)
 
     async def kept(self) -> int:
         """See `loop_watch.kept`."""

@@ -81,7 +81,7 @@ async def attacked(libvirtd: Libvirtd) -> AsyncIterator[Attacked]:
 async def test_an_attack_harms_nobody_else_and_leaves_nothing_behind(attacked: Attacked, name: str) -> None:
     for _ in range(2):
         await attacked.attack(name)  # what it has imported, cached and laid out stays
-    before = await attacked.mux.watch.census()
+    before = await attacked.mux.watch.with_clients(1)
     memory, seen = attacked.mux.anonymous_kib, len(attacked.bystander.output)
     async with echoing(attacked.bystander, attacked.way) as echoes:
         assert await attacked.attack(name) > 0
