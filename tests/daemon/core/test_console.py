@@ -1,5 +1,7 @@
 """A console as a whole: what those who watch are told, and how it comes, goes and is let go."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.harness.consoles import RUNNING_ID, SECOND, START, Bench, Consoles, always, held
@@ -174,7 +176,7 @@ def test_an_event_that_is_no_mark_may_concern_a_span_of_output() -> None:
 def test_a_rename_keeps_the_history() -> None:
     bench = held(always())
     bench.output(b"abc")
-    bench.console.naming.domain = "web2"
+    bench.console.appear(replace(bench.console.naming, domain="web2"), bench.tick())
     bench.stop()
 
     last_end = bench.console.sequence.last_end
