@@ -32,6 +32,8 @@ _ROOT = Path(__file__).parents[2]
 _BUILD = _ROOT / "build" / "mutants"
 #: Which tests are those of a package.
 _TESTS = {"virtmuxd.": "tests/daemon/core", "virtmux.": "tests/protocol", "virtmux_cli.": "tests/client"}
+#: How many are tried at once: those of edges wait, many until they are ended.
+_PER_PROCESSOR = 4
 _LEFT_OUT = "not at_random and not runTest"
 #: What mypy says of any function that stands beside its like, and of a condition that is made constant.
 _NO_ERRORS = {"has-type", "no-redef", "redundant-expr", "unreachable"}
@@ -108,7 +110,7 @@ class Trial:
         running: dict[int, Mutant] = {}
         for done, (module, mutant) in enumerate(tried, 1):
             names = {name for line in mutant.lines for name in comes_by[module.path].get(line, ()) if name}
-            if len(running) >= (os.cpu_count() or 1):
+            if len(running) >= _PER_PROCESSOR * (os.cpu_count() or 1):
                 self._end_one(running)
             pid = os.fork()
             if not pid:
