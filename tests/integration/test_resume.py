@@ -171,7 +171,11 @@ def _behind(hole: int, breaks: list[int], client: Follower) -> tuple[int, float]
 
 
 def _holes(output: bytes, printed: bytes) -> list[int]:
-    """Where in `output` something is missing of what was printed; all the rest is there, in order."""
+    """Where in `output` something is missing of what was printed; all the rest is there, in order.
+
+    Four lines are like no others. What is left between two holes may be less, and found elsewhere too: that it was
+    printed somewhere in between is all that can be said of it.
+    """
     holes: list[int] = []
     at = due = 0
     while True:
@@ -180,11 +184,12 @@ def _holes(output: bytes, printed: bytes) -> list[int]:
         if at == len(output):
             assert due == len(printed)
             return holes
-        holes.append(at)
-        sizes = (size for size in (64, 32, 16, 8, 4, 2, 1) if printed.find(output[at : at + size], due) >= 0)
-        size = next(sizes, None)
-        assert size, f"the guest did not print this behind {output[at - 40 : at]!r}: {output[at : at + 40]!r}"
-        due = printed.find(output[at : at + size], due)
+        sure = next(each for each in range(at, len(output)) if printed.find(output[each : each + 64], due) >= 0)
+        found = printed.find(output[sure : sure + 64], due)
+        between = iter(printed[due:found])
+        assert all(byte in between for byte in output[at:sure]), f"the guest did not print this: {output[at:sure]!r}"
+        holes += sorted({at, sure})
+        at, due = sure, found
 
 
 def _common(one: memoryview, other: memoryview) -> int:
