@@ -1,5 +1,5 @@
-"""`make mutants`: in the core and the pure parts of the protocol one thing after the other is changed. What neither
-mypy nor a test notices is told, but for what is in justified.toml.
+"""`make mutants`: in the core and the library one thing after the other is changed. What neither mypy nor a test
+notices is told, but for what is in justified.toml.
 
 Each is tried in a process of its own, by the tests that come by its lines, the quickest first. What only chance finds
 is not counted upon: tests of whole lives at random are left out, and Hypothesis draws the same each time.
@@ -39,14 +39,17 @@ _LEFT_OUT = "not at_random and not runTest"
 _NO_ERRORS = {"has-type", "no-redef", "redundant-expr", "unreachable"}
 
 
-def pure_modules() -> list[str]:
-    """Those that pyproject.toml says are pure, and those in packages of which it says so."""
+def modules() -> list[str]:
+    """All of the library, and those that pyproject.toml says are pure, by name or by their package's."""
     contracts = tomllib.loads((_ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (names,) = (contract["source_modules"] for contract in contracts if "pure" in contract["name"])
     found = []
-    for name in names:
+    for name in ["virtmux", *(name for name in names if not name.startswith("virtmux."))]:
         path = getattr(import_module(name), "__path__", None)
-        found += [name] if path is None else [each.name for each in pkgutil.iter_modules(path, f"{name}.")]
+        if path is None:
+            found.append(name)
+        else:
+            found += [each.name for each in pkgutil.walk_packages(path, f"{name}.") if not each.ispkg]
     return found
 
 
@@ -146,12 +149,11 @@ class Trial:
 @click.command()
 @click.argument("globs", metavar="MODULE...", nargs=-1)
 def main(globs: tuple[str, ...]) -> None:
-    """Change these modules: pure ones, by globs, and others by name; else all of the core, and of the protocol's pure
-    ones. Ends with 1 where something is not noticed."""
+    """Change these modules, by globs; else all of the core and of the library. Ends with 1 where something is not
+    noticed."""
     _BUILD.mkdir(parents=True, exist_ok=True)
     wanted = globs or ("virtmuxd.*", "virtmux.*")
-    names = [name for name in pure_modules() if any(fnmatchcase(name, glob) for glob in wanted)]
-    names += [name for name in globs if "*" not in name and name not in names]
+    names = [name for name in modules() if any(fnmatchcase(name, glob) for glob in wanted)]
     numbers = count(1)
     trial = Trial([Mutants(name, numbers) for name in names])
     tests = sorted({tests for name in names for package, tests in _TESTS.items() if name.startswith(package)})
