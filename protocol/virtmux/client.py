@@ -28,7 +28,7 @@ from virtmux.console import Console
 from virtmux.domains import DomainInfo
 from virtmux.errors import ConnectionLost
 from virtmux.following import Happening
-from virtmux.link import LinkLost
+from virtmux.link import UNASKED, LinkLost
 from virtmux.messages import (
     Attach,
     ConsoleInfo,
@@ -123,7 +123,7 @@ class Client:
         Raises:
             ConnectionLost: there is no connection any more.
         """
-        items = (await self._connection.ask(ListConsoles(0))).items
+        items = (await self._connection.ask(ListConsoles(UNASKED))).items
         hypervisors = [item.info for item in items if isinstance(item, messages.Hypervisor)]
         return Inventory(hypervisors, [item.info for item in items if isinstance(item, messages.Console)])
 
@@ -139,7 +139,7 @@ class Client:
             ConnectionLost: there is no connection any more.
             ValueError: as for `attach`.
         """
-        items = (await self._connection.ask(Histories(0, domain, device, uri))).items
+        items = (await self._connection.ask(Histories(UNASKED, domain, device, uri))).items
         return [item.info for item in items if isinstance(item, messages.History)]
 
     async def marks(
@@ -150,7 +150,7 @@ class Client:
         Raises:
             Refused, ConnectionLost, ValueError: as `histories`.
         """
-        items = (await self._connection.ask(Marks(0, domain, device, uri, since))).items
+        items = (await self._connection.ask(Marks(UNASKED, domain, device, uri, since))).items
         return [item for item in items if isinstance(item, Stored)]
 
     async def forget(self, domain: str, device: str | None = None, *, uri: str | None = None) -> None:
@@ -159,7 +159,7 @@ class Client:
         Raises:
             Refused, ConnectionLost, ValueError: as `histories`.
         """
-        await self._connection.ask(Forget(0, domain, device, uri))
+        await self._connection.ask(Forget(UNASKED, domain, device, uri))
 
     def attach(
         self,
@@ -203,7 +203,7 @@ class Client:
             ValueError: a text that is not Unicode or has more than 1024 characters, which cannot be sent.
         """
         at = None if position is None else str(position)
-        wish = Attach(0, domain, device, uri, at, read_only, replay, hold, timed, lag)
+        wish = Attach(UNASKED, domain, device, uri, at, read_only, replay, hold, timed, lag)
         wish = replace(wish, exclusive=exclusive, steal=steal, company=company, force=force)
         return self._connection.place(wish)
 
@@ -219,7 +219,7 @@ class Client:
             ConnectionLost: there is no connection any more.
             ValueError: as for `attach`.
         """
-        await self._connection.ask(Release(0, domain, device, uri, seconds))
+        await self._connection.ask(Release(UNASKED, domain, device, uri, seconds))
 
     def released(
         self, domain: str, device: str | None = None, *, uri: str | None = None
@@ -229,7 +229,7 @@ class Client:
         Raises:
             Refused, ConnectionLost, ValueError: as `release`.
         """
-        return self._connection.released(Release(0, domain, device, uri, while_connected=True))
+        return self._connection.released(Release(UNASKED, domain, device, uri, while_connected=True))
 
     async def reclaim(self, domain: str, device: str | None = None, *, uri: str | None = None) -> None:
         """End what `release` began, whoever did. Others may have released the console while they are connected: it
@@ -238,7 +238,7 @@ class Client:
         Raises:
             Refused, ConnectionLost, ValueError: as `release`.
         """
-        await self._connection.ask(Reclaim(0, domain, device, uri))
+        await self._connection.ask(Reclaim(UNASKED, domain, device, uri))
 
     async def who(self) -> list[ClientInfo]:
         """Who is connected to the daemon.
@@ -247,7 +247,8 @@ class Client:
             Refused: the daemon is too old to say (`feature-missing`).
             ConnectionLost: there is no connection any more.
         """
-        return [item.info for item in (await self._connection.ask(Who(0))).items if isinstance(item, messages.Client)]
+        items = (await self._connection.ask(Who(UNASKED))).items
+        return [item.info for item in items if isinstance(item, messages.Client)]
 
     async def kick(self, client: int) -> None:
         """Have the client with this number, as `who` gives it, sent away.
@@ -256,7 +257,7 @@ class Client:
             Refused: there is no such client, this one may not do that, or the daemon is too old.
             ConnectionLost: there is no connection any more.
         """
-        await self._connection.ask(Kick(0, client))
+        await self._connection.ask(Kick(UNASKED, client))
 
     async def guest(
         self,
@@ -280,7 +281,7 @@ class Client:
             ConnectionLost: there is no connection any more, or it was lost before the answer.
             ValueError: as for `attach`.
         """
-        asked = Guest(id=0, domain=domain, uri=uri, action=action, keys=list(keys), hold_ms=hold_ms)
+        asked = Guest(id=UNASKED, domain=domain, uri=uri, action=action, keys=list(keys), hold_ms=hold_ms)
         request = (await self._connection.online()).ask(asked)
         try:
             await request.done
@@ -296,7 +297,7 @@ class Client:
             ConnectionLost: there is no connection any more.
             ValueError: as for `attach`.
         """
-        items = (await self._connection.ask(Domains(0, domain, uri))).items
+        items = (await self._connection.ask(Domains(UNASKED, domain, uri))).items
         return [item.info for item in items if isinstance(item, messages.Domain)]
 
     async def statistics(self) -> Statistics:
@@ -306,7 +307,7 @@ class Client:
             Refused: the daemon is too old (`feature-missing`).
             ConnectionLost: there is no connection any more.
         """
-        items = (await self._connection.ask(Status(0))).items
+        items = (await self._connection.ask(Status(UNASKED))).items
         return next(item.info for item in items if isinstance(item, messages.StatisticsMessage))
 
     async def openmetrics(self) -> str:
@@ -315,7 +316,7 @@ class Client:
         Raises:
             Refused, ConnectionLost: as `statistics`.
         """
-        items = (await self._connection.ask(OpenMetrics(0))).items
+        items = (await self._connection.ask(OpenMetrics(UNASKED))).items
         return "".join(item.text for item in items if isinstance(item, messages.MetricsText))
 
     @property

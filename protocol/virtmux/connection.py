@@ -21,7 +21,7 @@ from virtmux.console_place import ConsolePlace
 from virtmux.errors import ConnectionLost, Refused, VirtmuxError
 from virtmux.event_stream import EventStream
 from virtmux.following import Happening
-from virtmux.link import Link, LinkLost, Question, Request, open_link
+from virtmux.link import UNASKED, Link, LinkLost, Question, Request, open_link
 from virtmux.messages import Attach, Reclaim, Release
 from virtmux.reason_now import reason_now
 from virtmux.reasons import CAUSES, SERVER_CAUSES, Cause, Reason, Retry
@@ -128,7 +128,7 @@ class Connection:
     @contextlib.asynccontextmanager
     async def released(self, release: Release) -> AsyncIterator[None]:
         """A console is let go, anew on each next link; entering it raises as `ask`."""
-        reclaim = Reclaim(0, release.domain, release.device, release.uri, while_connected=True)
+        reclaim = Reclaim(UNASKED, release.domain, release.device, release.uri, while_connected=True)
         try:
             await self.ask(release)
         except asyncio.CancelledError:  # it may be let go all the same

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from virtmux.errors import Refused, TooSlow, VirtmuxError
 from virtmux.following import Disconnected, Happening, Reconnected
 from virtmux.inbox import Inbox
-from virtmux.link import Link
+from virtmux.link import UNASKED, Link
 from virtmux.messages import Event, Watch
 from virtmux.reason_now import reason_now
 from virtmux.reasons import Cause, Reason
@@ -69,7 +69,7 @@ class EventStream:
             self._inbox.put(happening)
 
     def _watch(self, link: Link) -> None:
-        link.ask(Watch(0)).done.add_done_callback(self._watched)
+        link.ask(Watch(UNASKED)).done.add_done_callback(self._watched)
 
     def _watched(self, done: asyncio.Future[None]) -> None:
         if isinstance(error := done.exception(), Refused):

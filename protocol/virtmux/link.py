@@ -70,6 +70,8 @@ Question = (
     | messages.OpenMetrics
 )
 """What the daemon answers."""
+#: The id of one that is not asked yet.
+UNASKED = 0
 #: What an answer that is a list consists of.
 _Item = (
     messages.Hypervisor

@@ -27,6 +27,7 @@ from virtmux.messages import (
     Detach,
     Domains,
     Done,
+    Guest,
     Hypervisor,
     Kick,
     Limits,
@@ -116,14 +117,14 @@ async def test_a_release_is_done_once_the_console_is_let_go(daemon: ScriptedDaem
         assert asked == Release(asked.id, "web1", "serial0", "qemu:///system", 90)
         peer.say(Refused(asked.id, reason(Cause.HYPERVISOR_TIMEOUT)))
         reclaimed = await peer.expect(Reclaim)
-        assert reclaimed == Reclaim(reclaimed.id, "web1", "serial0")
+        assert reclaimed == Reclaim(reclaimed.id, "web1", "serial0", "qemu:///system")
         peer.say(Done(reclaimed.id))
 
     async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
         with pytest.raises(virtmux.Refused) as caught:
             await mux.release("web1", "serial0", uri="qemu:///system", seconds=90)
         assert caught.value.reason.cause is Cause.HYPERVISOR_TIMEOUT
-        await mux.reclaim("web1", "serial0")
+        await mux.reclaim("web1", "serial0", uri="qemu:///system")
 
 
 async def test_a_missing_console_is_refused_and_the_connection_goes_on(daemon: ScriptedDaemon) -> None:
@@ -242,7 +243,7 @@ async def test_people_and_domains_are_asked_for_and_a_client_is_sent_away(tmp_pa
         assert kicked.client == 2
         peer.say(Done(kicked.id))
         asked_for = await peer.expect(Domains)
-        assert (asked_for.domain, asked_for.uri) == ("web1", CONSOLE.uri)
+        assert asked_for == Domains(asked_for.id, "web1", CONSOLE.uri)
         peer.say(DomainMessage(asked_for.id, domain), Done(asked_for.id))
 
     daemon = ScriptedDaemon(tmp_path / "virtmux.sock", features=[Feature.WHO, Feature.DOMAINS])
@@ -250,3 +251,17 @@ async def test_people_and_domains_are_asked_for_and_a_client_is_sent_away(tmp_pa
         assert await mux.who() == [client]
         await mux.kick(2)
         assert await mux.domains("web1", uri=CONSOLE.uri) == [domain]
+
+
+async def test_a_guest_is_asked_for_with_the_keys_to_press(tmp_path: Path) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        asked = await peer.expect(Guest)
+        assert asked == Guest(
+            id=asked.id, domain="web1", uri=CONSOLE.uri, action="key", keys=[29, 56, 111], hold_ms=250
+        )
+        peer.say(Done(asked.id))
+
+    daemon = ScriptedDaemon(tmp_path / "virtmux.sock", features=[Feature.GUEST])
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+        await mux.guest("web1", "key", uri=CONSOLE.uri, keys=(29, 56, 111), hold_ms=250)

@@ -49,10 +49,10 @@ async def test_histories_are_asked_for_by_name(daemon: ScriptedDaemon) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await daemon.accept()
         asked = await peer.expect(Histories)
-        assert (asked.domain, asked.device, asked.uri) == ("web1", "serial0", "qemu:///system")
+        assert asked == Histories(asked.id, "web1", "serial0", "qemu:///system")
         peer.say(History(asked.id, INFO), History(asked.id, INFO), Done(asked.id))
         asked = await peer.expect(Histories)
-        assert (asked.domain, asked.device, asked.uri) == (None, None, None)
+        assert asked == Histories(asked.id)
         peer.say(Done(asked.id))
 
     async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
@@ -64,11 +64,11 @@ async def test_marks_are_asked_for_since_a_time(daemon: ScriptedDaemon) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await daemon.accept()
         asked = await peer.expect(Marks)
-        assert (asked.domain, asked.device, asked.uri, asked.since) == ("web1", None, None, AT)
+        assert asked == Marks(asked.id, "web1", "serial0", CONSOLE.uri, AT)
         peer.say(Stored(asked.id, HISTORY, MARK), Done(asked.id))
 
     async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
-        (stored,) = await mux.marks("web1", since=AT)
+        (stored,) = await mux.marks("web1", "serial0", uri=CONSOLE.uri, since=AT)
 
         assert (stored.history, stored.event) == (HISTORY, MARK)
 
@@ -91,12 +91,12 @@ async def test_to_forget_is_done_or_refused(daemon: ScriptedDaemon) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await daemon.accept()
         asked = await peer.expect(Forget)
-        assert (asked.domain, asked.device, asked.uri) == ("web1", "serial0", None)
+        assert asked == Forget(asked.id, "web1", "serial0", CONSOLE.uri)
         peer.say(Done(asked.id))
         peer.say(Refused((await peer.expect(Forget)).id, reason(Cause.CONSOLE_MISSING)))
 
     async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
-        await mux.forget("web1", "serial0")
+        await mux.forget("web1", "serial0", uri=CONSOLE.uri)
         with pytest.raises(virtmux.Refused) as caught:
             await mux.forget("web1")
         assert caught.value.reason.cause is Cause.CONSOLE_MISSING
@@ -108,7 +108,7 @@ async def test_a_place_is_asked_for_with_all_that_is_wished(daemon: ScriptedDaem
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await daemon.accept()
         asked = await peer.expect(Attach)
-        assert (asked.replay, asked.hold, asked.timed, asked.lag) == ("bytes:100", False, True, lag)
+        assert asked == Attach(asked.id, "web1", replay="bytes:100", hold=False, timed=True, lag=lag)
         peer.say(place(asked.id, position=f"{HISTORY}:5:1", end=f"{HISTORY}:9:1"), Time(HANDLE, 5, AT))
         peer.output(b"tail", at=5)
         peer.say(PlaceEnded(HANDLE, reason(Cause.TOO_SLOW)))
