@@ -10,6 +10,7 @@ import pytest
 import virtmux
 from tests.harness.scripted_daemon import (
     AT,
+    CONSOLE,
     HANDLE,
     HISTORY,
     Peer,
@@ -22,8 +23,8 @@ from tests.harness.scripted_daemon import (
     waiting,
 )
 from virtmux.ledger import InputState
-from virtmux.messages import Attach, Confirm, Done, InputStatus, Limits, ListConsoles
-from virtmux.reasons import Cause
+from virtmux.messages import Attach, Confirm, Done, InputStatus, Limits, ListConsoles, State
+from virtmux.reasons import Cause, Phase
 from virtmux.records import Break
 from virtmux.wire import Input
 
@@ -169,7 +170,8 @@ async def test_what_was_rejected_is_counted_from_its_own_start(daemon: ScriptedD
             await console.write(b"defghij")
     error = caught.value
     assert (error.accepted, error.unknown, error.rejected) == (2, 1, 4)
-    assert error.reason.cause is Cause.GUEST_DESTROYED
+    why = error.reason
+    assert (why.cause, why.phase, why.console) == (Cause.GUEST_DESTROYED, Phase.SEND, CONSOLE)
 
 
 async def test_what_is_refused_again_has_its_fate_though_the_daemon_has_not_begun_to_count_anew(
@@ -265,6 +267,22 @@ async def test_a_console_that_waits_takes_none(daemon: ScriptedDaemon) -> None:
         with pytest.raises(virtmux.NotAttached) as caught:
             await console.write(b"x")
         assert caught.value.reason.cause is Cause.GUEST_NOT_RUNNING
+
+
+async def test_a_place_at_what_is_only_stored_takes_none(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        peer.say(place((await peer.expect(Attach)).id, state=State.ABSENT, attachment=None))
+        await peer.gone()
+
+    async with (
+        playing(daemon, script),
+        virtmux.connect(daemon.path) as mux,
+        mux.attach("web1", position=f"{HISTORY}:0:1", hold=False) as console,
+    ):
+        with pytest.raises(virtmux.NotAttached) as caught:
+            await console.write(b"x")
+        assert (caught.value.reason.cause, caught.value.reason.console) == (Cause.STREAM_ENDED, CONSOLE)
 
 
 async def test_a_read_only_place_refuses_it(daemon: ScriptedDaemon) -> None:

@@ -108,6 +108,17 @@ class TestExpect:
             assert console.position == Position(HISTORY, 10, 2)
             assert (await console.expect(b"login: ", timeout=10)).before == b""
 
+    async def test_a_match_begins_no_further_back_than_the_window(self, daemon: ScriptedDaemon) -> None:
+        async def script(peer: Peer) -> None:
+            peer.output(b"log", at=0)
+            peer.output(b"in: ", at=3)
+            peer.ended(1, DOWN, at=7)
+
+        async with at_console(daemon, script) as console:
+            with pytest.raises(virtmux.ConsoleEnded) as ended:
+                await console.expect(b"login: ", timeout=10, window=2)
+            assert ended.value.seen == b": "
+
     async def test_a_console_that_is_not_attached_yet_is_waited_for(self, daemon: ScriptedDaemon) -> None:
         async def script(daemon: ScriptedDaemon) -> None:
             peer = await daemon.accept()
@@ -263,6 +274,16 @@ class TestWaiting:
             await console.until_attached(timeout=10)
             assert console.position == Position(HISTORY, 0, 3)
             await console.until_attached(timeout=0)
+
+    async def test_until_attached_gives_up_in_time(self, daemon: ScriptedDaemon) -> None:
+        async def script(daemon: ScriptedDaemon) -> None:
+            peer = await daemon.accept()
+            peer.say(waiting((await peer.expect(Attach)).id, reason(Cause.GUEST_NOT_RUNNING)))
+            await peer.gone()
+
+        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+            with pytest.raises(virtmux.TimedOut, match="not attached within 0 s: guest web1 is not running"):
+                await console.until_attached(timeout=0)
 
     async def test_until_ended_gives_the_reason_that_counts(self, daemon: ScriptedDaemon) -> None:
         async def script(peer: Peer) -> None:

@@ -6,13 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 import virtmux
-from tests.harness.scripted_daemon import HANDLE, Peer, ScriptedDaemon, attached, place, playing, taken
+from tests.harness.scripted_daemon import CONSOLE, HANDLE, Peer, ScriptedDaemon, attached, place, playing, taken
 from virtmux.features import Feature
 from virtmux.following import Disconnected, Resumed
 from virtmux.ledger import InputState
 from virtmux.messages import Attach, Company, Done, InputStatus, ListConsoles, PlaceEnded, RoleChanged
 from virtmux.people import Companion, Person, Role
-from virtmux.reasons import Cause
+from virtmux.reasons import Cause, sentence
 from virtmux.wire import Input
 
 BOB = Person(2, "bob", 1001, 123)
@@ -66,8 +66,10 @@ async def test_a_watchers_input_is_refused_and_not_sent_and_afterwards_it_is_tak
         await console.write(b"one")
         await anext(console)
         for give in (console.write, console.send):
-            with pytest.raises(virtmux.Refused, match="bob has the console alone") as caught:
+            with pytest.raises(virtmux.Refused) as caught:
                 await give(b"two")
+            why = sentence(Cause.ACCESS_DENIED, CONSOLE, "bob has the console alone")
+            assert (caught.value.reason.text, caught.value.reason.console) == (why, CONSOLE)
             assert caught.value.reason.cause is Cause.ACCESS_DENIED
         await anext(console)
         await console.write(b"again")
