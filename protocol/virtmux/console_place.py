@@ -42,8 +42,16 @@ _MARK_COST = 512
 class ConsolePlace:
     """One place, over all links on which it is had. `inbox` holds what the application has not taken."""
 
+    # What there is once the daemon has given it.
     answer: Place
-    """The daemon's last answer to the attach, once there is one."""
+    """The daemon's last answer to the attach."""
+    _paused: bool
+    _uri: str
+    """Where the console is: ends that were received may have moved it."""
+    _live_from: int
+    """The first mark that says anything newer than the answer."""
+    _proof: str | None
+    """By which what was missed may be read."""
 
     def __init__(self, wish: Attach) -> None:
         """`wish` is what the daemon is asked for, at first and after a lost connection."""
@@ -54,22 +62,14 @@ class ConsolePlace:
         """Whether it is over; the last record says why."""
         self._link: Link | None = None
         self._handle = 0
-        self._paused = False
         self._losses_ahead = 0
         """So many `Disconnected` wait to be taken."""
         self._cut: Reason | None = None
         """Why there is no link, or was none before this one."""
-        # What it is asked for with again.
         self._received: Position | None = None
-        """What comes next, as of the last answer or loss."""
-        self._uri = ""
-        """Where the console is: ends that were received may have moved it."""
-        self._live_from = 0
-        """The first mark that says anything newer than the answer."""
+        """What comes next, as of the last loss."""
         self._token: str | None = None
         """By which an exclusive place is had again."""
-        self._proof: str | None = None
-        """By which what was missed may be read."""
 
     # What the application's side uses.
 
@@ -128,8 +128,7 @@ class ConsolePlace:
         self._token, self._proof = answer.token or self._token, answer.proof
         self.answer = answer
         if self._received is not None:
-            self._put(Resumed(self._received, answer), _MARK_COST)
-        self._received = Position.parse(answer.position)
+            self._put(Resumed(self._received, answer))
 
     def receive(self, record: Output | MarkMessage | Gap | Time | RoleChanged | Company) -> None:
         """Queue a record; hold the console back where too many wait.
@@ -141,7 +140,7 @@ class ConsolePlace:
             raise ProtocolError(f"records of console {self._handle}, which is paused")
         if isinstance(record, MarkMessage) and isinstance(record.record, Ended) and record.mark >= self._live_from:
             self._uri = record.record.reason.moved_to or self._uri
-        self._put(record, len(record.data) if isinstance(record, Output) else _MARK_COST)
+        self._put(record)
 
     def input_status(self, status: InputStatus) -> None:
         """The daemon's word on this place's input."""
@@ -155,7 +154,7 @@ class ConsolePlace:
         reason = replace(reason, console=self.answer.info.id, offset=self._received.offset)
         self._unlink(reason)
         self._losses_ahead += 1
-        self.inbox.put(Disconnected(reason), _MARK_COST)
+        self._put(Disconnected(reason))
 
     def end(self, reason: Reason) -> None:
         """The place is over: the daemon ended it or does not give it again, or there is no next link. The first reason
@@ -163,15 +162,15 @@ class ConsolePlace:
         if not self.ended:
             self.ended = True
             self._unlink(reason)
-            self.inbox.put(PlaceEnded(self._handle, reason), _MARK_COST)
+            self._put(PlaceEnded(self._handle, reason))
 
     def _unlink(self, reason: Reason) -> None:
         self._link = None
         self._cut = reason
         self.input.close(reason.cause)
 
-    def _put(self, record: Record, cost: int) -> None:
-        self.inbox.put(record, cost)
+    def _put(self, record: Record) -> None:
+        self.inbox.put(record, len(record.data) if isinstance(record, Output) else _MARK_COST)
         if self.inbox.cost > PAUSE_ABOVE and not self._paused:
             self._flow(paused=True)
 

@@ -46,9 +46,9 @@ async def test_nothing_twice_and_nothing_missing_over_a_daemons_restart(daemon: 
         async with daemon:
             peer = await daemon.accept()
             asked = await peer.expect(Attach)
-            assert (asked.domain, asked.device, asked.uri) == (CONSOLE.uuid, CONSOLE.device, CONSOLE.uri)
-            assert asked.position == f"{HISTORY}:3:2"
-            peer.say(place(asked.id, console=1, position=asked.position))
+            where = f"{HISTORY}:3:2"
+            assert asked == Attach(asked.id, CONSOLE.uuid, CONSOLE.device, CONSOLE.uri, where)
+            peer.say(place(asked.id, console=1, position=where))
             peer.output(b"def", at=3, handle=1)
             await peer.gone()
 

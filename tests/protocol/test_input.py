@@ -22,6 +22,7 @@ from tests.harness.scripted_daemon import (
     taken,
     waiting,
 )
+from virtmux.following import Disconnected, Resumed
 from virtmux.ledger import InputState
 from virtmux.messages import Attach, Confirm, Done, InputStatus, Limits, ListConsoles, State
 from virtmux.reasons import Cause, Phase
@@ -211,6 +212,27 @@ async def test_with_a_lost_connection_the_fate_is_unknown(daemon: ScriptedDaemon
         with pytest.raises(virtmux.NotAttached) as again:
             await console.write(b"x")
         assert again.value.reason.cause is Cause.SERVER_LOST
+
+
+async def test_it_goes_nowhere_until_the_reader_has_come_behind_the_last_loss(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        for _ in range(2):
+            (await attached(daemon)).close()
+        peer = await daemon.accept()
+        peer.say(place((await peer.expect(Attach)).id, console=9), Done((await peer.expect(ListConsoles)).id))
+        typed = await peer.expect(Input)
+        assert (typed.console, typed.data) == (9, b"now")
+        peer.say(InputStatus(9, 1, accepted=3))
+        await peer.gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
+        await mux.consoles()
+        assert [type(record) for record in await taken(console, 2)] == [Disconnected, Resumed]
+        with pytest.raises(virtmux.NotAttached) as caught:
+            await console.write(b"early")
+        assert caught.value.reason.cause is Cause.SERVER_LOST
+        await taken(console, 2)
+        await console.write(b"now")
 
 
 async def test_it_goes_to_the_attachment_that_the_reader_has_come_to(daemon: ScriptedDaemon) -> None:
