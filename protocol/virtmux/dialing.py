@@ -1,6 +1,5 @@
 """Opens a connection to a daemon: of this host by its Unix socket, of another one by ssh. Needs no event loop."""
 
-import errno
 import os
 import socket
 from collections.abc import Sequence
@@ -68,12 +67,12 @@ def broken(address: Address, error: Exception, *, greeted: bool) -> Reason:
         f"what comes from {address} is not from virtmux; `ssh {address} true` must print nothing: "
         "see what the shell there reads at its start"
     )
-    return reason_now(Cause.SERVER_LOST, text=text, phase=Phase.CLIENT)
+    return reason_now(Cause.SERVER_LOST, text=text)
 
 
 def _connect(path: str | os.PathLike[str]) -> socket.socket:
     """A Unix socket answers at once: where its queue is full the answer is EAGAIN."""
-    unconnected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    unconnected = socket.socket(socket.AF_UNIX)
     try:
         unconnected.settimeout(0)
         unconnected.connect(os.fspath(path))
@@ -92,7 +91,7 @@ def _by_ssh(host: SshHost, *, again: bool) -> Dialed:
             process = SshProcess(host, streams, again=again)
         except ValueError as error:
             ours.close()
-            raise OSError(errno.EINVAL, f"VIRTMUX_SSH: {error}") from error
+            raise OSError(f"VIRTMUX_SSH: {error}") from error
         except BaseException:
             ours.close()
             raise
@@ -103,7 +102,7 @@ def _by_ssh(host: SshHost, *, again: bool) -> Dialed:
 def _not_connected(failures: Sequence[tuple[Address, OSError]]) -> VirtmuxError:
     detail = ", ".join(f"{address}: {error.strerror or error}" for address, error in failures)
     if any(isinstance(address, SshHost) for address, _ in failures):
-        return ConnectionLost(reason_now(Cause.SERVER_LOST, text=f"ssh cannot be run: {detail}", phase=Phase.CLIENT))
+        return ConnectionLost(reason_now(Cause.SERVER_LOST, text=f"ssh cannot be run: {detail}"))
     closed = next((address for address, error in failures if isinstance(error, PermissionError)), None)
     if closed is not None:
         text = f"this user may not open virtmuxd's socket {closed}"
