@@ -100,14 +100,14 @@ class Client:
 
     async def __aenter__(self) -> Self:
         """Connect; see `connect` for what this raises."""
-        await self._connection.__aenter__()
+        await self._connection.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give all places up and close the connection."""
-        await self._connection.__aexit__(kind, error, traceback)
+        await self._connection.close()
 
     async def consoles(self) -> list[ConsoleInfo]:
         """Every console that the daemon knows.

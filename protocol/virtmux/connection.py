@@ -9,8 +9,6 @@ import contextlib
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 from msgspec.structs import replace
 
@@ -33,7 +31,7 @@ _STABLE_S = 5.0
 
 
 class Connection:
-    """See the module. An asynchronous context manager for one event loop; its task lives from entering to leaving."""
+    """See the module. For one event loop; its task lives from `open` to `close`."""
 
     def __init__(self, addresses: Sequence[Address], reconnect_for: float) -> None:
         """`reconnect_for`: for so many seconds the next link is tried for; 0: there is none."""
@@ -53,28 +51,22 @@ class Connection:
         """There is a link, or there will be none any more."""
         self._give_up_at = 0.0
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
         """Make the first link; see `virtmux.connect` for what this raises."""
         link = await open_link(self._addresses)
         await self._tasks.__aenter__()
         self._addresses = [link.address]
         self._use(link)
         self._runner = self._tasks.create_task(self._run(link), name="virtmux-connection")
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         """End all that lasts, and close the link; within a second, also where the daemon does not read."""
-        assert self._runner is not None and self._last_link is not None, "it was entered"
+        assert self._runner is not None and self._last_link is not None, "it was opened"
         self._fail(reason_now(Cause.DETACHED))
         self._runner.cancel()
         try:
             # The application's own errors are not for the task group, which would wrap them.
-            if isinstance(error, asyncio.CancelledError):
-                await self._tasks.__aexit__(kind, error, traceback)
-            else:
-                await self._tasks.__aexit__(None, None, None)
+            await self._tasks.__aexit__(None, None, None)
         finally:
             await self._last_link.close()
 
@@ -88,7 +80,7 @@ class Connection:
 
         Raises:
             ConnectionLost: there will be none any more.
-            RuntimeError: the context was not entered.
+            RuntimeError: it was not opened.
         """
         if self._runner is None:
             raise RuntimeError("connect() is a context manager: use `async with virtmux.connect() as mux`")
