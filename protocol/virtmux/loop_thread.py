@@ -73,7 +73,7 @@ class LoopThread:
             return future.result()
         except concurrent.futures.CancelledError:
             if self._exiting and threading.current_thread() is not threading.main_thread():
-                threading.Event().wait()
+                _wait_for_ever()
             raise RuntimeError(_CLOSED) from None
         except BaseException:
             future.cancel()
@@ -117,3 +117,7 @@ class LoopThread:
             if self.running:
                 self.soon(leave.set)
                 task.result(CLOSING_S)
+
+
+def _wait_for_ever() -> None:
+    threading.Event().wait()
