@@ -6,13 +6,12 @@ ssh finds its configuration, keys and agent as ever, and asks for a password on 
 import os
 import signal
 import socket
-from contextlib import suppress
 from subprocess import PIPE, Popen, TimeoutExpired
 from threading import Thread
 
 from virtmux.addresses import SshHost
 from virtmux.reason_now import reason_now
-from virtmux.reasons import Cause, Phase, Reason
+from virtmux.reasons import Cause, Reason
 from virtmux.sanitize import printable
 
 #: Bytes of what ssh says that are kept, and characters of it that are told.
@@ -43,7 +42,7 @@ class SshProcess:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             fd = streams.fileno()
-            self._process: Popen[bytes] = Popen(command, bufsize=0, stdin=fd, stdout=fd, stderr=PIPE)
+            self._process: Popen[bytes] = Popen(command, stdin=fd, stdout=fd, stderr=PIPE)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._listener = Thread(target=self._listen, name="virtmux-ssh-stderr", daemon=True)
@@ -57,10 +56,10 @@ class SshProcess:
     def end(self, grace_s: float) -> None:
         """Wait `grace_s` seconds for its end, then terminate it; it is gone and reaped afterwards. Blocks."""
         for seconds, then in ((grace_s, self._process.terminate), (_TERMINATING_S, self._process.kill)):
-            with suppress(TimeoutExpired):
+            try:
                 self._process.wait(seconds)
-                break
-            then()
+            except TimeoutExpired:
+                then()
         self._process.wait()
         self._listener.join(_LISTENING_S)  # a ControlMaster may hold its stderr open
 
@@ -74,9 +73,9 @@ class SshProcess:
         elif said:
             text = f"{self._host}: {said}"
         else:
-            return reason_now(Cause.SERVER_LOST, str(self._host), phase=Phase.CLIENT)
+            return reason_now(Cause.SERVER_LOST, str(self._host))
         denied = status == _SSH_FAILED and "permission denied" in said.lower()
-        return reason_now(Cause.ACCESS_DENIED if denied else Cause.SERVER_LOST, text=text, phase=Phase.CLIENT)
+        return reason_now(Cause.ACCESS_DENIED if denied else Cause.SERVER_LOST, text=text)
 
     def _last_line(self) -> str:
         lines = [line.strip() for line in self._said.decode(errors="replace").splitlines()]
@@ -86,5 +85,5 @@ class SshProcess:
         """Keep the last that it says, so that it never waits for us."""
         assert self._process.stderr is not None
         with self._process.stderr as stream:
-            while data := stream.read(_KEPT):
+            while data := os.read(stream.fileno(), _KEPT):
                 self._said = (self._said + data)[-_KEPT:]
