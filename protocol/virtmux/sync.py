@@ -29,6 +29,8 @@ from virtmux.reasons import Reason
 from virtmux.records import Position
 
 _T = TypeVar("_T")
+_NO_DESCRIPTOR = -1
+"""Stands for a file descriptor where there is none any more, as with a socket that is closed."""
 
 
 @contextlib.contextmanager
@@ -288,12 +290,12 @@ class Console:
         self._let_go()
 
     def _let_go(self) -> None:
-        ready, self._ready = self._ready, -1
-        if ready >= 0:
+        ready, self._ready = self._ready, _NO_DESCRIPTOR
+        if ready != _NO_DESCRIPTOR:
             os.close(ready)
 
     def _tell(self) -> None:
-        if self._ready < 0 or self._console.readable == self._is_ready:
+        if self._ready == _NO_DESCRIPTOR or self._console.readable == self._is_ready:
             return
         self._is_ready = not self._is_ready
         if self._is_ready:

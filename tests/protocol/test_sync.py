@@ -4,13 +4,14 @@ threads."""
 import asyncio
 import contextlib
 import inspect
+import os
 import select
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import pytest
 
@@ -28,6 +29,8 @@ from tests.harness.scripted_daemon import (
     reason,
 )
 from virtmux.features import Feature
+from virtmux.following import Record
+from virtmux.loop_thread import LoopThread
 from virtmux.messages import (
     Attach,
     Console,
@@ -38,6 +41,7 @@ from virtmux.messages import (
     ListConsoles,
     MetricsText,
     OpenMetrics,
+    PlaceEnded,
     Refused,
     Release,
     StatisticsMessage,
@@ -125,8 +129,12 @@ async def test_its_file_descriptor_is_readable_while_there_is_something_to_read(
             assert console.read(timeout=0) == b"c"
             assert not ready(console, 0)
             descriptor = console.fileno()
+            assert not os.get_inheritable(descriptor)
+            assert not os.get_blocking(descriptor)
         with pytest.raises(OSError, match="Bad file descriptor"):
             select.select([descriptor], [], [], 0)
+        assert console.fileno() == -1
+        console.close()  # a second time lets go of nothing
 
     await used(daemon, script, use)
 
@@ -184,6 +192,22 @@ async def test_records_and_events_can_be_iterated_over(daemon: ScriptedDaemon) -
             assert next(events) == event
 
     await used(daemon, script, use)
+
+
+async def test_a_connection_that_is_not_to_be_made_again_is_the_end_of_the_records(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await daemon.accept()
+        await attached(peer)
+        peer.close()
+
+    def program() -> list[Record]:
+        with virtmux.sync.connect(daemon.path, reconnect_for=0) as mux, mux.attach("web1") as console:
+            return list(console)
+
+    async with playing(daemon, script):
+        *_, last = await asyncio.to_thread(program)
+    assert isinstance(last, PlaceEnded)
+    assert last.reason.cause is Cause.SERVER_LOST
 
 
 async def test_requests_are_answered_or_raise_as_in_asyncio(daemon: ScriptedDaemon) -> None:
@@ -293,6 +317,56 @@ def test_it_has_what_the_asyncio_library_has(asynchronous: type, blocking: type,
         if callable(getattr(asynchronous, name)):
             there, here = (inspect.signature(getattr(each, name)).parameters for each in (asynchronous, blocking))
             assert set(there) - set(here) - {"notice"} == set(), name
+
+
+class Given:
+    """Stands for an object of the asyncio library, and keeps what a method of it is given."""
+
+    readable = False
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+        self.arguments: dict[str, Any] = {}
+
+    def on_arrival(self, call: object) -> None:
+        """What every blocking console asks for."""
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._kind, name)
+
+        def take(*arguments: Any, **named: Any) -> Any:
+            self.arguments = inspect.signature(method).bind(self, *arguments, **named).arguments
+            return self._done() if inspect.iscoroutinefunction(method) else self._entered()
+
+        return take
+
+    async def _done(self) -> None:
+        pass
+
+    @contextlib.asynccontextmanager
+    async def _entered(self) -> AsyncIterator[Self]:
+        yield self
+
+
+@pytest.mark.parametrize(
+    ("asynchronous", "blocking", "name"),
+    [
+        (asynchronous, blocking, name)
+        for asynchronous, blocking in ((virtmux.Client, virtmux.sync.Client), (virtmux.Console, virtmux.sync.Console))
+        for name, method in vars(blocking).items()
+        if not name.startswith("_") and callable(method) and len(inspect.signature(method).parameters) > 1
+    ],
+)
+def test_whatever_it_is_given_it_gives_the_asyncio_library(asynchronous: type, blocking: type, name: str) -> None:
+    arguments = {each: object() for each in inspect.signature(getattr(blocking, name)).parameters if each != "self"}
+    other = Given(asynchronous)
+    with LoopThread() as loop:
+        ours = blocking(loop, other)
+        with getattr(ours, name)(**arguments) or contextlib.nullcontext():
+            pass
+        if isinstance(ours, virtmux.sync.Console):
+            ours.close()
+    assert other.arguments == {"self": other, **arguments}
 
 
 def test_it_imports_neither_libvirt_nor_the_daemon() -> None:
