@@ -17,7 +17,6 @@ class UnixSocket:
         self._socket = connected
         self._loop = asyncio.get_running_loop()
         self._unsent = bytearray()
-        self._broken = False
         self._drained = asyncio.Event()
         self._drained.set()
 
@@ -30,15 +29,13 @@ class UnixSocket:
         return await self._loop.sock_recv(self._socket, _READ)
 
     def send(self, data: bytes) -> None:
-        """Send now what the socket takes, and the rest as soon as it does. After a failed write it drops all."""
-        if self._broken:
+        """Send now what the socket takes, and the rest as soon as it does. Closed or broken it drops all."""
+        if self._closed:
             return
-        waiting = len(self._unsent) > 0
         self._unsent += data
-        if not waiting:
-            self._flush()
-            if self._unsent:
-                self._loop.add_writer(self._socket, self._flush)
+        self._flush()
+        if self._unsent:
+            self._loop.add_writer(self._socket, self._flush)
         if len(self._unsent) > _HIGH_WATER:
             self._drained.clear()
 
@@ -48,7 +45,7 @@ class UnixSocket:
 
     async def close(self, flush_s: float) -> None:
         """Send the rest within `flush_s` seconds, then close. Closing again does nothing."""
-        if self._socket.fileno() < 0:
+        if self._closed:
             return
         try:
             if self._unsent:
@@ -58,10 +55,13 @@ class UnixSocket:
         except TimeoutError:
             pass
         finally:
-            self._broken = True
             self._loop.remove_writer(self._socket)
             self._drained.set()
             self._socket.close()
+
+    @property
+    def _closed(self) -> bool:
+        return self._socket.fileno() == -1
 
     def _flush(self) -> None:
         try:
@@ -69,7 +69,6 @@ class UnixSocket:
         except (BlockingIOError, InterruptedError):
             return
         except (BrokenPipeError, ConnectionResetError):
-            self._broken = True
             self._unsent.clear()
         if not self._unsent:
             self._loop.remove_writer(self._socket)
