@@ -110,7 +110,7 @@ class Reader:
 
     async def _turn_over(self) -> Record:
         if self.exhausted:
-            raise self._over(b"")
+            raise self._over()
         return await self._next()
 
     async def expect(
@@ -119,23 +119,23 @@ class Reader:
         """See `Console.expect`."""
         wanted = " or ".join(repr(pattern.pattern) for pattern in search.patterns)
         async with self._within(seconds, f"expected {wanted}", lambda: search.seen):
-            index, base = 0, 0
+            index, base = 0, self.progress.position.offset
             while True:
                 if must_be_attached and index == len(self.ahead) and (why := self._not_attached()) is not None:
                     raise ConsoleEnded(why, search.seen)
-                record, index = await self._look(index, search, notice), index + 1
+                record, index = await self._look(index, notice), index + 1
                 if isinstance(record, Output):
                     base = record.offset if search.is_new else base
                     if (found := search.feed(record.data)) is not None:
                         return self._matched(found, base)
                     index -= self._take_to(base + search.settled)
-                elif _parts(record):
-                    index -= self._take_looked(index)
+                elif _parts(record) or search.is_new:
+                    for _ in range(index):
+                        self._take()
+                    index = 0
                     if (reason := _end(record)) is not None:
                         raise ConsoleEnded(reason, search.seen)
                     search.restart()
-                elif search.is_new:
-                    index -= self._take_looked(index)
 
     def _matched(self, found: Found, base: int) -> Match:
         self._take_to(base + found.end)
@@ -147,11 +147,11 @@ class Reader:
         state = self.seen
         return state.why if state.caught_up and state.attachment is None and not state.disconnected else None
 
-    async def _look(self, index: int, search: Search | None = None, notice: Notice | None = None) -> Record:
+    async def _look(self, index: int, notice: Notice | None = None) -> Record:
         """The record so many behind the next one, as soon as it is there. It is not taken."""
         while len(self.ahead) <= index:
             if self.exhausted:
-                raise self._over(search.seen if search is not None else b"")
+                raise self._over()
             record = await self._receive()
             if not self.ahead:
                 self._seen = copy.copy(self.progress)
@@ -161,19 +161,14 @@ class Reader:
                 notice(record)
         return self.ahead[index]
 
-    def _over(self, seen: bytes) -> ConsoleEnded:
-        return ConsoleEnded(self.progress.why or reason_now(Cause.DETACHED), seen)
+    def _over(self) -> ConsoleEnded:
+        return ConsoleEnded(self.progress.why or reason_now(Cause.DETACHED))
 
     def _take(self) -> Record:
         record = self.ahead.popleft()
         self.progress.take(record)
         self.exhausted = isinstance(record, PlaceEnded)
         return record
-
-    def _take_looked(self, count: int) -> int:
-        for _ in range(count):
-            self._take()
-        return count
 
     def _take_to(self, offset: int) -> int:
         """Take what stands before an offset, a part of a record too; gives how many records that were whole."""

@@ -27,7 +27,7 @@ from virtmux.ledger import InputState
 from virtmux.messages import Attach, Confirm, Done, InputStatus, Limits, ListConsoles, State
 from virtmux.reasons import Cause, Phase
 from virtmux.records import Break
-from virtmux.wire import Input
+from virtmux.wire import MAX_INPUT, Input
 
 
 async def accept(peer: Peer, pieces: Sequence[int]) -> bytes:
@@ -41,12 +41,14 @@ async def accept(peer: Peer, pieces: Sequence[int]) -> bytes:
     return data
 
 
-async def test_it_is_split_and_returns_when_all_is_taken(daemon: ScriptedDaemon) -> None:
+@pytest.mark.parametrize(("limit", "pieces"), [(MAX_INPUT - 1, [16383, 3617, 2]), (MAX_INPUT + 1, [16384, 3616, 2])])
+async def test_it_is_split_and_returns_when_all_is_taken(tmp_path: Path, limit: int, pieces: Sequence[int]) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         peer = await attached(daemon)
-        assert await accept(peer, [16384, 3616, 2]) == bytes(20000) + b"ls"
+        assert await accept(peer, pieces) == bytes(20000) + b"ls"
         await peer.gone()
 
+    daemon = ScriptedDaemon(tmp_path / "s", limits=Limits(input=limit))
     async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
         await console.write(bytes(20000))
         await console.write(b"ls")
@@ -59,8 +61,10 @@ async def test_no_more_than_the_window_is_under_way(tmp_path: Path) -> None:
         assert await peer.expect_input(100) == bytes(100)
         peer.say(Done((await peer.expect(ListConsoles)).id))
         peer.say(InputStatus(HANDLE, 1, accepted=60))
-        assert await peer.expect_input(50) == bytes(50)
-        peer.say(InputStatus(HANDLE, 1, accepted=150))
+        assert await peer.expect_input(60) == bytes(60)
+        peer.say(InputStatus(HANDLE, 1, accepted=160))
+        assert await peer.expect_input(90) == bytes(90)
+        peer.say(InputStatus(HANDLE, 1, accepted=250))
         await peer.gone()
 
     daemon = ScriptedDaemon(tmp_path / "s", limits=Limits(input_window=100))
@@ -70,7 +74,7 @@ async def test_no_more_than_the_window_is_under_way(tmp_path: Path) -> None:
         mux.attach("web1") as console,
         asyncio.TaskGroup() as tasks,
     ):
-        writing = tasks.create_task(console.write(bytes(150)))
+        writing = tasks.create_task(console.write(bytes(250)))
         await asyncio.sleep(0)  # let it begin
         await mux.consoles()
         assert not writing.done()
@@ -136,8 +140,8 @@ async def test_how_it_fares_is_told_as_it_changes_also_of_a_former_attachment(da
         peer.mark(1, Break(AT, AT, AT), at=0)
         peer.attached(2, at=0, attachment=2)
         assert await peer.expect_input(1) == b"n"
-        peer.say(InputStatus(HANDLE, 2, accepted=1))
-        peer.say(InputStatus(HANDLE, 1, accepted=2, unknown=1, rejected=2, cause=Cause.STREAM_ENDED))
+        ended = InputStatus(HANDLE, 1, accepted=2, unknown=1, rejected=2, cause=Cause.STREAM_ENDED)
+        peer.say(InputStatus(HANDLE, 2, accepted=1), InputStatus(HANDLE, 1, accepted=2), ended)
         peer.close()
 
     async with (

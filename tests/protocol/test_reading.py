@@ -21,7 +21,8 @@ from tests.harness.scripted_daemon import (
     waiting,
 )
 from virtmux.console import Console
-from virtmux.messages import Attach, Gap, InputStatus, PlaceEnded
+from virtmux.matching import WINDOW
+from virtmux.messages import Attach, Gap, InputStatus, MarkMessage, PlaceEnded
 from virtmux.reasons import Cause
 from virtmux.records import Break, Note, Position
 from virtmux.wire import Input, Output, encode_output
@@ -85,13 +86,19 @@ class TestExpect:
             assert (await console.expect(b"word: ", timeout=10)).position.offset == 10
 
     async def test_long_output_that_does_not_match_is_taken(self, daemon: ScriptedDaemon) -> None:
+        sizes = [1000] * 8 + [60000] * 64
+        end = sum(sizes)
+        taken_at: list[int] = []
+
         async def script(peer: Peer) -> None:
-            await peer.pour(*(output_frame(at) for at in range(0, 64 * 60000, 60000)))
-            await peer.pour(output_frame(64 * 60000, b"end"))
+            for number, size in enumerate(sizes):
+                await peer.pour(encode_output(HANDLE, sum(sizes[:number]), bytes(size)))
+            await peer.pour(MarkMessage(HANDLE, end, 1, Note(AT, "paused")), encode_output(HANDLE, end, b"end"))
 
         async with at_console(daemon, script) as console:
-            match = await console.expect(b"end", timeout=10)
-            assert match.position.offset == 64 * 60000 + 3
+            match = await console.expect(b"end", timeout=10, notice=lambda _: taken_at.append(console.position.offset))
+            assert taken_at == [end - WINDOW]
+            assert match.position.offset == end + 3
             assert 1048576 <= len(match.before) < 1200000
 
     async def test_an_end_is_its_reason_and_what_was_seen_last(self, daemon: ScriptedDaemon) -> None:
@@ -155,22 +162,23 @@ class TestExpect:
         async def script(daemon: ScriptedDaemon) -> None:
             peer = await daemon.accept()
             peer.say(place((await peer.expect(Attach)).id))
+            peer.mark(1, Note(AT, "paused"), at=0)
             peer.output(b"lo", at=0)
-            peer.mark(1, Note(AT, "paused"), at=2)
+            peer.mark(2, Note(AT, "resumed"), at=2)
             peer.goodbye(reason(Cause.SERVER_STOPPING))
             daemon.stop()
             async with daemon:
                 peer = await daemon.accept()
                 asked = await peer.expect(Attach)
-                assert asked.position == f"{HISTORY}:2:2"
+                assert asked.position == f"{HISTORY}:2:3"
                 peer.say(place(asked.id, position=asked.position))
                 peer.output(b"gin: ", at=2)
                 await peer.gone()
 
         async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
             match = await console.expect(b"login: ", timeout=10, notice=lambda record: passed.append(type(record)))
-            assert match.position == Position(HISTORY, 7, 2)
-        assert passed == [virtmux.MarkMessage, virtmux.Disconnected, virtmux.Resumed]
+            assert match.position == Position(HISTORY, 7, 3)
+        assert passed == [virtmux.MarkMessage, virtmux.MarkMessage, virtmux.Disconnected, virtmux.Resumed]
 
     @pytest.mark.parametrize("between", ["gap", "break", "other history"])
     async def test_none_spans_what_may_be_missing(self, daemon: ScriptedDaemon, between: str) -> None:
@@ -198,13 +206,14 @@ class TestExpect:
         evicted = reason(Cause.EVICTED)
 
         async def script(peer: Peer) -> None:
+            peer.output(b"log", at=0)
             peer.say(PlaceEnded(HANDLE, evicted))
 
         async with at_console(daemon, script) as console:
-            for _ in range(2):
+            for seen in (b"log", b""):
                 with pytest.raises(virtmux.ConsoleEnded) as ended:
                     await console.expect(b"x", timeout=10)
-                assert ended.value.reason == evicted
+                assert (ended.value.reason, ended.value.seen) == (evicted, seen)
 
     async def test_what_is_written_while_it_waits_goes_to_the_opening_that_it_has_come_to(
         self, daemon: ScriptedDaemon
@@ -259,6 +268,20 @@ class TestRead:
             with pytest.raises(virtmux.TimedOut, match="nothing was said within 0 s: guest web1 shut down"):
                 await console.read(timeout=0)
 
+    async def test_what_was_looked_at_behind_them_is_left(self, daemon: ScriptedDaemon) -> None:
+        async def script(peer: Peer) -> None:
+            peer.output(b"abc", at=0)
+            peer.mark(1, Note(AT, "paused"), at=3)
+
+        def no_more(_: object) -> None:
+            raise EOFError
+
+        async with at_console(daemon, script) as console:
+            with pytest.raises(EOFError):
+                await console.expect(b"login: ", timeout=10, notice=no_more)
+            assert await console.read(timeout=10) == b"abc"
+            assert await anext(console) == MarkMessage(HANDLE, 3, 1, Note(AT, "paused"))
+
 
 class TestWaiting:
     async def test_until_attached_takes_what_comes_before(self, daemon: ScriptedDaemon) -> None:
@@ -275,15 +298,28 @@ class TestWaiting:
             assert console.position == Position(HISTORY, 0, 3)
             await console.until_attached(timeout=0)
 
-    async def test_until_attached_gives_up_in_time(self, daemon: ScriptedDaemon) -> None:
-        async def script(daemon: ScriptedDaemon) -> None:
-            peer = await daemon.accept()
-            peer.say(waiting((await peer.expect(Attach)).id, reason(Cause.GUEST_NOT_RUNNING)))
-            await peer.gone()
+    async def test_a_wait_that_takes_too_long_says_why_nothing_is_attached_as_long_as_nothing_is(
+        self, daemon: ScriptedDaemon
+    ) -> None:
+        go_on = asyncio.Event()
 
-        async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
-            with pytest.raises(virtmux.TimedOut, match="not attached within 0 s: guest web1 is not running"):
+        async def script(peer: Peer) -> None:
+            peer.output(b"login: ", at=0)
+            peer.ended(1, DOWN, at=7)
+            await go_on.wait()
+            peer.attached(2, at=7)
+
+        async with at_console(daemon, script) as console:
+            await console.expect(b"login: ", timeout=10)
+            await anext(console)
+            with pytest.raises(virtmux.TimedOut) as late:
                 await console.until_attached(timeout=0)
+            assert str(late.value) == "the console was not attached within 0 s: guest web1 shut down"
+            go_on.set()
+            await console.until_attached(timeout=10)
+            with pytest.raises(virtmux.TimedOut) as late:
+                await console.read(timeout=0)
+            assert str(late.value) == "nothing was said within 0 s"
 
     async def test_until_ended_gives_the_reason_that_counts(self, daemon: ScriptedDaemon) -> None:
         async def script(peer: Peer) -> None:
@@ -342,7 +378,3 @@ class TestWaiting:
             with pytest.raises(TimeoutError) as raised:
                 await console.expect(b"login: ", timeout=10, notice=notice)
             assert raised.value is mine
-
-
-def output_frame(at: int, data: bytes = bytes(60000)) -> bytes:
-    return encode_output(HANDLE, at, data)
