@@ -126,9 +126,10 @@ class Link:
     def __init__(self, dialed: Dialed) -> None:
         self.address = dialed.address
         self.session = ClientSession()
-        self.limits = Limits()
-        self.software = ""
-        self.features: frozenset[str] = frozenset()
+        # As the daemon has greeted.
+        self.limits: Limits
+        self.software: str
+        self.features: frozenset[str]
         self.places: dict[int, ConsolePlace] = {}
         self._requests: dict[int, Request] = {}
         self._socket = UnixSocket(dialed.socket)
@@ -154,7 +155,8 @@ class Link:
         if needed is not None and needed not in self.features:
             raise Refused(reason_now(Cause.FEATURE_MISSING, f"`{needed}`; {self.software}"))
         for text in astuple(question):
-            sendable(text if isinstance(text, str) else "")
+            if isinstance(text, str):
+                sendable(text)
         question = replace(question, id=self.session.next_id())
         size = len(encode(question)) - HEADER_SIZE
         if size > self.limits.message:
@@ -262,7 +264,7 @@ class Link:
         place, handle = request.place, answer.info.console
         if place is None or handle in self.places:
             raise ProtocolError(f"a place at console {handle} that was not asked for")
-        if request.done.cancelled() or place.ended:
+        if place.ended:  # whoever asked for it has gone
             self.detach(handle)
             return
         self.places[handle] = place

@@ -29,6 +29,8 @@ VIRTMUX = """\
 #!/bin/sh
 exec {python} -c '{before}from virtmux_cli.main import main; main()' "$@"
 """
+#: An ssh command that fails and says what it was given.
+REPEATING = """sh -c 'echo "$*" >&2; exit 255' ssh"""
 IMPATIENT = "import virtmux.dialing; virtmux.dialing.GREETING_S = 0.1; "
 
 
@@ -64,3 +66,11 @@ class ScriptedSsh:
     def _write(self, name: str, text: str) -> None:
         (self._directory / name).write_text(text)
         (self._directory / name).chmod(0o700)
+
+
+def saying(directory: Path, said: bytes, *, first: str = "true", then: str = "cat >/dev/null") -> str:
+    """An ssh command by which every host says this. Before and behind it other commands are run: by default it does so
+    at once, and waits until nobody speaks to it any more."""
+    path = directory / "said"
+    path.write_bytes(said)
+    return shlex.join(["sh", "-c", f"{first}; cat {shlex.quote(str(path))}; {then}"])
