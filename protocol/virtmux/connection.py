@@ -49,7 +49,8 @@ class Connection:
         """Why there will be none any more."""
         self._decided = asyncio.Event()
         """There is a link, or there will be none any more."""
-        self._give_up_at = 0.0
+        self._give_up_at: float
+        """When the next link is tried for no more, since the last was lost."""
 
     async def open(self) -> None:
         """Make the first link; see `virtmux.connect` for what this raises."""

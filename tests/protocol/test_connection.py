@@ -1,6 +1,8 @@
 """A connection that is lost and made again, against a scripted daemon: what lasts, and what is told of it."""
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 import virtmux
 from tests.harness.scripted_daemon import (
     CONSOLE,
+    HANDLE,
     HISTORY,
     MEASURED,
     OTHER_HISTORY,
@@ -22,6 +25,7 @@ from virtmux.features import Feature
 from virtmux.following import Disconnected, Resumed
 from virtmux.messages import (
     Attach,
+    Detach,
     Done,
     Guest,
     ListConsoles,
@@ -181,37 +185,6 @@ async def test_what_the_daemon_measures_is_asked_for_again_where_the_connection_
         assert await mux.statistics() == MEASURED
 
 
-async def test_it_gives_up_after_the_time_that_was_asked_for(daemon: ScriptedDaemon) -> None:
-    async def script(daemon: ScriptedDaemon) -> None:
-        await attached(daemon)
-        daemon.stop()
-
-    async with (
-        playing(daemon, script),
-        virtmux.connect(daemon.path, reconnect_for=0.2) as mux,
-        mux.attach("web1") as console,
-    ):
-        lost, last = [record async for record in console]
-    assert isinstance(lost, Disconnected)
-    assert isinstance(last, PlaceEnded)
-    assert last.reason.cause is Cause.SERVER_LOST
-    assert "gave up after 0.2 s" in last.reason.text
-    assert not last.reason.retry.will_retry
-
-
-async def test_reconnect_for_zero_is_never(daemon: ScriptedDaemon) -> None:
-    async def script(daemon: ScriptedDaemon) -> None:
-        (await attached(daemon)).close()
-
-    async with (
-        playing(daemon, script),
-        virtmux.connect(daemon.path, reconnect_for=0) as mux,
-        mux.attach("web1") as console,
-    ):
-        [last] = [record async for record in console]
-        assert isinstance(last, PlaceEnded)
-
-
 async def test_a_place_that_is_refused_again_ends_with_that_reason(daemon: ScriptedDaemon) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
         (await attached(daemon)).close()
@@ -287,26 +260,59 @@ async def test_a_place_that_cannot_be_given_yet_is_asked_for_until_it_is(
         assert [type(record) for record in await taken(console, 2)] == [Disconnected, Resumed]
 
 
-async def test_sent_away_while_it_connects_again_a_client_gives_up(daemon: ScriptedDaemon) -> None:
+async def test_a_place_that_is_left_while_it_is_asked_for_again_is_given_back(daemon: ScriptedDaemon) -> None:
+    asked_again, left, given_back = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
     async def script(daemon: ScriptedDaemon) -> None:
         (await attached(daemon)).close()
-        (await daemon.accept(greet=False)).goodbye(reason(Cause.EVICTED))
+        peer = await daemon.accept()
+        asked = await peer.expect(Attach)
+        asked_again.set()
+        await left.wait()
+        peer.say(place(asked.id))
+        assert (await peer.expect(Detach)).console == HANDLE
+        given_back.set()
+        await peer.gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+        async with mux.attach("web1"):
+            await asked_again.wait()
+        left.set()
+        await given_back.wait()
+
+
+async def test_a_place_that_has_ended_is_not_asked_for_again(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        peer = await attached(daemon)
+        peer.say(PlaceEnded(HANDLE, reason(Cause.GUEST_UNDEFINED)))
+        peer.close()
+        peer = await daemon.accept()
+        peer.say(Done((await peer.expect(ListConsoles)).id))
+        await peer.gone()
 
     async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
-        lost, last = [record async for record in console]
-        assert isinstance(lost, Disconnected)
-        assert isinstance(last, PlaceEnded)
-        assert last.reason.cause is Cause.EVICTED
+        assert [type(record) async for record in console] == [PlaceEnded]
+        assert await mux.consoles() == []
 
 
-async def test_where_it_may_not_connect_again_it_tries_until_its_time_is_over(daemon: ScriptedDaemon) -> None:
+async def test_a_place_that_was_left_is_not_kept(daemon: ScriptedDaemon) -> None:
     async def script(daemon: ScriptedDaemon) -> None:
-        (await attached(daemon)).close()
-        (await daemon.accept(greet=False)).goodbye(reason(Cause.ACCESS_DENIED))
         await (await attached(daemon)).gone()
 
-    async with playing(daemon, script), virtmux.connect(daemon.path) as mux, mux.attach("web1") as console:
-        assert [type(record) for record in await taken(console, 2)] == [Disconnected, Resumed]
+    async with playing(daemon, script), virtmux.connect(daemon.path) as mux:
+        async with mux.attach("web1") as console:
+            place = weakref.ref(console._place)
+        del console
+        gc.collect()
+        assert place() is None
+
+
+async def test_its_one_task_is_told_by_its_name(daemon: ScriptedDaemon) -> None:
+    async def script(daemon: ScriptedDaemon) -> None:
+        await (await daemon.accept()).gone()
+
+    async with playing(daemon, script), virtmux.connect(daemon.path):
+        assert "virtmux-connection" in {task.get_name() for task in asyncio.all_tasks()}
 
 
 async def test_what_the_daemon_knows_is_what_the_last_one_said(tmp_path: Path) -> None:
