@@ -2,9 +2,11 @@
 thread."""
 
 import asyncio
+import socket
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -20,14 +22,19 @@ from tests.harness.scripted_daemon import (
     playing,
     reason,
 )
+from tests.harness.scripted_ssh import REPEATING, saying
+from virtmux.addresses import SshHost
 from virtmux.asking import Asking
+from virtmux.dialing import Dialed
 from virtmux.features import Feature
 from virtmux.messages import (
     ClientHello,
     Console,
+    DaemonHello,
     Done,
     Goodbye,
     Hypervisor,
+    Limits,
     ListConsoles,
     MetricsText,
     OpenMetrics,
@@ -35,10 +42,14 @@ from virtmux.messages import (
     Statistics,
     StatisticsMessage,
     Status,
+    encode,
 )
 from virtmux.reasons import Cause, Phase, Reason, sentence
 
 _T = TypeVar("_T")
+FAR = SshHost("far")
+#: How one that measures begins: it greets, and knows of no consoles.
+BEGUN = encode(DaemonHello(software="scripted", limits=Limits(), features=[Feature.STATISTICS])) + encode(Done(1))
 Script = Callable[[Peer], Coroutine[Any, Any, None]]
 
 
@@ -191,3 +202,84 @@ async def test_one_that_does_not_answer_in_time_is_lost(daemon: ScriptedDaemon) 
     assert (type(error), error.reason.cause) == (virtmux.ConnectionLost, Cause.SERVER_LOST)
     assert "no answer in time" in str(error)
     assert error.reason.phase is Phase.CONNECTION
+
+
+@pytest.fixture
+def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The sockets of who asks next, whoever that is, and of the daemon."""
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    monkeypatch.setattr("virtmux.asking.dial", lambda *_, **__: Dialed("here", ours))
+    with ours, peer:
+        yield ours, peer
+
+
+def test_each_answer_may_take_what_is_left_of_the_time(
+    monkeypatch: pytest.MonkeyPatch, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, peer = pair
+    clock = iter([1000.0, 1000.0, 1003.0, 1006.0])
+    monkeypatch.setattr("virtmux.asking.time", SimpleNamespace(monotonic=clock.__next__))
+    waits: list[float | None] = []
+    peer.sendall(BEGUN)
+    with Asking(None, seconds=5) as asking:
+        asking.answer()
+        waits.append(ours.gettimeout())
+        for request in (2, 3):
+            peer.sendall(encode(Done(request)))
+            asking.statistics()
+            waits.append(ours.gettimeout())
+    assert waits == [5.0, 2.0, 0.001]
+
+
+@pytest.mark.parametrize(
+    ("leaves", "why"), [("before", "[Errno 32] Broken pipe"), ("after", "[Errno 104] Connection reset by peer")]
+)
+def test_where_a_daemon_leaves_without_reading_the_system_says_why(
+    pair: tuple[socket.socket, socket.socket], leaves: str, why: str
+) -> None:
+    _, peer = pair
+    if leaves == "before":
+        peer.close()
+    with Asking(None) as asking:
+        peer.close()
+        reason = failing(asking).reason
+    text = sentence(Cause.SERVER_LOST, detail=why)
+    assert (reason.cause, reason.phase, reason.text) == (Cause.SERVER_LOST, Phase.CONNECTION, text)
+
+
+class TestBySsh:
+    def test_it_may_take_its_time_until_the_daemon_greets(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graces: list[float]
+    ) -> None:
+        monkeypatch.setenv("VIRTMUX_SSH", saying(tmp_path, BEGUN, first="sleep 0.1"))
+        monkeypatch.setattr("virtmux.asking.GREETING_S", 0.001)
+        with Asking(FAR) as asking:
+            asking.answer()
+            with pytest.raises(virtmux.ConnectionLost, match="far: no answer in time"):
+                asking.statistics()
+        assert graces == [0]
+
+    def test_what_greets_as_no_daemon_does_is_not_from_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VIRTMUX_SSH", saying(tmp_path, b"Welcome to far\n"))
+        with Asking(FAR) as asking:
+            assert "what comes from far is not from virtmux" in str(failing(asking))
+
+    def test_a_daemon_that_has_greeted_may_break_the_protocol_there_as_well(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VIRTMUX_SSH", saying(tmp_path, BEGUN + b"Welcome to far\n"))
+        with Asking(FAR) as asking:
+            assert failing(asking).reason.cause is Cause.PROTOCOL_ERROR
+
+    @pytest.mark.parametrize("seconds", [None, DEADLINE_S])
+    def test_it_asks_for_nothing_where_there_is_little_time(
+        self, monkeypatch: pytest.MonkeyPatch, seconds: float | None
+    ) -> None:
+        monkeypatch.setenv("VIRTMUX_SSH", REPEATING)
+        with Asking(FAR, seconds=seconds) as asking:
+            said = str(failing(asking))
+        assert said.startswith("no connection to far: -T -o ")
+        assert ("-o BatchMode=yes" in said) == (seconds is not None)
