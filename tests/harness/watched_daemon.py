@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 #: More than any callback may need at once, in ms of CPU; 256 KiB of output, the most that a turn takes, needs some 5.
 BUDGET_MS = 50.0
-#: How long it may take until what was let go is gone, in seconds.
-SETTLE_S = 30.0
+#: How long it may take until what was let go is gone, in seconds: thousands of connections, on a loaded machine.
+SETTLE_S = 120.0
 _CLIENT = "virtmuxd.service.client.Client"
 
 

@@ -76,6 +76,7 @@ async def test_clients_do_not_take_the_last_file_descriptors(
             await boot(later, waiting, says=BANNER)
         status, _, error = await mux.run_client("list")
         assert (status, error) == (0, "")
+    await mux.until_logged(AGAIN)
     assert (mux.log.count(SHORT), mux.log.count(AGAIN)) == (1, 1)
 
 

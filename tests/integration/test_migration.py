@@ -185,6 +185,7 @@ async def test_a_guest_takes_all_of_its_consoles_along(
             assert [reason.moved_to for reason in client.reasons] == [there.uri]
             await client.write(b"moved")
         await clients[0].until_output(b"moved")
+        await mux.until_listed(guest.name, state="attached")  # those of the definition that is left behind go with it
         listed = await consoles_of(mux, guest)
         assert [(row["console"], row["position"].partition(":")[0]) for row in listed] == before
         assert {(row["state"], row["id"]["uri"]) for row in listed} == {("attached", there.uri)}
