@@ -21,8 +21,8 @@ _DIGEST = 32
 
 def user_directory(environ: Mapping[str, str]) -> Path:
     """Where a user's own daemon keeps its journal: in the XDG state directory."""
-    state = environ.get("XDG_STATE_HOME", "")
-    base = Path(state) if state.startswith("/") else Path(environ.get("HOME") or "/") / ".local" / "state"
+    state = environ.get("XDG_STATE_HOME")
+    base = Path(state) if state and state.startswith("/") else Path(environ.get("HOME") or "/") / ".local" / "state"
     return base / "virtmux"
 
 
@@ -43,8 +43,8 @@ def component(name: str) -> str:
         text = _quoted(text[:1]) + text[1:]
     if len(text.encode()) <= _MOST_BYTES:
         return text
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
-    kept = text.encode()[: _MOST_BYTES - _DIGEST - 2].decode("utf-8", "ignore")
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_DIGEST]
+    kept = text.encode()[: _MOST_BYTES - _DIGEST - 2].decode(errors="ignore")
     return f"{re.sub('%[0-9A-F]?$', '', kept)}%={digest}"
 
 
@@ -52,14 +52,14 @@ def original(text: str) -> str | None:
     """The name that `component` wrote so; None where none is, or nothing but a digest of it is left."""
     try:
         raw = re.sub(rb"%([0-9A-F]{2})", lambda quoted: bytes.fromhex(quoted[1].decode()), text.encode())
-        name = "" if text == "%" else raw.decode("utf-8", "surrogatepass")
+        name = "" if text == "%" else raw.decode(errors="surrogatepass")
     except UnicodeError:
         return None
     return name if component(name) == text else None
 
 
 def _quoted(text: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass")) or "%"
+    return "".join(f"%{byte:02X}" for byte in text.encode(errors="surrogatepass")) or "%"
 
 
 def home(directory: Path, hypervisor: str, uuid: str) -> Path:

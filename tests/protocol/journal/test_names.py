@@ -1,5 +1,6 @@
 """Names in paths: whatever a domain is called, no path leaves its directory and no two share one."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ NAMES = st.text(max_size=300) | st.text("a./%~-=", max_size=8) | st.text("a%2F\x
         ("my vm", "my vm"),
         ("web.1", "web.1"),
         ("größe", "größe"),
+        ("X11", "X11"),
+        ("x" * 200, "x" * 200),
         ("qemu:///system", "qemu:%2F%2F%2Fsystem"),
         ("..", "%2E."),
         (".hidden", "%2Ehidden"),
@@ -25,12 +28,29 @@ NAMES = st.text(max_size=300) | st.text("a./%~-=", max_size=8) | st.text("a%2F\x
         ("100%", "100%25"),
         ("a~b", "a%7Eb"),
         ("two\nlines", "two%0Alines"),
+        ("\udcff", "%ED%B3%BF"),
         ("by-id", "%62y-id"),
         ("", "%"),
     ],
 )
 def test_a_name_stays_as_it_is_where_that_is_safe(name: str, expected: str) -> None:
-    assert component(name) == expected
+    assert (component(name), original(expected)) == (expected, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("x" * 201, "x" * 166),
+        ("x" * 165 + "ö" * 20, "x" * 165),
+        ("x" * 165 + "/" * 20, "x" * 165),
+        ("x" * 164 + "\udcff" * 20, "x" * 164),
+    ],
+    ids=["letters", "a letter of two bytes", "a quoted byte", "a byte that is no text"],
+)
+def test_of_a_name_that_is_too_long_whole_letters_are_kept_before_a_digest(name: str, kept: str) -> None:
+    digest = sha256(name.encode(errors="surrogatepass")).hexdigest()
+
+    assert component(name) == f"{kept}%={digest[:32]}"
 
 
 @given(NAMES)
@@ -76,6 +96,7 @@ def test_where_the_files_of_a_console_lie() -> None:
         ({"XDG_STATE_HOME": "/s", "HOME": "/h"}, "/s/virtmux"),
         ({"XDG_STATE_HOME": "relative", "HOME": "/h"}, "/h/.local/state/virtmux"),
         ({"HOME": "/h"}, "/h/.local/state/virtmux"),
+        ({"HOME": ""}, "/.local/state/virtmux"),
     ],
 )
 def test_a_users_own_journal_lies_in_the_state_directory(environ: dict[str, str], expected: str) -> None:
