@@ -4,6 +4,7 @@ What is found is told from what was meant by its inode. Nothing but regular file
 """
 
 import errno
+import math
 import os
 import re
 import stat
@@ -15,6 +16,7 @@ from typing import NamedTuple, TypeVar
 from virtmux.journal.names import INDEX, LOG
 
 _INDEX = re.compile(rf"([^~]+)(?:~([0-9a-f]{{32}}))?{re.escape(INDEX)}(?:\.([0-9]{{1,9}}))?")
+_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # what is there may be a pipe
 #: How it fails to open a link, a socket, a device without a driver, or what lies where there is no directory any more.
 _NOT_REGULAR = frozenset({errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOTDIR})
 #: How often something is looked for again that may have been renamed meanwhile.
@@ -42,7 +44,7 @@ def open_file(path: Path) -> FileIO:
         OSError: it cannot be opened.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, _OPEN)
     except OSError as error:
         if error.errno in _NOT_REGULAR:
             raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
@@ -72,7 +74,7 @@ def indexes(home: Path) -> list[IndexFile]:
         if match:
             device, aside, number = match.groups("")
             found.append(IndexFile(home / name, device, aside, int(number) if number else None, number_of_file))
-    return sorted(found, key=lambda file: (file.device, not file.aside, file.aside, -_age(file)))
+    return sorted(found, key=lambda file: (file.device, not file.aside, file.aside, _turn(file)))
 
 
 def settled(home: Path, load: Callable[[IndexFile], T | None]) -> list[tuple[IndexFile, T]]:
@@ -98,21 +100,20 @@ def log_beside(index: Path) -> Path:
 
 
 def logs(index: Path, wanted: int) -> Iterator[Path]:
-    """Where the log with the inode `wanted` of this index may lie, the likeliest first; last the one of its number."""
-    own = log_beside(index)
+    """Where the log with the inode `wanted` of this index may lie; last the one of its number."""
     stem = index.name.rpartition(INDEX)[0] + LOG
     tried: set[Path] = set()
     for _ in range(_ATTEMPTS):  # it may be renamed after a listing, or be missing in one that is made meanwhile
         found = {index.with_name(name) for name, seen in _regular(index.parent) if seen == wanted}
-        for path in sorted(found - tried, key=lambda path: path != own):
+        for path in found - tried:
             if path.name.startswith(stem):
                 yield path
-        tried |= found
-    yield own
+        tried = found
+    yield log_beside(index)
 
 
-def _age(file: IndexFile) -> int:
-    return -1 if file.number is None else file.number
+def _turn(file: IndexFile) -> float:
+    return math.inf if file.number is None else -file.number
 
 
 def _regular(directory: Path) -> list[tuple[str, int]]:

@@ -66,9 +66,15 @@ def test_nothing_but_a_regular_file_is_opened(tmp_path: Path) -> None:
     touch(tmp_path, "file")
     (tmp_path / "link").symlink_to("file")
     os.mkfifo(tmp_path / "fifo")
-    for name in ("gone", "link", "fifo", "file/below"):
-        with pytest.raises(FileNotFoundError):
+    for name, code, why in (
+        ("gone", errno.ENOENT, "No such file or directory"),
+        ("link", errno.ELOOP, "Too many levels of symbolic links"),
+        ("fifo", errno.ENOENT, "not a regular file"),
+        ("file/below", errno.ENOTDIR, "Not a directory"),
+    ):
+        with pytest.raises(FileNotFoundError) as caught:
             open_file(tmp_path / name)
+        assert str(caught.value) == f"[Errno {code}] {why}: '{tmp_path / name}'"
     with pytest.raises((FileNotFoundError, IsADirectoryError)):
         open_file(tmp_path)
     with open_file(tmp_path / "file") as file:
@@ -94,12 +100,14 @@ def test_a_log_lies_beside_its_index(tmp_path: Path, index: str, log: str) -> No
 
 
 def test_the_log_with_the_inode_comes_before_the_one_of_the_number(tmp_path: Path) -> None:
-    touch(tmp_path, "a.log", "a.log.1", "b.log")
+    touch(tmp_path, "a.log", "a.log.1", "b.log", "a.idx.log.0")
     wanted = (tmp_path / "a.log.1").stat().st_ino
     foreign = (tmp_path / "b.log").stat().st_ino
+    odd = (tmp_path / "a.idx.log.0").stat().st_ino
 
     assert list(logs(tmp_path / "a.idx", wanted)) == [tmp_path / "a.log.1", tmp_path / "a.log"]
     assert list(logs(tmp_path / "a.idx.7", foreign)) == [tmp_path / "a.log.7"]
+    assert list(logs(tmp_path / "a.idx.idx", odd)) == [tmp_path / "a.idx.log.0", tmp_path / "a.idx.log"]
 
 
 def test_indexes_that_are_renamed_while_they_are_loaded_are_loaded_again(tmp_path: Path) -> None:
