@@ -3,6 +3,8 @@
 The path says whose a file is, not its first line: a guest that was migrated takes its files along.
 """
 
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +16,8 @@ from virtmux.journal.names import BY_ID, component, home, original
 from virtmux.journal.segment import Segment
 from virtmux.journal.times import moment
 
-_RENAMED = b' {"entry":"renamed"'
+#: What such a line has behind its checksum of 8 digits.
+_RENAMED = re.compile(rb' \{"entry":"renamed"')
 
 
 class StoredConsole(NamedTuple):
@@ -68,7 +71,7 @@ class Journal:
         for segment in load_segments(lies, console.device, {}):
             history = segment.head.history
             groups[history] = [*groups.pop(history, []), segment]
-        ordered = sorted(groups.values(), key=lambda segments: _order(segments[-1]))
+        ordered = sorted(groups.values(), key=lambda segments: _turn(segments[-1]))
         return [History(lies, *console[:3], segments) for segments in ordered]
 
 
@@ -105,24 +108,19 @@ def _glance(index: Path) -> _Glance | None:
     head = _entry(data, 0)
     if not isinstance(head, Head):
         return None
-    names, at = [head.domain], data.find(_RENAMED)
-    while at >= 0:
-        entry = _entry(data, data.rfind(b"\n", 0, at) + 1)
-        if isinstance(entry, Renamed):
-            names.append(entry.domain)
-        at = data.find(_RENAMED, at + 1)
+    renamed = (_entry(data, found.start() - 8) for found in _RENAMED.finditer(data))
+    names = [head.domain, *(entry.domain for entry in renamed if isinstance(entry, Renamed))]
     return _Glance(head, names, _last_at(data))
 
 
 def _last_at(data: bytes) -> int:
     """The time of the last line that has one and is whole."""
-    end = data.rfind(b"\n")
-    while end > 0:
-        begin = data.rfind(b"\n", 0, end)
-        entry = _entry(data, begin + 1)
+    begin = len(data)
+    while begin:
+        begin = data.rfind(b"\n", 0, begin - 1) + 1
+        entry = _entry(data, begin)
         if entry and (at := moment(entry)):
             return at
-        end = begin
     return 0
 
 
@@ -133,9 +131,8 @@ def _entry(data: bytes, begin: int) -> Entry | None:
         return None
 
 
-def _order(last: Segment) -> tuple[bool, int]:
-    aside = "~" in last.path.name
-    return not aside, last.head.at if aside else 0
+def _turn(last: Segment) -> float:
+    return last.head.at if "~" in last.path.name else math.inf
 
 
 def _directories(directory: Path) -> list[Path]:

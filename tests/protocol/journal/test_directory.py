@@ -51,6 +51,7 @@ def test_consoles_are_found_with_all_their_names_the_last_used_first(tmp_path: P
     other.at += SECOND
     other.batch(0, b"x", [(1, 5)])
     (tmp_path / "by-id" / ".lock").touch()
+    (tmp_path / "by-id" / "link").symlink_to("lxc")
     (tmp_path / "web2").symlink_to("by-id")
 
     assert Journal(tmp_path).consoles() == [
@@ -95,13 +96,14 @@ def test_a_device_is_chosen_where_a_domain_has_several(tmp_path: Path) -> None:
 
 
 def test_histories_come_with_their_segments_the_oldest_first(tmp_path: Path) -> None:
-    writer = write(tmp_path, "web1", history=ONE, at=EPOCH + 9 * SECOND)  # the clock was set back later
+    writer = write(tmp_path, "web1", history=ONE, at=EPOCH + 9 * SECOND)  # the clock is set back later
     writer.batch(0, b"one")
     writer.rotate()
-    writer.at = EPOCH
+    writer.at -= SECOND
     writer.begin(ONE, offset=3)
     writer.batch(3, b"two")
     writer.rotate("the host was restarted without a clean stop")
+    writer.at -= SECOND
     writer.begin(TWO)
     writer.batch(0, b"three")
 
@@ -162,7 +164,7 @@ def test_a_damaged_end_of_an_index_does_not_hide_a_console(tmp_path: Path) -> No
     writer.at += SECOND
     writer.mark(1, 0)
     with writer.index().open("ab") as index:
-        index.write(b'half {"entry":"renamed"')
+        index.write(b'\nhalf {"entry":"renamed"')
 
     assert Journal(tmp_path).consoles() == [
         StoredConsole("qemu/system/h", "5f0f", "serial0", ("web1", "web2"), EPOCH + SECOND)
