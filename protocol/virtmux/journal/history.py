@@ -190,10 +190,9 @@ class History:
 
     def _seek(self, offset: int) -> int | None:
         found: int | None = None
-        for segment in self._segments:
+        for segment in self._segments:  # each opens its log: those that begin behind what was found need not
             if found is None or segment.head.offset < found:
-                held = segment.seek(offset)
-                found = held if found is None else min(found, found if held is None else held)
+                found = min((each for each in (found, segment.seek(offset)) if each is not None), default=None)
         return found
 
     def _piece(self, offset: int, size: int) -> Piece | None:
@@ -202,7 +201,7 @@ class History:
 
     def _pieces(self, offset: int, end: int) -> Iterator[Piece]:
         """All bytes between two offsets that are held."""
-        while (held := self._seek(offset)) is not None and held < end and (piece := self._piece(held, end - held)):
+        while (held := self._seek(offset)) is not None and (piece := self._piece(held, end - held)):
             yield piece
             offset = piece.end
 
@@ -223,12 +222,11 @@ class History:
         while count > 0 and (held := self._end_before(end)) is not None and held > bound:
             end = max(bound, held - _WINDOW)
             for piece in reversed(list(self._pieces(end, held))):
-                data = piece.data
-                behind = len(data) - 1 if last else len(data)  # a newline at the very end begins no line
+                data = piece.data[:-1] if last else piece.data  # a newline at the very end begins no line
                 last = False
-                newlines = data.count(b"\n", 0, behind)
+                newlines = data.count(b"\n")
                 if newlines >= count:
-                    return piece.offset + newline_back(data, count, behind) + 1
+                    return piece.offset + newline_back(data, count, len(data)) + 1
                 count -= newlines
         return bound if count > 0 else self.end.offset
 
@@ -238,7 +236,10 @@ class History:
 
     def marks_since(self, at: int) -> list[Marked]:
         """The marks that were made at this time (ns) or later; all with 0."""
-        return [mark for mark in self._marks if (moment(mark) or 0) >= at]
+        return list(self._since(at))
+
+    def _since(self, at: int) -> Iterator[Marked]:
+        return (mark for mark in self._marks if (moment(mark) or 0) >= at)
 
     def incarnations(self) -> list[Incarnation]:
         """The starts of the domain, in the order of the records. The history may begin in the midst of one."""
@@ -253,7 +254,7 @@ class History:
         """The position of the first record of this time (ns) or later; the end where there is none."""
         offsets = [offset for segment in self._segments if (offset := segment.offset_at(at)) is not None]
         offset = min(offsets, default=self.end.offset)
-        mark = next((mark for mark in self._marks if (moment(mark) or 0) >= at), None)
+        mark = next(self._since(at), None)
         if mark and mark.offset <= offset:
             return Position(self.id, mark.offset, mark.number)
         passed = bisect_right(self._offsets, offset)

@@ -1,6 +1,7 @@
 """The records of a history: read from any position they are those that are held, and what is missing is named."""
 
 import gc
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -187,7 +188,9 @@ def test_several_reasons_of_one_gap_are_all_named(writer: JournalWriter) -> None
         writer.lost(offset, to_offset, why)
     writer.batch(8, b"two")
 
-    assert everything(only(writer.directory), at(0, 1))[0] == Missing(0, 1, 8, 1, "full; moved")
+    history = only(writer.directory)
+    assert everything(history, at(0, 1))[0] == Missing(0, 1, 8, 1, "full; moved")
+    assert everything(history, at(4, 1))[0] == Missing(4, 1, 8, 1, "moved; full")
 
 
 def test_marks_without_their_bytes_are_held_with_gaps_around_them(writer: JournalWriter) -> None:
@@ -262,6 +265,18 @@ def test_nothing_is_read_at_or_behind_the_given_end(writer: JournalWriter) -> No
     assert history.read(at(7, 3), 9, to=at(2, 1)) == ([], at(7, 3))
 
 
+def test_what_is_missing_before_the_given_end_is_not_named_where_nothing_is_held_before_it(
+    writer: JournalWriter,
+) -> None:
+    writer.begin()
+    writer.batch(0, b"one")
+    writer.batch(8, b"two")
+    history = only(writer.directory)
+
+    assert history.read(at(3, 1), 9, to=at(8, 1)) == ([], at(3, 1))
+    assert history.read(at(3, 1), 9, to=at(9, 1))[0][0] == Missing(3, 1, 8, 1, None)
+
+
 def test_one_reading_gives_about_so_many_bytes_and_a_bounded_number_of_marks(writer: JournalWriter) -> None:
     writer.begin()
     writer.batch(0, b"x" * 100)
@@ -332,6 +347,37 @@ def test_lines_are_counted_back_over_a_gap(
     assert history.lines_back(count, None if not_before is None else at(not_before, 1)) == expected
 
 
+def test_a_time_is_found_by_bytes_and_marks(writer: JournalWriter) -> None:
+    writer.begin(mark=2)
+    for second, (offset, number) in enumerate(((0, 2), (3, 3), (6, 5))):
+        writer.at = EPOCH + 10 * second * SECOND
+        writer.batch(offset, b"one")
+        writer.at += SECOND
+        writer.mark(number, offset + 2)
+    writer.stopped(9, 7)
+    history = only(writer.directory)
+
+    assert [mark.number for mark in history.marks_since(EPOCH + 11 * SECOND)] == [3, 5]
+    assert [history.position_at(EPOCH + second * SECOND) for second in (0, 1, 2, 11, 12, 21, 22)] == [
+        at(0, 2),
+        at(2, 2),
+        at(3, 3),
+        at(5, 3),
+        at(6, 4),
+        at(8, 5),
+        at(9, 7),
+    ]
+
+
+def test_a_mark_whose_time_cannot_be_read_is_older_than_any_other(writer: JournalWriter) -> None:
+    writer.begin()
+    writer.mark(1, 0, Note("yesterday", "rebooted"))
+    history = only(writer.directory)
+
+    assert [[mark.number for mark in history.marks_since(since)] for since in (0, 1)] == [[1], []]
+    assert [history.position_at(since) for since in (0, 1)] == [at(0, 1), at(0, 2)]
+
+
 def test_marks_however_many_are_no_matter_to_the_collector_of_garbage(writer: JournalWriter) -> None:
     writer.begin()
     for number in range(1, 4):
@@ -367,13 +413,37 @@ def test_a_history_sees_what_is_written_and_rotated_after_it_was_found(writer: J
     assert history.end == at(11, 1)
 
 
-def test_a_history_whose_files_are_gone_holds_nothing(writer: JournalWriter) -> None:
+def test_what_was_read_of_an_index_before_it_was_damaged_is_held(writer: JournalWriter) -> None:
+    writer.begin()
+    writer.batch(0, b"one")
+    writer.batch(3, b"two")
+    history = only(writer.directory)
+    with writer.index().open("r+b") as index:
+        index.write(b"damage")
+
+    history.refresh()
+
+    assert history.bytes(0, 9) == b"onetwo"
+
+
+def _unlink(path: Path) -> None:
+    path.unlink()
+
+
+def _zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("lose", [_unlink, _zero])
+def test_a_history_whose_files_are_gone_or_zeroed_holds_nothing(
+    writer: JournalWriter, lose: Callable[[Path], None]
+) -> None:
     writer.begin()
     writer.batch(0, b"one")
     writer.mark(1, 2, Note(rfc3339(EPOCH), "paused"))
     history = only(writer.directory)
     for path in list(writer.home.iterdir()):
-        path.unlink()
+        lose(path)
 
     history.refresh()
 
