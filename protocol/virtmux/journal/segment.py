@@ -59,6 +59,10 @@ class Segment:
     """
 
     head: Head
+    boot: str
+    _since: int
+    """The CRC32C of what was read of the index from its last batch on."""
+    _log_size: int
 
     def __init__(self, path: Path) -> None:
         """Use `Segment.load`."""
@@ -73,15 +77,12 @@ class Segment:
         self.names: list[str] = []
         self.closed: Closed | None = None
         self.stopped: Stopped | None = None
-        self.boot = ""
         self.last_at = 0
         self._told = 0, 0  # an offset and the number of a mark: there were records up to there
         self._read = 0  # how much of the index
         self._batch = 0  # where its last batch begins there: what stands before is never changed
-        self._since = 0  # the CRC32C of what was read from there on
         self._log: tuple[Path, int] | None = None
-        self._log_size = 0
-        self._kept = -1, b""
+        self._kept: tuple[int, bytes] | None = None  # the number of a large batch, and its bytes
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
@@ -101,13 +102,11 @@ class Segment:
         """
         try:
             with files.open_file(self.path) as file:
-                inode = files.inode(file)
-                data = _from(file, self._batch) if inode == self.inode else b""
-                known = self._read - self._batch
-                if inode != self.inode or len(data) < known or crc32c(data[:known]) != self._since:
+                inode, data = files.inode(file), _from(file, self._batch)
+                if inode != self.inode or crc32c(data[: self._read - self._batch]) != self._since:
                     self._begin(inode)
-                    known, data = 0, _from(file, 0)
-                self._take(data, known)
+                    data = _from(file, 0)
+                self._take(data)
         except FileNotFoundError:
             return False
         if not self._read:
@@ -115,28 +114,29 @@ class Segment:
         with self._opened_log():
             return True
 
-    def _take(self, data: bytes, known: int) -> None:
-        begin, batch = self._batch, 0
-        for entry, end in entries(data[known:]):
-            if (self._read == 0) != isinstance(entry, Head):
-                break
+    def _take(self, data: bytes) -> None:
+        """Take what was added; `data` is all from the last batch that was read on."""
+        begin, known = self._batch, self._read
+        for entry, end in entries(data[known - begin :]):
             try:
                 self._add(entry)
             except DamagedError:
                 break
             if isinstance(entry, Batch):
-                batch = self._read - begin
-            self._read = begin + known + end
+                self._batch = self._read
+            self._read = known + end
             self.last_at = moment(entry) or self.last_at
-        self._batch = begin + batch
-        self._since = crc32c(data[batch : self._read - begin])
+        self._since = crc32c(data[self._batch - begin : self._read - begin])
 
     def _add(self, entry: Entry) -> None:
+        """Raises DamagedError where it cannot stand there."""
+        if (self._read == 0) != isinstance(entry, Head):
+            raise DamagedError
         told = 0, 0
         match entry:
             case Head():
                 if entry.format != FORMAT:
-                    raise DamagedError(f"an index of format {entry.format}")
+                    raise DamagedError
                 self.head, self.boot, self.names = entry, entry.boot, [entry.domain]
                 told = entry.offset, entry.mark
             case Opened():
@@ -176,8 +176,7 @@ class Segment:
         if last >= 0 and (self.closed or self.stopped):
             offset = max(offset, self.batches.end(last))
         elif last >= 0:
-            before = self.batches.end(last - 1) if last else 0
-            offset = max(offset, before, self.batches.reach(last, self._log_size))
+            offset = max(offset, self.batches.reach(last, self._log_size))
         return offset, mark
 
     def read(self, offset: int, size: int) -> Piece | None:
@@ -205,7 +204,7 @@ class Segment:
                 begin = max(offset, self.batches.offset(number))
                 if log is None or begin >= self.batches.reach(number, self._log_size):
                     break
-                if self._piece(log, begin, 1):
+                if any(self._held(log, number, number + 1)):
                     return begin
         return None
 
@@ -229,7 +228,7 @@ class Segment:
 
     def _held(self, log: FileIO, first: int, stop: int) -> Iterator[bytes]:
         """The bytes of these batches, which follow each other, as far as they are there."""
-        if self._kept[0] == first:
+        if self._kept and self._kept[0] == first:
             yield self._kept[1]
             first += 1
         start = self.batches.start(first)

@@ -87,6 +87,17 @@ def test_there_is_none_where_there_is_no_file_or_no_regular_one(writer: JournalW
     assert Segment.load(writer.index()) is None
 
 
+def test_what_is_no_record_has_no_end(writer: JournalWriter) -> None:
+    new = JournalWriter(writer.directory, uuid="new")
+    new.at = 0
+    new.begin(mark=0)
+    new.opened()
+    assert (load(new).end, load(new).last_at) == ((0, 0), 0)
+    new.lost(0, 5, "full")
+    new.renamed("web2")
+    assert load(new).end == (5, 0)
+
+
 def test_an_index_is_read_up_to_a_batch_that_cannot_stand_there(writer: JournalWriter) -> None:
     writer.batch(5, b"one")
     writer.batch(2, b"two")
@@ -113,6 +124,20 @@ def test_of_a_finished_segment_all_that_is_not_in_the_log_is_missing(writer: Jou
     writer.rotate()
 
     assert load(writer, 0).end == (5, 1)
+
+
+def test_behind_what_is_there_of_a_last_batch_nothing_is_found(writer: JournalWriter) -> None:
+    writer.batch(0, b"one")
+    writer.batch(3, b"three", there=2)
+
+    assert [load(writer).seek(offset) for offset in (4, 5)] == [4, None]
+
+
+def test_bytes_that_no_batch_tells_of_are_not_there(writer: JournalWriter) -> None:
+    writer.log().write_bytes(b"foreign")
+    segment = load(writer)
+
+    assert (segment.end, segment.seek(0), data(segment)) == ((0, 1), None, None)
 
 
 def test_a_batch_whose_bytes_changed_is_not_there(writer: JournalWriter) -> None:
@@ -147,6 +172,42 @@ def test_a_large_batch_is_read_in_pieces(writer: JournalWriter) -> None:
 
     assert b"".join(pieces) == large + b"two"
     assert data(segment, 0, 10) == b"one" + large[:7]
+
+
+def test_no_more_of_a_log_is_read_than_is_asked_for_and_a_large_batch_once(
+    writer: JournalWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.batch(0, b"one")
+    writer.batch(3, b"two")
+    writer.batch(6, b"x" * 70_000)
+    writer.batch(70_006, b"three", there=0)
+    segment = load(writer)
+    pread, read = os.pread, []
+
+    def recording(file: int, size: int, offset: int) -> bytes:
+        if size:
+            read.append((offset, size))
+        return pread(file, size, offset)
+
+    monkeypatch.setattr(os, "pread", recording)
+    assert (data(segment, 0, 0), data(segment, 4, 1)) == (None, b"w")
+    assert [data(segment, offset, 10) for offset in (6, 60_000)] == [b"x" * 10] * 2
+    assert data(segment, 70_006) is None
+    assert read == [(3, 3), (6, 70_000)]
+
+
+def test_what_was_read_of_an_index_stays_where_that_is_damaged_later(writer: JournalWriter) -> None:
+    writer.batch(0, b"one")
+    writer.batch(3, b"two")
+    segment = load(writer)
+    writer.batch(6, b"three")
+    writer.batch(2, b"cannot stand there")
+    assert segment.refresh()
+    with writer.index().open("r+b") as index:
+        index.write(b"damage")
+
+    assert segment.refresh()
+    assert data(segment) == b"onetwothree"
 
 
 def test_what_was_added_is_read_alone(writer: JournalWriter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,11 +287,23 @@ def test_a_log_is_found_under_any_name_by_its_inode(writer: JournalWriter) -> No
     assert data(load(writer)) == b"one"
 
 
-def test_a_log_in_a_copied_tree_is_found_by_its_number(writer: JournalWriter) -> None:
-    writer.batch(0, b"one")
+@pytest.mark.parametrize("first", [b"one", b"1"])
+def test_a_log_in_a_copied_tree_is_found_by_its_number_and_followed(writer: JournalWriter, first: bytes) -> None:
+    writer.batch(0, first)
     replace(writer.log(), writer.log().read_bytes())
+    segment = load(writer)
 
-    assert data(load(writer)) == b"one"
+    assert data(segment) == first
+    writer.log().rename(writer.log().with_name("serial0.log-20260131"))
+    assert data(segment) == first
+
+
+def test_a_log_in_a_copied_tree_that_has_only_a_part_of_its_first_batch_is_not_taken(writer: JournalWriter) -> None:
+    writer.batch(0, b"a long batch", there=6)
+    replace(writer.log(), writer.log().read_bytes())
+    segment = load(writer)
+
+    assert (data(segment), segment.end) == (None, (0, 1))
 
 
 def test_in_a_copied_tree_a_log_that_has_the_inode_of_another_is_not_taken_for_it(writer: JournalWriter) -> None:
@@ -241,8 +314,8 @@ def test_in_a_copied_tree_a_log_that_has_the_inode_of_another_is_not_taken_for_i
     one, two = writer.log(0), writer.log()
     swap = one.with_name("swap")
     one.rename(swap)
-    one.write_bytes(two.read_bytes())
-    two.write_bytes(swap.read_bytes())
+    two.rename(one)
+    swap.rename(two)
     for path, content in ((one, b"one"), (two, b"two")):
         path.write_bytes(content)
 
