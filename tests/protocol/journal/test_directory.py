@@ -164,7 +164,7 @@ def test_a_damaged_end_of_an_index_does_not_hide_a_console(tmp_path: Path) -> No
     writer.at += SECOND
     writer.mark(1, 0)
     with writer.index().open("ab") as index:
-        index.write(b'\nhalf {"entry":"renamed"')
+        index.write(b'half {"entry":"renamed"')
 
     assert Journal(tmp_path).consoles() == [
         StoredConsole("qemu/system/h", "5f0f", "serial0", ("web1", "web2"), EPOCH + SECOND)

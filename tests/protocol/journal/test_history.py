@@ -270,11 +270,11 @@ def test_what_is_missing_before_the_given_end_is_not_named_where_nothing_is_held
 ) -> None:
     writer.begin()
     writer.batch(0, b"one")
-    writer.batch(8, b"two")
+    writer.batch(4, b"two")
     history = only(writer.directory)
 
-    assert history.read(at(3, 1), 9, to=at(8, 1)) == ([], at(3, 1))
-    assert history.read(at(3, 1), 9, to=at(9, 1))[0][0] == Missing(3, 1, 8, 1, None)
+    assert history.read(at(3, 1), 9, to=at(4, 1)) == ([], at(3, 1))
+    assert history.read(at(3, 1), 9, to=at(5, 1))[0][0] == Missing(3, 1, 4, 1, None)
 
 
 def test_one_reading_gives_about_so_many_bytes_and_a_bounded_number_of_marks(writer: JournalWriter) -> None:
@@ -284,7 +284,7 @@ def test_one_reading_gives_about_so_many_bytes_and_a_bounded_number_of_marks(wri
         writer.mark(number, 50)
     history = only(writer.directory)
 
-    assert history.read(at(0, 1), 30)[1] == at(30, 1)
+    assert [history.read(at(0, 1), size)[1] for size in (0, 1, 30)] == [at(0, 1), at(1, 1), at(30, 1)]
     records, after = history.read(at(50, 1), 30)
     assert (len(records), after) == (MAX_MARKS, at(50, MAX_MARKS + 1))
 
@@ -345,6 +345,15 @@ def test_lines_are_counted_back_over_a_gap(
     history = only(writer.directory)
 
     assert history.lines_back(count, None if not_before is None else at(not_before, 1)) == expected
+
+
+def test_a_newline_begins_a_line_also_at_the_end_of_a_batch_but_for_the_last(writer: JournalWriter) -> None:
+    writer.begin()
+    writer.batch(0, b"one\n")
+    writer.batch(9, b"two\n\n")
+    history = only(writer.directory)
+
+    assert [history.lines_back(count) for count in (1, 2, 3)] == [13, 4, 0]
 
 
 def test_a_time_is_found_by_bytes_and_marks(writer: JournalWriter) -> None:

@@ -190,10 +190,10 @@ def test_no_more_of_a_log_is_read_than_is_asked_for_and_a_large_batch_once(
         return pread(file, size, offset)
 
     monkeypatch.setattr(os, "pread", recording)
-    assert (data(segment, 0, 0), data(segment, 4, 1)) == (None, b"w")
+    assert (data(segment, 0, 0), data(segment, 4, 1), data(segment, 5, 1)) == (None, b"w", b"o")
     assert [data(segment, offset, 10) for offset in (6, 60_000)] == [b"x" * 10] * 2
     assert data(segment, 70_006) is None
-    assert read == [(3, 3), (6, 70_000)]
+    assert read == [(3, 3), (3, 3), (6, 70_000)]
 
 
 def test_what_was_read_of_an_index_stays_where_that_is_damaged_later(writer: JournalWriter) -> None:
