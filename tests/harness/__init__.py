@@ -18,7 +18,8 @@ rings               rings as a daemon opens them; stores: what is put into them;
 
 recording           a console that is written down, job by job; recorded_life: whatever happens to it meanwhile
 console_files       a console's files as they are written; journal_files: as another reader reads them
-journal_model       what a journal holds that a journal_writer has written; small_disk: a file system to be filled
+journal_model       what a journal holds that a journal_writer has written; journal_reading: all of it, read
+small_disk          a file system to be filled
 console_log         a console's log as people find it; log_source: one in memory
 
 daemon              virtmuxd as a process; watched_daemon: with loop_watch in it; machine: on a host that is restarted
