@@ -109,6 +109,14 @@ class TestACountThatBeginsAnew:
         ledger.status(InputStatus(7, 1, accepted=2, base=4))
         assert (ledger.fate(0, 6), ledger.why) == (Fate(6, 0, 0), None)
 
+    def test_what_is_typed_anew_is_rejected_where_the_daemon_goes_on_to_count_from_before(self) -> None:
+        ledger = InputLedger(1, base=10)
+        ledger.given = ledger.sent = 11
+        ledger.status(InputStatus(7, 1, accepted=4, rejected=6, cause=Cause.CONSOLE_BUSY))
+        assert (ledger.in_flight(), ledger.open) == (1, True)
+        ledger.status(InputStatus(7, 1, accepted=4, rejected=7, cause=Cause.CONSOLE_BUSY))
+        assert ledger.state == InputState(1, accepted=0, rejected=1, cause=Cause.CONSOLE_BUSY)
+
 
 def test_closed_its_state_waits_for_nothing() -> None:
     ledger = InputLedger(1)
