@@ -392,10 +392,9 @@ def test_a_later_segment_that_took_over_name_and_inode_of_the_log_is_not_taken_f
     segment = load(writer)
     assert data(segment) == b"a long"
     writer.index().unlink()
-    content = writer.log()
-    content.rename(content.with_name("kept"))
+    kept = writer.log().rename(writer.log().with_name("kept"))
     writer.begin(offset=12)
-    content.with_name("kept").rename(content)
-    content.write_bytes(b"later")
+    kept.rename(writer.log())
+    writer.log().write_bytes(b"later")
 
     assert data(segment) is None
