@@ -9,7 +9,8 @@ libvirt_behaviours  what virtmuxd relies on (libvirt_connections, libvirt_stream
 bridge              what libvirt's event loop is asked
 
 life                the state machine alone; world: what may happen to it, at random
-records             a sequence alone, over a memory_store; reading: its readers; archived: with an archive behind it
+records             a sequence alone, over a memory_store; reading: its readers, starts: where they begin
+archived            a sequence with an archive behind it
 inputs              input alone
 consoles            the core without a hypervisor; placed: places at its consoles
 stepped_daemon      the daemon without libvirt, on a stepped_loop that a test turns; visitor: its clients, which hold it
