@@ -1,7 +1,8 @@
 # What a person runs: `make demo`, `make test`. Each sets up by itself what it needs.
 
 # Tests wait more than they compute, so several processes share a processor: this many. A test file is run by one of
-# them, so that its tests may share what is slow to start; those with few tests, which last long, are not left to the end.
+# them, so that its tests may share what is slow to start; those with few tests, which last long, are not left to the
+# end.
 parallel = -n $(shell expr $(1) '*' "$$(nproc)") --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 UNIT = $(call parallel,2)
 INTEGRATION = $(call parallel,3)

@@ -184,7 +184,8 @@ def _holes(output: bytes, printed: bytes) -> list[int]:
         if at == len(output):
             assert due == len(printed)
             return holes
-        sure = next(each for each in range(at, len(output)) if printed.find(output[each : each + 64], due) >= 0)
+        rest = range(at, len(output))
+        sure = next((each for each in rest if printed.find(output[each : each + 64], due) >= 0), len(output))
         found = printed.find(output[sure : sure + 64], due)
         between = iter(printed[due:found])
         assert all(byte in between for byte in output[at:sure]), f"the guest did not print this: {output[at:sure]!r}"
