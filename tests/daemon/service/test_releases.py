@@ -38,6 +38,15 @@ class Asked:
                 self._handle_event(event)
 
 
+def opening(monkeypatch: pytest.MonkeyPatch) -> tuple[Consoles, Bench, Asked]:
+    """A console that is being opened, which takes as long as the test likes."""
+    consoles = always()
+    bench = consoles.add()
+    asked = Asked(bench, monkeypatch)
+    bench.happen(Up(bench.tick(), RUNNING_ID))
+    return consoles, bench, asked
+
+
 @pytest.mark.parametrize(("seconds", "until"), [(None, None), (1.5, 1_500_000_000)])
 async def test_a_release_lasts_for_its_time_and_a_reclaim_ends_it(
     monkeypatch: pytest.MonkeyPatch, seconds: float | None, until: int | None
@@ -93,10 +102,7 @@ async def test_or_with_its_reclaim_and_no_other_release_does(monkeypatch: pytest
 
 
 async def test_a_release_is_done_once_the_console_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    consoles = always()
-    bench = consoles.add()
-    Asked(bench, monkeypatch)
-    bench.happen(Up(bench.tick(), RUNNING_ID))
+    consoles, bench, _ = opening(monkeypatch)
     async with served(consoles.registry) as peer:
         await peer.greet()
         await peer.say(Release(1, "web1"))
@@ -110,10 +116,7 @@ async def test_what_is_not_let_go_in_time_is_refused(
     monkeypatch: pytest.MonkeyPatch, while_connected: bool, calls: list[str]
 ) -> None:
     monkeypatch.setattr(releases, "_DEADLINE", 0.05)
-    consoles = always()
-    bench = consoles.add()
-    asked = Asked(bench, monkeypatch)
-    bench.happen(Up(bench.tick(), RUNNING_ID))
+    consoles, bench, asked = opening(monkeypatch)
     async with served(consoles.registry) as peer:
         await peer.greet()
         await peer.say(Release(1, "web1", while_connected=while_connected))
@@ -130,10 +133,7 @@ async def test_one_that_was_reclaimed_and_is_refused_then_leaves_a_later_one_as_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(releases, "_DEADLINE", 0.05)
-    consoles = always()
-    bench = consoles.add()
-    asked = Asked(bench, monkeypatch)
-    bench.happen(Up(bench.tick(), RUNNING_ID))
+    consoles, bench, asked = opening(monkeypatch)
     async with served(consoles.registry) as peer:
         await peer.greet()
         await peer.say(Release(1, "web1", while_connected=True), Reclaim(2, "web1", while_connected=True))
@@ -149,10 +149,7 @@ async def test_one_that_was_reclaimed_and_is_refused_then_leaves_a_later_one_as_
 
 async def test_so_many_releases_of_a_client_may_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(releases, "MOST", 3)
-    consoles = always()
-    bench = consoles.add()
-    asked = Asked(bench, monkeypatch)
-    bench.happen(Up(bench.tick(), RUNNING_ID))
+    consoles, bench, asked = opening(monkeypatch)
     async with served(consoles.registry) as peer:
         await peer.greet()
         await peer.say(*(Release(request, "web1") for request in range(1, 5)))
