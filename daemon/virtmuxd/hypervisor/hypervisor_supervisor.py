@@ -17,7 +17,7 @@ from virtmux.backoff import Backoff
 from virtmux.reasons import Cause, LibvirtEvent, SavedError
 from virtmuxd.core.console import Console
 from virtmuxd.core.console_key import ConsoleKey, Naming
-from virtmuxd.core.events import Down, Event, Undefined, Up
+from virtmuxd.core.events import Down, Event, Stopped, Undefined, Up
 from virtmuxd.core.evidence import connecting_cause, connection_cause
 from virtmuxd.core.registry import AlreadyServedError, Registry
 from virtmuxd.hypervisor.arrivals import Arrivals
@@ -33,6 +33,10 @@ _log = logging.getLogger(__name__)
 
 #: Seconds before a domain is looked at again that could not be looked at.
 _LOOK_AGAIN = 5.0
+#: Seconds after which a domain is looked at again whose guest has gone elsewhere: libvirt tells that, closes its
+#: connection to the other hypervisor, and then may forget the domain, of which it tells nothing (docs/libvirt.md,
+#: "Migration").
+_FORGOTTEN_BY = (0.5, 5.0, 30.0)
 
 
 @dataclass(slots=True)
@@ -185,6 +189,9 @@ class HypervisorSupervisor:
                     supervisor.post(happened.event)
         if happened.look_again:
             self._look_again(happened.uuid)
+        if isinstance(happened.event, Stopped) and happened.event.event.detail == "MIGRATED":
+            for seconds in _FORGOTTEN_BY:
+                self._loop.call_later(seconds, self._look_again, happened.uuid)
 
     def _tell_all(self, event: Event) -> None:
         for supervisor, _ in tuple(self._consoles.values()):

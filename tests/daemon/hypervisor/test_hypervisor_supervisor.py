@@ -90,6 +90,17 @@ async def test_that_a_domain_is_gone_waits_for_the_event_that_says_how_it_ended(
         assert bench.registry.all() == []
 
 
+async def test_that_a_domain_whose_guest_has_gone_elsewhere_is_forgotten_is_noticed_without_an_event() -> None:
+    async with hypervisor() as fake, supervised(fake) as bench:
+        (console,) = bench.registry
+        bench.guest.stop(libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED, libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED)
+        await until(lambda: console.machine.newest.stopped)
+        await until_surveyed(bench.registry)
+        assert bench.registry.all() != []
+        bench.guest.undefine()
+        await until(lambda: bench.registry.all() == [])
+
+
 @pytest.mark.parametrize(("failure", "is_bug"), [(DeadlineMissed("virTest"), False), (ValueError("no"), True)])
 async def test_it_ends_when_it_is_told_to_whatever_fails_meanwhile(
     failure: Exception, is_bug: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
