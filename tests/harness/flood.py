@@ -2,11 +2,13 @@
 
 import re
 
+from tests.harness.console_log import ConsoleLog
 from tests.harness.follower import Follower
 from tests.harness.guest import BANNER, FLOOD
 
 _LINE = b"line %08d\r\n"
 _END = b"."
+_BURST = 512
 
 
 async def flood(client: Follower, size: int) -> None:
@@ -16,6 +18,23 @@ async def flood(client: Follower, size: int) -> None:
     await client.until_offset(start + size)
     await client.write(_END)
     await client.until_last(_END)
+
+
+async def burst(client: Follower, log: ConsoleLog, size: int) -> None:
+    """Let the guest print `size` bytes or some more in bursts of 8 KB, each of which the log has before the next: none
+    is missing there, however small the ring and however slow the machine."""
+    end = client.console.position.offset + size
+    while client.console.position.offset < end:
+        enough = client.console.position.offset + _BURST * len(_LINE % 0)
+        await client.write(FLOOD * _BURST + _END)  # a line for each of them: the next one that ends it waits already
+        await client.until_offset(enough)
+        await client.until_last(_END)
+        await log.until(lambda log: log.data.endswith(client.output[-_BURST:]))
+
+
+def is_whole(output: bytes) -> bool:
+    """Whether this is all that a guest printed that greeted, and flooded in bursts."""
+    return output.replace(_END, b"") == flooded(output).removesuffix(_END)
 
 
 def flooded(data: bytes) -> bytes:

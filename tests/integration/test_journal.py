@@ -11,7 +11,7 @@ import virtmux
 from tests.harness.console_log import ConsoleLog, holding, raw_log
 from tests.harness.container import GREETING, PRINT
 from tests.harness.counts import seed
-from tests.harness.flood import flood, flooded
+from tests.harness.flood import burst, flood, is_whole
 from tests.harness.follower import follow
 from tests.harness.guest import BANNER
 from tests.harness.libvirtd import Libvirtd
@@ -88,10 +88,9 @@ async def test_every_byte_is_read_from_the_ring_and_the_rotated_logs(
     async with follow(mux.socket, guest.name) as live:
         await guest.resume()
         await live.until_output(BANNER)
-        await flood(live, MANY)
-        printed = flooded(live.output)
-        assert live.output == printed
-
+        await burst(live, log, MANY)
+        printed = live.output
+        assert is_whole(printed)
         await log.until_data(printed)
         assert len(log.rotated) >= 4
         assert [path.suffix for path in log.rotated] == [f".{number}" for number in reversed(range(len(log.rotated)))]
@@ -117,9 +116,9 @@ async def test_what_is_kept_of_a_console_is_bounded_and_what_is_dropped_is_named
     async with follow(mux.socket, guest.name) as live:
         await guest.resume()
         await live.until_output(BANNER)
-        await flood(live, MANY)
-        printed = flooded(live.output)
-        await log.until(lambda log: log.data.endswith(b"."))
+        await burst(live, log, MANY)
+        printed = live.output
+        assert is_whole(printed)
     assert [path.suffix for path in log.rotated] == [".0"]
     sizes = sum(path.stat().st_size for path in log.path.parent.iterdir())
     assert sizes <= 2 * SEGMENT
@@ -202,17 +201,15 @@ async def test_what_undefined_guests_left_goes_first_where_there_is_too_much_and
     async with follow(mux.socket, undefined.name) as client:
         await undefined.resume()
         await client.until_output(BANNER)
-        await flood(client, SEGMENT)
-        await log.until(lambda log: log.data.endswith(b"."))
+        await burst(client, log, SEGMENT)
     await undefined.destroy()
     await undefined.undefine()
     async with follow(mux.socket, defined.name) as client:
         await defined.resume()
         await client.until_output(BANNER)
-        await flood(client, SEGMENT)
+        await burst(client, other, SEGMENT)
         assert log.path.exists(), "there is room for both"
-        await flood(client, total)
-        await other.until(lambda log: log.data.endswith(b"."))
+        await burst(client, other, total)
         assert client.output.endswith(other.data)
         assert len(other.data) > SEGMENT, "no more is dropped than has to be"
     assert holding(mux.journal, undefined.name, undefined.uuid) == []
