@@ -17,9 +17,8 @@ from tests.harness.privilege import run_as_root, send_signal, wait_for_exit
 
 BANNER = b"virtmux boot-sector guest ready\r\n"
 PROMPT = b"virtmux-guest# "
-#: Has the shell of a Linux guest say again every byte that comes, and what it says first then. The kernel would speak
-#: in between.
-SAY_AGAIN = b"dmesg -n 1; stty raw -echo; echo; echo it is raw; exec cat\n"
+#: Has the shell of a Linux guest say again every byte that comes, and what it says first then.
+SAY_AGAIN = b"stty raw -echo; echo; echo it is raw; exec cat\n"
 SAYS_AGAIN = b"\nit is raw\n"
 
 POWER_OFF = b"\x04"
