@@ -5,10 +5,11 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
-# Children inherit what is ignored, as under nohup; the tests send these signals and expect them to act.
-for _number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
-    signal.signal(_number, signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# Also where the terminal is closed or a CI cancels its job they end in order, as at Ctrl-C. Besides, children inherit
+# what is ignored, as under nohup; the tests send these signals and expect them to act.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    signal.signal(_number, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 # How long an example takes, or is sought, is the machine's doing.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -27,8 +27,9 @@ def main() -> None:
     if os.fork() == 0:
         os.dup2(os.open(os.devnull, os.O_RDONLY), STDIN)
         os.execvp(sys.argv[1], sys.argv[1:])
-    # Ctrl-C is for the tests, which then end in order what runs here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What ends a whole process group is for the tests, which then end in order what runs here.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     died, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)

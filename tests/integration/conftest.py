@@ -1,11 +1,10 @@
 """Fixtures of the integration tests: all that they start is ended, also where a test fails or is interrupted."""
 
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pytest
 import pytest_asyncio
@@ -65,14 +64,8 @@ class Stage(NamedTuple):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A run that is terminated cleans up as one that is interrupted from the keyboard does."""
     config.addinivalue_line("markers", f"{OPTIONAL}: it may be skipped where the machine cannot do it")
     config.addinivalue_line("markers", f"{DEADLY}: it is skipped where libvirtd dies of that")
-
-    def interrupt(number: int, frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
