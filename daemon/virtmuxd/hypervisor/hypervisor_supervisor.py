@@ -33,9 +33,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds before a domain is looked at again that could not be looked at.
 _LOOK_AGAIN = 5.0
-#: Seconds after which a domain is looked at again whose guest has gone elsewhere: libvirt tells that, closes its
-#: connection to the other hypervisor, and then may forget the domain, of which it tells nothing (docs/libvirt.md,
-#: "Migration").
+#: Seconds after which a domain is looked at again whose guest has gone elsewhere: libvirt tells that, and may forget
+#: the domain a moment later, of which it tells nothing (docs/libvirt.md, "Migration").
 _FORGOTTEN_BY = (0.5, 5.0, 30.0)
 
 
