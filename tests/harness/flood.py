@@ -8,7 +8,9 @@ from tests.harness.guest import BANNER, FLOOD
 
 _LINE = b"line %08d\r\n"
 _END = b"."
+#: Lines of a burst, and bytes of a line.
 _BURST = 512
+_SIZE = len(_LINE % 0)
 
 
 async def flood(client: Follower, size: int) -> None:
@@ -25,11 +27,11 @@ async def burst(client: Follower, log: ConsoleLog, size: int) -> None:
     is missing there, however small the ring and however slow the machine."""
     end = client.console.position.offset + size
     while client.console.position.offset < end:
-        enough = client.console.position.offset + _BURST * len(_LINE % 0)
+        enough = client.console.position.offset + _BURST * _SIZE
         await client.write(FLOOD * _BURST + _END)  # a line for each of them: the next one that ends it waits already
         await client.until_offset(enough)
         await client.until_last(_END)
-        await log.until(lambda log: log.data.endswith(client.output[-_BURST:]))
+        await log.until(lambda log: log.data.endswith(client.output[-_SIZE - len(_END) :]))
 
 
 def is_whole(output: bytes) -> bool:
