@@ -109,7 +109,7 @@ def until_raw(terminal: int) -> None:
         time.sleep(0.0005)
 
 
-def rows(mux: Daemon, libvirtd: Libvirtd, guest: Guest, device: str) -> list[Row]:
+def rows(mux: Daemon, libvirtd: Libvirtd, guest: Guest, device: Path) -> list[Row]:
     """All that is measured. `device` is the guest's terminal."""
     virtmux = (PROGRAMS / "virtmux", "--socket", str(mux.socket))
     attach = (*virtmux, "attach", guest.name)
@@ -196,7 +196,7 @@ async def measure() -> tuple[list[Row], dict[str, list[Taken]]]:
         await guest.start(paused=True)
         async with follow(mux.socket, guest.name) as witness:
             await boot(guest, witness, says=BANNER)
-        device = (await libvirtd.virsh("ttyconsole", guest.name)).strip()
+        device = libvirtd.outside(await libvirtd.virsh("ttyconsole", guest.name))
         measured = rows(mux, libvirtd, guest, device)
         taken: dict[str, list[Taken]] = {row.name: [] for row in measured}
         for run in range(-1, RUNS):  # the first one warms what is cached

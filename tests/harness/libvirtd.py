@@ -1,12 +1,14 @@
 """A libvirtd of the tests' own, beside the machine's: it can be killed, stopped and doubled without harm.
 
-It lives in mount and UTS namespaces of its own, where its directories lie over the machine's, so it shares with
-another libvirtd nothing but the kernel. Outside, it is reached by a socket in its base directory.
+It lives in mount and UTS namespaces of its own, where its directories and terminals lie over the machine's, so it
+shares with another libvirtd nothing but the kernel. They stay until `close`: once started again, it must find its
+guests' PTYs. Outside, it is reached by a socket in its base directory.
 """
 
 import asyncio
 import os
 import secrets
+import select
 import shutil
 import signal
 import subprocess
@@ -28,6 +30,9 @@ CACHE = Path(__file__).parents[2] / "build" / "libvirt-cache"
 #: How long to wait before a program is asked again for what no event tells: each time is a process.
 LOOK_AGAIN_S = 0.1
 
+#: The kinds of namespaces that it has of its own, and their files in /proc/PID/ns.
+NAMESPACES = {"mount": "mnt", "uts": "uts"}
+
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 
@@ -39,6 +44,12 @@ lay() {
     mkdir -p "$2"
     mount --bind "$1" "$2"
 }
+# libvirtd opens a guest's PTY by its path, whoever's that is by then (docs/libvirt.md): not one of this machine's.
+mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts /dev/pts
+[ -L /dev/ptmx ] || mount --bind /dev/pts/ptmx /dev/ptmx
+# Terminals of the same name have locks of the same name.
+mkdir -p "$base/lock"
+lay "$base/lock" "$(readlink -m /var/lock)"
 # Our guests do without KVM, and where it is half there libvirt takes many seconds to find out.
 if [ -e /dev/kvm ]; then
     : >"$base/no-kvm"
@@ -53,8 +64,8 @@ if ! getent passwd libvirt-qemu >/dev/null; then
 fi
 """
 
-# Our directories are bound, not mounted as tmpfs: a libvirtd that is started again must find its running guests.
-LAUNCH = (
+# Our directories are bound, not mounted as tmpfs: what is in them is read and written from outside, too.
+ENCLOSE = (
     PREPARE
     + """
 lay "$base/etc" /etc/libvirt
@@ -65,7 +76,10 @@ lay "$cache" /var/cache/libvirt
 # Containers cannot be had where cgroup v1 and v2 are mixed.
 if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi
 echo "$3" >/proc/sys/kernel/hostname
-exec libvirtd --config "$base/etc/libvirtd.conf" --pid-file "$base/pid"
+# The namespaces last as long as this process.
+trap '' HUP INT TERM
+echo $$
+exec sleep infinity
 """
 )
 
@@ -113,8 +127,12 @@ class Libvirtd:
         self.host_uuid = str(uuid.uuid4())
         self.hostname = f"vmx-{secrets.token_hex(3)}"
         self.log = self.base / "log" / "libvirtd.log"
+        #: Its /var/lock.
+        self.locks = self.base / "lock"
         self.pid = 0
         self._bus = bus
+        #: The pid of the process that keeps the namespaces, once they are made.
+        self._keeper = 0
         self._reapers: list[subprocess.Popen[bytes]] = []
         #: Held while it starts: in a thread that nobody waits for any more, it must not outlive `close`.
         self._starting = threading.Lock()
@@ -144,20 +162,15 @@ class Libvirtd:
         See `until_in_hand`."""
         assert self.pid == 0, "it runs"
         with self._starting, ReadinessSocket(self.base / "notify") as ready:
-            environment = ["env", f"NOTIFY_SOCKET={ready.path}", "LC_ALL=C"]
-            if self._bus is not None:
-                environment.append(f"DBUS_SYSTEM_BUS_ADDRESS=unix:path={self._bus}")
-            isolated = ["unshare", "--mount", "--uts", "sh", "-c", LAUNCH, "sh"]
-            arguments = [str(self.base), str(CACHE), self.hostname]
-            with (self.base / "output").open("ab") as output:
-                reaper = subprocess.Popen(
-                    [*AS_ROOT, *environment, sys.executable, str(REAPER), *isolated, *arguments],
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=output,
-                )
-            self._reapers.append(reaper)
             try:
+                if self._keeper == 0:
+                    self._make_namespaces()
+                environment = ["env", f"NOTIFY_SOCKET={ready.path}", "LC_ALL=C"]
+                if self._bus is not None:
+                    environment.append(f"DBUS_SYSTEM_BUS_ADDRESS=unix:path={self._bus}")
+                conf = self.base / "etc" / "libvirtd.conf"
+                libvirtd = ("libvirtd", "--config", conf, "--pid-file", self.base / "pid")
+                reaper = self._launch(*environment, *self.through, *libvirtd)
                 ready.wait(reaper.pid, seconds=START_SECONDS)
                 self.pid = int(run_as_root("cat", self.base / "pid"))
                 # Ready means that it listens. The first answer comes once its drivers have loaded, or never.
@@ -192,6 +205,15 @@ class Libvirtd:
 
     def open_door(self) -> None:
         run_as_root("chmod", "0777", self.socket)
+
+    @property
+    def through(self) -> tuple[str, ...]:
+        """Given to root before a command, it is run where libvirtd and its guests have their files and terminals."""
+        return ("nsenter", *(f"--{kind}=/proc/{self._keeper}/ns/{file}" for kind, file in NAMESPACES.items()))
+
+    def outside(self, path: str) -> Path:
+        """By which path root finds from outside what libvirtd and its guests call `path`."""
+        return Path(f"/proc/{self._keeper}/root{path}")
 
     @property
     def output(self) -> str:
@@ -258,6 +280,30 @@ class Libvirtd:
                 reaper.stdin.close()  # now it kills all that libvirtd has left behind: QEMU outlives it
                 reaper.wait(STOP_SECONDS)
             run_as_root("rm", "-rf", "--one-file-system", self.base)
+
+    def _make_namespaces(self) -> None:
+        """Makes the namespaces in which each of its starts runs."""
+        arguments = (self.base, CACHE, self.hostname)
+        unshare = ["unshare", *(f"--{kind}" for kind in NAMESPACES)]
+        maker = self._launch(*unshare, "sh", "-c", ENCLOSE, "sh", *arguments, stdout=subprocess.PIPE)
+        assert maker.stdout is not None
+        with maker.stdout as told:
+            if select.select([told], [], [], START_SECONDS)[0]:
+                self._keeper = int(told.readline() or 0)
+        if not self._keeper:
+            raise NeverReadyError("the namespaces of the tests' libvirtd could not be made")
+
+    def _launch(self, *command: str | Path, stdout: int | None = None) -> subprocess.Popen[bytes]:
+        """Launches, as root, what `close` ends with all that it leaves behind."""
+        with (self.base / "output").open("ab") as output:
+            reaper = subprocess.Popen(
+                [*AS_ROOT, sys.executable, str(REAPER), *command],
+                stdin=subprocess.PIPE,
+                stdout=output if stdout is None else stdout,
+                stderr=output,
+            )
+        self._reapers.append(reaper)
+        return reaper
 
     def _end(self, number: signal.Signals) -> None:
         pid, self.pid = self.pid, 0

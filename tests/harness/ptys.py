@@ -1,32 +1,39 @@
-"""Somebody who takes every PTY that comes free, as a host where many guests start does."""
+"""Somebody else's PTYs, where a libvirtd's guests have theirs: as on a host where many guests start."""
 
-import os
-import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
 
-#: Seconds between two, and how many at most: each costs two descriptors.
-_EVERY = 0.0005
+from tests.harness.libvirtd import Libvirtd
+from tests.harness.privilege import AS_ROOT
+
+#: How many at most: each costs two descriptors.
 _MOST = 300
+
+# Takes so many, one every half millisecond, and tells the path of each. They are held until stdin ends.
+_TAKE = """
+import os, pty, select, sys
+for _ in range(int(sys.argv[1])):
+    if select.select([0], [], [], 0.0005)[0]:
+        break
+    print(os.ttyname(pty.openpty()[1]), flush=True)
+sys.stdin.read()
+"""
 
 
 @contextmanager
-def takes_ptys() -> Iterator[None]:
+def takes_ptys(libvirtd: Libvirtd) -> Iterator[None]:
     """PTYs are taken, one after another, until the context is left."""
-    taken: list[int] = []
-    enough = Event()
-
-    def take() -> None:
-        while len(taken) < 2 * _MOST and not enough.wait(_EVERY):
-            taken.extend(pty.openpty())
-
-    taker = Thread(target=take, name="takes PTYs")
-    taker.start()
+    taker = subprocess.Popen(
+        [*AS_ROOT, *libvirtd.through, sys.executable, "-c", _TAKE, str(_MOST)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert taker.stdout is not None
     try:
+        assert taker.stdout.readline(), "it takes none"
         yield
     finally:
-        enough.set()
-        taker.join()
-        for fd in taken:
-            os.close(fd)
+        taker.communicate()

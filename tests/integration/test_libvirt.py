@@ -21,7 +21,7 @@ EMBED = PREPARE + 'lay "$cache" "$base/cache"\nshift 2\nexec "$@"\n'
 
 @pytest.fixture(scope="module")
 def system(libvirtd: Libvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
-    play = Play(tmp_path_factory.mktemp("system"), libvirtd.uri, boot_sector_guest(libvirtd).xml)
+    play = Play(tmp_path_factory.mktemp("system"), libvirtd.uri, boot_sector_guest(libvirtd).xml, libvirtd.through)
     yield play
     play.close()
 
@@ -44,7 +44,7 @@ def embed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
 
 @pytest.fixture(scope="module")
 def containers(lxc: Libvirtd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
-    play = Play(tmp_path_factory.mktemp("lxc"), lxc.uri, container(lxc).xml)
+    play = Play(tmp_path_factory.mktemp("lxc"), lxc.uri, container(lxc).xml, lxc.through)
     yield play
     play.close()
 

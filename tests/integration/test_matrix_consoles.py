@@ -72,7 +72,7 @@ async def test_a_console_taken_over_while_the_guest_floods_is_told_in_time(
 async def locked(guest: Guest) -> AsyncIterator[None]:
     """As by minicom, cu or ppp; libvirt looks whether the process lives that the lock names."""
     tty = (await guest.libvirtd.virsh("ttyconsole", guest.name)).removeprefix("/dev")
-    lock = f"/var/lock/LCK..{tty.replace('/', '_')}"
+    lock = guest.libvirtd.locks / f"LCK..{tty.replace('/', '_')}"
     run_as_root("sh", "-c", f"printf '%10d\n' {os.getpid()} >{lock}")
     try:
         async with Terminal("virsh", ["-c", guest.libvirtd.uri, "console", guest.name, "--force"]) as virsh:

@@ -177,7 +177,7 @@ async def test_input_for_one_boot_never_reaches_the_next(
             else:
                 await one.type(STOP_READING, boot)
             await one.type(PASTE[:65000], boot)
-            with takes_ptys():  # its PTY's number is another's at once
+            with takes_ptys(libvirtd):  # its PTY's number is another's at once
                 await guest.destroy()
                 assert (await one.until_ended(boot)).cause is Cause.GUEST_DESTROYED
             await one.until_decided(boot)
