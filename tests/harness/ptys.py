@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.harness.libvirtd import Libvirtd
-from tests.harness.privilege import AS_ROOT
+from tests.harness.privilege import AS_ROOT, run_as_root
 
 #: How many at most: each costs two descriptors.
 _MOST = 300
@@ -23,17 +23,27 @@ sys.stdin.read()
 
 
 @contextmanager
-def takes_ptys(libvirtd: Libvirtd) -> Iterator[None]:
-    """PTYs are taken, one after another, until the context is left."""
+def takes_ptys(libvirtd: Libvirtd, most: int = _MOST) -> Iterator[str]:
+    """PTYs are taken, one after another, until the context is left. Yields the path of the first."""
     taker = subprocess.Popen(
-        [*AS_ROOT, *libvirtd.through, sys.executable, "-c", _TAKE, str(_MOST)],
+        [*AS_ROOT, *libvirtd.through, sys.executable, "-c", _TAKE, str(most)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert taker.stdout is not None
     try:
-        assert taker.stdout.readline(), "it takes none"
-        yield
+        first = taker.stdout.readline().rstrip()
+        assert first, "it takes none"
+        yield first
     finally:
         taker.communicate()
+
+
+@contextmanager
+def leads_elsewhere(path: str, libvirtd: Libvirtd) -> Iterator[None]:
+    """The path of a guest's PTY leads to one of somebody else, who is there until the context is left: libvirtd opens
+    that. So it is as long as the guest runs."""
+    with takes_ptys(libvirtd, most=1) as other:
+        run_as_root(*libvirtd.through, "mount", "--bind", other, path)
+        yield

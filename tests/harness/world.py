@@ -82,6 +82,8 @@ class World(RuleBasedStateMachine):
         #: The running ids of all that was opened, and of what is open.
         self.opened: list[int] = []
         self.stream: int | None = None
+        #: Whether that is one of somebody else's terminal, which does not end with the guest.
+        self.is_anothers = False
         self.open_asked = self.close_asked = self.forced = False
         self.opening: Opened | OpenFailed | None = None
         self.queries: list[tuple[int, LibvirtEvent | None] | int] = []
@@ -121,7 +123,7 @@ class World(RuleBasedStateMachine):
                 case Close():
                     assert not self.close_asked, "one attachment at a time"
                     self.close_asked = True
-                    self.stream = None
+                    self.stream, self.is_anothers = None, False
                 case Query(attachment):
                     self.queries.append(attachment)
                 case SetTimer(timer, seconds):
@@ -153,6 +155,12 @@ class World(RuleBasedStateMachine):
         self.running = False
         self.ends[self.running_id] = detail
         self.events.append(Stopped(self.moment(), LibvirtEvent(f"STOPPED {self.running_id}", detail)))
+
+    @precondition(lambda self: self._is_live)
+    @rule(detail=st.sampled_from(["SHUTDOWN", "FAILED"]))
+    def the_guest_stops_and_its_stream_is_of_anothers_terminal(self, detail: str) -> None:
+        self.is_anothers = True
+        self.the_guest_stops(detail)
 
     @precondition(lambda self: self.running)
     @rule(what=st.sampled_from(["paused", "resumed", "rebooted", "powered off"]))
@@ -284,13 +292,15 @@ class World(RuleBasedStateMachine):
         self.opening = answers.get(outcome, OpenFailed(0, NOT_RUNNING))
 
     @precondition(lambda self: self.opening)
-    @rule()
-    def the_opening_is_answered(self) -> None:
+    @rule(strays=st.booleans())
+    def the_opening_is_answered(self, strays: bool = False) -> None:
+        """Where the guest has ended meanwhile, it may be one of somebody else's terminal."""
         assert self.opening is not None
         answer, self.opening, self.open_asked = self.opening, None, False
         if isinstance(answer, Opened):
             self.stream = answer.running_id
             self.opened.append(answer.running_id)
+            self.is_anothers = strays and not self._is_live
         self.happen(replace(answer, at=self.moment()))
 
     @precondition(lambda self: self.close_asked)
@@ -383,7 +393,7 @@ class World(RuleBasedStateMachine):
             self.the_hypervisor_comes()
         elif self.events:
             self.an_event_is_told()
-        elif self.stream is not None and (self.stream != self.running_id or not self.running):
+        elif self._stream_is_to_end:
             self.the_stream_fails("end")
         elif timers:
             self.timers.discard(min(timers))
@@ -391,6 +401,15 @@ class World(RuleBasedStateMachine):
         else:
             return False
         return True
+
+    @property
+    def _is_live(self) -> bool:
+        """Whether what is open is the stream of the guest that runs."""
+        return self.running and self.stream == self.running_id
+
+    @property
+    def _stream_is_to_end(self) -> bool:
+        return self.stream is not None and not self._is_live and not self.is_anothers
 
     def come_to_rest(self) -> None:
         assert not all(self.go_on() for _ in range(100)), "it never comes to rest"

@@ -1,4 +1,4 @@
-"""A libvirt that takes long to end a guest, as one with hooks may: the reason is the true one all the same."""
+"""Where libvirt takes long to end a guest, as with hooks, or never ends its stream, the reason is the true one."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,8 +8,9 @@ import pytest
 from tests.harness.follower import follow
 from tests.harness.guest import POWER_OFF
 from tests.harness.libvirtd import Libvirtd
+from tests.harness.ptys import leads_elsewhere
 from tests.integration.conftest import StartDaemon, StartGuest
-from virtmux import Cause, LibvirtEvent
+from virtmux import Cause, LibvirtEvent, Phase
 
 #: Longer than evidence is waited for before libvirt is asked, and than libvirt takes to answer when it is not busy.
 SECONDS = 5
@@ -41,3 +42,17 @@ async def test_what_libvirt_says_late_is_waited_for(
             assert reason.event in (LibvirtEvent("STOPPED", detail), LibvirtEvent("SHUTOFF", detail))
         for client in (first, second):
             assert len(client.reasons) == 1
+
+
+async def test_a_stream_of_somebody_elses_terminal_is_ended_once_its_guest_is_gone(
+    libvirtd: Libvirtd, boot_guest: StartGuest, daemon: StartDaemon
+) -> None:
+    guest = await boot_guest(libvirtd)
+    mux = await daemon(libvirtd.uri)
+    with leads_elsewhere(await libvirtd.virsh("ttyconsole", guest.name), libvirtd):
+        async with follow(mux.socket, guest.name) as client:
+            await client.until_attached()
+            await guest.destroy()
+            reason = await client.until_ended()
+    assert (reason.cause, reason.phase) == (Cause.GUEST_DESTROYED, Phase.LIFECYCLE)
+    assert reason.event == LibvirtEvent("STOPPED", "DESTROYED")

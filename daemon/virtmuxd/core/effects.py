@@ -84,7 +84,7 @@ class Remember:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Input waits (`held`): the guest is paused; or it goes on."""
+    """Input waits (`held`): the guest is paused, or gone while its stream is still there; or it goes on."""
 
     held: bool
 

@@ -23,6 +23,7 @@ class Timer(StrEnum):
     LINGER = "linger"
     PROBE = "probe"
     RECLAIM = "reclaim"
+    OUTLIVED = "outlived"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Timing:
     linger: float = 60.0
     #: How long a console is silent before it is probed.
     probe_after: float = 3.0
+    #: How long a stream may outlive its guest before it is ended: the last output may be on its way.
+    outlived: float = 10.0
     #: At what interval a busy console that was held before is asked for again just after the hypervisor has come back.
     eager: float = 0.1
 

@@ -13,6 +13,9 @@ from virtmuxd.core.life import Life, is_soon
 #: An attachment that lasted this long (ns) was a success: asking for the console starts over at short intervals.
 _LASTING = 10 * 10**9
 
+#: What a guest has said last has come within this time (ns) after its end.
+_DRAINED = 60 * 10**9
+
 
 # It begins.
 
@@ -74,11 +77,25 @@ def fenced(life: Life, event: Fenced) -> None:
 
 
 def elapsed(life: Life, event: Elapsed) -> None:
-    """It is time for a probe, or the end of a linger."""
-    if event.timer is Timer.PROBE:
-        life.effects += life.silence.elapsed(event.at)
-    else:
-        release(life, event)
+    """It is time for a probe, or its stream has outlived its guest for too long, or it is the end of a linger."""
+    match event.timer:
+        case Timer.PROBE if life.is_outlived:
+            life.silence.watch()  # a probe would go to whoever has the terminal
+        case Timer.PROBE:
+            life.effects += life.silence.elapsed(event.at)
+        case Timer.OUTLIVED if _may_be_its_last(life, event.at):
+            life.effects.append(SetTimer(Timer.OUTLIVED, life.timing.outlived))
+        case Timer.OUTLIVED:
+            _end(life, event, Failure(Phase.LIFECYCLE, event.at))
+        case _:
+            release(life, event)
+
+
+def _may_be_its_last(life: Life, at: int) -> bool:
+    """Whether output still comes that may be the last of the guest, over a slow connection: for so long at most, as it
+    may be somebody else's."""
+    speaks = is_soon(at, life.silence.spoke_at or 0, round(life.timing.outlived * 10**9))
+    return speaks and is_soon(at, life.outlived_since or 0, _DRAINED)
 
 
 def release(life: Life, event: Event) -> None:
@@ -101,10 +118,18 @@ def _end(life: Life, event: Event, failure: Failure) -> None:
     """Save the root cause and reserve its mark at this offset; then clean up and look for evidence."""
     life.enter(State.ENDING)
     life.silence.end()
-    life.breaks.let_go(life.silence.served_at if failure.stalled else failure.at)
+    life.breaks.let_go(_held_until(life, failure))
     if not is_soon(failure.at, life.attached_at, _LASTING):
         life.backoff.reset()
     provisional = life.reason(classify(failure, life.held) or assume(failure, life.held), failure, life.held)
     mark = life.sequence.reserve(Ended(provisional.at, life.attachment, provisional))
     life.effects += [End(failure.at), Close(), SetTimer(Timer.EVIDENCE, life.timing.evidence)]
     explaining.begin(life, Ending(failure, life.held, life.attachment, mark, life.timing.answer), event)
+
+
+def _held_until(life: Life, failure: Failure) -> int:
+    """Until when the guest's output was surely received; of its next start none was, where that was seen meanwhile."""
+    until = life.silence.served_at if failure.stalled else failure.at
+    if life.outlived_since is None or life.newest.number == life.held.number:
+        return until
+    return min(until, life.newest.started_at or life.outlived_since)

@@ -67,8 +67,10 @@ class Life:
     pty_lost: int = 0
     #: Whether the console may be taken by force, once: until it is decided if it can be had.
     may_force: bool = False
-    #: Whether input waits, for the guest is paused.
+    #: Whether input waits, for the guest is paused, or gone.
     input_held: bool = False
+    #: Since when the guest is known to be gone, and the stream has yet to end.
+    outlived_since: int | None = None
     #: The guest's definition is gone, and it does not run.
     undefined_by: Undefined | None = None
     journey: Journey | None = None
@@ -86,6 +88,12 @@ class Life:
     def running_id(self) -> int:
         """libvirt's id of the running domain, -1 where it does not run."""
         return self.newest.running_id if self.newest.running else -1
+
+    @property
+    def is_outlived(self) -> bool:
+        """Whether the console is attached for a start of the guest that is over, as far as is known."""
+        is_over = self.held.stopped is not None or self.held.number != self.newest.number
+        return is_over and self.state is State.ATTACHED
 
     @property
     def paused(self) -> bool:

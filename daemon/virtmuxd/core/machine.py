@@ -7,8 +7,9 @@
     waiting   it is wanted, and cannot be had until something happens (`waiting` says why)
 
 `TABLE` says what is done for which event in which state, and which states that may lead to: which of them, depends on
-what else is known (`Life`). Before the table is asked, every event adds to that (`Machine._learn`). Marks are written
-to the console's sequence at once; all other effects are returned, in order.
+what else is known (`Life`). Before the table is asked, every event adds to that (`Machine._learn`). After it, what is
+known may hold input, or bound a stream whose guest is gone: for that an event needs no entry. Marks are written to the
+console's sequence at once; all other effects are returned, in order.
 
 An event without an entry changes no state and writes no mark, on purpose: whoever ends first wins, and late events
 change nothing. So, for example, a STARTED event changes nothing while an old attachment has not ended, and the loss of
@@ -20,7 +21,8 @@ from then on nothing replaces it, it is only explained.
 Two things look like an end and need not be one. A stream that is served no more may have been taken by somebody else,
 without a word from libvirt, or its guest may just take no input: opening it again tells, and where that succeeds there
 was a break and no end. And a guest that is migrated to a hypervisor which this daemon serves too goes on there, with
-its console.
+its console. One thing is an end and does not look like one: the guest is gone and the stream stays, for it is one of
+somebody else's terminal.
 
 What is done is in modules named for it: `seeking` (towards an attachment), `holding`, `explaining` (why did it end?),
 `noting`. What they rest on lies beside them: `claim` (is the console wanted?), `incarnations` (which start of the
@@ -37,7 +39,7 @@ from virtmux.reasons import ConsoleId
 from virtmuxd.core import explaining, holding, noting, seeking
 from virtmuxd.core.breaks import Breaks
 from virtmuxd.core.claim import Claim
-from virtmuxd.core.effects import Effect, Hold, Remember
+from virtmuxd.core.effects import ClearTimer, Effect, Hold, Remember, SetTimer
 from virtmuxd.core.events import (
     Answered,
     Arrived,
@@ -64,6 +66,7 @@ from virtmuxd.core.events import (
     Spoke,
     Started,
     Stopped,
+    Timer,
     Timing,
     TurnedBack,
     Undefined,
@@ -198,6 +201,7 @@ class Machine(Life):
         if transition is not None:
             transition.action(self, event)
         self._hold_input()
+        self._bound_stream(event.at)
         if self.decided:
             self.may_force = False
         if (self.newest.number, self.running_id) != known:
@@ -245,7 +249,17 @@ class Machine(Life):
             self.pty_lost = 0
 
     def _hold_input(self) -> None:
-        held = self.state is State.ATTACHED and self.held.paused
+        """A paused guest takes no input, and nothing is typed into a stream that has outlived its guest."""
+        held = self.is_outlived or (self.state is State.ATTACHED and self.held.paused)
         if held is not self.input_held:
             self.input_held = held
             self.effects.append(Hold(held))
+
+    def _bound_stream(self, at: int) -> None:
+        """A stream ends soon after its guest. One that does not may be one of somebody else's terminal, and would never
+        end: it is given so long (docs/libvirt.md, "Errors of an opening")."""
+        if self.is_outlived is (self.outlived_since is not None):
+            return
+        self.outlived_since = at if self.is_outlived else None
+        timer = SetTimer(Timer.OUTLIVED, self.timing.outlived) if self.is_outlived else ClearTimer(Timer.OUTLIVED)
+        self.effects.append(timer)

@@ -2,8 +2,8 @@
 
 from tests.harness.consoles import RUNNING_ID, SECOND, Consoles, always, held
 from tests.harness.placed import place
-from virtmux.reasons import Cause
-from virtmuxd.core.events import Elapsed, Opened, Paused, Resumed, Timer, Up
+from virtmux.reasons import Cause, LibvirtEvent
+from virtmuxd.core.events import Elapsed, Opened, Paused, Resumed, Stopped, Timer, Up
 from virtmuxd.core.inputs import BUDGET
 
 
@@ -18,6 +18,23 @@ def test_input_reaches_the_attachment_and_its_end_rejects_the_rest() -> None:
 
     account = somebody.writer.account
     assert (account.rejected, account.cause) == (3, Cause.GUEST_CRASHED)
+
+
+def test_nothing_is_typed_into_a_stream_that_outlives_its_guest() -> None:
+    """It may be one of another guest's terminal."""
+    bench = held(always())
+    somebody = place(bench)
+    bench.console.company.enter(somebody, bench.tick())
+    bench.console.company.type(somebody, 1, 0, b"ls\r")
+    bench.happen(Stopped(bench.tick(), LibvirtEvent("STOPPED", "DESTROYED")))
+    assert not bench.console.inputs.waiting
+    bench.console.company.type(somebody, 1, 3, b"pwd\r")
+    assert not bench.console.inputs.waiting
+
+    bench.happen(Elapsed(bench.tick(), Timer.OUTLIVED))
+
+    account = somebody.writer.account
+    assert (account.rejected, account.cause) == (7, Cause.GUEST_DESTROYED)
 
 
 def test_an_attachment_that_ends_as_it_begins_takes_no_input() -> None:

@@ -16,7 +16,7 @@ from virtmux.messages import MarkMessage, State
 from virtmux.reasons import Cause, Phase, Reason
 from virtmux.records import Attached, Break, Ended, Mark, rfc3339
 from virtmux.wire import Output
-from virtmuxd.core.events import Down, Event, Failed
+from virtmuxd.core.events import Down, Elapsed, Event, Failed, Timer
 from virtmuxd.core.evidence import Failure
 
 #: What libvirt's events say of a guest's end.
@@ -38,6 +38,8 @@ def _first(event: Event) -> Failure:
             return failure
         case Down(at, cause, error):
             return Failure(Phase.CONNECTION, at, error, cause)
+        case Elapsed(at, Timer.OUTLIVED):
+            return Failure(Phase.LIFECYCLE, at)
         case _:
             return Failure(Phase.SERVER, event.at, cause=Cause.CONSOLE_RELEASED)
 
@@ -217,6 +219,7 @@ class Lives(World):
             waiting = self.life.machine.waiting
             failed_itself = waiting is not None and waiting.cause is Cause.INTERNAL_ERROR
             assert self.life.state is (State.WAITING if failed_itself else State.ATTACHED)
+        assert self.life.state is not State.ATTACHED or self._is_live, "what is gone is not held for ever"
 
 
 def test_every_life_keeps_the_promises() -> None:
