@@ -33,13 +33,9 @@ class Claim:
     @property
     def _wished(self) -> bool:
         """Whether it would be, were it not released."""
-        match self.policy:
-            case Policy.ALWAYS:
-                return True
-            case Policy.NEVER:
-                return False
-            case Policy.ON_DEMAND:
-                return self.demanded or self._lingering
+        if self.policy is Policy.ON_DEMAND:
+            return self.demanded or self._lingering
+        return self.policy is Policy.ALWAYS
 
     @property
     def returns(self) -> bool:
