@@ -119,6 +119,18 @@ def test_a_guest_that_ends_while_its_console_is_not_held_may_have_said_anything(
     assert "bytes are missing" in contradictions(replace(story, resident=told), DESTROYED)[0]
 
 
+def test_what_is_missing_before_a_boot_is_known_as_that_where_the_boot_begins_alike() -> None:
+    """It is the last 0 of the first boot that is missing; or another, and then the oracle cannot tell."""
+    cut, boot = FIRST + b"aaaaaaaa 000", lines("0bbbbbbb", 1, 30)
+    told = heard((1, attached()), (2, cut[:-1]), (2, boot))
+    assert contradictions(replace(STORY, printed=Printed(cut + boot, [0]), resident=told)) == []
+
+    cut = FIRST + b"aaaaaaaa 001"
+    told = heard((1, attached()), (2, FIRST + b"aaaaaaaa 01"), (2, boot))
+    found = contradictions(replace(STORY, printed=Printed(cut + boot, [0]), resident=told))
+    assert "1 bytes are missing" in found[0]
+
+
 def test_what_is_missing_of_the_next_run_is_no_last_word_of_the_one_before() -> None:
     told = heard((1, attached()), (2, FIRST), (11, ended(Cause.GUEST_DESTROYED)), (13, attached(2)), (14, SECOND[19:]))
     assert "19 bytes are missing" in contradictions(replace(STORY, resident=told), DESTROYED)[0]

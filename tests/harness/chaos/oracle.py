@@ -173,11 +173,13 @@ class _Case:
                     self.contradictions.append(f"was told what it has not printed, in {held}: {error}")
                     return
                 for stretch in stretches:
-                    missing_from = come_to
-                    if last is not None and last is not held:
-                        missing_from = self._take_last_words(come_to, stretch.printed, last)
-                    if missing_from < stretch.printed:
-                        self._excuse(missing_from, stretch.printed, start + stretch.received, since_last)
+                    if come_to < stretch.printed:
+                        further = self._printed.on_to_boot(come_to, stretch.printed)
+                        since, until = come_to + further, stretch.printed + further
+                        if last is not None and last is not held:
+                            since = self._take_last_words(since, until, last)
+                        if since < until:
+                            self._excuse(since, until, start + stretch.received + further, since_last)
                     come_to, last, since_last = stretch.printed + stretch.length, held, [held]
                 self._runs[held.mark] = self._printed.run_of(come_to - 1)
         left = len(self._printed.data) - come_to

@@ -44,6 +44,16 @@ class Printed:
         """Whether a boot begins with the byte at `place`."""
         return BOOT.match(self.data, place) is not None
 
+    def on_to_boot(self, since: int, until: int) -> int:
+        """How many bytes further on those from `since` to `until` may be missing just as well, so that a boot begins
+        behind them: what is left is the same. 0 where they may not."""
+        further = 0
+        while not self.begins_boot(until + further):
+            if self.data[since + further : since + further + 1] != self.data[until + further : until + further + 1]:
+                return 0
+            further += 1
+        return further
+
     def run_of(self, place: int) -> int:
         """In which run the byte at `place` was printed, from 0."""
         return max(index for index, start in enumerate(self.runs) if start <= place)
