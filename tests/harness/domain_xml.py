@@ -45,11 +45,12 @@ FLOPPY = """\
     </disk>"""
 
 # loglevel=6 shows a page of kernel lines and not ten. On a loaded machine an emulated guest may miss the ticks by which
-# Linux finds out whether its timer works; where it sees none it panics.
+# Linux finds out whether its timer works; where it sees none it panics. And it may take its time stamp counter for many
+# times slower than it is: then its clock runs as many times too fast, and all its deadlines with it.
 LINUX_BOOT = """\
 <kernel>{directory}/vmlinuz</kernel>
     <initrd>{directory}/initramfs.cpio</initrd>
-    <cmdline>console=ttyS0 loglevel=6 no_timer_check</cmdline>"""
+    <cmdline>console=ttyS0 loglevel=6 no_timer_check tsc=unstable</cmdline>"""
 
 # A serial port whose output goes to a file, behind what is there.
 TO_FILE = """\
