@@ -292,15 +292,15 @@ class World(RuleBasedStateMachine):
         self.opening = answers.get(outcome, OpenFailed(0, NOT_RUNNING))
 
     @precondition(lambda self: self.opening)
-    @rule(strays=st.booleans())
-    def the_opening_is_answered(self, strays: bool = False) -> None:
+    @rule(is_anothers=st.booleans())
+    def the_opening_is_answered(self, is_anothers: bool = False) -> None:
         """Where the guest has ended meanwhile, it may be one of somebody else's terminal."""
         assert self.opening is not None
         answer, self.opening, self.open_asked = self.opening, None, False
         if isinstance(answer, Opened):
             self.stream = answer.running_id
             self.opened.append(answer.running_id)
-            self.is_anothers = strays and not self._is_live
+            self.is_anothers = is_anothers and not self._is_live
         self.happen(replace(answer, at=self.moment()))
 
     @precondition(lambda self: self.close_asked)

@@ -13,8 +13,8 @@ from virtmuxd.core.life import Life, is_soon
 #: An attachment that lasted this long (ns) was a success: asking for the console starts over at short intervals.
 _LASTING = 10 * 10**9
 
-#: The last output of a guest that is gone comes without a pause as long as this (ns), and within this time.
-_BREATH, _DRAINED = 10 * 10**9, 60 * 10**9
+#: The last output of a guest that is gone has come within this time (ns), also over a slow connection.
+_DRAINED = 60 * 10**9
 
 
 # It begins.
@@ -92,11 +92,12 @@ def elapsed(life: Life, event: Elapsed) -> None:
 
 
 def _may_be_its_last(life: Life, at: int) -> bool:
-    """Whether output still comes that may be the last of the guest, over a slow connection: for so long at most, as it
+    """Whether output has come since the timer was set, which may be the last of the guest: for so long at most, as it
     may be somebody else's."""
     spoke_at, since = life.silence.spoke_at, life.outlived_since
     assert since is not None, "only then it has this timer"
-    return spoke_at is not None and is_soon(at, spoke_at, _BREATH) and is_soon(at, since, _DRAINED)
+    waited = round(life.timing.outlived * 10**9)
+    return spoke_at is not None and is_soon(at, spoke_at, waited) and is_soon(at, since, _DRAINED)
 
 
 def release(life: Life, event: Event) -> None:

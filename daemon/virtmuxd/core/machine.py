@@ -258,8 +258,9 @@ class Machine(Life):
     def _bound_stream(self, at: int) -> None:
         """A stream ends soon after its guest. One that does not may be one of somebody else's terminal, and would never
         end: it is given so long (docs/libvirt.md, "Errors of an opening")."""
-        if self.is_outlived is (self.outlived_since is not None):
-            return
-        self.outlived_since = at if self.is_outlived else None
-        timer = SetTimer(Timer.OUTLIVED, self.timing.outlived) if self.is_outlived else ClearTimer(Timer.OUTLIVED)
-        self.effects.append(timer)
+        if self.is_outlived and self.outlived_since is None:
+            self.outlived_since = at
+            self.effects.append(SetTimer(Timer.OUTLIVED, self.timing.outlived))
+        elif not self.is_outlived and self.outlived_since is not None:
+            self.outlived_since = None
+            self.effects.append(ClearTimer(Timer.OUTLIVED))
